@@ -1,0 +1,142 @@
+"""The command line: every stage of the pipeline as a sub-command, and the tools around it."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from microexp import __version__
+from microexp.errors import UserError
+
+STAGES: dict[str, tuple[str, str]] = {
+    # sub-command: (module that holds STAGE, one line of help); modules are imported only when asked for
+    "demo-sheet": ("microexp.datasets.demo.sheet", "write the annotation sheet of the rendered demo data set"),
+    "demo": ("microexp.datasets.demo.demo", "render one video of the demo data set"),
+    "index": ("microexp.datasets.index", "read a release: videos and expressions in one schema"),
+    "faces": ("microexp.faces.faces", "detect, track and align the face of every video of a subject"),
+    "crops": ("microexp.faces.crops", "cut aligned face crops"),
+    "flow": ("microexp.flow.flow", "TV-L1 optical flow between consecutive crops"),
+    "apexdiff": ("microexp.inputs.apexdiff", "onset-apex difference, flow and strain of every expression"),
+    "weights": ("microexp.features.weights", "fetch and check the I3D weights"),
+    "i3d": ("microexp.features.i3d", "two-stream I3D features"),
+    "aemnet": ("microexp.spotting.aemnet", "train AEM-Net for one fold and write its proposals"),
+    "detect": ("microexp.spotting.detect", "turn proposals into detections"),
+    "mdml": ("microexp.recognition.mdml", "train MDML for one fold and predict the held-out subject"),
+    "tables": ("microexp.evaluation.tables", "evaluate all folds of all experiments"),
+    "report": ("microexp.report.report", "one self-contained HTML report"),
+}
+
+TOOLS: dict[str, tuple[str, str]] = {
+    # sub-command: (module with add_arguments(parser) and main(args) -> int, one line of help)
+    "check": ("microexp.datasets.check", "what the configured data sets hold, against the published counts"),
+    "evaluate": ("microexp.evaluation.command", "score predictions of any method"),
+    "verify": ("microexp.verify", "re-check every file under results"),
+    "provenance": ("microexp.provenance", "print what a result was made from"),
+    "config": ("microexp.config", "check a configuration; print its defaults or JSON schema"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `microexp`; returns the exit status: 0 done, 1 a check failed, 2 a problem that the user can mend."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    try:
+        name = argv[0] if argv else ""
+        if name in STAGES:
+            return _run_stage(name, argv[1:])
+        if name in TOOLS:
+            module = importlib.import_module(TOOLS[name][0])
+            parser = argparse.ArgumentParser(f"microexp {name}", description=TOOLS[name][1])
+            module.add_arguments(parser)
+            return int(module.main(parser.parse_args(argv[1:])))
+        return _no_command(argv)
+    except UserError as error:
+        print(f"microexp: error: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # the reader of our output went away, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _no_command(argv: Sequence[str]) -> int:
+    width = max(len(n) for n in (*STAGES, *TOOLS))
+    lines = [f"  {n:<{width}}  {about}" for table in (STAGES, TOOLS) for n, (_, about) in table.items()]
+    parser = argparse.ArgumentParser(
+        "microexp",
+        description="From face videos to tables of micro-expression results.",
+        epilog="sub-commands:\n" + "\n".join(lines) + "\n\nmicroexp SUB-COMMAND --help says more.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage="microexp [-h] [--version] SUB-COMMAND …",
+    )
+    parser.add_argument("--version", action="version", version=f"microexp {__version__}")
+    parser.parse_known_args(argv)  # handles -h and --version
+    if argv:
+        import difflib
+
+        close = difflib.get_close_matches(argv[0], [*STAGES, *TOOLS], 1)
+        raise UserError(
+            "command line", None, repr(argv[0]), "a sub-command", f"did you mean {close[0]}?" if close else None
+        )
+    parser.print_help(sys.stderr)
+    return 2
+
+
+def _run_stage(name: str, argv: Sequence[str]) -> int:
+    from microexp.runner import run_stage
+    from microexp.stage import Job
+
+    stage = importlib.import_module(STAGES[name][0]).STAGE
+    parser = argparse.ArgumentParser(f"microexp {name}", description=stage.summary)
+    marks = {key.rstrip("*?"): key[-1] if key[-1] in "*?" else "" for key in stage.inputs}
+    for key, about in stage.inputs.items():
+        plain = key.rstrip("*?")
+        many: dict[str, Any] = {"*": {"nargs": "*"}, "?": {"nargs": "?"}}.get(marks[plain], {})
+        parser.add_argument(f"--{plain}", type=Path, required=not marks[plain], help=about, metavar="FILE", **many)
+    for key, about in stage.outputs.items():
+        parser.add_argument(f"--out-{key}", type=Path, required=True, help=about, metavar="FILE")
+    for key, about in stage.keys.items():
+        parser.add_argument(f"--{key}", required=True, help=about)
+    parser.add_argument("--params", default="{}", help="options as a JSON object (default: the documented defaults)")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="set one option")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads (never changes a result)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    args = vars(parser.parse_args(argv))
+    inputs = {k: _paths(args[k]) for k in marks}
+    job = Job(
+        inputs=inputs,
+        outputs={k: args[f"out_{k}".replace("-", "_")] for k in stage.outputs},
+        params=stage.params.model_validate(_options(name, args["params"], args["set"], stage.params)),
+        keys={k: args[k.replace("-", "_")] for k in stage.keys},
+        threads=args["threads"],
+        device=args["device"],
+    )
+    run_stage(stage, job)
+    return 0
+
+
+def _paths(value: Path | list[Path] | None) -> list[Path]:
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]
+
+
+def _options(name: str, params: str, settings: Sequence[str], model: type[Any]) -> Mapping[str, Any]:
+    import yaml
+
+    from microexp.config import validate
+
+    try:
+        options = json.loads(params)
+    except ValueError as error:
+        raise UserError("command line", "--params", error, "a JSON object") from error
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise UserError("command line", "--set", repr(setting), "KEY=VALUE")
+        options[key] = yaml.safe_load(value)
+    return validate(model, options, "command line", name).model_dump()

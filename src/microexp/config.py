@@ -1,0 +1,142 @@
+"""The one door for configuration: `config.yaml` becomes a checked, frozen `Config`, or one line says what is wrong."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError
+
+from microexp.datasets.params import DatasetParams, DemoParams
+from microexp.errors import UserError
+from microexp.evaluation.params import TablesParams
+from microexp.faces.params import CropsParams, FacesParams
+from microexp.features.params import I3dParams
+from microexp.flow.params import FlowParams
+from microexp.inputs.params import ApexdiffParams
+from microexp.names import check_name
+from microexp.recognition.params import RecognitionExperiment
+from microexp.report.params import ReportParams
+from microexp.spotting.params import SpottingExperiment
+from microexp.stage import Params
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class Config(Params):
+    """The whole run."""
+
+    seed: int = Field(0, ge=0, description="The one random seed.")
+    allow_exclusions: bool = Field(False, description="Whether a run with excluded videos counts as complete.")
+    datasets: dict[str, DatasetParams] = Field(min_length=1, description="Name -> data set.")
+    demo: DemoParams = DemoParams()
+    faces: FacesParams = FacesParams()
+    crops: CropsParams = CropsParams()
+    flow: FlowParams = FlowParams()
+    apexdiff: ApexdiffParams = ApexdiffParams()
+    i3d: I3dParams = I3dParams()
+    spotting: dict[str, SpottingExperiment] = Field({}, description="Name -> spotting experiment.")
+    recognition: dict[str, RecognitionExperiment] = Field({}, description="Name -> recognition experiment.")
+    tables: TablesParams = TablesParams()
+    report: ReportParams = ReportParams()
+
+
+def load(path: str | Path) -> Config:
+    """Read and check a configuration file.
+
+    Raises:
+        UserError: in one line, naming file and key.
+    """
+    path = Path(path)
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(path, None, error.strerror, "a YAML file") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(path, None, " ".join(str(error).split()), "valid YAML") from error
+    return parse(data, path)
+
+
+def parse(data: object, file: object) -> Config:
+    """Check a configuration that is already in memory (Snakemake merges `--config` into it)."""
+    if not isinstance(data, Mapping):
+        raise UserError(file, None, type(data).__name__, "a mapping of options")
+    config = validate(Config, data, file)
+    for name in (*config.datasets, *config.spotting, *config.recognition):
+        check_name(name, "name", file)
+    for kind, experiments in (("spotting", config.spotting), ("recognition", config.recognition)):
+        for name, experiment in experiments.items():
+            sources = experiment.sources if isinstance(experiment, RecognitionExperiment) else []
+            for dataset in (*experiment.datasets, *sources):
+                if dataset not in config.datasets:
+                    raise UserError(
+                        file, f"{kind}.{name}.datasets", repr(dataset), "one of datasets: " + ", ".join(config.datasets)
+                    )
+    return config
+
+
+def validate(model: type[M], data: Mapping[str, Any], file: object, where: str = "") -> M:
+    """`data` as `model`; the first problem becomes a `UserError` with the key and, for a typo, the nearest known key."""
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        path = [str(p) for p in first["loc"]]
+        key = ".".join(([where] if where else []) + path)
+        if first["type"] == "extra_forbidden":
+            known = _known_keys(model, path[:-1])
+            close = difflib.get_close_matches(path[-1], known, 1)
+            hint = f"did you mean {close[0]!r}?" if close else "known: " + ", ".join(sorted(known))
+            raise UserError(file, key, "an unknown option", None, hint) from error
+        message = first["msg"].removeprefix("Value error, ")
+        got = None if first["type"] == "missing" else repr(first["input"])
+        raise UserError(file, key, got, message[0].lower() + message[1:]) from error
+
+
+def _known_keys(model: type[BaseModel], path: list[str]) -> list[str]:
+    current: Any = model
+    for step in path:
+        if isinstance(current, type) and issubclass(current, BaseModel):
+            field = current.model_fields.get(step)
+            current = field.annotation if field else None
+        else:  # dict[str, Model] or list[Model]: the last type argument is the member
+            current = get_args(current)[-1] if get_args(current) else None
+        models = [a for a in get_args(current) if isinstance(a, type) and issubclass(a, BaseModel)]
+        if models and not str(current).startswith(("dict", "list")):
+            current = models[0]  # Model | None
+    return list(current.model_fields) if isinstance(current, type) and issubclass(current, BaseModel) else []
+
+
+def stage_options(config: Config, stage: str, experiment: str | None = None) -> dict[str, Any]:
+    """The options that `stage` reads, and no others, as plain JSON values; `seed: None` becomes the run's seed."""
+    if stage in ("aemnet", "detect"):
+        options = getattr(config.spotting[str(experiment)], stage).model_dump(mode="json")
+    elif stage == "mdml":
+        options = config.recognition[str(experiment)].mdml.model_dump(mode="json")
+    else:
+        options = getattr(config, stage).model_dump(mode="json")
+    if "seed" in options and options["seed"] is None:
+        options["seed"] = config.seed
+    return options
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `microexp config`."""
+    parser.add_argument("file", nargs="?", type=Path, help="configuration to check; its full form is printed")
+    parser.add_argument("--schema", action="store_true", help="print the JSON schema instead")
+
+
+def main(args: argparse.Namespace) -> int:
+    """`microexp config [FILE] [--schema]`."""
+    if args.schema:
+        print(json.dumps(Config.model_json_schema(), indent=1))
+        return 0
+    if args.file is None:
+        raise UserError("command line", None, "no file", "a configuration, or --schema")
+    print(yaml.safe_dump(load(args.file).model_dump(mode="json"), sort_keys=False), end="")
+    return 0

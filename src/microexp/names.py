@@ -1,0 +1,42 @@
+"""Names from sheets, folders and configs are data: they are checked before they become part of a path."""
+
+from __future__ import annotations
+
+import re
+
+from microexp.errors import UserError
+
+NAME = r"[A-Za-z0-9][A-Za-z0-9_.]*"
+"""Data set, subject and video names; no '-', which joins data set and subject in a fold's name."""
+
+_NAME = re.compile(NAME)
+
+
+def check_name(name: str, what: str, file: object = None) -> str:
+    """Return `name` if it is safe as a folder and HDF5 group name.
+
+    Raises:
+        UserError: naming `file` and `what` when it holds anything but letters, digits, `_` and `.`.
+    """
+    if not _NAME.fullmatch(name) or len(name) > 100 or ".." in name:
+        raise UserError(
+            file, what, repr(name), "letters, digits, '_' and '.', first a letter or digit, at most 100 characters"
+        )
+    return name
+
+
+def fold_name(dataset: str, subject: str) -> str:
+    """Name of the leave-one-subject-out fold of `subject`: `casme2-sub05`."""
+    return f"{dataset}-{subject}"
+
+
+def split_fold(fold: str) -> tuple[str, str]:
+    """(data set, subject) of a fold's name.
+
+    Raises:
+        UserError: when `fold` does not have the form `dataset-subject`.
+    """
+    dataset, dash, subject = fold.partition("-")
+    if not dash or not _NAME.fullmatch(dataset) or not _NAME.fullmatch(subject):
+        raise UserError("fold", None, repr(fold), "dataset-subject, such as casme2-sub05")
+    return dataset, subject

@@ -1,0 +1,33 @@
+"""Progress on standard error: a bar on a terminal, a line every tenth in a log."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def track(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
+    """Yield from `items` while showing how far it is; `total` is asked of `len(items)` when not given."""
+    if total is None and hasattr(items, "__len__"):
+        total = len(items)
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import track as rich_track
+
+        yield from rich_track(items, description, total=total, console=Console(stderr=True), transient=True)
+        return
+    start, shown = time.monotonic(), 0
+    for done, item in enumerate(items, 1):
+        yield item
+        if total and done * 10 // total > shown:
+            shown = done * 10 // total
+            log(f"{description}: {done}/{total} ({time.monotonic() - start:.0f} s)")
+
+
+def log(line: str) -> None:
+    """One line on standard error (the rule's log file under Snakemake)."""
+    print(line, file=sys.stderr, flush=True)
