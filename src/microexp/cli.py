@@ -7,12 +7,13 @@ import importlib
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from microexp import __version__
 from microexp.errors import UserError
+from microexp.stage import Params
 
 STAGES: dict[str, tuple[str, str]] = {
     # sub-command: (module that holds STAGE, one line of help); modules are imported only when asked for
@@ -110,7 +111,7 @@ def _run_stage(name: str, argv: Sequence[str]) -> int:
     job = Job(
         inputs=inputs,
         outputs={k: args[f"out_{k}".replace("-", "_")] for k in stage.outputs},
-        params=stage.params.model_validate(_options(name, args["params"], args["set"], stage.params)),
+        params=_options(name, args["params"], args["set"], stage.params),
         keys={k: args[k.replace("-", "_")] for k in stage.keys},
         threads=args["threads"],
         device=args["device"],
@@ -125,7 +126,7 @@ def _paths(value: Path | list[Path] | None) -> list[Path]:
     return value if isinstance(value, list) else [value]
 
 
-def _options(name: str, params: str, settings: Sequence[str], model: type[Any]) -> Mapping[str, Any]:
+def _options(name: str, params: str, settings: Sequence[str], model: type[Params]) -> Params:
     import yaml
 
     from microexp.config import validate
@@ -139,4 +140,4 @@ def _options(name: str, params: str, settings: Sequence[str], model: type[Any]) 
         if not equals:
             raise UserError("command line", "--set", repr(setting), "KEY=VALUE")
         options[key] = yaml.safe_load(value)
-    return validate(model, options, "command line", name).model_dump()
+    return validate(model, options, "command line", name)

@@ -81,7 +81,7 @@ def parse(data: object, file: object) -> Config:
 
 
 def validate(model: type[M], data: Mapping[str, Any], file: object, where: str = "") -> M:
-    """`data` as `model`; the first problem becomes a `UserError` with the key and, for a typo, the nearest known key."""
+    """`data` as `model`; the first problem becomes a `UserError` that names the key and, for a typo, the nearest one."""
     try:
         return model.model_validate(data)
     except ValidationError as error:
@@ -115,7 +115,7 @@ def _known_keys(model: type[BaseModel], path: list[str]) -> list[str]:
 def stage_options(config: Config, stage: str, experiment: str | None = None) -> dict[str, Any]:
     """The options that `stage` reads, and no others, as plain JSON values; `seed: None` becomes the run's seed."""
     if stage in ("aemnet", "detect"):
-        options = getattr(config.spotting[str(experiment)], stage).model_dump(mode="json")
+        options: dict[str, Any] = getattr(config.spotting[str(experiment)], stage).model_dump(mode="json")
     elif stage == "mdml":
         options = config.recognition[str(experiment)].mdml.model_dump(mode="json")
     else:

@@ -25,7 +25,7 @@ P = TypeVar("P", bound=Params)
 
 @dataclass(frozen=True)
 class Job(Generic[P]):
-    """One run of a stage. What may change the result is in `inputs`, `params` and `keys`; threads and device are not."""
+    """One run of a stage: what may change the result is in `inputs`, `params` and `keys`, not in threads and device."""
 
     inputs: Mapping[str, list[Path]]
     outputs: Mapping[str, Path]

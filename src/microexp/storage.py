@@ -41,7 +41,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         _fsync(temporary)
-        os.replace(temporary, path)
+        temporary.replace(path)
         _fsync(path.parent)
     except OSError as error:
         if error.filename is not None and Path(error.filename) not in (temporary, path, path.parent):
@@ -138,7 +138,9 @@ def add_array(
     dtype: Any = None,
     chunks: tuple[int, ...] | None = None,
 ) -> h5py.Dataset:
-    """Add a data set with blosc-lz4 + shuffle and a checksum per chunk; give `data`, or `shape` and `dtype` to fill later.
+    """Add a data set with blosc-lz4 + shuffle and a checksum per chunk.
+
+    Give `data`, or `shape` and `dtype` to fill it later.
 
     Default chunks are one entry of the first axis (a frame).
     """
