@@ -81,7 +81,7 @@ def parse(data: object, file: object) -> Config:
 
 
 def validate(model: type[M], data: Mapping[str, Any], file: object, where: str = "") -> M:
-    """`data` as `model`; the first problem becomes a `UserError` that names the key and, for a typo, the nearest one."""
+    """`data` as `model`; the first problem becomes a `UserError` naming the key and, for a typo, the nearest one."""
     try:
         return model.model_validate(data)
     except ValidationError as error:

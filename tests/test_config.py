@@ -1,0 +1,106 @@
+import pytest
+import yaml
+
+from microexp import config as config_module
+from microexp.cli import main
+from microexp.config import Config, load, parse, stage_options
+from microexp.errors import UserError
+
+GOOD = {
+    "seed": 3,
+    "datasets": {"demo": {"adapter": "demo"}},
+    "spotting": {"demo": {"datasets": ["demo"]}},
+    "recognition": {"demo": {"datasets": ["demo"], "classes": {"positive": ["happiness"], "negative": ["disgust"]}}},
+}
+
+
+def with_change(**change):
+    return {**GOOD, **change}
+
+
+def test_defaults_make_a_whole_run():
+    config = parse(GOOD, "config.yaml")
+    assert isinstance(config, Config)
+    assert config.spotting["demo"].datasets == ["demo"]
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ([], ["config.yaml", "mapping"]),
+        ({}, ["config.yaml", "datasets"]),
+        (with_change(sed=1), ["config.yaml", "sed", "did you mean 'seed'?"]),
+        (with_change(crops={"sise": 3}), ["crops.sise", "did you mean 'size'?"]),
+        (with_change(crops={"size": 3}), ["crops.size", "got 3", "16"]),
+        (with_change(crops={"size": "big"}), ["crops.size", "'big'"]),
+        (with_change(crops=7), ["crops", "got 7"]),
+        (with_change(seed=-1), ["seed", "-1"]),
+        (with_change(flow={"preset": "mikro"}), ["flow.preset", "'mikro'", "'micro'"]),
+        (with_change(datasets={}), ["datasets"]),
+        (with_change(datasets={"a b": {"adapter": "demo"}}), ["'a b'"]),
+        (with_change(spotting={"demo": {"datasets": ["demos"]}}), ["spotting.demo.datasets", "'demos'", "demo"]),
+        (with_change(spotting={"demo": {"datasets": []}}), ["spotting.demo.datasets"]),
+        (with_change(spotting={"demo": {"datasets": ["demo"], "aemnet": {"epoch": 3}}}), ["aemnet.epoch", "'epochs'"]),
+    ],
+)
+def test_a_wrong_configuration_is_one_line_that_names_the_key(data, words):
+    with pytest.raises(UserError) as caught:
+        parse(data, "config.yaml")
+    line = str(caught.value)
+    assert "\n" not in line
+    assert [w for w in words if w not in line] == []
+
+
+@pytest.mark.parametrize("text", [": :", "a: [", "\x00"])
+def test_broken_yaml_is_one_line(tmp_path, text):
+    path = tmp_path / "c.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=r"c\.yaml"):
+        load(path)
+
+
+def test_a_missing_file_is_one_line(tmp_path):
+    with pytest.raises(UserError, match=r"none\.yaml.*No such file"):
+        load(tmp_path / "none.yaml")
+
+
+def test_the_run_seed_reaches_the_stages_unless_they_have_their_own():
+    assert stage_options(parse(GOOD, "c"), "demo")["seed"] == 3
+    assert stage_options(parse(with_change(demo={"seed": 8}), "c"), "demo")["seed"] == 8
+
+
+def test_stage_options_are_json_and_only_of_the_stage():
+    config = parse(GOOD, "c")
+    assert set(stage_options(config, "crops")) == set(
+        config.crops.model_fields_set | set(type(config.crops).model_fields)
+    )
+    assert stage_options(config, "mdml", "demo")["epochs"] >= 1
+
+
+def test_config_command_prints_the_full_form_and_the_schema(tmp_path, capsys):
+    path = tmp_path / "c.yaml"
+    path.write_text(yaml.safe_dump(GOOD))
+    assert main(["config", str(path)]) == 0
+    full = yaml.safe_load(capsys.readouterr().out)
+    assert parse(full, "again") == load(path)
+    assert main(["config", "--schema"]) == 0
+    assert '"additionalProperties": false' in capsys.readouterr().out
+    assert main(["config"]) == 2
+    assert "no file" in capsys.readouterr().err
+
+
+def test_every_option_is_described():
+    missing = []
+
+    def walk(model, path):
+        for name, field in model.model_fields.items():
+            inner = [
+                a for a in (field.annotation, *getattr(field.annotation, "__args__", ())) if hasattr(a, "model_fields")
+            ]
+            if inner:
+                walk(inner[0], f"{path}{name}.")
+            elif not field.description:
+                missing.append(path + name)
+
+    walk(config_module.Config, "")
+    assert missing == []

@@ -1,0 +1,28 @@
+import pickle
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from microexp.errors import UserError, one_line
+
+
+def test_line_names_file_place_and_expectation():
+    error = UserError("sheet.xlsx", "row 3, onset", "'x'", "a frame number", "open it and look")
+    assert str(error) == "sheet.xlsx: row 3, onset: got 'x', expected a frame number (open it and look)"
+
+
+def test_absent_parts_leave_no_empty_punctuation():
+    assert str(UserError("a.csv", None, "no such file")) == "a.csv: got no such file"
+    assert str(UserError(None, None, None, "one data set")) == "expected one data set"
+
+
+@given(st.text())
+def test_one_line_is_one_printable_line(text):
+    line = one_line(text)
+    assert "\n" not in line and len(line) <= 1000
+    assert all(c.isprintable() for c in line)
+
+
+def test_survives_a_process_boundary():
+    error = pickle.loads(pickle.dumps(UserError("f", "w", "g", "e", "h")))
+    assert str(error) == "f: w: got g, expected e (h)"
