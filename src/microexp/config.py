@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError
+from pydantic.fields import FieldInfo
 
 from microexp.datasets.params import DatasetParams, DemoParams
 from microexp.errors import UserError
@@ -125,18 +126,59 @@ def stage_options(config: Config, stage: str, experiment: str | None = None) -> 
     return options
 
 
+def reference() -> str:
+    """Every option with type, default and meaning, as the Markdown page `docs/configuration.md`."""
+    lines = [
+        "# Every option of `config.yaml`",
+        "",
+        "Written by `microexp config --reference`; a test fails when it is stale.",
+        "",
+    ]
+    lines += ["| option | default | meaning |", "|---|---|---|"]
+    for path, field in _options(Config, ""):
+        default = (
+            "required"
+            if field.is_required()
+            else f"`{json.dumps(_json(field.get_default(call_default_factory=True)))}`"
+        )
+        lines.append(f"| `{path}` | {default} | {(field.description or '').replace('|', '/')} |")
+    return "\n".join(lines) + "\n"
+
+
+def _options(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, FieldInfo]]:
+    for name, field in model.model_fields.items():
+        inner = [a for a in (field.annotation, *get_args(field.annotation)) if _is_model(a)]
+        if not inner:
+            yield prefix + name, field
+            continue
+        many = get_origin(field.annotation) is dict
+        yield from _options(inner[-1], f"{prefix}{name}.{'NAME.' if many else ''}")
+
+
+def _is_model(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def _json(value: Any) -> Any:
+    return value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `microexp config`."""
     parser.add_argument("file", nargs="?", type=Path, help="configuration to check; its full form is printed")
     parser.add_argument("--schema", action="store_true", help="print the JSON schema instead")
+    parser.add_argument("--reference", action="store_true", help="print every option with its default instead")
 
 
 def main(args: argparse.Namespace) -> int:
-    """`microexp config [FILE] [--schema]`."""
+    """`microexp config [FILE] [--schema] [--reference]`."""
+    if args.reference:
+        print(reference(), end="")
+        return 0
     if args.schema:
         print(json.dumps(Config.model_json_schema(), indent=1))
         return 0
     if args.file is None:
-        raise UserError("command line", None, "no file", "a configuration, or --schema")
+        raise UserError("command line", None, "no file", "a configuration, --schema or --reference")
     print(yaml.safe_dump(load(args.file).model_dump(mode="json"), sort_keys=False), end="")
     return 0

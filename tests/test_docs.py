@@ -1,0 +1,31 @@
+"""What is generated from the code must not drift from it."""
+
+import json
+from pathlib import Path
+
+from microexp.config import Config, reference
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_the_reference_of_options_is_current():
+    page = ROOT / "docs/configuration.md"
+    assert page.read_text() == reference(), "run: microexp config --reference > docs/configuration.md"
+
+
+def test_the_json_schema_is_current():
+    page = ROOT / "docs/config.schema.json"
+    assert json.loads(page.read_text()) == Config.model_json_schema(), (
+        "run: microexp config --schema > docs/config.schema.json"
+    )
+
+
+def test_local_links_of_the_documents_lead_somewhere():
+    import re
+
+    broken = []
+    for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "results/README.md"]:
+        for link in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text()):
+            if "://" not in link and not (page.parent / link).exists():
+                broken.append(f"{page.relative_to(ROOT)}: {link}")
+    assert broken == []
