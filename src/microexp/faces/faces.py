@@ -1,0 +1,190 @@
+"""Stage `faces`: where the face of each video is, and the one transform that brings it upright into the crop.
+
+A shard has a group per video: `frames` (K,) int32 with landmarks, `boxes` (K, 4) float32 x0, y0, x1, y1 px,
+`landmarks` (K, 68, 2) float32 px, `score` (K,) float32, `reference` (68, 2) float64 median landmarks, `alignment`
+(2, 3) float64 from source px to the unit square of the crop (crop px = alignment * size) and, when it is slow,
+`alignments` (T, 2, 3) for every frame. Attributes: `n_frames`, `width`, `height`, `fps`; `excluded`, empty or the
+reason why the video cannot be used (then there are no arrays); and for the quality of the alignment `looked_at` and
+`misses` (frames), `jitter_px` (noise of the landmarks from frame to frame), `motion_px` (how far the head leaves its
+place), `scale` (side of the crop in source px) and `drift_px` (largest motion of the transform itself, source px per
+frame; 0 when fixed).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from microexp.datasets.frames import VideoSource, open_video
+from microexp.datasets.schema import Video, read_videos
+from microexp.errors import UserError
+from microexp.faces import align, given
+from microexp.faces.geometry import face_alignment, scale_of
+from microexp.faces.observe import Backend, Observations, observe, regular_frames, spread_frames
+from microexp.faces.params import FacesParams
+from microexp.progress import log, track
+from microexp.stage import Job, Stage
+from microexp.storage import add_array, create_shard, set_attributes
+
+if TYPE_CHECKING:
+    import h5py
+
+TRUST_S = 0.5
+"""Over a gap of at most so long the face is taken to be where it was, s."""
+
+SEARCH_EVERY = 10
+"""At the latest after so many frames with landmarks the detector runs again."""
+
+
+class Unusable(Exception):
+    """A video that has to be left out; the text says why."""
+
+
+def look(video: Video, source: VideoSource, params: FacesParams, backend: Backend) -> Observations:
+    """Take landmarks on frames spread over the video, and when the alignment is slow on regular ones as well."""
+    frames = spread_frames(source.n_frames, params.landmark_frames)
+    if params.alignment == "slow":
+        frames = np.union1d(frames, regular_frames(source.n_frames, video.fps, params.slow_step_s))
+    images = source.read(frames, grey=True)
+    trust = max(1, round(TRUST_S * video.fps))
+    return observe(backend, frames, images, trust, SEARCH_EVERY)
+
+
+def check_seen(seen: Observations, max_missed: float) -> None:
+    """Raise `Unusable` when too few frames show a face."""
+    if not len(seen.frames):
+        raise Unusable(f"no face found in any of {seen.looked_at} frames")
+    if seen.misses > max_missed * seen.looked_at:
+        raise Unusable(f"no face found in {seen.misses} of {seen.looked_at} frames")
+
+
+def describe(video: Video, seen: Observations, params: FacesParams) -> tuple[dict[str, np.ndarray], dict[str, object]]:
+    """Arrays and attributes of one video's group."""
+    reference = align.reference_landmarks(seen.landmarks)
+    alignment = face_alignment(reference, params.eye_distance, params.eye_height)
+    arrays = {
+        "frames": seen.frames,
+        "boxes": seen.boxes,
+        "landmarks": seen.landmarks,
+        "score": seen.score,
+        "reference": reference,
+        "alignment": alignment,
+    }
+    drift_px = 0.0
+    if params.alignment == "slow":
+        step, window = params.slow_step_s * video.fps, params.slow_window_s * video.fps
+        arrays["alignments"] = align.slow_alignments(alignment, reference, seen, video.n_frames, step, window)
+        drift_px = align.largest_shift(arrays["alignments"], reference) / scale_of(alignment)
+    attributes: dict[str, object] = {
+        "looked_at": seen.looked_at,
+        "misses": seen.misses,
+        "jitter_px": align.jitter_px(seen),
+        "motion_px": align.motion_px(seen, reference),
+        "scale": 1 / scale_of(alignment),
+        "drift_px": drift_px,
+    }
+    return arrays, attributes
+
+
+def reason_of(error: UserError) -> str:
+    """What is wrong, without the folder, so that results do not depend on where the data lies."""
+    name = Path(str(error.file)).name if error.file is not None else None
+    return str(UserError(name, error.where, error.got, error.expected))
+
+
+def open_listed(video: Video, listed: Path) -> VideoSource:
+    """Open a video of the index.
+
+    Args:
+        video: its row.
+        listed: the file that lists it, for the message.
+
+    Raises:
+        UserError: when it is not there, or has not the number of frames that the index says.
+        Unusable: when it cannot be decoded.
+    """
+    if not Path(video.path).exists():
+        raise UserError(listed, f"video {video.video}: path", f"{video.path}, which does not exist", "a video")
+    try:
+        source = open_video(video.path)
+    except UserError as error:
+        raise Unusable(reason_of(error)) from error
+    if source.n_frames != video.n_frames:
+        raise UserError(
+            listed, f"video {video.video}: n_frames", video.n_frames, source.n_frames,
+            "the video changed: run the stage index again",
+        )  # fmt: skip
+    return source
+
+
+def _process(group: h5py.Group, video: Video, listed: Path, params: FacesParams, backend: Backend | None) -> None:
+    set_attributes(group, {"n_frames": video.n_frames, "width": video.width, "height": video.height, "fps": video.fps})
+    try:
+        source = open_listed(video, listed)
+        if backend is None:
+            path = given.landmark_file(str(params.landmarks), video)
+            seen = given.read_landmarks(path, params.landmarks_first_frame, video.n_frames)
+        else:
+            try:
+                seen = look(video, source, params, backend)
+            except UserError as error:  # a damaged frame
+                raise Unusable(reason_of(error)) from error
+        check_seen(seen, params.max_missed)
+    except Unusable as reason:
+        log(f"{video.dataset}/{video.subject}/{video.video} is left out: {reason}")
+        set_attributes(group, {"excluded": str(reason)})
+        return
+    arrays, attributes = describe(video, seen, params)
+    for name, array in arrays.items():
+        add_array(group, name, array)
+    set_attributes(group, {**attributes, "excluded": ""})
+
+
+def make_backend(params: FacesParams, device: str) -> Backend | None:
+    """The backend that looks at frames, or None when landmarks are given.
+
+    Raises:
+        UserError: when something that it needs is missing.
+    """
+    if params.backend == "given":
+        if params.landmarks is None:
+            raise UserError("faces.landmarks", None, "nothing", "the path of landmark files for backend given")
+        return None
+    if params.backend == "face_alignment":
+        from microexp.faces import fan_backend
+
+        return fan_backend.load(params.weights, device)
+    from microexp.faces.dlib_backend import LICENCE, DlibBackend
+
+    log(f"note: {LICENCE}")
+    return DlibBackend()
+
+
+def run(job: Job[FacesParams]) -> Mapping[str, Any]:
+    """Find and align the faces of all videos of one subject."""
+    import cv2
+
+    cv2.setNumThreads(job.threads)
+    listed = job.input("videos")
+    videos = read_videos(listed)
+    backend = make_backend(job.params, job.device)
+    with create_shard(job.output("faces")) as shard:
+        for video in track(videos, "faces"):
+            _process(shard.create_group(video.video), video, listed, job.params, backend)
+    if backend is not None:
+        return backend.provenance()
+    files = [given.landmark_file(str(job.params.landmarks), v) for v in videos]
+    return given.provenance([f for f in files if f.exists()])
+
+
+STAGE = Stage(
+    name="faces",
+    summary="Find the face in every video of a subject and align it once; landmarks, jitter and misses.",
+    params=FacesParams,
+    inputs={"videos": "videos.csv of the subject"},
+    outputs={"faces": "shard with landmarks and alignment per video"},
+    run=run,
+)

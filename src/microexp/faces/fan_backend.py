@@ -1,0 +1,109 @@
+"""Faces and landmarks by the optional package `face-alignment` (Bulat & Tzimiropoulos 2017), meant for GPUs.
+
+The package downloads its weights when it is left to itself. Here they are files that the user supplies, checked by the
+hash that is part of their names; its download function is replaced, so that nothing can be fetched.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from microexp.errors import UserError
+from microexp.faces.geometry import rebox
+from microexp.faces.observe import Face
+from microexp.storage import file_sha256
+
+WEIGHTS = {"2DFAN4-11f355bf06.pth.tar": "11f355bf06", "s3fd-619a316812.pth": "619a316812"}
+"""File name -> start of its SHA-256."""
+
+
+def check_weights(folder: str | None) -> Path:
+    """The folder of weights, when both files are there and intact.
+
+    Raises:
+        UserError: naming the option or the file.
+    """
+    if folder is None:
+        raise UserError(
+            "faces.weights", None, "nothing", "a folder with " + " and ".join(WEIGHTS), "microexp never downloads them"
+        )
+    for name, digest in WEIGHTS.items():
+        path = Path(folder) / name
+        if not path.is_file():
+            raise UserError(path, None, "no such file", "a weight file of face-alignment 1.5.0")
+        if not file_sha256(path).startswith(digest):
+            raise UserError(path, None, "a damaged or another file", f"SHA-256 {digest}…")
+    return Path(folder)
+
+
+@dataclass
+class FanBackend:
+    """2DFAN-4 landmarks in the S3FD face of highest score; each frame on its own."""
+
+    network: Any
+    device: str
+
+    def start(self) -> None:
+        """Nothing is remembered between frames."""
+
+    def provenance(self) -> dict[str, Any]:
+        """Weights and device."""
+        return {"landmarks": "2DFAN-4", "weights": dict(WEIGHTS), "device": self.device}
+
+    def find(self, frame: np.ndarray, fresh: bool) -> Face | None:
+        """The face in a grey frame (H, W) uint8, or None; `fresh` makes no difference."""
+        colour = np.repeat(frame[:, :, None], 3, axis=2)
+        boxes = self.network.face_detector.detect_from_image(colour.copy())
+        if not len(boxes):
+            return None
+        best = max(boxes, key=lambda box: float(box[-1]))
+        found = self.network.get_landmarks_from_image(colour, [np.asarray(best)])
+        if not found:
+            return None
+        landmarks = np.asarray(found[0], np.float64)[:, :2]
+        return Face(rebox(landmarks), landmarks, float(best[-1]))
+
+
+def load(folder: str | None, device: str) -> FanBackend:
+    """Make the backend.
+
+    Args:
+        folder: where the weight files lie.
+        device: auto, cpu, cuda or cuda:N.
+
+    Raises:
+        UserError: when the package or its weights are missing.
+    """
+    weights = check_weights(folder)
+    if importlib.util.find_spec("face_alignment") is None:
+        raise UserError(
+            "faces.backend", "face_alignment", "no such package", "face-alignment 1.5.0",
+            "pip install --no-deps face-alignment==1.5.0, and tqdm: with its dependencies it overwrites OpenCV",
+        )  # fmt: skip
+    import face_alignment
+    import torch
+    from face_alignment import api
+
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+
+    def supplied(url: str, *_: Any, **__: Any) -> str:
+        name = url.rsplit("/", 1)[-1]
+        if name not in WEIGHTS:
+            raise UserError("faces.weights", None, f"a request for {name}", "face-alignment 1.5.0")
+        return str(weights / name)
+
+    api.load_file_from_url = supplied
+    network = face_alignment.FaceAlignment(
+        face_alignment.LandmarksType.TWO_D,
+        device=device,
+        face_detector="sfd",
+        face_detector_kwargs={"path_to_detector": str(weights / "s3fd-619a316812.pth")},
+        compile=False,
+    )
+    return FanBackend(network, device)

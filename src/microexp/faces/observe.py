@@ -1,0 +1,106 @@
+"""Which frames of a video are looked at, and what is seen there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from microexp.faces.geometry import N_POINTS
+
+
+@dataclass(frozen=True)
+class Face:
+    """One face in one frame: box (4,) x0, y0, x1, y1 px; landmarks (68, 2) px; score, larger is surer."""
+
+    box: np.ndarray
+    landmarks: np.ndarray
+    score: float
+
+
+class Backend(Protocol):
+    """Finds the face in the frames of one video, which are shown in order."""
+
+    def start(self) -> None:
+        """Another video begins."""
+
+    def find(self, frame: np.ndarray, fresh: bool) -> Face | None:
+        """The face in a grey frame (H, W) uint8; `fresh`: the last frame seen lies far back, search again."""
+
+    def provenance(self) -> dict[str, Any]:
+        """What landmarks depend on beside the options."""
+
+
+@dataclass(frozen=True)
+class Observations:
+    """What was seen in a video.
+
+    Attributes:
+        frames: (K,) int32 frames with a face, increasing.
+        boxes: (K, 4) float32.
+        landmarks: (K, 68, 2) float32.
+        score: (K,) float32.
+        looked_at: number of frames looked at.
+    """
+
+    frames: np.ndarray
+    boxes: np.ndarray
+    landmarks: np.ndarray
+    score: np.ndarray
+    looked_at: int
+
+    @property
+    def misses(self) -> int:
+        """Frames looked at in which no face was found."""
+        return self.looked_at - len(self.frames)
+
+
+def collect(frames: Sequence[int] | np.ndarray, faces: Iterable[Face | None]) -> Observations:
+    """Put faces and the numbers of their frames together; None is a miss."""
+    seen = [(f, face) for f, face in zip(frames, faces, strict=True) if face is not None]
+    return Observations(
+        np.array([f for f, _ in seen], np.int32),
+        np.array([face.box for _, face in seen], np.float32).reshape(-1, 4),
+        np.array([face.landmarks for _, face in seen], np.float32).reshape(-1, N_POINTS, 2),
+        np.array([face.score for _, face in seen], np.float32),
+        len(frames),
+    )
+
+
+def spread_frames(n_frames: int, places: int) -> np.ndarray:
+    """Up to `places` pairs of neighbouring frames spread evenly over a video: increasing, without repeats."""
+    first = np.floor((np.arange(places) + 0.5) * n_frames / places).astype(np.int64)
+    frames = np.unique(np.concatenate([first, first + 1]))
+    return frames[frames < n_frames]
+
+
+def regular_frames(n_frames: int, fps: float, step_s: float) -> np.ndarray:
+    """Frames every `step_s` seconds, the first and the last one among them."""
+    step = max(1.0, step_s * fps)
+    frames = np.floor(np.arange(0, n_frames, step) + 1e-9).astype(np.int64)
+    return np.union1d(frames, [n_frames - 1])
+
+
+def observe(
+    backend: Backend, frames: np.ndarray, images: Iterable[np.ndarray], trust_frames: int, every: int
+) -> Observations:
+    """Show `images` (the grey pictures of `frames`) to the backend.
+
+    Args:
+        backend: finds faces.
+        frames: (N,) increasing.
+        images: one picture per frame, streamed.
+        trust_frames: over a gap of at most so many frames the face is taken to be where it was.
+        every: at the latest so many pictures after the last search the face is searched again.
+    """
+    backend.start()
+    faces: list[Face | None] = []
+    since_search, last = every, None
+    for frame, image in zip(frames, images, strict=True):
+        fresh = last is None or frame - last > trust_frames or since_search + 1 >= every
+        since_search = 0 if fresh else since_search + 1
+        faces.append(backend.find(image, fresh))
+        last = frame
+    return collect(frames, faces)
