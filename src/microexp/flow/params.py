@@ -1,16 +1,88 @@
-"""Options of optical flow."""
+"""Options of optical flow, and the three named parameter sets."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from microexp.stage import Params
 
 
-class FlowParams(Params):
-    """Options of TV-L1 flow, used by the stages `flow` and `apexdiff`."""
+@dataclass(frozen=True)
+class Tvl1:
+    """Every parameter of TV-L1, with no default left open. Grey levels run from 0 to 255, flow is in px.
 
-    backend: Literal["auto", "numba", "torch", "opencv", "opencv_cuda"] = Field("auto", description="Implementation.")
+    Names and meanings are those of OpenCV's `DualTVL1OpticalFlow`; `cubic_a` and `gradient` are additions.
+    """
+
+    tau: float
+    data_weight: float
+    theta: float
+    scales: int
+    scale_step: float
+    warps: int
+    outer_iterations: int
+    iterations: int
+    epsilon_px: float
+    median_px: int
+    cubic_a: float
+    gradient: Literal["central", "five_point"]
+
+
+PRESETS: dict[str, Tvl1] = {
+    # the defaults of OpenCV's CPU implementation: comparable with the literature
+    "opencv": Tvl1(0.25, 0.15, 0.3, 5, 0.8, 5, 10, 30, 0.01, 5, -0.75, "central"),
+    # the same model with a warp that reproduces straight lines, without median, always the same number of steps
+    "classic": Tvl1(0.25, 0.15, 0.3, 5, 0.8, 5, 1, 30, 0.0, 1, -0.5, "central"),
+    # made for motions below about 3 px: few scales, one warp each (docs/flow.md has the measurements)
+    "micro": Tvl1(0.25, 0.15, 0.3, 3, 0.8, 1, 1, 30, 0.0, 1, -0.5, "central"),
+}
+
+
+class FlowParams(Params):
+    """Options of TV-L1 flow, used by the stages `flow` and `apexdiff`; what is null comes from the preset."""
+
+    backend: Literal["auto", "numba", "torch", "opencv", "opencv_cuda"] = Field(
+        "auto", description="Implementation; auto is numba, or torch when the job is given a GPU."
+    )
     preset: Literal["opencv", "classic", "micro"] = Field("micro", description="Named set of TV-L1 parameters.")
+    tau: float | None = Field(None, gt=0, le=0.25, description="Time step of the dual update.")
+    data_weight: float | None = Field(
+        None, gt=0, description="OpenCV's lambda: weight of the data term; smaller is smoother."
+    )
+    theta: float | None = Field(None, gt=0, description="Tightness between the flow and its auxiliary variable.")
+    scales: int | None = Field(None, ge=1, le=20, description="Most levels of the pyramid (none is below 16 px).")
+    scale_step: float | None = Field(None, gt=0.1, lt=1, description="Size ratio of neighbouring levels.")
+    warps: int | None = Field(None, ge=1, description="Warps of the second image per level.")
+    outer_iterations: int | None = Field(None, ge=1, description="Blocks of iterations per warp, a median before each.")
+    iterations: int | None = Field(None, ge=1, description="Iterations per block.")
+    epsilon_px: float | None = Field(
+        None, ge=0, description="A block stops when the RMS change per iteration is below this, px; 0 never stops."
+    )
+    median_px: Literal[1, 3, 5] | None = Field(None, description="Side of the median filter, px; 1 is none.")
+    cubic_a: float | None = Field(
+        None, ge=-1, le=0, description="Slope of the bicubic kernel: -0.5 is exact on ramps, OpenCV has -0.75."
+    )
+    gradient: Literal["central", "five_point"] | None = Field(None, description="Derivative of the second image.")
+    warm_start_pairs: int = Field(
+        0, ge=0, description="Pairs in a row that start from the flow of the pair before; 0 starts each from nothing."
+    )
+    warm_start_scales: int = Field(1, ge=1, description="Levels of the pyramid used by a pair that is started warm.")
+    storage_scale_px: float = Field(
+        1 / 512, gt=0, le=1, description="Flow per stored unit, px; 16-bit values reach 32767 times as far."
+    )
+
+    @field_validator("warm_start_pairs")
+    @classmethod
+    def _one_is_none(cls, value: int) -> int:
+        if value == 1:
+            raise ValueError("0 (off) or at least 2 pairs, of which the first starts from nothing")
+        return value
+
+    def tvl1(self) -> Tvl1:
+        """The preset with this object's own values in place."""
+        preset = PRESETS[self.preset]
+        own = {f.name: getattr(self, f.name) for f in fields(Tvl1)}
+        return Tvl1(**{k: getattr(preset, k) if v is None else v for k, v in own.items()})

@@ -1,0 +1,27 @@
+"""How numba compiles the flow kernels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba.core.compiler import CompilerBase, DefaultPassBuilder
+
+OPTIONS: dict[str, Any] = {
+    "cache": True,
+    "nogil": True,
+    "boundscheck": False,
+    "error_model": "numpy",
+    "fastmath": True,
+}
+
+
+class NoOverlap(CompilerBase):  # type: ignore[misc]
+    """Compiles a function whose array arguments never overlap where one of them is written.
+
+    Without this promise LLVM must assume that writing one row changes another, and makes no vector code.
+    """
+
+    def define_pipelines(self) -> list[Any]:
+        """The usual passes, with LLVM's `noalias` on every pointer argument."""
+        self.state.flags.noalias = True
+        return [DefaultPassBuilder.define_nopython_pipeline(self.state)]

@@ -1,0 +1,297 @@
+"""TV-L1 on the CPU: numba kernels that make one pass over memory per iteration.
+
+The method is Zach, Pock & Bischof 2007 as written down by Sanchez, Meinhardt-Llopis & Facciolo (IPOL 2013) and
+implemented in OpenCV; `reference.py` says the same in plain NumPy and is what the tests compare with.
+
+An iteration walks down the image once: as soon as the flow of row y is new, the dual field of row y-1 can follow. Rows
+are separate functions whose arguments are declared not to overlap, which is what lets LLVM turn their loops into vector
+code; without that an iteration takes ten times as long. One thread works on one pair, so results do not depend on how
+many threads there are.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import float32, njit
+
+from microexp.flow.compiler import OPTIONS, NoOverlap
+from microexp.flow.median import median_filter
+from microexp.flow.vector import bicubic_pixel
+
+GRADIENT_FLOOR = 1.1920929e-07
+"""Below this squared gradient a pixel has no say (FLT_EPSILON, as in OpenCV)."""
+
+
+PAD = 3
+"""Repeated edge around each pyramid level, px: room for the taps of the bicubic kernel."""
+
+# planes of the workspace (10, h+2, w+2); the border of one pixel stays zero except that u and v repeat their edge
+WX, WY, INVERSE, RHO, U, V, P11, P12, P21, P22 = range(10)
+PLANES = 10
+
+
+@njit(pipeline_class=NoOverlap, **OPTIONS)
+def flow_row(wx, wy, inverse, rho, u, v, p11, p12, p12_up, p21, p22, p22_up, limit, theta, width):  # type: ignore[no-untyped-def]
+    """Thresholding and primal step on one row, in place; returns the sum of squared changes."""
+    change = float32(0)
+    for x in range(1, width + 1):
+        a = u[x]
+        b = v[x]
+        step = -(rho[x] + (wx[x] * a + wy[x] * b)) * inverse[x]
+        step = min(max(step, -limit), limit)
+        du = step * wx[x] + theta * ((p11[x] - p11[x - 1]) + (p12[x] - p12_up[x]))
+        dv = step * wy[x] + theta * ((p21[x] - p21[x - 1]) + (p22[x] - p22_up[x]))
+        u[x] = a + du
+        v[x] = b + dv
+        change += du * du + dv * dv
+    u[width + 1] = u[width]
+    v[width + 1] = v[width]
+    return change
+
+
+@njit(pipeline_class=NoOverlap, **OPTIONS)
+def dual_row(u, u_down, v, v_down, p11, p12, p21, p22, ratio, width):  # type: ignore[no-untyped-def]
+    """Dual step on one row, in place."""
+    one = float32(1)
+    for x in range(1, width + 1):
+        ux = u[x + 1] - u[x]
+        uy = u_down[x] - u[x]
+        vx = v[x + 1] - v[x]
+        vy = v_down[x] - v[x]
+        nu = one + ratio * math.sqrt(ux * ux + uy * uy)
+        nv = one + ratio * math.sqrt(vx * vx + vy * vy)
+        both = one / (nu * nv)  # one division instead of two
+        su = both * nv
+        sv = both * nu
+        p11[x] = (p11[x] + ratio * ux) * su
+        p12[x] = (p12[x] + ratio * uy) * su
+        p21[x] = (p21[x] + ratio * vx) * sv
+        p22[x] = (p22[x] + ratio * vy) * sv
+
+
+@njit(**OPTIONS)
+def iterate(work, h, w, count, limit, theta, ratio, stop):  # type: ignore[no-untyped-def]
+    """At most `count` iterations, until the sum of squared changes is not above `stop`; returns that sum."""
+    change = float32(np.inf)
+    wx, wy, inverse, rho, u, v, p11, p12, p21, p22 = (
+        work[WX], work[WY], work[INVERSE], work[RHO], work[U], work[V], work[P11], work[P12], work[P21], work[P22],
+    )  # fmt: skip
+    for _ in range(count):
+        change = float32(0)
+        for y in range(1, h + 1):
+            change += flow_row(
+                wx[y], wy[y], inverse[y], rho[y], u[y], v[y], p11[y], p12[y], p12[y - 1], p21[y], p22[y], p22[y - 1],
+                limit, theta, w,
+            )  # fmt: skip
+            if y > 1:
+                dual_row(u[y - 1], u[y], v[y - 1], v[y], p11[y - 1], p12[y - 1], p21[y - 1], p22[y - 1], ratio, w)
+        dual_row(u[h], u[h], v[h], v[h], p11[h], p12[h], p21[h], p22[h], ratio, w)
+        if change <= stop:
+            break
+    return change
+
+
+@njit(pipeline_class=NoOverlap, **OPTIONS)
+def cubic_row(flow, start, step, a, end, taps, weights, count):  # type: ignore[no-untyped-def]
+    """First tap (in the padded image) and the four weights of Keys' bicubic kernel at start + step * x + flow[x].
+
+    The coordinate is held within 2 px of the image, where all four taps see the repeated edge anyway.
+    """
+    one = float32(1)
+    for x in range(count):
+        at = min(max(start + step * float32(x) + flow[x + 1], float32(-2)), end)
+        whole = np.floor(at)
+        t = at - whole
+        z = one - t
+        first = a * t * z * z
+        last = a * z * t * t
+        second = ((a + float32(2)) * t - (a + float32(3))) * t * t + one
+        taps[x] = np.int32(whole) + np.int32(PAD - 1)
+        weights[0, x] = first
+        weights[1, x] = second
+        weights[2, x] = one - first - second - last
+        weights[3, x] = last
+
+
+@njit(pipeline_class=NoOverlap, **OPTIONS)
+def sample_row(image, stride, x_taps, x_weights, y_taps, y_weights, out, count):  # type: ignore[no-untyped-def]
+    """Bicubic values of the 4 channels of `image` (flat, `stride` numbers a row) at each pixel of a row."""
+    for x in range(count):
+        bicubic_pixel(
+            image,
+            y_taps[x] * stride + np.intp(4) * x_taps[x],
+            stride,
+            (x_weights[0, x], x_weights[1, x], x_weights[2, x], x_weights[3, x]),
+            (y_weights[0, x], y_weights[1, x], y_weights[2, x], y_weights[3, x]),
+            out,
+            4 * x,
+        )
+
+
+@njit(pipeline_class=NoOverlap, **OPTIONS)
+def linearise_row(first, second, u, v, wx, wy, inverse, rho, width):  # type: ignore[no-untyped-def]
+    """The data term of a row, from the first image and the warped second one (both 4 channels a pixel)."""
+    for x in range(width):
+        gx = second[4 * x + 1]
+        gy = second[4 * x + 2]
+        squared = gx * gx + gy * gy
+        wx[x + 1] = gx
+        wy[x + 1] = gy
+        inverse[x + 1] = float32(1) / squared if squared > float32(GRADIENT_FLOOR) else float32(0)
+        rho[x + 1] = second[4 * x] - gx * u[x + 1] - gy * v[x + 1] - first[4 * x]
+
+
+@njit(**OPTIONS)
+def warp(first, second, work, rows, h, w, a, moved):  # type: ignore[no-untyped-def]
+    """Fill the planes of the data term; `first` and `second` are levels (h + 2 PAD, w + 2 PAD, 4)."""
+    flat = second.reshape(-1)
+    stride = 4 * (w + 2 * PAD)
+    x_weights = rows[0 : 4 * w].reshape(4, w)
+    y_weights = rows[4 * w : 8 * w].reshape(4, w)
+    sampled = rows[8 * w : 12 * w]
+    x_taps = np.empty(w, np.int32)
+    y_taps = np.empty(w, np.int32)
+    for y in range(h):
+        u = work[U, y + 1]
+        v = work[V, y + 1]
+        inside = first[y + PAD, PAD : PAD + w].reshape(-1)
+        if moved:
+            cubic_row(u, float32(0), float32(1), a, float32(w), x_taps, x_weights, w)
+            cubic_row(v, float32(y), float32(0), a, float32(h), y_taps, y_weights, w)
+            sample_row(flat, stride, x_taps, x_weights, y_taps, y_weights, sampled, w)
+        else:  # nothing to interpolate: the same numbers, sooner
+            sampled[:] = second[y + PAD, PAD : PAD + w].reshape(-1)
+        linearise_row(
+            inside, sampled, u, v, work[WX, y + 1], work[WY, y + 1], work[INVERSE, y + 1], work[RHO, y + 1], w
+        )
+
+
+@njit(**OPTIONS)
+def resize(source, target, y_ratio, x_ratio, factor):  # type: ignore[no-untyped-def]
+    """Bilinear with half-pixel centres and repeated edge (OpenCV's INTER_LINEAR); ratio = source px per target px."""
+    height, width = source.shape
+    for y in range(target.shape[0]):
+        at_y = min(max((y + 0.5) * y_ratio - 0.5, 0.0), height - 1.0)
+        top = int(at_y)
+        down = float32(at_y - top)
+        upper = source[top]
+        lower = source[min(top + 1, height - 1)]
+        for x in range(target.shape[1]):
+            at_x = min(max((x + 0.5) * x_ratio - 0.5, 0.0), width - 1.0)
+            left = int(at_x)
+            right = min(left + 1, width - 1)
+            across = float32(at_x - left)
+            above = upper[left] + (upper[right] - upper[left]) * across
+            below = lower[left] + (lower[right] - lower[left]) * across
+            target[y, x] = factor * (above + (below - above) * down)
+
+
+@njit(**OPTIONS)
+def level_view(pyramid, sizes, level):  # type: ignore[no-untyped-def]
+    """Level of a flat pyramid as (h + 2 PAD, w + 2 PAD, 4): grey, d/dx, d/dy, unused."""
+    start = 0
+    for k in range(level):
+        start += 4 * (sizes[k, 0] + 2 * PAD) * (sizes[k, 1] + 2 * PAD)
+    h = sizes[level, 0] + 2 * PAD
+    w = sizes[level, 1] + 2 * PAD
+    return pyramid[start : start + 4 * h * w].reshape(h, w, 4)
+
+
+@njit(**OPTIONS)
+def build_pyramid(frame, sizes, ratio, five_point, pyramid):  # type: ignore[no-untyped-def]
+    """Grey levels and derivatives of `frame` (h, w) at every level of `sizes` (levels, 2), into the flat `pyramid`."""
+    grey = frame
+    for level in range(sizes.shape[0]):
+        h = sizes[level, 0]
+        w = sizes[level, 1]
+        if level > 0:
+            smaller = np.empty((h, w), np.float32)
+            resize(grey, smaller, ratio, ratio, float32(1))
+            grey = smaller
+        view = level_view(pyramid, sizes, level)
+        for y in range(h):
+            for x in range(w):
+                near_x = grey[y, min(x + 1, w - 1)] - grey[y, max(x - 1, 0)]
+                near_y = grey[min(y + 1, h - 1), x] - grey[max(y - 1, 0), x]
+                if five_point:
+                    far_x = grey[y, min(x + 2, w - 1)] - grey[y, max(x - 2, 0)]
+                    far_y = grey[min(y + 2, h - 1), x] - grey[max(y - 2, 0), x]
+                    near_x = (float32(8) * near_x - far_x) / float32(6)
+                    near_y = (float32(8) * near_y - far_y) / float32(6)
+                view[y + PAD, x + PAD, 0] = grey[y, x]
+                view[y + PAD, x + PAD, 1] = float32(0.5) * near_x
+                view[y + PAD, x + PAD, 2] = float32(0.5) * near_y
+                view[y + PAD, x + PAD, 3] = float32(0)
+            view[y + PAD, :PAD] = view[y + PAD, PAD]
+            view[y + PAD, PAD + w :] = view[y + PAD, PAD + w - 1]
+        view[:PAD] = view[PAD]
+        view[PAD + h :] = view[PAD + h - 1]
+
+
+@njit(**OPTIONS)
+def solve_pair(first, second, sizes, levels, numbers, counts, work, out, warm):  # type: ignore[no-untyped-def]
+    """Flow between two pyramids, into `out` (h, w, 2), px; with `warm` it starts from what `out` holds.
+
+    Args:
+        first, second: flat pyramids made by `build_pyramid`.
+        sizes: (all levels, 2) heights and widths.
+        levels: how many of them to use.
+        numbers: float32 data weight times theta, theta, tau / theta, epsilon_px, cubic a, scale step.
+        counts: warps, outer iterations, iterations, median side.
+        work: flat float32 of `workspace_size`.
+    """
+    limit, theta, ratio, epsilon, a, step = numbers
+    warps, outer, inner, median = counts
+    area = sizes[0, 0] * sizes[0, 1]
+    flow = work[: 2 * area]  # flow of the level above
+    rows = work[2 * area : 2 * area + 12 * sizes[0, 1]]
+    planes = work[2 * area + 12 * sizes[0, 1] :]
+    for level in range(levels - 1, -1, -1):
+        h = sizes[level, 0]
+        w = sizes[level, 1]
+        local = planes[: PLANES * (h + 2) * (w + 2)].reshape(PLANES, h + 2, w + 2)
+        local[:] = float32(0)
+        start_level(flow, out, local, sizes, level, levels, step, warm)
+        one, two = level_view(first, sizes, level), level_view(second, sizes, level)
+        stop = epsilon * epsilon * float32(h * w) if epsilon > 0 else float32(-1)
+        for k in range(warps):
+            warp(one, two, local, rows, h, w, a, warm or k > 0 or level < levels - 1)
+            for _ in range(outer):
+                if median > 1:
+                    median_filter(local[U, 1 : h + 1, 1 : w + 1], median)
+                    median_filter(local[V, 1 : h + 1, 1 : w + 1], median)
+                if iterate(local, h, w, inner, limit, theta, ratio, stop) <= stop:
+                    break
+        keep = flow[: 2 * h * w].reshape(2, h, w)
+        keep[0] = local[U, 1 : h + 1, 1 : w + 1]
+        keep[1] = local[V, 1 : h + 1, 1 : w + 1]
+    full = flow.reshape(2, sizes[0, 0], sizes[0, 1])
+    out[:, :, 0] = full[0]
+    out[:, :, 1] = full[1]
+
+
+@njit(**OPTIONS)
+def start_level(flow, out, local, sizes, level, levels, step, warm):  # type: ignore[no-untyped-def]
+    """Fill u and v of `local`: from the level above, from `out` when started warm, else they stay zero."""
+    h = sizes[level, 0]
+    w = sizes[level, 1]
+    if level < levels - 1:
+        above = sizes[level + 1]
+        old = flow[: 2 * above[0] * above[1]].reshape(2, above[0], above[1])
+        for c in range(2):
+            resize(old[c], local[U + c, 1 : h + 1, 1 : w + 1], above[0] / h, above[1] / w, float32(1) / step)
+    elif warm:
+        for c in range(2):
+            given = np.ascontiguousarray(out[:, :, c])
+            for k in range(1, level + 1):
+                smaller = np.empty((sizes[k, 0], sizes[k, 1]), np.float32)
+                resize(given, smaller, sizes[k - 1, 0] / sizes[k, 0], sizes[k - 1, 1] / sizes[k, 1], step)
+                given = smaller
+            local[U + c, 1 : h + 1, 1 : w + 1] = given
+
+
+def workspace_size(height: int, width: int) -> int:
+    """Numbers (float32) that `solve_pair` needs for images of this size."""
+    return 2 * height * width + 12 * width + PLANES * (height + 2) * (width + 2)

@@ -1,0 +1,92 @@
+"""TV-L1 on CPU cores: one pair per thread, so that results do not depend on the number of threads."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from microexp.flow import kernels
+from microexp.flow.params import Tvl1
+from microexp.flow.sizes import pyramid_sizes
+
+
+def parallel(work: Callable[[], Callable[[int], None]], count: int, threads: int) -> None:
+    """Call `work()` once per thread, and what it returns for each of `count` items, whoever is free takes next."""
+    items = itertools.count()
+
+    def run() -> None:
+        step = work()
+        while (item := next(items)) < count:
+            step(item)
+
+    threads = max(1, min(threads, count))
+    if threads == 1:
+        run()
+        return
+    with ThreadPoolExecutor(threads) as pool:  # the kernels release the interpreter's lock
+        for done in [pool.submit(run) for _ in range(threads)]:
+            done.result()
+
+
+class NumbaSolver:
+    """Pyramids and flow of frames of one size."""
+
+    name = "numba"
+    device = "cpu"
+
+    def __init__(self, height: int, width: int, tvl1: Tvl1, threads: int = 1) -> None:
+        self.shape = (height, width)
+        self.tvl1 = tvl1
+        self.threads = threads
+        self.sizes = np.array(pyramid_sizes(height, width, tvl1), np.int64)
+        pad = 2 * kernels.PAD
+        self.pyramid_length = int(sum(4 * (h + pad) * (w + pad) for h, w in self.sizes))
+        f = np.float32
+        t = tvl1
+        self.numbers = (
+            f(t.data_weight * t.theta), f(t.theta), f(t.tau / t.theta), f(t.epsilon_px), f(t.cubic_a), f(t.scale_step),
+        )  # fmt: skip
+        self.counts = (t.warps, t.outer_iterations, t.iterations, t.median_px)
+
+    def prepare(self, frames: np.ndarray) -> np.ndarray:
+        """Pyramids (N, length) of grey frames (N, H, W), uint8 or float32."""
+        pyramids = np.empty((len(frames), self.pyramid_length), np.float32)
+        five_point = self.tvl1.gradient == "five_point"
+
+        def start() -> Callable[[int], None]:
+            def one(item: int) -> None:
+                grey = np.ascontiguousarray(frames[item], np.float32)
+                kernels.build_pyramid(grey, self.sizes, 1 / self.tvl1.scale_step, five_point, pyramids[item])
+
+            return one
+
+        parallel(start, len(frames), self.threads)
+        return pyramids
+
+    def solve(
+        self, first: np.ndarray, second: np.ndarray, warm: np.ndarray | None = None, scales: int = 0
+    ) -> np.ndarray:
+        """Flow (N, H, W, 2), px, between pyramids.
+
+        Args:
+            first, second: pyramids of `prepare`.
+            warm: flow to start from; then only the finest `scales` levels are used.
+        """
+        out = np.empty((len(first), *self.shape, 2), np.float32) if warm is None else warm.copy()
+        levels = len(self.sizes) if warm is None else min(scales, len(self.sizes))
+
+        def start() -> Callable[[int], None]:
+            work = np.empty(kernels.workspace_size(*self.shape), np.float32)
+
+            def one(i: int) -> None:
+                kernels.solve_pair(
+                    first[i], second[i], self.sizes, levels, self.numbers, self.counts, work, out[i], warm is not None
+                )
+
+            return one
+
+        parallel(start, len(first), self.threads)
+        return out
