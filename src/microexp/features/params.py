@@ -6,6 +6,8 @@ from pydantic import Field
 
 from microexp.stage import Params
 
+SHA256 = r"^[0-9a-fA-F]{64}$"
+
 
 class WeightsParams(Params):
     """Options of the stage `weights`: none, the file and its checksum are part of the code."""
@@ -14,5 +16,36 @@ class WeightsParams(Params):
 class I3dParams(Params):
     """Options of the stage `i3d`."""
 
-    clip_frames: int = Field(8, ge=1, description="Frames of a clip.")
-    step_frames: int = Field(2, ge=1, description="Frames between the starts of clips.")
+    clip_frames: int = Field(8, ge=1, le=1024, description="Frames of a clip.")
+    step_frames: int = Field(2, ge=1, le=1024, description="Frames between the starts of clips.")
+    size_px: int = Field(
+        224, ge=32, le=1024, description="Side to which crops and flow are resized for the network (224 in the papers)."
+    )
+    flow_bound_px: float = Field(
+        4.0,
+        gt=0,
+        description="Flow component, in px between frames of a 224 px crop, that becomes 1 at the network's input; "
+        "what is larger is clipped. Kinetics weights were trained with 20; between two frames at 30 fps a face hardly "
+        "moves more than 4, and a micro-expression moves tenths.",
+    )
+    flow_levels: int = Field(
+        0, ge=0, le=65536, description="Round flow to so many levels (8-bit flow images have 256); 0: not at all."
+    )
+    rgb_weights: str = Field(
+        "weights/i3d_rgb_kinetics400.safetensors",
+        min_length=1,
+        description="RGB weights: what the stage `weights` makes, or a file of your own such as rgb_imagenet.pt.",
+    )
+    rgb_weights_sha256: str | None = Field(
+        None, pattern=SHA256, description="SHA-256 of your own RGB weights; without it only the pinned ones are taken."
+    )
+    flow_weights: str | None = Field(
+        None,
+        min_length=1,
+        description="Flow weights such as flow_imagenet.pt (pytorch-i3d names); without them the flow stream starts "
+        "from the RGB weights, averaged over the colours.",
+    )
+    flow_weights_sha256: str | None = Field(
+        None, pattern=SHA256, description="SHA-256 that the flow weights must have."
+    )
+    mixed_precision: bool = Field(False, description="Compute in 16 bits where a GPU can (needs a GPU, other numbers).")
