@@ -74,7 +74,7 @@ def test_stage_options_are_json_and_only_of_the_stage():
     assert set(stage_options(config, "crops")) == set(
         config.crops.model_fields_set | set(type(config.crops).model_fields)
     )
-    assert stage_options(config, "mdml", "demo")["epochs"] >= 1
+    assert stage_options(config, "mdml", "demo")["mdml"]["epochs"] >= 1
 
 
 def test_config_command_prints_the_full_form_and_the_schema(tmp_path, capsys):

@@ -72,7 +72,7 @@ def parse(data: object, file: object) -> Config:
         check_name(name, "name", file)
     for kind, experiments in (("spotting", config.spotting), ("recognition", config.recognition)):
         for name, experiment in experiments.items():
-            sources = experiment.sources if isinstance(experiment, RecognitionExperiment) else []
+            sources = experiment.source_datasets() if isinstance(experiment, RecognitionExperiment) else []
             for dataset in (*experiment.datasets, *sources):
                 if dataset not in config.datasets:
                     raise UserError(
@@ -118,7 +118,9 @@ def stage_options(config: Config, stage: str, experiment: str | None = None) -> 
     if stage in ("aemnet", "detect"):
         options: dict[str, Any] = getattr(config.spotting[str(experiment)], stage).model_dump(mode="json")
     elif stage == "mdml":
-        options = config.recognition[str(experiment)].mdml.model_dump(mode="json")
+        options = config.recognition[str(experiment)].model_dump(mode="json")
+        if options["mdml"]["seed"] is None:
+            options["mdml"]["seed"] = config.seed
     else:
         options = getattr(config, stage).model_dump(mode="json")
     if "seed" in options and options["seed"] is None:

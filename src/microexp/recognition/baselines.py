@@ -1,0 +1,102 @@
+"""Baselines that stand beside MDML in every table: the majority class, and logistic regression on flow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from microexp.recognition.clips import Clips, shrink
+
+LOGISTIC_SIZE = 28
+"""Side of the flow maps, px: as the field's 28 x 28."""
+LOGISTIC_C = 1e-3
+"""Inverse regularisation on standardised pixels; fixed before any result was seen."""
+
+
+def majority(labels: np.ndarray, tests: int, classes: int) -> np.ndarray:
+    """(tests, classes) class shares of the training labels; its argmax is the most frequent class."""
+    counts = np.bincount(labels, minlength=classes).astype(np.float64)
+    return np.tile(counts / counts.sum(), (tests, 1))
+
+
+def logistic(
+    clips: Clips, labels: np.ndarray, train: np.ndarray, test: np.ndarray, classes: int, **how: object
+) -> np.ndarray:
+    """Class probabilities (tests, classes) of a class-balanced logistic regression on flow.
+
+    Args:
+        clips: all clips.
+        labels: (N,) class numbers.
+        train: numbers of the training clips.
+        test: numbers of the clips to predict.
+        classes: number of classes; a class without a training clip gets probability 0.
+        how: `channels` and `mirror` of `features`.
+    """
+    features, mirrored = flow_features(clips, np.concatenate([train, test]), **how)  # type: ignore[arg-type]
+    x, y = features[: len(train)], labels[train]
+    if mirrored is not None:
+        x, y = np.concatenate([x, mirrored[: len(train)]]), np.concatenate([y, y])
+    return fit_predict(x, y, features[len(train) :], classes)
+
+
+def flow_features(
+    clips: Clips, rows: np.ndarray, channels: Sequence[str] = ("u", "v"), mirror: bool = True
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Pixels of `channels` as one vector per clip, and those of the mirror images (u with its sign changed)."""
+    chosen = [clips.channels.index(c) for c in channels]
+    maps = shrink(clips.take(rows), LOGISTIC_SIZE).maps[:, chosen]
+    sign = np.array([-1.0 if c == "u" else 1.0 for c in channels], dtype=np.float32).reshape(-1, 1, 1)
+    flat = (len(maps), -1) if len(maps) else (0, maps[0:0].size)
+    return maps.reshape(flat), (maps[..., ::-1] * sign).reshape(flat) if mirror else None
+
+
+def fit_predict(x: np.ndarray, y: np.ndarray, test: np.ndarray, classes: int, c: float = LOGISTIC_C) -> np.ndarray:
+    """Standardise by the training rows, fit, and predict probabilities (tests, classes).
+
+    The solution lies in the span of the training rows, so the fit runs on their principal coordinates: the same optimum
+    as scikit-learn's `LogisticRegression(C=c, class_weight="balanced")` (tested), without its second of import.
+    """
+    from threadpoolctl import threadpool_limits
+
+    p = np.zeros((len(test), classes))
+    present, y = np.unique(y, return_inverse=True)
+    if len(present) == 1:
+        p[:, present[0]] = 1.0
+        return p
+    x, test = x.astype(np.float64), test.astype(np.float64)
+    mean, deviation = x.mean(0), x.std(0) + 1e-6
+    x, test = (x - mean) / deviation, (test - mean) / deviation
+    with threadpool_limits(1):  # the result must not depend on the number of threads
+        values, vectors = np.linalg.eigh(x @ x.T)
+        kept = values > values[-1] * 1e-10
+        root = np.sqrt(values[kept])
+        weights, bias = _fit(vectors[:, kept] * root, y, len(present), c)
+        p[:, present] = softmax(((test @ x.T) @ (vectors[:, kept] / root)) @ weights + bias)
+    return p
+
+
+def _fit(z: np.ndarray, y: np.ndarray, classes: int, c: float) -> tuple[np.ndarray, np.ndarray]:
+    """Weights (D, classes) and bias that minimise c * balanced cross-entropy + |weights|^2 / 2."""
+    from scipy.optimize import minimize
+
+    balanced = len(y) / (classes * np.bincount(y))[y]
+    hit = np.eye(classes)[y]
+
+    def value_and_gradient(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        table = flat.reshape(-1, classes)
+        p = softmax(z @ table[:-1] + table[-1])
+        loss = -c * (balanced * np.log((p * hit).sum(1) + 1e-300)).sum() + (table[:-1] ** 2).sum() / 2
+        slope = c * balanced[:, None] * (p - hit)
+        return loss, np.concatenate([z.T @ slope + table[:-1], slope.sum(0, keepdims=True)]).ravel()
+
+    start = np.zeros((z.shape[1] + 1) * classes)
+    found = minimize(value_and_gradient, start, jac=True, method="L-BFGS-B", options={"maxiter": 500, "gtol": 1e-6})
+    table = found.x.reshape(-1, classes)
+    return table[:-1], table[-1]
+
+
+def softmax(scores: np.ndarray) -> np.ndarray:
+    """Row-wise softmax."""
+    e = np.exp(scores - scores.max(1, keepdims=True))
+    return np.asarray(e / e.sum(1, keepdims=True))

@@ -1,0 +1,122 @@
+"""Who is held out, who trains, and which clips guide as sources."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from microexp.errors import UserError
+from microexp.names import fold_name, split_fold
+from microexp.recognition.batches import Member
+from microexp.recognition.clips import Clips
+from microexp.recognition.params import MdmlParams, RecognitionExperiment
+
+WHOLE_DATASET = "all"
+"""Stands for the subject in the name of a fold that leaves a whole data set out: `samm-all`."""
+
+
+@dataclass(frozen=True)
+class Roles:
+    """What each clip is in an experiment, before any fold.
+
+    Attributes:
+        label: (N,) class number, -1 none.
+        target: (N,) bool: of the target data sets, of a kind to recognise, with a class.
+        source: (N,) int: 1-based number of the source domain that it belongs to, 0 none.
+        person: (N,) text: the same for the same person in any data set.
+    """
+
+    label: np.ndarray
+    target: np.ndarray
+    source: np.ndarray
+    person: np.ndarray
+
+
+def roles(clips: Clips, label: np.ndarray, experiment: RecognitionExperiment) -> Roles:
+    """Find targets and sources; a clip that is a target is no source."""
+    target = np.isin(clips.dataset, experiment.datasets) & np.isin(clips.kind, experiment.kinds) & (label >= 0)
+    source = np.zeros(len(clips), dtype=np.int64)
+    for number, name in enumerate(experiment.sources, 1):
+        dataset, _, kind = name.partition(":")
+        of_source = (clips.dataset == dataset) & ~target & (source == 0)
+        source[of_source & ((clips.kind == kind) if kind else True)] = number
+    space = {d: group[0] for group in experiment.same_people for d in group}
+    spaces = [space.get(str(d), str(d)) for d in clips.dataset]
+    person = np.array([f"{d}-{s}" for d, s in zip(spaces, clips.subject, strict=True)], dtype=str)
+    return Roles(label, target, source, person)
+
+
+def fold_names(clips: Clips, role: Roles, leave: str) -> list[str]:
+    """All folds in the order of the clips: one per subject (or data set) that has a clip to recognise."""
+    if leave == "dataset":
+        return list(dict.fromkeys(fold_name(str(d), WHOLE_DATASET) for d in clips.dataset[role.target]))
+    pairs = zip(clips.dataset[role.target], clips.subject[role.target], strict=True)
+    return list(dict.fromkeys(fold_name(str(d), str(s)) for d, s in pairs))
+
+
+def held_out(clips: Clips, fold: str, leave: str) -> np.ndarray:
+    """(N,) bool: clips of the fold's subject in its data set (or of the whole data set)."""
+    dataset, subject = split_fold(fold)
+    of_dataset = np.asarray(clips.dataset == dataset)
+    if leave == "dataset":
+        if subject != WHOLE_DATASET:
+            raise UserError("fold", None, repr(fold), f"{dataset}-{WHOLE_DATASET}, as the experiment leaves data sets")
+        return of_dataset
+    return np.asarray(of_dataset & (clips.subject == subject))
+
+
+def member(
+    clips: Clips, role: Roles, experiment: RecognitionExperiment, fold: str, seed: int, options: MdmlParams
+) -> Member:
+    """Training domains and weights of one network of `fold`.
+
+    Nothing of a held-out person is trained on: not their clips to recognise, not their macro-expressions among the
+    sources, not what they did in another data set (`same_people`).
+
+    Raises:
+        UserError: when nothing is left to train on.
+    """
+    out = held_out(clips, fold, experiment.leave)
+    allowed = ~np.isin(role.person, np.unique(role.person[out])) & ~out
+    train, extra = role.target & allowed, (role.source > 0) & allowed
+    if not train.any():
+        raise UserError("fold", fold, "no clip of another subject", "clips of at least one other subject to train on")
+    domain = np.full(len(clips), -1, dtype=np.int64)
+    domain[train] = 0
+    others = 0
+    if options.domain.others and experiment.leave == "subject":
+        own = split_fold(fold)[0]
+        for name in (d for d in experiment.datasets if d != own and (train & (clips.dataset == d)).any()):
+            others += 1
+            domain[train & (clips.dataset == name)] = others
+    for number in np.unique(role.source[extra]):
+        others += 1
+        domain[extra & (role.source == number)] = others
+    weight = balance(role.label, clips.dataset, train, options.balance)
+    for number in np.unique(role.source[extra]):
+        part = extra & (role.source == number) & (role.label >= 0)
+        weight += options.domain.label_weight * balance(role.label, clips.dataset, part, options.balance)
+    return Member(seed, domain, weight.astype(np.float32), extra, np.flatnonzero(role.target & out))
+
+
+def balance(label: np.ndarray, dataset: np.ndarray, rows: np.ndarray, how: str) -> np.ndarray:
+    """(N,) weights with mean 1 over `rows` (0 elsewhere), equal in sum for all classes (of all data sets)."""
+    weight = np.zeros(len(label))
+    if how == "none" or not rows.any():
+        weight[rows] = 1.0
+        return weight
+    cells = [f"{d if how == 'class_and_dataset' else ''}/{c}" for d, c in zip(dataset[rows], label[rows], strict=True)]
+    _, inverse, counts = np.unique(cells, return_inverse=True, return_counts=True)
+    weight[rows] = rows.sum() / (len(counts) * counts[inverse])
+    return weight
+
+
+def runs(experiment_options: MdmlParams, first_seed: int) -> Sequence[tuple[int, int]]:
+    """(seed of the run, seed of the network) of every network: `seeds` runs of `members` networks each."""
+    return [
+        (first_seed + run, first_seed + run + 10_000 * number)
+        for run in range(experiment_options.seeds)
+        for number in range(experiment_options.members)
+    ]

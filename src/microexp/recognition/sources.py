@@ -1,0 +1,183 @@
+"""The multi-source network: models each source domain's feature distribution and draws the target's toward it.
+
+At every stage of every stream, each domain has its features modelled per class (where labels allow) or as a whole:
+
+- `moments`: mean and variance. A source's moments are running averages over the training, since one batch holds only a
+  few clips of a class; the target's are those of the batch, and they alone carry gradient: sources guide.
+- `mmd`: maximum mean discrepancy within the batch under a sum of Gaussian kernels (Gretton et al. 2012; the bandwidths
+  as multiples of the median distance, Long et al., ICML 2015), the source side again without gradient.
+
+A small network looks at how each source lies to the target and decides how much it guides (softmax over sources).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+MOMENTUM = 0.9
+"""Of a source's running moments."""
+BANDWIDTHS = (0.25, 0.5, 1.0, 2.0, 4.0)
+"""Kernel widths of the MMD, as multiples of the median squared distance."""
+DESCRIPTORS = 3
+"""What the weighting network sees of a source: distance to the target, its share of the batch, spread against it."""
+
+
+def group_masks(domain: Tensor, labels: Tensor, domains: int, classes: int, by_class: bool) -> Tensor:
+    """Which clip of the batch belongs to which (domain, group).
+
+    Groups are the classes and, last, the domain as a whole. A domain whose clips carry labels is compared class by
+    class when `by_class`, else (and where a domain of the batch has no label at all) as a whole.
+
+    Args:
+        domain: (G, B) domain numbers, 0 the target.
+        labels: (G, B), -1 without label.
+        domains: number of domains.
+        classes: number of classes.
+        by_class: class by class where labels allow.
+
+    Returns:
+        (G, domains, classes + 1, B) of 0 and 1.
+    """
+    of_domain = F.one_hot(domain, domains).transpose(1, 2).float()
+    of_class = F.one_hot(labels + 1, classes + 1)[..., 1:].transpose(1, 2).float()
+    per_class = of_domain.unsqueeze(2) * of_class.unsqueeze(1)
+    whole = of_domain.unsqueeze(2)
+    if not by_class:
+        return torch.cat([torch.zeros_like(per_class), whole], 2)
+    unlabelled = (per_class.sum((2, 3), keepdim=True) == 0).float()
+    unlabelled[:, 0] = 1  # the target keeps its whole as well: sources without labels are compared to that
+    return torch.cat([per_class, whole * unlabelled], 2)
+
+
+def batch_moments(features: Tensor, masks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean and variance of the features of each group.
+
+    Args:
+        features: (G, B, D).
+        masks: (G, domains, groups, B).
+
+    Returns:
+        mean and variance (G, domains, groups, D) and the number of clips (G, domains, groups).
+    """
+    count = masks.sum(-1)
+    share = masks / count.clamp(min=1).unsqueeze(-1)
+    flat = share.flatten(1, 2)
+    mean = torch.bmm(flat, features)
+    variance = (torch.bmm(flat, features.square()) - mean.square()).clamp(min=0)
+    shape = (*masks.shape[:3], features.shape[-1])
+    return mean.view(shape), variance.view(shape), count
+
+
+class RunningMoments:
+    """Running mean and variance of every (member, domain, group), at one stage of one stream; no gradient."""
+
+    def __init__(self) -> None:
+        self.mean: Tensor | None = None
+        self.variance: Tensor | None = None
+        self.seen: Tensor | None = None
+
+    def update(self, mean: Tensor, variance: Tensor, count: Tensor) -> None:
+        """Blend in a batch's moments where it holds at least two clips of the group."""
+        mean, variance = mean.detach(), variance.detach()
+        if self.mean is None or self.variance is None or self.seen is None:
+            self.mean, self.variance = mean.clone(), variance.clone()
+            self.seen = count >= 2
+            return
+        now = count >= 2
+        rate = torch.where(self.seen, 1 - MOMENTUM, 1.0) * now
+        self.mean.lerp_(mean, rate.unsqueeze(-1))
+        self.variance.lerp_(variance, rate.unsqueeze(-1))
+        self.seen |= now
+
+
+def moment_distance(features: Tensor, masks: Tensor, running: RunningMoments) -> tuple[Tensor, Tensor]:
+    """Distance of the target's moments to each source's, averaged over the groups that both have.
+
+    Squared differences of mean and of standard deviation, each over the source's mean variance, so that the distance
+    has no unit and shrinking all features gains nothing.
+
+    Returns:
+        distance (G, sources) and whether there was anything to compare (G, sources).
+    """
+    mean, variance, count = batch_moments(features, masks)
+    running.update(mean, variance, count)
+    assert running.mean is not None and running.variance is not None and running.seen is not None
+    unit = running.variance[:, 1:].mean(-1) + 1e-4
+    spread = (variance[:, :1] + 1e-4).sqrt() - (running.variance[:, 1:] + 1e-4).sqrt()
+    difference = ((mean[:, :1] - running.mean[:, 1:]).square() + spread.square()).mean(-1) / unit
+    usable = (running.seen[:, 1:] & (count[:, :1] >= 2)).float()
+    return (difference * usable).sum(-1) / usable.sum(-1).clamp(min=1), usable.sum(-1) > 0
+
+
+def mmd_distance(features: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+    """Squared multi-kernel MMD (biased, so never negative) between the target and each source, averaged over groups.
+
+    Returns:
+        distance (G, sources) and whether there was anything to compare (G, sources).
+    """
+    target, domains = masks[:, 0], masks.shape[1]
+    fixed = features.detach()
+    between = torch.cdist(features, fixed).square() / features.shape[-1]
+    within = torch.cdist(features, features, compute_mode="donot_use_mm_for_euclid_dist").square() / features.shape[-1]
+    median = torch.cdist(fixed, fixed).square().flatten(1).median(1).values.view(-1, 1, 1) / features.shape[-1]
+    kernels = [_kernels(d, median.clamp(min=1e-6)) for d in (within, between, between.detach())]
+    share = masks / masks.sum(-1, keepdim=True).clamp(min=1)
+    tt = _mean_kernel(kernels[0], share[:, 0], share[:, 0])
+    distances, usable = [], []
+    for s in range(1, domains):
+        cross = _mean_kernel(kernels[1], share[:, 0], share[:, s])
+        ss = _mean_kernel(kernels[2], share[:, s], share[:, s])
+        both = ((masks[:, s].sum(-1) >= 2) & (target.sum(-1) >= 2)).float()
+        distances.append(((tt - 2 * cross + ss) * both).sum(-1) / both.sum(-1).clamp(min=1))
+        usable.append(both.sum(-1) > 0)
+    return torch.stack(distances, 1), torch.stack(usable, 1)
+
+
+def _kernels(squared: Tensor, median: Tensor) -> Tensor:
+    """Mean of the Gaussian kernels of all bandwidths on squared distances (G, B, B)."""
+    return torch.stack([torch.exp(-squared / (width * median)) for width in BANDWIDTHS]).mean(0)
+
+
+def _mean_kernel(kernel: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """Mean kernel value between the groups of `a` and of `b`, both (G, groups, B) of shares: (G, groups)."""
+    return (torch.bmm(a, kernel) * b).sum(-1)
+
+
+class SourceWeights(nn.Module):
+    """The small network that learns how much each source guides: one per member, shared by its sources."""
+
+    def __init__(self, members: int, hidden: int = 8) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        first = torch.randn(DESCRIPTORS, hidden, generator=generator) / DESCRIPTORS**0.5
+        self.first = nn.Parameter(first.repeat(members, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(members, 1, hidden))
+        self.second = nn.Parameter(torch.zeros(members, hidden, 1))  # starts with equal weights
+
+    def forward(self, descriptors: Tensor, usable: Tensor) -> Tensor:
+        """Weights (G, sources) that sum to 1 over the usable sources, from descriptors (G, sources, DESCRIPTORS)."""
+        hidden = torch.tanh(torch.baddbmm(self.bias, descriptors, self.first))
+        scores = torch.bmm(hidden, self.second).squeeze(-1).masked_fill(~usable, -1e9)
+        return torch.softmax(scores, -1) * usable
+
+    def loss(self, weights: Tensor, distances: Tensor, entropy: float) -> Tensor:
+        """Per member: weighted distance, less `entropy` times the weights' entropy (else one source takes all)."""
+        spread = -(weights * (weights + 1e-9).log()).sum(-1)
+        return (weights * distances).sum(-1) - entropy * spread
+
+
+def descriptors(distances: Sequence[Tensor], masks: Tensor) -> Tensor:
+    """What the weighting network sees of each source, without gradient: (G, sources, DESCRIPTORS).
+
+    Args:
+        distances: of every stage and stream, (G, sources).
+        masks: (G, domains, groups, B).
+    """
+    stacked = torch.stack([d.detach() for d in distances])
+    clips = masks.amax(2).sum(-1)
+    share = clips[:, 1:] / clips.sum(-1, keepdim=True).clamp(min=1)
+    return torch.stack([torch.log1p(stacked.mean(0)), share, stacked.std(0, unbiased=False)], -1)
