@@ -1,8 +1,9 @@
 """Stage `crops`: the aligned face of every frame.
 
-A shard has a group per video: `frames` (T, S, S, 3) uint8 RGB, or (T, S, S, 1) when the source is grey, and
-`frame_index` (T,) int32, the source frame of each crop. Attributes: `fps` of the crops, `source_fps`,
-`source_n_frames`, `excluded` (empty, or the reason why the video cannot be used; then there are no arrays).
+A shard has attributes `dataset` and `subject`, and a group per video: `frames` (T, S, S, 3) uint8 RGB, or
+(T, S, S, 1) when the source is grey, and `frame_index` (T,) int32, the source frame of each crop. A group's attributes:
+`fps` of the crops, `source_fps`, `source_n_frames`, `excluded` (empty, or the reason why the video cannot be used; then
+there are no arrays).
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from microexp.datasets.frames import VideoSource
-from microexp.datasets.schema import Video, read_videos
+from microexp.datasets.schema import Video
 from microexp.errors import UserError
-from microexp.faces.faces import Unusable, open_listed, reason_of
+from microexp.faces.faces import Unusable, open_listed, read_subject, reason_of
 from microexp.faces.params import CropsParams
 from microexp.faces.resample import resampled_frames
 from microexp.faces.warp import cut, plan_crops
@@ -84,8 +85,9 @@ def run(job: Job[CropsParams]) -> None:
     import cv2
 
     cv2.setNumThreads(job.threads)
-    videos = read_videos(job.input("videos"))
+    videos = read_subject(job.input("videos"))
     with open_shard(job.input("faces")) as faces, create_shard(job.output("crops")) as shard:
+        set_attributes(shard, {"dataset": videos[0].dataset, "subject": videos[0].subject})
         for video in track(videos, "crops"):
             if video.video not in faces:
                 raise UserError(

@@ -1,13 +1,14 @@
 """Stage `faces`: where the face of each video is, and the one transform that brings it upright into the crop.
 
-A shard has a group per video: `frames` (K,) int32 with landmarks, `boxes` (K, 4) float32 x0, y0, x1, y1 px,
-`landmarks` (K, 68, 2) float32 px, `score` (K,) float32, `reference` (68, 2) float64 median landmarks, `alignment`
-(2, 3) float64 from source px to the unit square of the crop (crop px = alignment * size) and, when it is slow,
-`alignments` (T, 2, 3) for every frame. Attributes: `n_frames`, `width`, `height`, `fps`; `excluded`, empty or the
-reason why the video cannot be used (then there are no arrays); and for the quality of the alignment `looked_at` and
-`misses` (frames), `jitter_px` (noise of the landmarks from frame to frame), `motion_px` (how far the head leaves its
-place), `scale` (side of the crop in source px) and `drift_px` (largest motion of the transform itself, source px per
-frame; 0 when fixed).
+A shard has attributes `dataset` and `subject`, and a group per video: `frames` (K,) int32 with landmarks, `boxes`
+(K, 4) float32 x0, y0, x1, y1 px, `landmarks` (K, 68, 2) float32 px, `score` (K,) float32, `reference` (68, 2) float64
+median landmarks, `alignment` (2, 3) float64 from source px to the unit square of the crop (crop px = alignment * size)
+and, when it is slow, `alignments` (T, 2, 3) for every frame.
+
+Attributes of a group: `n_frames`, `width`, `height`, `fps`; `excluded`, empty or the reason why the video cannot be
+used (then there are no arrays); and for the quality of the alignment `looked_at` and `misses` (frames), `jitter_px`
+(noise of the landmarks from frame to frame), `motion_px` (how far the head leaves its place), `scale` (side of the crop
+in source px) and `drift_px` (largest motion of the transform itself, source px per frame; 0 when fixed).
 """
 
 from __future__ import annotations
@@ -41,6 +42,19 @@ SEARCH_EVERY = 10
 
 class Unusable(Exception):
     """A video that has to be left out; the text says why."""
+
+
+def read_subject(path: Path) -> list[Video]:
+    """The videos of one subject.
+
+    Raises:
+        UserError: when there is none, or they are of several subjects.
+    """
+    videos = read_videos(path)
+    subjects = sorted({f"{v.dataset}/{v.subject}" for v in videos})
+    if len(subjects) != 1:
+        raise UserError(path, "subject", ", ".join(subjects) or "no video", "the videos of one subject")
+    return videos
 
 
 def look(video: Video, source: VideoSource, params: FacesParams, backend: Backend) -> Observations:
@@ -169,9 +183,10 @@ def run(job: Job[FacesParams]) -> Mapping[str, Any]:
 
     cv2.setNumThreads(job.threads)
     listed = job.input("videos")
-    videos = read_videos(listed)
+    videos = read_subject(listed)
     backend = make_backend(job.params, job.device)
     with create_shard(job.output("faces")) as shard:
+        set_attributes(shard, {"dataset": videos[0].dataset, "subject": videos[0].subject})
         for video in track(videos, "faces"):
             _process(shard.create_group(video.video), video, listed, job.params, backend)
     if backend is not None:

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
+from microexp.flow.params import FlowParams
 from microexp.stage import Params
 
 
 class ApexdiffParams(Params):
     """Options of the stage `apexdiff`."""
 
-    size: int = Field(56, ge=8, description="Side of the stored maps, px.")
+    size: int = Field(56, ge=8, description="Side of the stored maps, px; at most the side of the crops.")
+    registration: Literal["alignment", "rigid"] = Field(
+        "alignment",
+        description="alignment: onset and apex as the crops show them. rigid: the motion of the whole head between "
+        "the two, fitted robustly to the flow, is taken out of flow, difference and strain.",
+    )
+    apex: Literal["annotated", "peak_flow"] = Field(
+        "annotated",
+        description="annotated: the apex of the sheet. peak_flow: the frame with the largest facial motion since the "
+        "onset, for data without annotated apexes.",
+    )
+    apex_candidates: int = Field(12, ge=2, description="Frames of an expression that peak_flow compares.")
+    flow: FlowParams = FlowParams()
