@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +21,20 @@ STAGES: dict[str, tuple[str, str]] = {
     "demo-sheet": ("microexp.datasets.demo.sheet", "write the annotation sheet of the rendered demo data set"),
     "demo": ("microexp.datasets.demo.demo", "render one video of the demo data set"),
     "index": ("microexp.datasets.index", "read a release: videos and expressions in one schema"),
+    "index-subject": ("microexp.datasets.split", "the part of an index that concerns one subject"),
     "faces": ("microexp.faces.faces", "detect, track and align the face of every video of a subject"),
     "crops": ("microexp.faces.crops", "cut aligned face crops"),
     "flow": ("microexp.flow.flow", "TV-L1 optical flow between consecutive crops"),
     "apexdiff": ("microexp.inputs.apexdiff", "onset-apex difference, flow and strain of every expression"),
     "weights": ("microexp.features.weights", "fetch and check the I3D weights"),
     "i3d": ("microexp.features.i3d", "two-stream I3D features"),
+    "motion": ("microexp.spotting.motion", "mean flow magnitude per facial region"),
     "aemnet": ("microexp.spotting.aemnet", "train AEM-Net for one fold and write its proposals"),
     "detect": ("microexp.spotting.detect", "turn proposals into detections"),
     "mdml": ("microexp.recognition.mdml", "train MDML for one fold and predict the held-out subject"),
     "tables": ("microexp.evaluation.tables", "evaluate all folds of all experiments"),
     "report": ("microexp.report.report", "one self-contained HTML report"),
+    "complete": ("microexp.workflow.complete", "list excluded videos; fails when there are any, unless allowed"),
 }
 
 TOOLS: dict[str, tuple[str, str]] = {
@@ -88,8 +92,10 @@ def _no_command(argv: Sequence[str]) -> int:
 
 
 def _run_stage(name: str, argv: Sequence[str]) -> int:
+    from microexp.gpu_pool import claim
     from microexp.runner import run_stage
     from microexp.stage import Job
+    from microexp.workflow.watchdog import job_of_run
 
     stage = importlib.import_module(STAGES[name][0]).STAGE
     parser = argparse.ArgumentParser(f"microexp {name}", description=stage.summary)
@@ -106,6 +112,7 @@ def _run_stage(name: str, argv: Sequence[str]) -> int:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="set one option")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (never changes a result)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--gpus", type=int, help="take so many free GPUs of this machine for the job; 0 hides them all")
     args = vars(parser.parse_args(argv))
     inputs = {k: _paths(args[k]) for k in marks}
     job = Job(
@@ -116,7 +123,9 @@ def _run_stage(name: str, argv: Sequence[str]) -> int:
         threads=args["threads"],
         device=args["device"],
     )
-    run_stage(stage, job)
+    gpus = nullcontext() if args["gpus"] is None else claim(args["gpus"])
+    with job_of_run(os.environ), gpus:
+        run_stage(stage, job)
     return 0
 
 

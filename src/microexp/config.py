@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError
 from pydantic.fields import FieldInfo
 
-from microexp.datasets.params import DatasetParams, DemoParams
+from microexp.datasets.params import DatasetParams, DemoParams, index_options
 from microexp.errors import UserError
 from microexp.evaluation.params import TablesParams
 from microexp.faces.params import CropsParams, FacesParams
@@ -23,7 +23,7 @@ from microexp.inputs.params import ApexdiffParams
 from microexp.names import check_name
 from microexp.recognition.params import RecognitionExperiment
 from microexp.report.params import ReportParams
-from microexp.spotting.params import SpottingExperiment
+from microexp.spotting.params import MotionParams, SpottingExperiment
 from microexp.stage import Params
 
 M = TypeVar("M", bound=BaseModel)
@@ -41,6 +41,7 @@ class Config(Params):
     flow: FlowParams = FlowParams()
     apexdiff: ApexdiffParams = ApexdiffParams()
     i3d: I3dParams = I3dParams()
+    motion: MotionParams = MotionParams()
     spotting: dict[str, SpottingExperiment] = Field({}, description="Name -> spotting experiment.")
     recognition: dict[str, RecognitionExperiment] = Field({}, description="Name -> recognition experiment.")
     tables: TablesParams = TablesParams()
@@ -114,7 +115,14 @@ def _known_keys(model: type[BaseModel], path: list[str]) -> list[str]:
 
 
 def stage_options(config: Config, stage: str, experiment: str | None = None) -> dict[str, Any]:
-    """The options that `stage` reads, and no others, as plain JSON values; `seed: None` becomes the run's seed."""
+    """The options that `stage` reads, and no others, as plain JSON values; `seed: None` becomes the run's seed.
+
+    `experiment` is the name of the experiment, or for `index` that of the data set.
+    """
+    if stage == "index":
+        return index_options(str(experiment), config.datasets[str(experiment)])
+    if stage == "complete":
+        return {"allow_exclusions": config.allow_exclusions}
     if stage in ("aemnet", "detect"):
         options: dict[str, Any] = getattr(config.spotting[str(experiment)], stage).model_dump(mode="json")
     elif stage == "mdml":

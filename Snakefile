@@ -1,0 +1,34 @@
+# From face videos to tables of micro-expression results. What is run: config.yaml, or --configfile YOURS.yaml.
+import sys
+from pathlib import Path
+from snakemake.utils import min_version
+
+min_version("9.25")
+
+if not workflow.configfiles:  # your own file replaces config.yaml as a whole
+
+    configfile: "config.yaml"
+
+
+sys.path.insert(0, str(Path(workflow.basedir) / "src"))
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/datasets.smk"
+include: "workflow/rules/faces.smk"
+include: "workflow/rules/features.smk"
+include: "workflow/rules/spotting.smk"
+include: "workflow/rules/recognition.smk"
+include: "workflow/rules/report.smk"
+
+
+localrules:
+    all,
+
+
+rule all:
+    default_target: True
+    input:
+        PLAN.tables(),
+        "results/report.html",
+        "results/complete.csv",

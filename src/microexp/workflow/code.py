@@ -1,0 +1,117 @@
+"""A hash of the code that a stage runs, so that a change in it re-runs the stage and no other change does.
+
+Snakemake does not see package code. Which modules a stage runs follows from their `import` statements, read without
+importing anything. What is hashed is the syntax tree without docstrings: comments, docstrings and layout may change.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from microexp.cli import STAGES
+
+ROOT = Path(__file__).resolve().parent.parent
+"""Folder of the package."""
+
+INFRASTRUCTURE = frozenset(
+    f"microexp.{name}" for name in ("__init__", "cli", "config", "errors", "names", "progress", "runner", "stage")
+)
+"""Modules that carry a stage but do not enter its results."""
+
+DATA = (".npz", ".json", ".html", ".css", ".txt")
+
+
+@functools.cache
+def code_hash(stage: str) -> str:
+    """Hash of all modules (and the data files that they name) that sub-command `stage` runs; "" before it exists."""
+    digest = hashlib.sha256()
+    for module in modules_of(STAGES[stage][0]):
+        digest.update(_module_hash(module))
+    return digest.hexdigest()[:16]
+
+
+@functools.cache
+def modules_of(start: str) -> tuple[str, ...]:
+    """`start` and every module of the package that it imports, directly or not, sorted; without infrastructure."""
+    found: set[str] = set()
+    queue = [start]
+    while queue:
+        module = queue.pop()
+        if module in found or module in INFRASTRUCTURE or _file(module) is None:
+            continue
+        found.add(module)
+        queue.extend(_imports(module))
+    return tuple(sorted(found))
+
+
+def _file(module: str) -> Path | None:
+    """Source of `module`: `a.b` is `a/b.py`, or the package `a/b/__init__.py`; None when it is not ours."""
+    head, *parts = module.split(".")
+    if head != "microexp":
+        return None
+    base = ROOT.joinpath(*parts)
+    for file in (base.with_suffix(".py"), base / "__init__.py"):
+        if parts and file.is_file():
+            return file
+    return None
+
+
+@functools.cache
+def _tree(module: str) -> ast.Module:
+    file = _file(module)
+    assert file is not None
+    return ast.parse(file.read_bytes())
+
+
+@functools.cache
+def _imports(module: str) -> tuple[str, ...]:
+    return tuple(_imported(_tree(module)))
+
+
+def _imported(node: ast.AST) -> Iterator[str]:
+    """Names of modules that `node` imports when it runs; what only type checkers import is left out."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import):
+            yield from (alias.name for alias in child.names)
+        elif isinstance(child, ast.ImportFrom) and child.module and not child.level:
+            yield child.module
+            yield from (f"{child.module}.{alias.name}" for alias in child.names)
+        elif isinstance(child, ast.If) and getattr(child.test, "id", "") == "TYPE_CHECKING":
+            yield from (name for other in child.orelse for name in _imported(other))
+        else:
+            yield from _imported(child)
+
+
+@functools.cache
+def _module_hash(module: str) -> bytes:
+    tree = _tree(module)
+    data = _data_files(module, tree)
+    _strip_docstrings(tree)
+    digest = hashlib.sha256(ast.dump(tree).encode())
+    for file in data:
+        digest.update(file.read_bytes())
+    return digest.digest()
+
+
+def _strip_docstrings(tree: ast.Module) -> None:
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)):
+            node.body = [
+                s for s in node.body if not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))
+            ]  # a string alone is a docstring, also under an attribute
+
+
+def _data_files(module: str, tree: ast.Module) -> list[Path]:
+    """Data files beside `module`, in its folder or below, whose name stands in it."""
+    file = _file(module)
+    assert file is not None
+    names = {
+        Path(node.value).name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.endswith(DATA)
+    }
+    return sorted(p for name in names for p in file.parent.rglob(name)) if names else []

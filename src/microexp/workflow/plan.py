@@ -1,0 +1,151 @@
+"""The plan of a run: which data sets have which subjects, which experiments have which folds, which files they make.
+
+Everything here is read while Snakemake builds its graph, so it must cost next to nothing per subject.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+
+from microexp.config import Config, parse, stage_options
+from microexp.datasets.demo.layout import demo_subjects, video_path
+from microexp.errors import UserError
+from microexp.names import NAME, check_name, fold_name
+
+TABLE_FORMATS = ("csv", "md", "tex", "json")
+NOTHING = "(?!)"
+"""Regular expression that matches no name."""
+
+
+class Plan:
+    """Subjects, folds and files of a configuration.
+
+    Args:
+        config: the checked configuration.
+        subjects: data set -> its subjects, in order.
+
+    Raises:
+        UserError: when a data set has no subject, or a name is unsafe.
+    """
+
+    def __init__(self, config: Config, subjects: Mapping[str, Iterable[str]]) -> None:
+        self.config = config
+        self._options: dict[tuple[str, str | None], str] = {}
+        self.subjects = {d: tuple(check_name(s, "subject", d) for s in names) for d, names in subjects.items()}
+        for dataset, names in self.subjects.items():
+            if not names:
+                raise UserError(f"datasets.{dataset}", None, "no subject", "a data set with at least one subject")
+
+    def shards(self, stage: str, datasets: Iterable[str]) -> list[str]:
+        """The file of `stage` for every subject of `datasets`."""
+        return [f"results/{stage}/{d}/{s}.h5" for d in datasets for s in self.subjects[d]]
+
+    def inputs(self, kind: str, experiment: str, stage: str) -> list[str]:
+        """Files of `stage` that a fold of an experiment reads: those of all its subjects."""
+        return self.shards(stage, self.datasets(kind, experiment))
+
+    def datasets(self, kind: str, experiment: str) -> list[str]:
+        """Data sets of an experiment, with those that only guide it."""
+        options = getattr(self.config, kind)[experiment]
+        sources = options.source_datasets() if kind == "recognition" else []
+        return list(dict.fromkeys([*options.datasets, *sources]))
+
+    def index(self, name: str, kind: str, experiment: str) -> list[str]:
+        """Table `name` (videos, expressions) of the data sets of an experiment."""
+        return [f"results/index/{d}/{name}.csv" for d in self.datasets(kind, experiment)]
+
+    def last_shards(self) -> list[str]:
+        """The last shards of preprocessing, which know of every video that was excluded on the way."""
+        spotting = {f for e in self.config.spotting for f in self.inputs("spotting", e, "i3d")}
+        recognition = {f for e in self.config.recognition for f in self.inputs("recognition", e, "apexdiff")}
+        return sorted(spotting | recognition) or self.shards("faces", self.subjects)
+
+    def flow_weights(self) -> list[str]:
+        """The user's own weights of I3D's flow stream, if any."""
+        return [w for w in [self.config.i3d.flow_weights] if w]
+
+    def scored(self, kind: str, experiment: str) -> list[str]:
+        """What the folds of an experiment are scored by."""
+        return self.fold_files(kind, experiment, {"spotting": "detections.csv", "recognition": "predictions.csv"}[kind])
+
+    def folds(self, kind: str, experiment: str) -> list[str]:
+        """Folds of a `spotting` or `recognition` experiment, one per subject (or data set): `casme2-sub05`."""
+        options = getattr(self.config, kind)[experiment]
+        if getattr(options, "leave", "subject") == "dataset":
+            return [fold_name(d, "all") for d in options.datasets]
+        return [fold_name(d, s) for d in options.datasets for s in self.subjects[d]]
+
+    def fold_files(self, kind: str, experiment: str, name: str) -> list[str]:
+        """File `name` of every fold of an experiment."""
+        return [f"results/{kind}/{experiment}/{fold}/{name}" for fold in self.folds(kind, experiment)]
+
+    def tables(self, *formats: str) -> list[str]:
+        """Tables of all experiments."""
+        names = [f"{kind}_{e}" for kind in ("spotting", "recognition") for e in getattr(self.config, kind)]
+        return [f"results/tables/{n}.{f}" for n in names for f in formats or TABLE_FORMATS]
+
+    def sources(self, dataset: str) -> list[str]:
+        """Files that the index of `dataset` is made from: sheets, and the demo's videos, which this run renders."""
+        options = self.config.datasets[dataset]
+        if (options.adapter or dataset) != "demo":
+            from microexp.datasets.index import files
+
+            return [str(path) for path in files(dataset, options)]
+        return ["results/demo/annotations.csv", *(v for s in self.subjects[dataset] for v in self.rendered(dataset, s))]
+
+    def rendered(self, dataset: str, subject: str) -> list[str]:
+        """Videos of a subject that this run renders itself; a release's own are found by its index."""
+        if (self.config.datasets[dataset].adapter or dataset) != "demo":
+            return []
+        takes = range(1, self.config.demo.videos + 1)
+        return [f"results/demo/{video_path(subject, f'{subject}_{take}')}" for take in takes]
+
+    def options(self, stage: str, name: str | None = None) -> str:
+        """Exactly the options that `stage` reads, of experiment or data set `name` where it has one, as JSON."""
+        key = stage, name
+        if key not in self._options:
+            self._options[key] = json.dumps(stage_options(self.config, stage, name), sort_keys=True)
+        return self._options[key]
+
+    def pages(self) -> list[str]:
+        """The report's page of every subject."""
+        return [f"results/report/{d}/{s}.html" for d, names in self.subjects.items() for s in names]
+
+    def constraints(self) -> dict[str, str]:
+        """Regular expressions that only names of this run match, per wildcard."""
+        experiments = [(kind, e) for kind in ("spotting", "recognition") for e in getattr(self.config, kind)]
+        folds = [fold for kind, e in experiments for fold in self.folds(kind, e)]
+        return {
+            "dataset": closed(self.subjects),
+            "subject": closed(s for names in self.subjects.values() for s in names),
+            "fold": closed(folds),
+            "kind": "spotting|recognition",
+            "video": NAME,
+            "experiment": closed([*self.config.spotting, *self.config.recognition]),
+        }
+
+
+def closed(names: Iterable[str]) -> str:
+    """A regular expression that matches exactly `names`."""
+    return "|".join(re.escape(name) for name in sorted(set(names))) or NOTHING
+
+
+def read_plan(options: object, file: object) -> Plan:
+    """The plan of a configuration as Snakemake merged it from `file` and `--config`.
+
+    Raises:
+        UserError: in one line, naming file and key.
+    """
+    config = parse(options, file)
+    return Plan(config, {name: subjects(config, name) for name in config.datasets})
+
+
+def subjects(config: Config, dataset: str) -> list[str]:
+    """Subjects of a data set: the demo's follow from the options, a release's from the names of its folders."""
+    if (config.datasets[dataset].adapter or dataset) == "demo":
+        return demo_subjects(config.demo)
+    from microexp.datasets.index import subjects as of_release
+
+    return of_release(dataset, config.datasets[dataset], config.demo)

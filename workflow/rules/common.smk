@@ -1,0 +1,48 @@
+# The plan of the run and the few functions that rules use. The logic is in src/microexp/workflow/, typed and tested.
+from snakemake.settings.types import DeploymentMethod
+from microexp.errors import UserError
+from microexp.gpu_pool import visible_gpus
+from microexp.workflow import run
+from microexp.workflow.code import code_hash
+from microexp.workflow.plan import read_plan
+
+
+def begin_run():
+    """One run at a time in a folder; the lock is held until the process ends. A job of a run does not take it."""
+    if workflow.is_main_process and run.runs_jobs(sys.argv[1:]):
+        return run.begin(Path.cwd())
+
+
+def memory(mb):
+    """Memory for the first attempt, MB; each further attempt gets as much more."""
+    return lambda wildcards, attempt: mb * attempt
+
+
+def minutes(first):
+    """Wall time for the first attempt, min; each further attempt gets as much more."""
+    return lambda wildcards, attempt: first * attempt
+
+
+def options_of(stage):
+    """The options that a stage of an experiment reads, as JSON."""
+    return lambda wildcards: PLAN.options(stage, wildcards.experiment)
+
+
+try:
+    PLAN = read_plan(config, workflow.configfiles[-1])
+    LOCK = begin_run()
+except UserError as error:
+    sys.exit(f"microexp: error: {error}")
+
+CONDA = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
+GPU = min(1, len(visible_gpus()))  # locally; profiles/slurm asks the cluster instead
+
+shell.prefix(run.shell_prefix(Path(workflow.basedir) / "src", CONDA))
+
+
+wildcard_constraints:
+    **PLAN.constraints(),
+
+
+onstart:
+    run.clear_leftovers(Path.cwd())

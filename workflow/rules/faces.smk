@@ -1,0 +1,100 @@
+# From videos to aligned crops and what moves in them: one shard per subject.
+
+
+rule faces:
+    input:
+        videos="results/index/{dataset}/subjects/{subject}/videos.csv",
+        sources=lambda wildcards: PLAN.rendered(wildcards.dataset, wildcards.subject),
+    output:
+        faces="results/faces/{dataset}/{subject}.h5",
+    log:
+        "logs/faces/{dataset}/{subject}.log",
+    benchmark:
+        "logs/benchmarks/faces/{dataset}/{subject}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(2000),
+        runtime=minutes(240),
+        gpu=GPU,
+    params:
+        options=PLAN.options("faces"),
+        code=code_hash("faces"),
+    shell:
+        "python -m microexp faces --videos {input.videos:q} --out-faces {output.faces:q}"
+        " --params {params.options:q} --threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
+
+
+rule crops:
+    input:
+        videos="results/index/{dataset}/subjects/{subject}/videos.csv",
+        faces="results/faces/{dataset}/{subject}.h5",
+        sources=lambda wildcards: PLAN.rendered(wildcards.dataset, wildcards.subject),
+    output:
+        crops="results/crops/{dataset}/{subject}.h5",
+    log:
+        "logs/crops/{dataset}/{subject}.log",
+    benchmark:
+        "logs/benchmarks/crops/{dataset}/{subject}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(2000),
+        runtime=minutes(120),
+    params:
+        options=PLAN.options("crops"),
+        code=code_hash("crops"),
+    shell:
+        "python -m microexp crops --videos {input.videos:q} --faces {input.faces:q} --out-crops {output.crops:q}"
+        " --params {params.options:q} --threads {threads} > {log:q} 2>&1"
+
+
+rule flow:
+    input:
+        crops="results/crops/{dataset}/{subject}.h5",
+    output:
+        flow="results/flow/{dataset}/{subject}.h5",
+    log:
+        "logs/flow/{dataset}/{subject}.log",
+    benchmark:
+        "logs/benchmarks/flow/{dataset}/{subject}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(2000),
+        runtime=minutes(480),
+        gpu=GPU,
+    params:
+        options=PLAN.options("flow"),
+        code=code_hash("flow"),
+    shell:
+        "python -m microexp flow --crops {input.crops:q} --out-flow {output.flow:q}"
+        " --params {params.options:q} --threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
+
+
+rule apexdiff:
+    input:
+        crops="results/crops/{dataset}/{subject}.h5",
+        expressions="results/index/{dataset}/subjects/{subject}/expressions.csv",
+    output:
+        apexdiff="results/apexdiff/{dataset}/{subject}.h5",
+    log:
+        "logs/apexdiff/{dataset}/{subject}.log",
+    benchmark:
+        "logs/benchmarks/apexdiff/{dataset}/{subject}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(2000),
+        runtime=minutes(60),
+    params:
+        options=PLAN.options("apexdiff"),
+        code=code_hash("apexdiff"),
+    shell:
+        "python -m microexp apexdiff --crops {input.crops:q} --expressions {input.expressions:q}"
+        " --out-apexdiff {output.apexdiff:q}"
+        " --params {params.options:q} --threads {threads} > {log:q} 2>&1"
