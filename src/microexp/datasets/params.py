@@ -2,25 +2,59 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
 from microexp.stage import Params
 
 
-class DatasetParams(Params):
-    """One data set: which adapter reads it and where it lies."""
+class IndexParams(Params):
+    """Options of the stage `index`: which adapter reads a release, where it lies, and how its quirks are read."""
 
-    adapter: str = Field(description="Adapter that reads the release, such as casme2; `demo` renders its own.")
-    root: str | None = Field(None, description="Folder of the release on disk; not needed for the demo.")
-    fps: float | None = Field(
-        None, gt=0, description="Resample long videos to this rate (frames/s); none keeps all frames."
+    adapter: str | None = Field(
+        None, description="Adapter that reads the release, such as casme2; none takes the data set's own name."
     )
-    strict: bool = Field(False, description="Make a difference to the published counts an error.")
+    root: str | None = Field(None, description="Folder of the release on disk; not needed for the demo.")
+    release: str | None = Field(
+        None, description="Which release or part where there are several: V2, 20190701, HS, VIS, NIR, A, C."
+    )
+    sheet: str | None = Field(None, description="Annotation sheet, relative to root; none finds it by its usual name.")
+    videos: str | None = Field(None, description="Folder of the videos, relative to root; none finds it.")
+    frames: Literal["auto", "raw", "cropped"] = Field(
+        "auto", description="Which copy of the frames to take where several lie under root; auto prefers raw."
+    )
+    source_fps: float | None = Field(
+        None, gt=0, description="Frame rate of the videos (frames/s); none takes the published one or the file's."
+    )
+    first_number: int = Field(1, ge=0, description="Number that the sheet gives to the first frame of a video file.")
     offset_zero: Literal["apex", "apex+20", "2*apex-onset"] = Field(
         "apex", description="What an offset of 0 in a sheet means."
     )
+    apex_missing: Literal["middle", "flow"] = Field(
+        "middle",
+        description="Where an expression without a usable apex has it: in the middle, or where the flow from the "
+        "onset is largest (decodes the expression).",
+    )
+    strict: bool = Field(False, description="Make a difference to the published counts an error.")
+
+
+class DatasetParams(IndexParams):
+    """One data set of the configuration."""
+
+    fps: float | None = Field(
+        None, gt=0, description="Resample long videos to this rate (frames/s); none keeps all frames."
+    )
+
+
+class SplitParams(Params):
+    """Options of the stage `index-subject`: it has none."""
+
+
+def index_options(name: str, dataset: DatasetParams) -> dict[str, Any]:
+    """What the stage `index` reads of data set `name`, as plain JSON values with the adapter filled in."""
+    options = dataset.model_dump(mode="json", include=set(IndexParams.model_fields))
+    return options | {"adapter": dataset.adapter or name}
 
 
 class DemoParams(Params):
@@ -28,8 +62,11 @@ class DemoParams(Params):
 
     subjects: int = Field(10, ge=2, description="Identities to render.")
     videos: int = Field(1, ge=1, description="Long videos per subject.")
-    seconds: float = Field(40.0, gt=2, description="Length of a video, s.")
+    seconds: float = Field(24.0, gt=2, description="Length of a video, s.")
+    micro: int = Field(7, ge=0, description="Micro-expressions per video.")
+    macro: int = Field(3, ge=0, description="Macro-expressions per video.")
     fps: int = Field(30, ge=10, description="Frame rate, frames/s.")
-    width: int = Field(320, ge=64, description="Frame width, px.")
-    height: int = Field(240, ge=64, description="Frame height, px.")
-    seed: int | None = Field(None, description="Random seed; none takes the run's seed.")
+    width: int = Field(320, ge=64, multiple_of=2, description="Frame width, px.")
+    height: int = Field(240, ge=64, multiple_of=2, description="Frame height, px.")
+    noise: float = Field(1.5, ge=0, le=20, description="Noise of the camera's sensor (sd), grey levels.")
+    seed: int | None = Field(None, ge=0, description="Random seed; none takes the run's seed.")

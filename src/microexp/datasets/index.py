@@ -1,0 +1,115 @@
+"""Stage `index`: read a release through its adapter into one schema, and say what was found and what was mended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from microexp.datasets.adapters import load_adapter
+from microexp.datasets.base import Adapter, Index, Release, list_videos, read_release
+from microexp.datasets.counts import compare, differences, write_counts
+from microexp.datasets.params import DatasetParams, DemoParams, IndexParams
+from microexp.datasets.schema import write_expressions, write_issues, write_videos
+from microexp.errors import UserError
+from microexp.names import check_name
+from microexp.progress import log
+from microexp.stage import Job, Stage
+
+
+def open_release(name: str, options: IndexParams) -> tuple[Adapter, Release]:
+    """Adapter and release of data set `name`.
+
+    Raises:
+        UserError: when the adapter is not known or the root is not a folder.
+    """
+    check_name(name, "data set", "config")
+    adapter = load_adapter(options.adapter or name, name)
+    root = options.root or adapter.default_root
+    if root is None:
+        raise UserError("config", f"datasets.{name}.root", None, "the folder of the release on disk")
+    if not Path(root).is_dir():
+        what = "no folder" if Path(root).exists() else "no such folder"
+        raise UserError(root, f"datasets.{name}.root", what, "the folder of the release on disk")
+    return adapter, Release(name, Path(root), options)
+
+
+def subjects(name: str, dataset: DatasetParams, demo: DemoParams) -> list[str]:
+    """Subjects of a data set from names of folders alone, in natural order: what the workflow plans its jobs by.
+
+    Raises:
+        UserError: when the release is not there or holds no video.
+    """
+    adapter = load_adapter(dataset.adapter or name, name)
+    if adapter.planned is not None:
+        return [check_name(s, "subject") for s in adapter.planned(demo)]
+    adapter, release = open_release(name, dataset)
+    found = list_videos(adapter, release)
+    if not found:
+        raise _no_video(release)
+    return list(dict.fromkeys(item.subject for item in found))
+
+
+def files(name: str, dataset: DatasetParams) -> list[Path]:
+    """Files that the annotations of a release come from; a change in one of them makes `index` run again.
+
+    Raises:
+        UserError: when the release or its sheet is not there.
+    """
+    adapter, release = open_release(name, dataset)
+    return adapter.find_sheets(release)
+
+
+def read_index(name: str, options: IndexParams) -> tuple[Adapter, Release, Index]:
+    """Read the whole release.
+
+    Raises:
+        UserError: when it cannot be read, or holds no video.
+    """
+    adapter, release = open_release(name, options)
+    index = read_release(adapter, release)
+    if not index.videos:
+        raise _no_video(release)
+    return adapter, release, index
+
+
+def _no_video(release: Release) -> UserError:
+    return UserError(release.root, "videos", "none", "the release's folders of frames or video files")
+
+
+def run(job: Job[IndexParams]) -> Mapping[str, Any]:
+    """Write videos, expressions, issues and counts of one data set."""
+    name = job.keys["dataset"]
+    adapter, release, index = read_index(name, job.params)
+    counts = compare(name, index, adapter.published(release))
+    wrong = differences(counts)
+    if job.params.strict and wrong:
+        raise UserError(
+            release.root, f"{len(wrong)} counts", wrong[0].describe(), "the published counts",
+            "microexp check shows all; strict: false goes on",
+        )  # fmt: skip
+    write_videos(job.output("videos"), index.videos)
+    write_expressions(job.output("expressions"), index.expressions)
+    write_issues(job.output("issues"), index.issues)
+    write_counts(job.output("counts"), counts)
+    log(
+        f"{name}: {len(index.videos)} videos, {len(index.expressions)} expressions, "
+        f"{len(index.issues)} issues, {len(wrong)} differences to the published counts"
+    )
+    return {"root": release.root.name}
+
+
+STAGE = Stage(
+    name="index",
+    summary="read a release: videos and expressions in one schema",
+    params=IndexParams,
+    inputs={"files*": "files that make this run again when they change: sheets, the demo's videos"},
+    outputs={
+        "videos": "videos.csv",
+        "expressions": "expressions.csv",
+        "issues": "issues.csv: what was mended, clipped or left out",
+        "counts": "counts.csv: found against published",
+    },
+    run=run,
+    keys={"dataset": "name of the data set"},
+)

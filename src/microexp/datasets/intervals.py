@@ -1,0 +1,132 @@
+"""From the cells of a sheet to an interval of frames: what each odd value means, and how it is mended."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+Note = Callable[[str, str, str], None]
+"""note(field, problem, action)"""
+
+_NUMBER = re.compile(r"[+-]?\d{1,15}(\.\d*)?(e[+-]?\d{1,3})?", re.IGNORECASE)
+_MISSING = {"", "/", "-", "nan", "none", "null", "n/a", "na", "?", "x"}
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A closed interval of frames; the apex may not be known."""
+
+    onset: int
+    apex: int | None
+    offset: int
+
+
+def as_frame(cell: object) -> tuple[int | None, str]:
+    """A cell as a frame number, and what was odd about it ('' when nothing was).
+
+    Numbers may be stored as text; halves are rounded up; an empty cell, `/` or a negative number is no frame.
+    """
+    if isinstance(cell, bool):
+        return None, f"{cell!r} is no frame"
+    text = "" if cell is None else str(cell).strip()
+    if text.casefold() in _MISSING:
+        return None, f"{text!r} is no frame" if text else "empty"
+    if not _NUMBER.fullmatch(text):
+        match = re.fullmatch(r"[^\d-]*(\d{1,9})\D*", text)  # img_46.jpg
+        return (int(match[1]), f"{text!r} is not a plain number") if match else (None, f"{text!r} is no frame")
+    value = float(text)
+    if not 0 <= value <= 1e9:
+        return None, f"{text} is no frame"
+    frame = math.floor(value + 0.5)
+    return frame, "" if frame == value else f"{text} is not whole"
+
+
+def as_interval(
+    onset: object, apex: object, offset: object, numbers: np.ndarray, offset_zero: str, note: Note
+) -> Interval | None:
+    """The interval that three cells mean, in the release's numbering; None, with a note, when there is none.
+
+    Args:
+        onset: cell of the sheet.
+        apex: cell of the sheet; None where the release has no apex.
+        offset: cell of the sheet.
+        numbers: (n,) numbers of the video's frames: a 0 is a frame only where frame 0 exists.
+        offset_zero: what an offset of 0 means: `apex`, `apex+20` or `2*apex-onset`.
+        note: takes what was mended.
+    """
+    frames: dict[str, int | None] = {}
+    for field, cell in (("onset", onset), ("apex", apex), ("offset", offset)):
+        frames[field], odd = as_frame(cell)
+        if odd and frames[field] is not None:
+            note(field, odd, f"read as {frames[field]}")
+        elif odd and field != "apex":
+            note(field, odd, "row left out")
+            return None
+    start, top, end = frames["onset"], frames["apex"], frames["offset"]
+    assert start is not None and end is not None
+    known = top is not None and top >= start and (top > 0 or numbers[0] == 0)
+    if end == 0 and not (start == 0 and numbers[0] == 0):
+        if not known or top is None:
+            note("offset", "0, and no apex to go by", "row left out")
+            return None
+        end = {"apex": top, "apex+20": top + 20, "2*apex-onset": 2 * top - start}[offset_zero]
+        note("offset", "0", f"read as {offset_zero} = {end}")
+    if end < start:
+        if not known or top is None:
+            note("offset", f"{end} before onset {start}", "row left out")
+            return None
+        note("offset", f"{end} before onset {start}", f"read as the apex {top}")
+        end = top
+    return Interval(start, _usable_apex(start, top, end, apex, note), end)
+
+
+def _usable_apex(start: int, top: int | None, end: int, cell: object, note: Note) -> int | None:
+    """The apex if it tells something: inside the interval, and not the onset itself."""
+    if cell is None:
+        return None
+    if top is None:
+        note("apex", as_frame(cell)[1], "put by the rule for a missing apex")
+    elif not start <= top <= end:
+        note("apex", f"{top} outside of {start} to {end}", "put by the rule for a missing apex")
+    elif top == start < end:
+        note("apex", f"{top} is the onset", "put by the rule for a missing apex")
+    else:
+        return top
+    return None
+
+
+def to_indices(interval: Interval, numbers: np.ndarray, note: Note) -> Interval | None:
+    """`interval` of frame numbers as 0-based indices, clipped to the video; None, with a note, if it lies outside.
+
+    Args:
+        interval: in the release's numbering.
+        numbers: (n,) increasing numbers of the frames in the file names.
+        note: takes what was clipped.
+    """
+    first, last = int(numbers[0]), int(numbers[-1])
+    if interval.offset < first or interval.onset > last:
+        note("onset", f"{interval.onset} to {interval.offset} outside of the frames {first} to {last}", "row left out")
+        return None
+    onset = int(np.searchsorted(numbers, interval.onset, side="left"))
+    offset = int(np.searchsorted(numbers, interval.offset, side="right")) - 1
+    if offset < onset:
+        note("onset", f"frames {interval.onset} to {interval.offset} are missing", "row left out")
+        return None
+    for field, number, index in (("onset", interval.onset, onset), ("offset", interval.offset, offset)):
+        if numbers[index] != number:
+            why = "missing" if first <= number <= last else f"outside of the frames {first} to {last}"
+            note(field, f"{number} is {why}", f"clipped to {numbers[index]}")
+    if interval.apex is None:
+        return Interval(onset, None, offset)
+    apex = min(max(_nearest(numbers, interval.apex), onset), offset)
+    if numbers[apex] != interval.apex:
+        note("apex", f"{interval.apex} has no frame", f"moved to {numbers[apex]}")
+    return Interval(onset, apex, offset)
+
+
+def _nearest(numbers: np.ndarray, number: int) -> int:
+    return int(np.abs(numbers - number).argmin())

@@ -1,0 +1,83 @@
+"""From the columns of a sheet to rows in one form: helpers that the adapters share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from microexp.datasets.base import Release, Row
+from microexp.datasets.facs import format_aus, parse_aus
+from microexp.datasets.sheets import Line, Sheet, choose_sheet, read_sheets
+from microexp.datasets.tree import find_file
+from microexp.errors import UserError
+
+COMMON: Mapping[str, Sequence[str]] = {
+    "subject": ("Subject", "sub", "Subject ID"),
+    "filename": ("Filename", "File name", "Clip"),
+    "onset": ("OnsetFrame", "Onset Frame", "Onset"),
+    "apex": ("ApexFrame", "Apex Frame", "Apex", "ApexFrame1", "Apex Frame1"),
+    "offset": ("OffsetFrame", "Offset Frame", "Offset"),
+    "aus": ("Action Units", "Action Unit", "AU", "AUs"),
+    "emotion": ("Estimated Emotion", "Emotion"),
+}
+"""Columns that most releases share, with the names they have in the copies."""
+
+_SAME = {
+    "happy": "happiness", "sad": "sadness", "angry": "anger", "other": "others", "disgusted": "disgust",
+    "surprised": "surprise", "suprise": "surprise", "fearful": "fear", "repressed": "repression",
+}  # fmt: skip
+
+
+def find_sheets(release: Release, patterns: tuple[str, ...], stop: re.Pattern[str] | None = None) -> list[Path]:
+    """Sheets by their usual names, the best first; exactly the one that the option `sheet` names if it is set."""
+    if release.options.sheet is not None:
+        path = release.root / release.options.sheet
+        if not path.is_file():
+            raise UserError(path, "option sheet", "no such file", "the annotation sheet")
+        return [path]
+    return find_file(release.root, patterns, depth=3, stop=stop)
+
+
+def the_sheet(release: Release, patterns: tuple[str, ...], usual: str, stop: re.Pattern[str] | None = None) -> Path:
+    """The one sheet of a release.
+
+    Raises:
+        UserError: when there is none.
+    """
+    found = find_sheets(release, patterns, stop)
+    if not found:
+        raise UserError(release.root, "annotation sheet", "none", usual, "name it with the option sheet")
+    return found[0]
+
+
+def open_sheet(path: Path, names: Iterable[str] = ()) -> Sheet:
+    """The sheet with one of `names`, or the first one of the file."""
+    return choose_sheet(read_sheets(path), names)
+
+
+def emotion(cell: object) -> str:
+    """An emotion in lower case, with one spelling for each: `Happy` -> `happiness`, `Other` -> `others`."""
+    text = re.sub(r"\s+", " ", "" if cell is None else str(cell)).strip().lower()
+    return _SAME.get(text, "" if text in ("/", "-", "nan") else text)
+
+
+def aus(release: Release, file: str, row: int, cell: object) -> str:
+    """Action units in one form; parts that are none are noted and left out."""
+    units, rest = parse_aus(cell)
+    if rest:
+        release.note(file, row, "action units", f"{'+'.join(rest)!r} is no action unit", "left out")
+    return format_aus(units)
+
+
+def common_row(release: Release, file: str, line: Line, subject: str, video: str, kind: str) -> Row:
+    """A row of a sheet with the columns of `COMMON`."""
+    return Row(
+        file, line.row, subject, video, line.value("onset"), line.value("apex"), line.value("offset"), kind,
+        emotion(line.cells.get("emotion")), aus(release, file, line.row, line.cells.get("aus")),
+    )  # fmt: skip
+
+
+def left_out(release: Release, file: str, line: Line, field: str, expected: str) -> None:
+    """Note a row whose names do not have the release's form."""
+    release.note(file, line.row, field, f"{line.text(field)!r} is not {expected}", "row left out")

@@ -1,0 +1,72 @@
+"""SAMM Long Videos: macro- and micro-movements, 200 frames/s.
+
+Yap, Kendrick & Yap 2020, doi:10.1109/FG47880.2020.00029
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from microexp.datasets.base import Adapter, Counts, Found, Release, Row
+from microexp.datasets.copies import find_copy
+from microexp.datasets.rows import COMMON, common_row, left_out, open_sheet, the_sheet
+from microexp.datasets.sheets import table
+from microexp.errors import UserError
+
+VIDEO = re.compile(r"(\d{3})_(\d{1,2})")
+"""`006_1`: subject and video."""
+
+COLUMNS = {**COMMON, "kind": ("Type", "Expression type")}
+RELEASES = ("V1", "V2", "V3")
+
+
+def find_sheets(release: Release) -> list[Path]:
+    """The sheet of the release asked for, else the newest one."""
+    wanted = release.options.release
+    if wanted is not None and wanted.upper() not in RELEASES:
+        raise UserError("config", f"datasets.{release.name}.release", repr(wanted), "V1, V2 or V3")
+    versions = (wanted.upper(),) if wanted else tuple(reversed(RELEASES))
+    patterns = [rf"SAMM.*Long.*{v}.*\.(xlsx?|csv)" for v in versions]
+    if wanted is None:
+        patterns.append(r"SAMM.*Long.*\.(xlsx?|csv)")
+    return [the_sheet(release, tuple(patterns), f"SAMM_LongVideos_{versions[0]}_Release.xlsx", VIDEO)]
+
+
+def find_videos(release: Release) -> list[Found]:
+    """`006_1`, a folder of frames or a video file, of subject `006`."""
+    return [Found(match[1], f"{match[1]}_{match[2]}", path) for path, match in find_copy(release, VIDEO)]
+
+
+def read_rows(release: Release) -> list[Row]:
+    """Rows of `FACS_Movement_Only`; the file name `006_1_2` says subject, video and number."""
+    path = find_sheets(release)[0]
+    file = release.relative(path)
+    lines = table(open_sheet(path, ["FACS_Movement_Only"]), COLUMNS, optional=["subject", "emotion"])
+    rows: list[Row] = []
+    seen: dict[str, int] = {}
+    for line in lines:
+        name = re.fullmatch(r"(\d{1,3})_(\d{1,2})_(\d{1,3})", line.text("filename"))
+        kind = re.match(r"(micro|macro)", line.text("kind"), re.IGNORECASE)
+        if name is None:
+            left_out(release, file, line, "filename", "of the form 006_1_2")
+        elif kind is None:
+            left_out(release, file, line, "kind", "Macro or Micro - 1/2")
+        else:
+            if name[0] in seen:
+                release.note(file, line.row, "filename", f"{name[0]} stands in row {seen[name[0]]} too", "both kept")
+            seen[name[0]] = line.row
+            subject = name[1].zfill(3)
+            rows.append(common_row(release, file, line, subject, f"{subject}_{name[2]}", kind[1].lower()))
+    return rows
+
+
+def published(release: Release) -> Counts:
+    """Yap et al. 2020, and the MEGC2020 spotting challenge."""
+    return {
+        ("subjects", ""): 30, ("videos", ""): 147, ("frames", ""): 482_797, ("expressions", ""): 502,
+        ("expressions", "macro"): 343, ("expressions", "micro"): 159,
+    }  # fmt: skip
+
+
+ADAPTER = Adapter(find_sheets, find_videos, read_rows, published, fps=lambda release: 200.0)

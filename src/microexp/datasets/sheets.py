@@ -1,0 +1,256 @@
+"""Reading annotation sheets that others made: .xlsx, .xls and .csv, with limits against hostile or broken files."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import zipfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from microexp.errors import UserError
+
+MAX_ROWS = 100_000
+MAX_COLUMNS = 200
+MAX_BYTES = 200_000_000
+HEADER_WITHIN_ROWS = 40
+
+Cell = object
+"""None, str, int, float, bool or a date, as the file has it."""
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """One sheet of a file.
+
+    Attributes:
+        path: the file.
+        name: name of the sheet; empty for a CSV file.
+        rows: cells row by row; `rows[0]` is row 1 of the file.
+    """
+
+    path: Path
+    name: str
+    rows: tuple[tuple[Cell, ...], ...]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row of a table: its number in the file and its cells by column."""
+
+    row: int
+    cells: Mapping[str, Cell]
+
+    def text(self, column: str) -> str:
+        """The cell as text without surrounding space; whole floats lose their `.0`, an empty cell is ''."""
+        return as_text(self.cells.get(column))
+
+    def value(self, column: str) -> Cell:
+        """The cell as it stands; '' when it is empty or the column is missing."""
+        cell = self.cells.get(column)
+        return "" if cell is None else cell
+
+
+def as_text(cell: Cell) -> str:
+    """A cell as text: 6.0 -> '6', None -> ''."""
+    if cell is None:
+        return ""
+    if isinstance(cell, float) and cell.is_integer():
+        return str(int(cell))
+    return str(cell).strip()
+
+
+def read_sheets(path: str | Path) -> list[Sheet]:
+    """All sheets of a workbook, or the one table of a CSV file; what it is shows in its content, not its suffix.
+
+    Raises:
+        UserError: naming the file when it is missing, damaged, too large, or holds a formula without a value.
+    """
+    path = Path(path)
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise UserError(path, None, f"{path.stat().st_size} bytes", f"a sheet of at most {MAX_BYTES} bytes")
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(path, None, error.strerror, "an annotation sheet") from error
+    if data.startswith(b"PK"):
+        return _read_xlsx(path, data)
+    if data.startswith(b"\xd0\xcf\x11\xe0"):
+        return _read_xls(path, data)
+    if path.suffix.lower() in (".csv", ".txt", ".tsv"):
+        return [_read_csv(path, data)]
+    raise UserError(path, None, "neither a workbook nor a CSV file", "an .xlsx, .xls or .csv file")
+
+
+def choose_sheet(sheets: Sequence[Sheet], names: Iterable[str]) -> Sheet:
+    """The sheet with one of `names` (any case); the first one when none has."""
+    wanted = {n.casefold() for n in names}
+    return next((s for s in sheets if s.name.strip().casefold() in wanted), sheets[0])
+
+
+def table(
+    sheet: Sheet, columns: Mapping[str, Sequence[str]], optional: Iterable[str] = (), positions: Sequence[str] = ()
+) -> list[Line]:
+    """Rows under the header, or by position where a copy has lost its header.
+
+    The header is the first of the first 40 rows that holds all needed columns; lines of text before it are skipped.
+
+    Args:
+        sheet: what to read.
+        columns: column -> names that it has in the copies; case, spaces and signs do not matter.
+        optional: columns that may be missing.
+        positions: columns in the order of a copy without header ('' for a column to skip); none means that a header
+            is needed.
+
+    Raises:
+        UserError: when there is no header and no `positions`, or no row at all.
+    """
+    needed = set(columns) - set(optional)
+    best: set[str] = set()
+    for index, row in enumerate(sheet.rows[:HEADER_WITHIN_ROWS]):
+        places = _header(row, columns)
+        if needed <= set(places):
+            return _lines(sheet, index + 1, places)
+        best = max(best, set(places) & needed, key=len)
+    if positions:
+        return _lines(sheet, 0, {name: i for i, name in enumerate(positions) if name})
+    missing = sorted(needed - best, key=list(columns).index)
+    where = f"sheet {sheet.name!r}" if sheet.name else None
+    names = " or ".join(repr(n) for n in columns[missing[0]]) if missing else "a header"
+    raise UserError(sheet.path, where, "no such header in the first 40 rows", f"a column {names}")
+
+
+def _header(row: Sequence[Cell], columns: Mapping[str, Sequence[str]]) -> dict[str, int]:
+    places: dict[str, int] = {}
+    for index, cell in enumerate(row):
+        name = _plain(as_text(cell))
+        for column, names in columns.items():
+            if name and column not in places and name in map(_plain, names):
+                places[column] = index
+                break
+    return places
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\W_]+", "", name.casefold())
+
+
+def _lines(sheet: Sheet, start: int, places: Mapping[str, int]) -> list[Line]:
+    lines = []
+    for number, row in enumerate(sheet.rows[start:], start + 1):
+        if any(as_text(cell) for cell in row):
+            lines.append(Line(number, {c: row[i] if i < len(row) else None for c, i in places.items()}))
+    if not lines:
+        raise UserError(sheet.path, f"sheet {sheet.name!r}" if sheet.name else None, "no row", "annotations")
+    return lines
+
+
+# --- formats ----------------------------------------------------------------------------------------------------------
+
+
+def _limited(path: Path, name: str, rows: Iterable[Sequence[Cell]]) -> Sheet:
+    kept: list[tuple[Cell, ...]] = []
+    for number, row in enumerate(rows, 1):
+        if number > MAX_ROWS:
+            raise UserError(path, f"sheet {name!r}", f"more than {MAX_ROWS} rows", "an annotation sheet")
+        cells = list(row[:MAX_COLUMNS])
+        while cells and cells[-1] is None:
+            cells.pop()
+        kept.append(tuple(cells))
+    return Sheet(path, name, tuple(kept))
+
+
+def _read_xlsx(path: Path, data: bytes) -> list[Sheet]:
+    """Formulas count by the value that was stored with them."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            size = sum(member.file_size for member in archive.infolist())
+            if size > MAX_BYTES or len(archive.infolist()) > 1000:
+                raise UserError(path, None, f"{size} bytes once unpacked", f"a workbook of at most {MAX_BYTES} bytes")
+        return _load(path, data)
+    except UserError:
+        raise
+    except Exception as error:  # openpyxl and zipfile raise a dozen kinds on damaged files
+        reason = f"{type(error).__name__}: {error}"
+        raise UserError(
+            path, None, f"a damaged workbook ({reason})", "an .xlsx file", "open and save it again"
+        ) from error
+
+
+def _load(path: Path, data: bytes) -> list[Sheet]:
+    sheets: list[Sheet] = []
+    formulas: set[tuple[str, int, int]] = set()
+    book = _open(data, values=False)
+    for tab in book.worksheets:
+        tab.reset_dimensions()
+        rows = []
+        for number, row in enumerate(tab.iter_rows(max_col=MAX_COLUMNS), 1):
+            if number > MAX_ROWS:
+                raise UserError(path, f"sheet {tab.title!r}", f"more than {MAX_ROWS} rows", "an annotation sheet")
+            formulas |= {(tab.title, number, c) for c, cell in enumerate(row) if cell.data_type == "f"}
+            rows.append([cell.value for cell in row])
+        sheets.append(_limited(path, tab.title, rows))
+    return _evaluated(path, data, sheets, formulas) if formulas else sheets
+
+
+def _evaluated(path: Path, data: bytes, sheets: list[Sheet], formulas: set[tuple[str, int, int]]) -> list[Sheet]:
+    """The same sheets with the stored value in place of each formula."""
+    book = _open(data, values=True)
+    result = []
+    for sheet in sheets:
+        tab = book[sheet.name]
+        tab.reset_dimensions()
+        result.append(_limited(path, sheet.name, tab.iter_rows(values_only=True, max_col=MAX_COLUMNS)))
+    for name, row, column in sorted(formulas):
+        cells = next(s for s in result if s.name == name).rows[row - 1]
+        if column >= len(cells) or cells[column] is None:
+            raise UserError(
+                path, f"sheet {name!r}, row {row}, column {column + 1}", "a formula without a value",
+                "plain values", "open and save it in a spreadsheet program",
+            )  # fmt: skip
+    return result
+
+
+def _open(data: bytes, values: bool) -> Any:
+    import warnings
+
+    import openpyxl
+
+    with warnings.catch_warnings():  # about styles and validation lists, which do not concern us
+        warnings.simplefilter("ignore", UserWarning)
+        return openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=values, keep_links=False)
+
+
+def _read_xls(path: Path, data: bytes) -> list[Sheet]:
+    import xlrd
+
+    try:
+        book = xlrd.open_workbook(file_contents=data, on_demand=True, logfile=io.StringIO())
+        tabs = [book.sheet_by_index(i) for i in range(book.nsheets)]
+        return [
+            _limited(path, t.name, ([None if c == "" else c for c in t.row_values(r)] for r in range(t.nrows)))
+            for t in tabs
+        ]
+    except UserError:
+        raise
+    except Exception as error:  # xlrd raises anything on damaged files
+        raise UserError(path, None, f"a damaged workbook ({error})", "an .xls file", "save it as .xlsx") from error
+
+
+def _read_csv(path: Path, data: bytes) -> Sheet:
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(path, None, error, "text in UTF-8", "save it as CSV UTF-8") from error
+    if "\0" in text:
+        raise UserError(path, None, "a zero byte", "text in UTF-8")
+    head = text[:4000]
+    delimiter = max(",;\t", key=head.count)
+    try:
+        rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+        return _limited(path, "", ([cell or None for cell in row] for row in rows))
+    except csv.Error as error:
+        raise UserError(path, None, error, "a well-formed CSV file") from error
