@@ -267,7 +267,7 @@ def write_model(
     """Write the final networks as one safetensors file, tensors named `model.seed.parameter`."""
     from safetensors.torch import save
 
-    weights = {f"{n}.{k}": v.detach().cpu().contiguous() for n, net in networks.items() for k, v in net.state_dict().items()}
+    weights = {f"{n}.{k}": v.detach().cpu().clone() for n, net in networks.items() for k, v in net.state_dict().items()}
     description = {
         "network": options.network.model_dump(mode="json"),
         "window_frames": options.window_frames,

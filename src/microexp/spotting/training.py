@@ -17,6 +17,7 @@ from torch import Tensor
 
 from microexp import storage
 from microexp.errors import UserError
+from microexp.spotting.adam import FlatAdam
 from microexp.spotting.features import FeatureStore
 from microexp.spotting.geometry import Geometry
 from microexp.spotting.losses import loss_parts
@@ -92,7 +93,7 @@ class Fit:
     labels: tuple[str, int, str]
     seed: int
     network: AemNet
-    optimizer: torch.optim.Optimizer
+    optimizer: FlatAdam
     epoch: int = 0
     log: list[tuple[Any, ...]] = field(default_factory=list)
 
@@ -108,10 +109,7 @@ def start_fit(
     """A fresh network and optimiser; seeds torch's generators, which `reproducible` puts back."""
     torch.manual_seed(seed)
     network = AemNet(in_channels, geometry, options.network).to(device)
-    optimizer = torch.optim.AdamW(
-        network.parameters(), options.learning_rate, weight_decay=options.weight_decay, foreach=device.type == "cuda"
-    )
-    return Fit(labels, seed, network, optimizer)
+    return Fit(labels, seed, network, FlatAdam(network, options.weight_decay))
 
 
 def train(
@@ -134,8 +132,6 @@ def train(
     fit.network.train()
     while fit.epoch < options.epochs:
         rate = learning_rate(fit.epoch, options)
-        for group in fit.optimizer.param_groups:
-            group["lr"] = rate
         order = np.random.default_rng([fit.seed, 3, fit.epoch]).permutation(len(windows))
         sums = np.zeros(5)
         for chosen in batches(order, options.batch_size):
@@ -145,9 +141,9 @@ def train(
                 predictions = fit.network(x)
             parts = loss_parts(predictions, truth, options.focal_alpha, options.focal_gamma)
             loss = parts.total(options.anchor_free_weight, options.anchor_based_weight)
-            fit.optimizer.zero_grad(set_to_none=True)
+            fit.optimizer.zero()
             loss.backward()  # type: ignore[no-untyped-call]
-            fit.optimizer.step()
+            fit.optimizer.step(rate)
             sums += len(chosen) * np.array(torch.stack([loss.detach(), *(p.detach() for p in parts)]).tolist())
         fit.epoch += 1
         fit.log.append((*fit.labels, fit.epoch, rate, *(sums / len(windows)).tolist(), len(windows)))
@@ -192,7 +188,7 @@ def save_checkpoint(path: Path, key: str, index: int, fit: Fit | None, done: dic
             "epoch": fit.epoch,
             "log": fit.log,
             "network": fit.network.state_dict(),
-            "optimizer": fit.optimizer.state_dict(),
+            "optimizer": fit.optimizer.state(),
             "generator": torch.get_rng_state(),
             "cuda_generator": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
         }
@@ -217,7 +213,7 @@ def restore_fit(fit: Fit, state: dict[str, Any], device: torch.device) -> None:
     fit.epoch = state["epoch"]
     fit.log = [tuple(row) for row in state["log"]]
     fit.network.load_state_dict(state["network"])
-    fit.optimizer.load_state_dict(state["optimizer"])
+    fit.optimizer.restore(state["optimizer"])
     torch.set_rng_state(state["generator"])
     if device.type == "cuda" and state["cuda_generator"] is not None:
         torch.cuda.set_rng_state(state["cuda_generator"], device)
