@@ -56,6 +56,7 @@ rule motion:
     input:
         flow="results/flow/{dataset}/{subject}.h5",
         faces="results/faces/{dataset}/{subject}.h5",
+        crops="results/crops/{dataset}/{subject}.h5",
     output:
         motion="results/motion/{dataset}/{subject}.h5",
     log:
@@ -72,5 +73,5 @@ rule motion:
         options=PLAN.options("motion"),
         code=code_hash("motion"),
     shell:
-        "python -m microexp motion --flow {input.flow:q} --faces {input.faces:q} --out-motion {output.motion:q}"
-        " --params {params.options:q} --threads {threads} > {log:q} 2>&1"
+        "python -m microexp motion --flow {input.flow:q} --faces {input.faces:q} --crops {input.crops:q}"
+        " --out-motion {output.motion:q} --params {params.options:q} --threads {threads} > {log:q} 2>&1"

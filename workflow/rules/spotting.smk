@@ -38,6 +38,7 @@ rule detect:
         expressions=lambda wildcards: PLAN.index(
             "expressions", "spotting", wildcards.experiment
         ),
+        videos=lambda wildcards: PLAN.index("videos", "spotting", wildcards.experiment),
     output:
         detections="results/spotting/{experiment}/{fold}/detections.csv",
         selection="results/spotting/{experiment}/{fold}/selection.json",
@@ -56,5 +57,5 @@ rule detect:
         code=code_hash("detect"),
     shell:
         "python -m microexp detect --fold {wildcards.fold:q} --proposals {input.proposals:q} --motion {input.motion:q}"
-        " --expressions {input.expressions:q} --out-detections {output.detections:q} --out-selection {output.selection:q}"
-        " --params {params.options:q} --threads {threads} > {log:q} 2>&1"
+        " --expressions {input.expressions:q} --videos {input.videos:q}"
+        " --out-detections {output.detections:q} --out-selection {output.selection:q} --params {params.options:q} --threads {threads} > {log:q} 2>&1"
