@@ -1,17 +1,24 @@
-"""The demo as a data set: it lies on disk as anyone's own data would, under `results/demo`."""
+"""The rendered demo as a data set: a folder of videos with a sheet whose frames count from 1."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from microexp.datasets import folder
-from microexp.datasets.base import Counts, Release
+from microexp.datasets.base import Found, Release
 from microexp.datasets.demo.layout import demo_subjects
 
 
-def published(release: Release) -> Counts:
-    """Nothing is published: the configuration says how much is rendered."""
-    return {}
+def find_videos(release: Release) -> list[Found]:
+    """Videos that the sheet names; those that an earlier run with more subjects left behind are noted."""
+    named = {(row.subject, row.video) for row in folder.read_rows(release)}
+    found = []
+    for item in folder.find_videos(release):
+        if (item.subject, item.video) in named:
+            found.append(item)
+        else:
+            release.note(release.relative(item.path), 0, "video", "not in the sheet", "left out")
+    return found
 
 
-ADAPTER = replace(folder.ADAPTER, published=published, default_root="results/demo", planned=demo_subjects)
+ADAPTER = replace(folder.ADAPTER, find_videos=find_videos, default_root="results/demo", planned=demo_subjects)
