@@ -129,7 +129,7 @@ def pair_kernels(weight: Tensor) -> Tensor:
 
 
 def pool(x: Tensor, kernel: Triple, stride: Triple) -> Tensor:
-    """Max pooling with SAME padding by minus infinity, without copying; `x` (N, C, T, H, W)."""
+    """Max pooling with SAME padding by minus infinity, without copying; `x` (N, C, T, H, W), kernel odd or = stride."""
     before = [same_padding(x.shape[2 + axis], kernel[axis], stride[axis])[0] for axis in range(3)]
     if kernel[0] == 1:
         y = F.max_pool2d(_as_images(x), kernel[1:], stride[1:], before[1:], ceil_mode=True)

@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from microexp import storage
+from microexp.errors import UserError
+from microexp.features import i3d
+from microexp.features.fast import FastI3d
+from microexp.features.i3d import STAGE, batches, clip_count, prepare_flow, prepare_rgb
+from microexp.features.load import flow_from_rgb
+from microexp.features.params import I3dParams
+from microexp.runner import run_stage
+from microexp.stage import Job
+from tests.features.conftest import Shards
+
+
+def run(paths: tuple[Path, Path], weights: Path, threads: int = 1, device: str = "auto", **options: Any) -> Path:
+    options = {"size_px": 32, "rgb_weights_sha256": storage.file_sha256(weights), **options}
+    out = paths[0].with_name(f"i3d-{threads}.h5")
+    inputs = {"crops": [paths[0]], "flow": [paths[1]], "weights": [weights], "flow_weights": []}
+    run_stage(STAGE, Job(inputs, {"i3d": out}, I3dParams(**options), {}, threads, device))
+    return out
+
+
+def by_hand(path: Path, name: str, start: int, state: dict[str, Tensor]) -> np.ndarray:
+    """The feature of one clip of 8 frames, from the stored shards, one clip at a time."""
+    with storage.open_shard(path) as crops, storage.open_shard(path.with_name("flow.h5")) as flow:
+        rgb = crops[name]["frames"][start : start + 8]
+        moves = flow[name]["flow"][start : start + 8] * np.float32(flow[name]["flow"].attrs["scale"])
+    inputs = (prepare_rgb(rgb, 32), state), (prepare_flow(moves, 32, 4.0), flow_from_rgb(state))
+    return np.concatenate([FastI3d(s).features(torch.from_numpy(x.copy()), 8, 8)[0].numpy() for x, s in inputs])
+
+
+@pytest.mark.parametrize(("frames", "clips"), [(9, 1), (10, 1), (11, 2), (12, 2), (13, 3), (8, 1), (2, 1), (720, 356)])
+def test_number_of_features(frames: int, clips: int) -> None:
+    assert clip_count(frames, 8, 2) == clips
+
+
+@given(st.integers(1, 400), st.integers(1, 17), st.integers(1, 9), st.sampled_from([32, 64, 224, 1024]))
+def test_batches_cover_every_clip_once(frames: int, clip: int, step: int, size: int) -> None:
+    clips = clip_count(frames, clip, step)
+    parts = list(batches(clips, clip, step, size))
+    assert sum(count for _, _, count in parts) == clips
+    starts = [start + step * i for start, _, count in parts for i in range(count)]
+    assert starts == [step * i for i in range(clips)]
+    assert all(stop - start == step * (count - 1) + clip for start, stop, count in parts)
+    assert parts[-1][1] <= max(clip, frames - 1)
+
+
+def test_features_of_known_windows(shards: Shards, weights: Path, rgb_state: dict[str, Tensor]) -> None:
+    paths = shards({"v1": 44})
+    with storage.open_shard(run(paths, weights)) as file:
+        group = file["v1"]
+        features = group["features"][:]
+        assert features.shape == (18, 2048) and features.dtype == np.float32
+        assert dict(group.attrs) == {
+            "excluded": "",
+            "fps": 30.0,
+            "source_fps": 200.0,
+            "source_n_frames": 999,
+            "clip_frames": 8,
+            "step_frames": 2,
+            "centre_offset_frames": 3.5,
+            "n_frames": 44,
+        }
+        assert group["frame_index"][:].tolist() == [7 * i for i in range(44)]
+        assert "user's file rgb.safetensors" in file.attrs["rgb_weights"]
+        assert "averaged over the colours" in file.attrs["flow_weights"]
+    for i in (0, 5, 16, 17):  # 16 and 17 are of the second batch
+        expected = by_hand(paths[0], "v1", 2 * i, rgb_state)
+        np.testing.assert_allclose(features[i], expected, rtol=0, atol=1e-5 * expected.max())
+
+
+def test_the_last_crop_is_not_seen(shards: Shards, weights: Path) -> None:
+    paths = shards({"v1": 9})
+    before = h5py.File(run(paths, weights))["v1/features"][:]
+    with h5py.File(paths[0], "r+") as file:
+        file["v1/frames"][8] = 0
+    assert np.array_equal(h5py.File(run(paths, weights))["v1/features"][:], before)
+    with h5py.File(paths[0], "r+") as file:
+        file["v1/frames"][7] = 0
+    assert not np.array_equal(h5py.File(run(paths, weights))["v1/features"][:], before)
+
+
+def test_threads_change_nothing(shards: Shards, weights: Path) -> None:
+    paths = shards({"v1": 45, "v2": 9})
+    assert run(paths, weights, 1).read_bytes() == run(paths, weights, 3).read_bytes()
+
+
+@pytest.mark.parametrize("frames", [1, 2, 5, 8])
+def test_a_short_video_is_padded(shards: Shards, weights: Path, rgb_state: dict[str, Tensor], frames: int) -> None:
+    """The last common frame stands still: repeated in RGB, no motion in flow."""
+    paths = shards({"v1": frames})
+    with storage.open_shard(run(paths, weights)) as file:
+        features = file["v1/features"][:]
+        assert features.shape == (1, 2048) and file["v1"].attrs["n_frames"] == frames
+    with storage.open_shard(paths[0]) as crops, storage.open_shard(paths[1]) as flow:
+        common = max(1, frames - 1)
+        rgb = crops["v1/frames"][:common]
+        rgb = np.concatenate([rgb, np.repeat(rgb[-1:], 8 - common, 0)])
+        moves = np.zeros((8, 40, 40, 2), np.float32)
+        moves[: frames - 1] = flow["v1/flow"][:] * np.float32(1 / 512)
+    for half, x, state in (
+        (features[:, :1024], prepare_rgb(rgb, 32), rgb_state),
+        (features[:, 1024:], prepare_flow(moves, 32, 4.0), flow_from_rgb(rgb_state)),
+    ):
+        expected = FastI3d(state).features(torch.from_numpy(x.copy()), 8, 2).numpy()
+        np.testing.assert_allclose(half, expected, rtol=0, atol=1e-5 * expected.max())
+
+
+def test_an_excluded_video_keeps_its_reason(shards: Shards, weights: Path) -> None:
+    with storage.open_shard(run(shards({"bad": "no face found", "v1": 9}), weights)) as file:
+        assert file["bad"].attrs["excluded"] == "no face found" and not len(file["bad"])
+        assert file["v1"].attrs["excluded"] == "" and "features" in file["v1"]
+
+
+def test_grey_crops_equal_grey_colours(shards: Shards, weights: Path) -> None:
+    grey = shards({"v1": 9}, channels=1)
+    first = h5py.File(run(grey, weights))["v1/features"][:]
+    with h5py.File(grey[0], "r+") as file:
+        frames = np.repeat(file["v1/frames"][:], 3, 3)
+        del file["v1/frames"]
+        file["v1/frames"] = frames
+    assert np.array_equal(h5py.File(run(grey, weights))["v1/features"][:], first)
+
+
+def test_rgb_range_and_order() -> None:
+    crops = np.zeros((2, 4, 4, 3), np.uint8)
+    crops[1, 1, 2] = (255, 0, 51)
+    found = prepare_rgb(crops, 4)
+    assert found.shape == (2, 3, 4, 4) and found.dtype == np.float32 and found[0].max() == -1
+    np.testing.assert_allclose(found[1, :, 1, 2], [1, -1, -0.6], atol=1e-6)
+    np.testing.assert_allclose(prepare_rgb(np.full((1, 8, 8, 1), 51, np.uint8), 4), -0.6, atol=1e-6)
+
+
+@pytest.mark.parametrize(("side", "size"), [(224, 224), (112, 112), (56, 112), (96, 32)])
+def test_flow_means_the_same_at_every_size(side: int, size: int) -> None:
+    """A motion by 1 % of the face is the same number whatever the crop and the input."""
+    flow = np.zeros((1, side, side, 2), np.float32)
+    flow[..., 0], flow[..., 1] = 0.01 * side, -0.5 * side
+    found = prepare_flow(flow, size, 4.0)
+    np.testing.assert_allclose(found[0, 0], 2.24 / 4, rtol=1e-5)
+    np.testing.assert_array_equal(found[0, 1], -1)
+
+
+def test_flow_levels() -> None:
+    flow = np.random.default_rng(0).normal(0, 0.6, (1, 64, 64, 2)).astype(np.float32)
+    exact, coarse = (prepare_flow(flow, 64, 4.0, levels) for levels in (0, 256))
+    assert len(np.unique(coarse)) <= 256 < len(np.unique(exact))
+    assert coarse.min() == -1 and coarse.max() == 1
+    assert np.abs(coarse - exact).max() <= 1 / 255 + 1e-6
+
+
+def test_flow_that_does_not_belong(shards: Shards, weights: Path) -> None:
+    with pytest.raises(UserError, match=r"v1: got flow of shape \(8, 24, 24, 2\), expected \(8, 40, 40, 2\)"):
+        run(shards({"v1": 9}, flow_side=24), weights)
+    paths = shards({"v1": 9})
+    with h5py.File(paths[1], "r+") as file:
+        file.move("v1", "v2")
+    with pytest.raises(UserError, match="v1: got no such video"):
+        run(paths, weights)
+    assert not paths[0].with_name("i3d-1.h5").exists()
+
+
+def test_devices(shards: Shards, weights: Path) -> None:
+    paths = shards({"v1": 9})
+    if not torch.cuda.is_available():
+        with pytest.raises(UserError, match="torch sees no GPU"):
+            run(paths, weights, device="cuda:0")
+    with pytest.raises(UserError, match="auto or cpu"):
+        run(paths, weights, device="tpu")
+    with pytest.raises(UserError, match=r"i3d\.mixed_precision"):
+        run(paths, weights, device="cpu", mixed_precision=True)
+    record = storage.read_provenance(run(paths, weights, device="cpu"))
+    assert record["device"] == "cpu" and set(record["weights"]) == {"rgb", "flow"}
+
+
+def test_an_error_in_a_batch_reaches_the_caller(shards: Shards, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> np.ndarray:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(i3d, "batch_features", fail)
+    paths = shards({"v1": 60})
+    with pytest.raises(MemoryError):
+        run(paths, weights, 2)
+    assert not paths[0].with_name("i3d-2.h5").exists()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_gpu_equals_cpu(shards: Shards, weights: Path) -> None:
+    paths = shards({"v1": 30})
+    cpu = h5py.File(run(paths, weights, device="cpu"))["v1/features"][:]
+    gpu = h5py.File(run(paths, weights, device="cuda"))["v1/features"][:]
+    np.testing.assert_allclose(gpu, cpu, rtol=0, atol=1e-4 * cpu.max())
