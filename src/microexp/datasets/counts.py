@@ -8,6 +8,7 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 from microexp.datasets.base import Counts, Index
+from microexp.datasets.protocols import PROTOCOLS, Protocol, class_of, fingerprint
 from microexp.errors import UserError
 from microexp.storage import read_csv, write_csv
 
@@ -17,8 +18,8 @@ class Count:
     """One line of the comparison.
 
     Attributes:
-        what: subjects, videos, frames, expressions, emotion.
-        group: micro or macro, and the emotion; '' for all.
+        what: subjects, videos, frames, expressions, emotion, or a protocol.
+        group: micro or macro, and the emotion, or the protocol's class; '' for all.
         published: None where the authors give no number.
         sheet: in the sheet, whether or not the video is on disk; None where sheets do not say it.
         found: usable, that is with its frames on disk.
@@ -45,8 +46,33 @@ COLUMNS = tuple(f.name for f in fields(Count))
 _ORDER = ("subjects", "videos", "frames", "expressions", "emotion")
 
 
-def compare(dataset: str, index: Index, published: Counts) -> list[Count]:
-    """Every count that was published or found, general ones first."""
+def compare(dataset: str, adapter: str, index: Index, published: Counts) -> list[Count]:
+    """Every count that was published or found, general ones first, and those of the protocols that use the adapter."""
+    return _compare(dataset, index, published) + [
+        count for name, protocol in PROTOCOLS.items() for count in _by_class(dataset, adapter, index, name, protocol)
+    ]
+
+
+def _by_class(dataset: str, adapter: str, index: Index, name: str, protocol: Protocol) -> list[Count]:
+    """Clips of each class, and how many of them the official list has as they are (all or none: it is a hash)."""
+    if adapter not in protocol.datasets:
+        return []
+    keys = [(e.subject, e.video, class_of(name, adapter, e.emotion, e.subject, e.video)) for e in index.expressions]
+    clips = [(subject, video, label) for subject, video, label in keys if label is not None]
+    in_class = Counter(label for _, _, label in clips)
+    counts = [
+        Count(dataset, name, label, number, None, in_class[label])
+        for (which, label), number in protocol.counts.items()
+        if which == adapter
+    ]
+    if adapter in protocol.lists:
+        same = fingerprint(clips) == protocol.lists[adapter]
+        total = sum(count.published or 0 for count in counts)
+        counts.append(Count(dataset, name, "official list", total, None, total if same else 0))
+    return counts
+
+
+def _compare(dataset: str, index: Index, published: Counts) -> list[Count]:
     found = _tally((e.subject, e.kind, e.emotion) for e in index.expressions)
     found["subjects", ""] = len({v.subject for v in index.videos})
     found["videos", ""] = len(index.videos)

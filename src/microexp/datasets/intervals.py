@@ -48,7 +48,9 @@ def as_frame(cell: object) -> tuple[int | None, str]:
 def as_interval(
     onset: object, apex: object, offset: object, numbers: np.ndarray, offset_zero: str, note: Note
 ) -> Interval | None:
-    """The interval that three cells mean, in the release's numbering; None, with a note, when there is none.
+    """The interval that three cells mean, in the release's numbering; None, with a note, when there is no onset.
+
+    A row with an onset is never dropped, so that no ground truth is lost: at worst it is the onset frame alone.
 
     Args:
         onset: cell of the sheet.
@@ -58,30 +60,37 @@ def as_interval(
         offset_zero: what an offset of 0 means: `apex`, `apex+20` or `2*apex-onset`.
         note: takes what was mended.
     """
-    frames: dict[str, int | None] = {}
-    for field, cell in (("onset", onset), ("apex", apex), ("offset", offset)):
-        frames[field], odd = as_frame(cell)
-        if odd and frames[field] is not None:
-            note(field, odd, f"read as {frames[field]}")
-        elif odd and field != "apex":
-            note(field, odd, "row left out")
-            return None
-    start, top, end = frames["onset"], frames["apex"], frames["offset"]
-    assert start is not None and end is not None
-    known = top is not None and top >= start and (top > 0 or numbers[0] == 0)
-    if end == 0 and not (start == 0 and numbers[0] == 0):
-        if not known or top is None:
-            note("offset", "0, and no apex to go by", "row left out")
-            return None
-        end = {"apex": top, "apex+20": top + 20, "2*apex-onset": 2 * top - start}[offset_zero]
-        note("offset", "0", f"read as {offset_zero} = {end}")
-    if end < start:
-        if not known or top is None:
-            note("offset", f"{end} before onset {start}", "row left out")
-            return None
-        note("offset", f"{end} before onset {start}", f"read as the apex {top}")
-        end = top
+    start, odd = as_frame(onset)
+    if start is None:
+        note("onset", odd, "row left out")
+        return None
+    if odd:
+        note("onset", odd, f"read as {start}")
+    top, odd = as_frame(apex)
+    if top is not None and odd:
+        note("apex", odd, f"read as {top}")
+    usable = top if top is not None and top >= start and (top > 0 or numbers[0] == 0) else None
+    end = _end(start, usable, offset, numbers, offset_zero, note)
     return Interval(start, _usable_apex(start, top, end, apex, note), end)
+
+
+def _end(start: int, apex: int | None, offset: object, numbers: np.ndarray, offset_zero: str, note: Note) -> int:
+    """The offset; where it is 0 or missing by the rule `offset_zero`, never before the onset."""
+    end, odd = as_frame(offset)
+    if end is not None and odd:
+        note("offset", odd, f"read as {end}")
+    if end is None or (end == 0 and not (start == 0 and numbers[0] == 0)):
+        problem = odd if end is None else "0"
+        if apex is None:
+            note("offset", f"{problem}, and no apex to go by", f"read as the onset {start}")
+            return start
+        end = {"apex": apex, "apex+20": apex + 20, "2*apex-onset": 2 * apex - start}[offset_zero]
+        note("offset", problem, f"read as {offset_zero} = {end}")
+    if end < start:
+        mended = start if apex is None else apex
+        note("offset", f"{end} before onset {start}", f"read as the {'onset' if apex is None else 'apex'} {mended}")
+        return mended
+    return end
 
 
 def _usable_apex(start: int, top: int | None, end: int, cell: object, note: Note) -> int | None:
