@@ -33,9 +33,8 @@ PLANES = 10
 
 
 @njit(pipeline_class=NoOverlap, **OPTIONS)
-def flow_row(wx, wy, inverse, rho, u, v, p11, p12, p12_up, p21, p22, p22_up, limit, theta, width):  # type: ignore[no-untyped-def]
-    """Thresholding and primal step on one row, in place; returns the sum of squared changes."""
-    change = float32(0)
+def flow_row(wx, wy, inverse, rho, u, v, p11, p12, p12_up, p21, p22, p22_up, change, limit, theta, width):  # type: ignore[no-untyped-def]
+    """Thresholding and primal step on one row, in place; adds the squared changes to `change`."""
     for x in range(1, width + 1):
         a = u[x]
         b = v[x]
@@ -45,10 +44,9 @@ def flow_row(wx, wy, inverse, rho, u, v, p11, p12, p12_up, p21, p22, p22_up, lim
         dv = step * wy[x] + theta * ((p21[x] - p21[x - 1]) + (p22[x] - p22_up[x]))
         u[x] = a + du
         v[x] = b + dv
-        change += du * du + dv * dv
+        change[x] += du * du + dv * dv
     u[width + 1] = u[width]
     v[width + 1] = v[width]
-    return change
 
 
 @njit(pipeline_class=NoOverlap, **OPTIONS)
@@ -60,11 +58,8 @@ def dual_row(u, u_down, v, v_down, p11, p12, p21, p22, ratio, width):  # type: i
         uy = u_down[x] - u[x]
         vx = v[x + 1] - v[x]
         vy = v_down[x] - v[x]
-        nu = one + ratio * math.sqrt(ux * ux + uy * uy)
-        nv = one + ratio * math.sqrt(vx * vx + vy * vy)
-        both = one / (nu * nv)  # one division instead of two
-        su = both * nv
-        sv = both * nu
+        su = one / (one + ratio * math.sqrt(ux * ux + uy * uy))
+        sv = one / (one + ratio * math.sqrt(vx * vx + vy * vy))
         p11[x] = (p11[x] + ratio * ux) * su
         p12[x] = (p12[x] + ratio * uy) * su
         p21[x] = (p21[x] + ratio * vx) * sv
@@ -74,23 +69,28 @@ def dual_row(u, u_down, v, v_down, p11, p12, p21, p22, ratio, width):  # type: i
 @njit(**OPTIONS)
 def iterate(work, h, w, count, limit, theta, ratio, stop):  # type: ignore[no-untyped-def]
     """At most `count` iterations, until the sum of squared changes is not above `stop`; returns that sum."""
-    change = float32(np.inf)
     wx, wy, inverse, rho, u, v, p11, p12, p21, p22 = (
         work[WX], work[WY], work[INVERSE], work[RHO], work[U], work[V], work[P11], work[P12], work[P21], work[P22],
     )  # fmt: skip
+    change = np.empty(w + 2, np.float32)
+    total = np.inf
     for _ in range(count):
-        change = float32(0)
+        change[:] = float32(0)
         for y in range(1, h + 1):
-            change += flow_row(
+            flow_row(
                 wx[y], wy[y], inverse[y], rho[y], u[y], v[y], p11[y], p12[y], p12[y - 1], p21[y], p22[y], p22[y - 1],
-                limit, theta, w,
+                change, limit, theta, w,
             )  # fmt: skip
             if y > 1:
                 dual_row(u[y - 1], u[y], v[y - 1], v[y], p11[y - 1], p12[y - 1], p21[y - 1], p22[y - 1], ratio, w)
         dual_row(u[h], u[h], v[h], v[h], p11[h], p12[h], p21[h], p22[h], ratio, w)
-        if change <= stop:
-            break
-    return change
+        if stop >= 0:
+            total = 0.0
+            for x in range(1, w + 1):
+                total += change[x]
+            if total <= stop:
+                break
+    return total
 
 
 @njit(pipeline_class=NoOverlap, **OPTIONS)
@@ -255,7 +255,7 @@ def solve_pair(first, second, sizes, levels, numbers, counts, work, out, warm): 
         local[:] = float32(0)
         start_level(flow, out, local, sizes, level, levels, step, warm)
         one, two = level_view(first, sizes, level), level_view(second, sizes, level)
-        stop = epsilon * epsilon * float32(h * w) if epsilon > 0 else float32(-1)
+        stop = float(epsilon) ** 2 * h * w if epsilon > 0 else -1.0
         for k in range(warps):
             warp(one, two, local, rows, h, w, a, warm or k > 0 or level < levels - 1)
             for _ in range(outer):

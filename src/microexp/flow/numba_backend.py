@@ -2,33 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from microexp.flow import kernels
+from microexp.flow.parallel import for_each
 from microexp.flow.params import Tvl1
 from microexp.flow.sizes import pyramid_sizes
-
-
-def parallel(work: Callable[[], Callable[[int], None]], count: int, threads: int) -> None:
-    """Call `work()` once per thread, and what it returns for each of `count` items, whoever is free takes next."""
-    items = itertools.count()
-
-    def run() -> None:
-        step = work()
-        while (item := next(items)) < count:
-            step(item)
-
-    threads = max(1, min(threads, count))
-    if threads == 1:
-        run()
-        return
-    with ThreadPoolExecutor(threads) as pool:  # the kernels release the interpreter's lock
-        for done in [pool.submit(run) for _ in range(threads)]:
-            done.result()
 
 
 class NumbaSolver:
@@ -36,6 +17,7 @@ class NumbaSolver:
 
     name = "numba"
     device = "cpu"
+    batch = 32
 
     def __init__(self, height: int, width: int, tvl1: Tvl1, threads: int = 1) -> None:
         self.shape = (height, width)
@@ -63,7 +45,7 @@ class NumbaSolver:
 
             return one
 
-        parallel(start, len(frames), self.threads)
+        for_each(start, len(frames), self.threads)
         return pyramids
 
     def solve(
@@ -88,5 +70,5 @@ class NumbaSolver:
 
             return one
 
-        parallel(start, len(first), self.threads)
+        for_each(start, len(first), self.threads)
         return out

@@ -16,9 +16,6 @@ import numpy as np
 from microexp.errors import UserError
 from microexp.flow.params import FlowParams
 
-BATCH = 32
-"""Pairs worked on at a time by default: enough to keep threads busy, 0.1 GB at 224 px."""
-
 LARGEST_GREY = 1e4
 """Float images beyond this are not grey levels of 0 to 255."""
 
@@ -28,6 +25,8 @@ class Solver(Protocol):
 
     name: str
     device: str
+    batch: int
+    """Pairs to hand over at a time."""
 
     def prepare(self, frames: np.ndarray) -> Any:
         """Whatever the backend keeps per frame (pyramids): a sliceable batch for frames (N, H, W)."""
@@ -58,10 +57,10 @@ def compute_flow(
         if 0 in first.shape[1:]:
             raise UserError(None, "flow", f"images of shape {first.shape}", "at least one pixel")
         return np.zeros((*first.shape, 2), np.float32)
-    solver = make_solver(*first.shape[1:], params, threads, device)
+    solver = make_solver(first.shape[1], first.shape[2], params, threads, device)
     out = np.empty((*first.shape, 2), np.float32)
-    for start in range(0, len(first), BATCH):
-        part = slice(start, start + BATCH)
+    for start in range(0, len(first), solver.batch):
+        part = slice(start, start + solver.batch)
         one, two = (solver.prepare(check_frames(images[part])) for images in (first, second))
         out[part] = to_numpy(solver.solve(one, two))
     return out
@@ -72,7 +71,7 @@ def stream_flow(
     params: FlowParams | None = None,
     threads: int = 1,
     device: str = "cpu",
-    batch: int = BATCH,
+    batch: int | None = None,
 ) -> Iterator[np.ndarray]:
     """Flow (H, W, 2), px, float32, from each frame to the next: one less than there are frames.
 
@@ -83,7 +82,7 @@ def stream_flow(
     Args:
         frames: (H, W) uint8, or float32 grey levels of 0 to 255, all of one size.
         params, threads, device: as for `compute_flow`.
-        batch: pairs worked on at a time; changes memory and speed only.
+        batch: pairs worked on at a time, the backend's own number if None; changes memory and speed only.
 
     Raises:
         UserError: for frames that differ in size, are not (H, W), or hold values that are not finite.
@@ -96,9 +95,9 @@ def stream_flow(
     head = np.asarray(head)
     if head.ndim != 2 or not head.size:
         raise UserError(None, "flow", f"a frame of shape {head.shape}", "(H, W) with at least one pixel")
-    solver = make_solver(*head.shape, params, threads, device)
+    solver = make_solver(head.shape[0], head.shape[1], params, threads, device)
     run = params.warm_start_pairs or 1
-    size = max(1, -(-batch // run)) * run
+    size = max(1, -(-(batch or solver.batch) // run)) * run
     last = solver.prepare(check_frames(head[None]))
     while block := [np.asarray(f) for f in islice(frames, size)]:
         for frame in block:
@@ -153,7 +152,7 @@ def make_solver(height: int, width: int, params: FlowParams, threads: int = 1, d
 
     if backend == "opencv":
         return OpencvSolver(height, width, tvl1, threads)
-    return CudaSolver(height, width, tvl1)
+    return CudaSolver(height, width, tvl1, device)
 
 
 def resolve_backend(params: FlowParams, device: str) -> tuple[str, str]:
@@ -201,3 +200,12 @@ def join(one: Any, two: Any) -> Any:
 def to_numpy(flow: Any) -> np.ndarray:
     """Flow of any backend as a float32 array."""
     return np.asarray(flow if isinstance(flow, np.ndarray) else flow.cpu().numpy(), np.float32)
+
+
+def device_name(device: str) -> str:
+    """The device as the provenance should say it: the GPU's model, or "cpu"."""
+    if not device.startswith("cuda"):
+        return device
+    import torch
+
+    return torch.cuda.get_device_name(device) if torch.cuda.is_available() else device

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.extending import intrinsic
 
-_FAST = ("fast",)
 _INDEX = ir.IntType(32)
 _VECTOR = ir.VectorType(ir.FloatType(), 4)
 _UNDEFINED = ir.Constant(_VECTOR, ir.Undefined)
@@ -26,8 +25,8 @@ def _spread(builder: Any, number: Any) -> Any:
 
 def _weighted(builder: Any, total: Any, weight: Any, value: Any) -> Any:
     """`total + weight * value`; a `total` of None is zero."""
-    product = builder.fmul(weight, value, flags=_FAST)
-    return product if total is None else builder.fadd(total, product, flags=_FAST)
+    product = builder.fmul(weight, value)
+    return product if total is None else builder.fadd(total, product)
 
 
 def _build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -50,7 +49,7 @@ def _build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
     return context.get_dummy_value()
 
 
-@intrinsic
+@intrinsic  # type: ignore[untyped-decorator]
 def bicubic_pixel(
     typing_context: Any, image: Any, start: Any, stride: Any, across: Any, down: Any, out: Any, at: Any
 ) -> Any:

@@ -1,0 +1,95 @@
+"""Stage `flow`: TV-L1 between consecutive crops of every video of a subject."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from microexp import progress, storage
+from microexp.errors import UserError
+from microexp.flow.params import FlowParams
+from microexp.flow.quantise import quantise
+from microexp.flow.tvl1 import device_name, resolve_backend, stream_flow
+from microexp.stage import Job, Stage
+
+if TYPE_CHECKING:
+    import h5py
+
+
+def to_grey(frames: np.ndarray) -> np.ndarray:
+    """Crops (N, H, W, 3) RGB or (N, H, W, 1) as grey (N, H, W), uint8, weighted as OpenCV does (ITU-R BT.601)."""
+    if frames.shape[-1] == 1:
+        return frames[..., 0]
+    import cv2
+
+    return np.stack([cv2.cvtColor(f, cv2.COLOR_RGB2GRAY) for f in frames]) if len(frames) else frames[..., 0]
+
+
+def read_grey(frames: h5py.Dataset, chunk: int = 32) -> Iterator[np.ndarray]:
+    """Grey frames (H, W) of a stored video, of which only `chunk` are in memory."""
+    for start in range(0, len(frames), chunk):
+        yield from to_grey(frames[start : start + chunk])
+
+
+def write_video(source: h5py.Group, target: h5py.Group, job: Job[FlowParams]) -> int:
+    """Compute and store the flow of one video; returns how many numbers did not fit into 16 bits.
+
+    Raises:
+        UserError: when the crops are not 8-bit frames (T, H, W, 3 or 1).
+    """
+    frames = source["frames"]
+    if frames.ndim != 4 or frames.shape[-1] not in (1, 3) or frames.dtype != np.uint8:
+        raise UserError(
+            job.input("crops"), source.name, f"{frames.dtype} {frames.shape}", "crops as uint8 (T, H, W, 3 or 1)"
+        )
+    scale = job.params.storage_scale_px
+    shape = (max(len(frames) - 1, 0), *frames.shape[1:3], 2)
+    flow = storage.add_array(target, "flow", shape=shape, dtype=np.int16)
+    flow.attrs["scale"] = scale
+    bound, cut = 0.0, 0
+    for i, pair in enumerate(stream_flow(read_grey(frames), job.params, job.threads, job.device)):
+        bound = max(bound, float(np.abs(pair).max()))
+        flow[i], more = quantise(pair, scale)
+        cut += more
+    storage.set_attributes(target, {"fps": source.attrs["fps"], "bound_px": bound, "cut_values": cut})
+    return cut
+
+
+def run(job: Job[FlowParams]) -> Mapping[str, Any]:
+    """Read a shard of crops, write a shard of flow; excluded videos keep their reason."""
+    cut: dict[str, int] = {}
+    with storage.open_shard(job.input("crops")) as crops, storage.create_shard(job.output("flow")) as out:
+        for video in progress.track(list(crops), "flow"):
+            target = out.create_group(video)
+            reason = str(crops[video].attrs.get("excluded", ""))
+            target.attrs["excluded"] = reason
+            if reason:
+                target.attrs["fps"] = crops[video].attrs.get("fps", 0.0)
+                continue
+            number = write_video(crops[video], target, job)
+            if number:
+                cut[video] = number
+                progress.log(
+                    f"flow: {video}: {number} values beyond ±{32767 * job.params.storage_scale_px:g} px were cut; "
+                    "a larger storage_scale_px keeps them"
+                )
+    backend, device = resolve_backend(job.params, job.device)
+    return {
+        "backend": backend,
+        "device": device_name(device),
+        "tvl1": asdict(job.params.tvl1()),
+        "cut_values": cut,
+    }
+
+
+STAGE = Stage(
+    name="flow",
+    summary="TV-L1 optical flow between consecutive crops",
+    params=FlowParams,
+    inputs={"crops": "shard of aligned crops"},
+    outputs={"flow": "shard of flow: 16-bit, in units given by the attribute `scale`"},
+    run=run,
+)

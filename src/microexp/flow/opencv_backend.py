@@ -1,0 +1,182 @@
+"""OpenCV's TV-L1 on the CPU (the reference of the field) and on CUDA, with all its traps covered.
+
+* The object loses pyramid levels for good after it has seen one small image: a new object for every call.
+* The CPU class misspells a keyword argument (`innnerIterations`): only setters are used.
+* Float images are multiplied by 255 inside: 8-bit images are handed over as they are, others divided by 255.
+* Its rows run in parallel but a serial loop lies between them (1.08x on two cores): one thread each, pairs in parallel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from microexp.errors import UserError
+from microexp.flow.parallel import for_each
+from microexp.flow.params import Tvl1
+
+
+class OpencvSolver:
+    """`cv2.optflow.DualTVL1OpticalFlow` with the given parameters."""
+
+    name = "opencv"
+    device = "cpu"
+    batch = 32
+
+    def __init__(self, height: int, width: int, tvl1: Tvl1, threads: int = 1) -> None:
+        import cv2
+
+        if not hasattr(cv2, "optflow"):
+            raise UserError(
+                None,
+                "flow.backend",
+                "an OpenCV without cv2.optflow",
+                "opencv-contrib-python-headless",
+                "remove other opencv-python packages and install it, or use backend numba",
+            )
+        reject_additions("opencv", tvl1, cubic_a=-0.75)
+        self.shape = (height, width)
+        self.tvl1 = tvl1
+        self.threads = threads
+
+    def prepare(self, frames: np.ndarray) -> np.ndarray:
+        """The frames themselves, as OpenCV wants them."""
+        return frames if frames.dtype == np.uint8 else frames / np.float32(255)
+
+    def solve(
+        self, first: np.ndarray, second: np.ndarray, warm: np.ndarray | None = None, scales: int = 0
+    ) -> np.ndarray:
+        """Flow (N, H, W, 2), px; see `tvl1.Solver`."""
+        import cv2
+
+        before = cv2.getNumThreads()
+        cv2.setNumThreads(1)
+        try:
+            return self._solve(first, second, warm, scales)
+        finally:
+            cv2.setNumThreads(before)
+
+    def _solve(self, first: np.ndarray, second: np.ndarray, warm: np.ndarray | None, scales: int) -> np.ndarray:
+        out = np.empty((len(first), *self.shape, 2), np.float32)
+
+        def start() -> Callable[[int], None]:
+            def one(i: int) -> None:
+                method = self._method(scales if warm is not None else self.tvl1.scales)
+                if warm is None:
+                    out[i] = method.calc(first[i], second[i], None)
+                else:
+                    method.setUseInitialFlow(True)
+                    out[i] = method.calc(first[i], second[i], warm[i].copy())
+
+            return one
+
+        for_each(start, len(first), self.threads)
+        return out
+
+    def _method(self, scales: int) -> Any:
+        import cv2
+
+        t = self.tvl1
+        optflow: Any = cv2.optflow  # OpenCV's type hints know nothing of it
+        method = optflow.DualTVL1OpticalFlow_create()
+        method.setTau(t.tau)
+        method.setLambda(t.data_weight)
+        method.setTheta(t.theta)
+        method.setScalesNumber(min(scales, t.scales))
+        method.setScaleStep(t.scale_step)
+        method.setWarpingsNumber(t.warps)
+        method.setOuterIterations(t.outer_iterations)
+        method.setInnerIterations(t.iterations)
+        # with 0 OpenCV stops as soon as nothing changes at all, which is the fixed schedule
+        method.setEpsilon(t.epsilon_px)
+        method.setMedianFiltering(t.median_px)
+        return method
+
+
+class CudaSolver:
+    """`cv2.cuda.OpticalFlowDual_TVL1`, for those who built OpenCV with CUDA and its contributed modules."""
+
+    name = "opencv_cuda"
+    batch = 32
+
+    def __init__(self, height: int, width: int, tvl1: Tvl1, device: str = "cuda") -> None:
+        import cv2
+
+        if not hasattr(getattr(cv2, "cuda", None), "OpticalFlowDual_TVL1_create"):
+            raise UserError(
+                None,
+                "flow.backend",
+                "an OpenCV without cv2.cuda.OpticalFlowDual_TVL1",
+                "OpenCV built with WITH_CUDA and the contributed module cudaoptflow",
+                "no wheel has it: docs/flow.md says how to build it; backend torch runs on CUDA without",
+            )
+        if cv2.cuda.getCudaEnabledDeviceCount() < 1:
+            raise UserError(None, "flow.backend", "no CUDA device", "a GPU that OpenCV can use", "use backend numba")
+        reject_additions("opencv_cuda", tvl1, cubic_a=-0.5)
+        if tvl1.median_px > 1:
+            raise UserError(
+                None, "flow.median_px", tvl1.median_px, "1: OpenCV's CUDA class has no median", "set flow.median_px: 1"
+            )
+        _, _, number = device.partition(":")
+        cv2.cuda.setDevice(int(number or 0))
+        self.device = device
+        self.shape = (height, width)
+        self.tvl1 = tvl1
+
+    def prepare(self, frames: np.ndarray) -> np.ndarray:
+        """The frames themselves, as OpenCV wants them."""
+        return frames if frames.dtype == np.uint8 else frames / np.float32(255)
+
+    def solve(
+        self, first: np.ndarray, second: np.ndarray, warm: np.ndarray | None = None, scales: int = 0
+    ) -> np.ndarray:
+        """Flow (N, H, W, 2), px; see `tvl1.Solver`. OpenCV takes one pair at a time."""
+        import cv2
+
+        out = np.empty((len(first), *self.shape, 2), np.float32)
+        for i in range(len(first)):
+            method = self._method(scales if warm is not None else self.tvl1.scales, warm is not None)
+            one, two, flow = cv2.cuda.GpuMat(), cv2.cuda.GpuMat(), cv2.cuda.GpuMat()
+            one.upload(first[i])
+            two.upload(second[i])
+            if warm is not None:
+                flow.upload(np.ascontiguousarray(warm[i]))
+            out[i] = method.calc(one, two, flow).download()
+        return out
+
+    def _method(self, scales: int, warm: bool) -> Any:
+        import cv2
+
+        t = self.tvl1
+        cuda: Any = cv2.cuda  # OpenCV's type hints know nothing of it
+        return cuda.OpticalFlowDual_TVL1_create(
+            t.tau,
+            t.data_weight,
+            t.theta,
+            min(scales, t.scales),
+            t.warps,
+            t.epsilon_px,
+            t.iterations * t.outer_iterations,
+            t.scale_step,
+            0.0,
+            warm,
+        )
+
+
+def reject_additions(backend: str, tvl1: Tvl1, cubic_a: float) -> None:
+    """Refuse parameters that OpenCV does not have, rather than ignore them.
+
+    Raises:
+        UserError: naming the parameter.
+    """
+    for name, own in (("cubic_a", cubic_a), ("gradient", "central")):
+        if getattr(tvl1, name) != own:
+            raise UserError(
+                None,
+                f"flow.{name}",
+                getattr(tvl1, name),
+                f"{own}, which is fixed in backend {backend}",
+                f"set flow.{name}: {own} or a preset that has it, or use backend numba",
+            )

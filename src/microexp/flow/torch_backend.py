@@ -1,0 +1,228 @@
+"""TV-L1 in torch, for whole batches; a fixed schedule runs without one wait for the GPU.
+
+The same steps as `reference.py`, on (N, H, W) tensors. With a stopping rule each pair of the batch stops on its own:
+its flow is frozen on the device, and the host asks only every `ASK_EVERY` iterations whether all have stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+
+import numpy as np
+import torch
+import torch.nn.functional as nn
+from torch import Tensor
+
+from microexp.errors import UserError
+from microexp.flow.params import Tvl1
+from microexp.flow.sizes import pyramid_sizes
+
+ASK_EVERY = 10
+"""Iterations between two questions whether all pairs have stopped (only with `epsilon_px` > 0)."""
+
+GPU_BATCH = 128
+"""Pairs per batch on a GPU; every batch has this many, so that kernels are compiled once."""
+
+GRADIENT_FLOOR = 1.1920929e-07
+State = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
+
+
+def iteration(
+    wx: Tensor, wy: Tensor, inverse: Tensor, rho: Tensor, state: State, limit: float, theta: float, ratio: float
+) -> tuple[State, Tensor]:
+    """One iteration; `state` is u, v and the four dual fields, all (N, H, W). Also gives the squared changes."""
+    u, v, p11, p12, p21, p22 = state
+    step = (-(rho + (wx * u + wy * v)) * inverse).clamp(-limit, limit)
+    du = step * wx + theta * divergence(p11, p12)
+    dv = step * wy + theta * divergence(p21, p22)
+    u, v = u + du, v + dv
+    return (u, v, *dual_step(u, p11, p12, ratio), *dual_step(v, p21, p22, ratio)), du * du + dv * dv
+
+
+def divergence(px: Tensor, py: Tensor) -> Tensor:
+    """Backward differences, zero beyond the edge."""
+    return (px - nn.pad(px[..., :-1], (1, 0))) + (py - nn.pad(py[..., :-1, :], (0, 0, 1, 0)))
+
+
+def dual_step(u: Tensor, px: Tensor, py: Tensor, ratio: float) -> tuple[Tensor, Tensor]:
+    """Gradient ascent on the dual field of one component, then back towards the unit disc."""
+    ux = nn.pad(u[..., 1:] - u[..., :-1], (0, 1))
+    uy = nn.pad(u[..., 1:, :] - u[..., :-1, :], (0, 0, 0, 1))
+    shrink = 1 / (1 + ratio * torch.sqrt(ux * ux + uy * uy))
+    return (px + ratio * ux) * shrink, (py + ratio * uy) * shrink
+
+
+@cache
+def compiled_iteration() -> Callable[..., tuple[State, Tensor]]:
+    """`iteration` as two fused kernels, compiled anew for each shape (`dynamic` would cost the vector code)."""
+    compiled = torch.compile(iteration, dynamic=False)
+
+    def run(*arguments: object) -> tuple[State, Tensor]:
+        # the default limit of 8 shapes is soon used up by levels and sizes, after which torch falls back in silence
+        with torch._dynamo.config.patch(recompile_limit=256):
+            return compiled(*arguments)  # type: ignore[arg-type]
+
+    return run
+
+
+def median_filter(image: Tensor, side: int) -> Tensor:
+    """Median over side x side px of (N, H, W), edge repeated."""
+    radius = side // 2
+    padded = nn.pad(image.unsqueeze(1), (radius,) * 4, mode="replicate")[:, 0]
+    return padded.unfold(1, side, 1).unfold(2, side, 1).reshape(*image.shape, side * side).median(-1).values
+
+
+def gradient(image: Tensor, axis: int, scheme: str) -> Tensor:
+    """Central differences of 3 or 5 points of (N, H, W) along axis 1 (y) or 2 (x), edge repeated."""
+    n = image.shape[axis]
+    index = torch.arange(n, device=image.device)
+
+    def at(offset: int) -> Tensor:
+        return image.index_select(axis, (index + offset).clamp(0, n - 1))
+
+    near = at(1) - at(-1)
+    return 0.5 * (near if scheme == "central" else (8 * near - (at(2) - at(-2))) / 6)
+
+
+def cubic_weights(t: Tensor, a: float) -> list[Tensor]:
+    """Weights of Keys' bicubic kernel for the taps -1, 0, 1, 2, at 0 <= t < 1."""
+    z = 1 - t
+    first, last = a * t * z * z, a * z * t * t
+    second = ((a + 2) * t - (a + 3)) * t * t + 1
+    return [first, second, 1 - first - second - last, last]
+
+
+def warp(images: Tensor, u: Tensor, v: Tensor, a: float) -> Tensor:
+    """`images` (N, C, H, W) at x + u, y + v; by hand, since `grid_sample(mode="bicubic")` has a = -0.75 for good."""
+    n, c, h, w = images.shape
+    x = (torch.arange(w, device=u.device, dtype=u.dtype) + u).clamp(-2, w)
+    y = (torch.arange(h, device=u.device, dtype=u.dtype)[:, None] + v).clamp(-2, h)
+    left, top = x.floor(), y.floor()
+    across, down = cubic_weights(x - left, a), cubic_weights(y - top, a)
+    columns = [(left.long() + j - 1).clamp(0, w - 1) for j in range(4)]
+    flat = images.reshape(n, c, h * w)
+    total = torch.zeros_like(images)
+    for i in range(4):
+        row = (top.long() + i - 1).clamp(0, h - 1) * w
+        part = torch.zeros_like(images)
+        for j in range(4):
+            index = (row + columns[j]).reshape(n, 1, h * w).expand(n, c, h * w)
+            part = part + across[j].unsqueeze(1) * flat.gather(2, index).reshape(n, c, h, w)
+        total = total + down[i].unsqueeze(1) * part
+    return total
+
+
+def resize(image: Tensor, size: tuple[int, int], ratio: tuple[float, float], factor: float = 1.0) -> Tensor:
+    """`factor` times `image` (N, H, W), bilinear with half-pixel centres; ratio = source px per target px."""
+    for axis, (n, r) in enumerate(zip(size, ratio, strict=True), 1):
+        place = ((np.arange(n) + 0.5) * r - 0.5).clip(0, image.shape[axis] - 1)
+        low = torch.from_numpy(place.astype(np.int64)).to(image.device)
+        weight = torch.from_numpy((place - place.astype(np.int64)).astype(np.float32)).to(image.device)
+        one = image.index_select(axis, low)
+        two = image.index_select(axis, (low + 1).clamp(max=image.shape[axis] - 1))
+        image = one + (two - one) * (weight if axis == 2 else weight[:, None])
+    return factor * image
+
+
+class TorchSolver:
+    """Pyramids and flow of frames of one size, batched, on `device`."""
+
+    name = "torch"
+
+    def __init__(
+        self, height: int, width: int, tvl1: Tvl1, threads: int = 1, device: str = "cpu", compiled: bool | None = None
+    ) -> None:
+        if device.startswith("cuda") and not torch.cuda.is_available():
+            raise UserError(None, "device", device, "a CUDA device that torch sees", "use --device cpu")
+        self.device = device
+        self.threads = threads
+        self.tvl1 = tvl1
+        self.sizes = pyramid_sizes(height, width, tvl1)
+        self.on_gpu = device.startswith("cuda")
+        self.batch = GPU_BATCH if self.on_gpu else 8
+        # compiling takes half a minute: on a GPU it turns 40 launches per iteration into 2; on a CPU there is numba
+        self.iterate = compiled_iteration() if (self.on_gpu if compiled is None else compiled) else iteration
+
+    @torch.inference_mode()
+    def prepare(self, frames: np.ndarray) -> Tensor:
+        """Grey levels and derivatives of all levels, (N, numbers), of grey frames (N, H, W), uint8 or float32."""
+        torch.set_num_threads(self.threads)
+        grey = torch.from_numpy(np.ascontiguousarray(frames)).to(self.device, non_blocking=True).float()
+        down = 1 / self.tvl1.scale_step
+        parts = []
+        for level, size in enumerate(self.sizes):
+            if level:
+                grey = resize(grey, size, (down, down))
+            parts += [grey, gradient(grey, 2, self.tvl1.gradient), gradient(grey, 1, self.tvl1.gradient)]
+        return torch.cat([p.flatten(1) for p in parts], 1)
+
+    @torch.inference_mode()
+    def solve(self, first: Tensor, second: Tensor, warm: Tensor | None = None, scales: int = 0) -> Tensor:
+        """Flow (N, H, W, 2), px, on the device; see `tvl1.Solver`."""
+        torch.set_num_threads(self.threads)
+        count = len(first)
+        if self.on_gpu and count < self.batch:  # one shape for all batches: the last one of a video is filled up
+            fill = [0] * (self.batch - count)
+            index = torch.tensor([*range(count), *fill], device=self.device)
+            first, second = first[index], second[index]
+            warm = None if warm is None else warm[index]
+        levels = len(self.sizes) if warm is None else min(scales, len(self.sizes))
+        flow = self._start(len(first), levels, warm)
+        for level in range(levels - 1, -1, -1):
+            size = self.sizes[level]
+            if flow[0].shape[1:] != size:
+                ratio = flow[0].shape[1] / size[0], flow[0].shape[2] / size[1]
+                flow = tuple(resize(f, size, ratio, 1 / self.tvl1.scale_step) for f in flow)
+            flow = self._solve_level(self._level(first, level)[:, 0], self._level(second, level), *flow)
+        return torch.stack(flow, -1)[:count]
+
+    def _level(self, pyramid: Tensor, level: int) -> Tensor:
+        """(N, 3, h, w): grey, d/dx and d/dy at `level`."""
+        before = 3 * sum(h * w for h, w in self.sizes[:level])
+        h, w = self.sizes[level]
+        return pyramid[:, before : before + 3 * h * w].reshape(-1, 3, h, w)
+
+    def _start(self, count: int, levels: int, warm: Tensor | None) -> tuple[Tensor, ...]:
+        """Flow to begin with at the coarsest level: zero, or `warm` made smaller."""
+        if warm is None:
+            zero = torch.zeros((count, *self.sizes[levels - 1]), device=self.device)
+            return zero, zero.clone()
+        flow = warm.unbind(-1)
+        for old, new in zip(self.sizes[: levels - 1], self.sizes[1:levels], strict=True):
+            ratio = old[0] / new[0], old[1] / new[1]
+            flow = tuple(resize(f, new, ratio, self.tvl1.scale_step) for f in flow)
+        return tuple(f.contiguous() for f in flow)
+
+    def _solve_level(self, first: Tensor, second: Tensor, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        t = self.tvl1
+        state: State = (u, v, *(torch.zeros_like(u) for _ in range(4)))  # type: ignore[assignment]
+        for _ in range(t.warps):
+            u, v = state[:2]
+            warped, wx, wy = warp(second, u, v, t.cubic_a).unbind(1)
+            squared = wx * wx + wy * wy
+            inverse = torch.where(squared > GRADIENT_FLOOR, 1 / squared, 0.0)
+            rho = warped - wx * u - wy * v - first
+            state = self._iterate(wx.contiguous(), wy.contiguous(), inverse, rho, state)
+        return state[0], state[1]
+
+    def _iterate(self, wx: Tensor, wy: Tensor, inverse: Tensor, rho: Tensor, state: State) -> State:
+        """All iterations of one warp; with a stopping rule each pair stops on its own."""
+        t = self.tvl1
+        numbers = t.data_weight * t.theta, t.theta, t.tau / t.theta
+        stop = t.epsilon_px**2 * rho[0].numel()
+        active = torch.ones((len(rho), 1, 1), dtype=torch.bool, device=rho.device)
+        for k in range(t.outer_iterations * t.iterations):
+            if k % t.iterations == 0 and t.median_px > 1:
+                smooth = (median_filter(f, t.median_px) for f in state[:2])
+                u, v = (torch.where(active, s, f) for s, f in zip(smooth, state[:2], strict=True))
+                state = (u, v, *state[2:])
+            new, change = self.iterate(wx, wy, inverse, rho, state, *numbers)
+            if t.epsilon_px <= 0:
+                state = new
+                continue
+            state = tuple(torch.where(active, n, o) for n, o in zip(new, state, strict=True))  # type: ignore[assignment]
+            active = active & (change.sum((1, 2), dtype=torch.float64) > stop)[:, None, None]
+            if k % ASK_EVERY == ASK_EVERY - 1 and not bool(active.any()):
+                break
+        return state
