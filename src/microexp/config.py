@@ -123,6 +123,8 @@ def stage_options(config: Config, stage: str, experiment: str | None = None) -> 
         return index_options(str(experiment), config.datasets[str(experiment)])
     if stage == "complete":
         return {"allow_exclusions": config.allow_exclusions}
+    if stage == "tables":
+        return _tables_options(config, str(experiment))
     if stage in ("aemnet", "detect"):
         options: dict[str, Any] = getattr(config.spotting[str(experiment)], stage).model_dump(mode="json")
     elif stage == "mdml":
@@ -134,6 +136,16 @@ def stage_options(config: Config, stage: str, experiment: str | None = None) -> 
     if "seed" in options and options["seed"] is None:
         options["seed"] = config.seed
     return options
+
+
+def _tables_options(config: Config, experiment: str) -> dict[str, Any]:
+    names = config.spotting[experiment].datasets if experiment in config.spotting else []
+    return {
+        **config.tables.model_dump(mode="json"),
+        "seed": config.seed if config.tables.seed is None else config.tables.seed,
+        "allow_exclusions": config.allow_exclusions,
+        "releases": [config.datasets[name].adapter or name for name in names],
+    }
 
 
 def reference() -> str:

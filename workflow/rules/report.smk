@@ -14,6 +14,7 @@ rule tables:
         videos=lambda wildcards: PLAN.index(
             "videos", wildcards.kind, wildcards.experiment
         ),
+        shards=lambda wildcards: PLAN.excluding(wildcards.kind, wildcards.experiment),
     output:
         csv="results/tables/{kind}_{experiment}.csv",
         md="results/tables/{kind}_{experiment}.md",
@@ -34,7 +35,7 @@ rule tables:
         code=code_hash("tables"),
     shell:
         "python -m microexp tables --kind {wildcards.kind} --experiment {wildcards.experiment:q} --folds {input.folds:q}"
-        " --expressions {input.expressions:q} --videos {input.videos:q} --out-csv {output.csv:q} --out-md {output.md:q}"
+        " --expressions {input.expressions:q} --videos {input.videos:q} --shards {input.shards:q} --out-csv {output.csv:q} --out-md {output.md:q}"
         " --out-tex {output.tex:q} --out-json {output.json:q}"
         " --params {params.options:q} --threads {threads} > {log:q} 2>&1"
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import astuple
 
 from pydantic import Field
 
 from microexp import storage
 from microexp.errors import UserError
+from microexp.evaluation.exclusions import read_exclusions
 from microexp.stage import Job, Params, Stage
 
 COLUMNS = ("dataset", "subject", "video", "reason")
@@ -21,27 +20,13 @@ class CompleteParams(Params):
     allow_exclusions: bool = Field(False, description="Whether a run with excluded videos counts as complete.")
 
 
-def exclusions(path: Path) -> Iterator[tuple[str, str, str, str]]:
-    """(data set, subject, video, reason) of every excluded video of shard `…/{dataset}/{subject}.h5`.
-
-    A shard has a group per video with the attribute `excluded`, or a JSON list of [video, reason] of that name.
-    """
-    dataset, subject = path.parent.name, path.stem
-    with storage.open_shard(path) as shard:
-        listed = json.loads(shard.attrs.get("excluded") or "[]")
-        grouped = [(name, item.attrs.get("excluded", "")) for name, item in shard.items()]
-    for video, reason in (*listed, *grouped):
-        if reason:
-            yield dataset, subject, str(video), str(reason)
-
-
 def run(job: Job[CompleteParams]) -> None:
     """List what was left out; tables and report already stand when this fails.
 
     Raises:
         UserError: when a video was left out and `allow_exclusions` is false.
     """
-    rows = sorted({row for path in job.inputs["shards"] for row in exclusions(path)})
+    rows = [astuple(e) for e in read_exclusions(job.inputs["shards"])]
     if rows and not job.params.allow_exclusions:
         dataset, subject, video, reason = rows[0]
         more = f" and {len(rows) - 1} more" if len(rows) > 1 else ""

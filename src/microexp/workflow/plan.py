@@ -62,6 +62,10 @@ class Plan:
         recognition = {f for e in self.config.recognition for f in self.inputs("recognition", e, "apexdiff")}
         return sorted(spotting | recognition) or self.shards("faces", self.subjects)
 
+    def excluding(self, kind: str, experiment: str) -> list[str]:
+        """The shards that know what an experiment had to leave out."""
+        return self.inputs(kind, experiment, {"spotting": "i3d", "recognition": "apexdiff"}[kind])
+
     def flow_weights(self) -> list[str]:
         """The user's own weights of I3D's flow stream, if any."""
         return [w for w in [self.config.i3d.flow_weights] if w]
@@ -121,6 +125,7 @@ class Plan:
             "dataset": closed(self.subjects),
             "subject": closed(s for names in self.subjects.values() for s in names),
             "fold": closed(folds),
+            "stage": "i3d|motion|apexdiff",
             "kind": "spotting|recognition",
             "video": NAME,
             "experiment": closed([*self.config.spotting, *self.config.recognition]),

@@ -1,0 +1,161 @@
+"""Stage `tables`: all folds of an experiment become one table, as CSV, Markdown, LaTeX, and JSON for the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from microexp import storage
+from microexp.datasets.schema import read_expressions, read_videos
+from microexp.errors import UserError
+from microexp.evaluation import recognition
+from microexp.evaluation.exclusions import Exclusion, read_exclusions
+from microexp.evaluation.params import TablesStageParams
+from microexp.evaluation.spotting import Interval, count_subjects
+from microexp.evaluation.spotting_table import as_intervals, spotting_table
+from microexp.evaluation.table import Table, as_json, write
+from microexp.spotting.detect import read_detections
+from microexp.stage import Job, Stage
+
+COUNTS = ("true_positives", "predictions", "truths")
+
+
+def read_truths(paths: Sequence[Path]) -> list[Interval]:
+    """Ground truths of the index; subjects are named `dataset/subject`."""
+    return [
+        Interval(f"{e.dataset}/{e.subject}", e.video, e.onset, e.offset, e.kind, e.emotion)
+        for path in paths
+        for e in read_expressions(path)
+    ]
+
+
+def read_lengths(paths: Sequence[Path]) -> dict[tuple[str, str], int]:
+    """(dataset/subject, video) -> number of frames."""
+    return {(f"{v.dataset}/{v.subject}", v.video): v.n_frames for path in paths for v in read_videos(path)}
+
+
+def spotting(job: Job[TablesStageParams], title: str) -> tuple[Table, dict[str, Any]]:
+    """Table and details of a spotting experiment.
+
+    Raises:
+        UserError: when a detection lies in a video that the index does not know.
+    """
+    truths, frames = read_truths(job.inputs["expressions"]), read_lengths(job.inputs["videos"])
+    detections = []
+    for path in job.inputs["folds"]:
+        for d in read_detections(path):
+            if (f"{d.dataset}/{d.subject}", d.video) not in frames:
+                raise UserError(path, f"{d.dataset}/{d.subject}/{d.video}", "a video that the index does not list")
+            detections.append(d)
+    subjects = sorted({subject for subject, _ in frames})
+    per_subject = {
+        method: {
+            subject: {kind: dict(zip(COUNTS, astuple(c), strict=True)) for kind, c in kinds.items()}
+            for subject, kinds in count_subjects(
+                next(iter(runs.values())), truths, job.params.matching, subjects
+            ).items()
+        }
+        for method, runs in as_intervals(detections).items()
+    }
+    return spotting_table(title, detections, truths, frames, job.params), {"per_subject": per_subject}
+
+
+def permuted_scores(
+    rows: Sequence[recognition.Prediction], classes: Sequence[str], permutations: int, seed: int
+) -> tuple[float, float]:
+    """Mean UF1 and UAR of these predictions against labels that were shuffled within each data set."""
+    rng = np.random.default_rng([seed, 12])
+    number = {c: i for i, c in enumerate(classes)}
+    label = np.array([number[r.label] for r in rows])
+    answer = np.array([number[r.prediction] for r in rows])
+    groups = [np.flatnonzero([r.dataset == d for r in rows]) for d in sorted({r.dataset for r in rows})]
+    drawn = []
+    for _ in range(permutations):
+        shuffled = label.copy()
+        for group in groups:
+            shuffled[group] = rng.permutation(label[group])
+        matrix = np.zeros((len(classes), len(classes)), dtype=np.int64)
+        np.add.at(matrix, (shuffled, answer), 1)
+        score = recognition.scores(matrix)
+        drawn.append((score.uf1, score.uar))
+    uf1, uar = np.mean(drawn, axis=0) if drawn else (float("nan"), float("nan"))
+    return float(uf1), float(uar)
+
+
+def recognise(job: Job[TablesStageParams], title: str) -> tuple[Table, dict[str, Any]]:
+    """Table and details of a recognition experiment."""
+    predictions = recognition.read_predictions(job.inputs["folds"])
+    classes = recognition.classes_of(predictions)
+    options = job.params
+    table = recognition.table(title, predictions, classes, options.bootstrap, options.seed or 0)
+    groups = recognition.grouped(predictions)
+    rows = []
+    for row in table.rows:
+        part = str(row["part"])
+        first = next(iter(groups[str(row["method"])].values()))
+        own = [p for p in first if part in (recognition.ALL, p.dataset)]
+        uf1, uar = permuted_scores(own, classes, options.permutations, options.seed or 0)
+        rows.append({**row, "chance_uf1": uf1, "chance_uar": uar})
+    at = list(table.columns).index("accuracy")
+    columns = [*table.columns[:at], "chance_uf1", "chance_uar", *table.columns[at:]]
+    note = f"chance: the first seed's predictions against {options.permutations} permutations of the labels."
+    details = {
+        "confusion": {
+            method: {"classes": classes, "matrix": recognition.mean_confusion(runs, classes)}
+            for method, runs in groups.items()
+        }
+    }
+    return replace(table, columns=columns, rows=rows, notes=[*table.notes, note]), details
+
+
+def with_exclusions(table: Table, exclusions: Sequence[Exclusion], allowed: bool) -> Table:
+    """The table with a note on what was left out; the title says INCOMPLETE unless that is allowed."""
+    if not exclusions:
+        return table
+    listed = "; ".join(f"{e.dataset}/{e.subject}/{e.video}: {e.reason}" for e in exclusions)
+    title = table.title if allowed else f"INCOMPLETE: {table.title}"
+    return replace(table, title=title, notes=[*table.notes, f"Left out: {listed}"])
+
+
+def run(job: Job[TablesStageParams]) -> Mapping[str, Any] | None:
+    """Read all folds, write the four forms of the table."""
+    kind, experiment = job.keys["kind"], job.keys["experiment"]
+    makers = {"spotting": spotting, "recognition": recognise}
+    if kind not in makers:
+        raise UserError("command line", "--kind", repr(kind), "spotting or recognition")
+    if not job.inputs["folds"]:
+        raise UserError("command line", "--folds", "no file", "detections.csv or predictions.csv of every fold")
+    table, details = makers[kind](job, f"{kind.capitalize()}, {experiment}")
+    exclusions = read_exclusions(job.inputs["shards"])
+    table = with_exclusions(table, exclusions, job.params.allow_exclusions)
+    write(table, job.output("csv"), job.output("md"), job.output("tex"))
+    record = {
+        "kind": kind,
+        "experiment": experiment,
+        "complete": job.params.allow_exclusions or not exclusions,
+        "exclusions": [astuple(e) for e in exclusions],
+        "table": as_json(table),
+        **details,
+    }
+    storage.write_json(job.output("json"), record)
+    return None
+
+
+STAGE = Stage(
+    name="tables",
+    summary="evaluate all folds of an experiment",
+    params=TablesStageParams,
+    inputs={
+        "folds*": "detections.csv or predictions.csv of every fold",
+        "expressions*": "expressions.csv of the data sets",
+        "videos*": "videos.csv of the data sets",
+        "shards*": "last shards of every subject (i3d or apexdiff), which know what was left out",
+    },
+    outputs={"csv": "every digit", "md": "Markdown", "tex": "LaTeX", "json": "for the report"},
+    run=run,
+    keys={"kind": "spotting or recognition", "experiment": "name of the experiment"},
+)

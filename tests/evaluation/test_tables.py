@@ -1,0 +1,172 @@
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from microexp import cli, storage
+from microexp.datasets.schema import Expression, Video, write_expressions, write_videos
+from microexp.evaluation.params import TablesStageParams
+from microexp.evaluation.recognition import Prediction
+from microexp.evaluation.spotting import Interval
+from microexp.evaluation.spotting_table import COLUMNS, chance, displaced, published_rows
+from microexp.evaluation.tables import permuted_scores
+from microexp.spotting.detect import COLUMNS as DETECTION_COLUMNS
+
+SUBJECTS = ("s01", "s02", "s03")
+
+
+@pytest.fixture
+def index(tmp_path):
+    videos = [Video("demo", s, f"{s}_1", "v.mp4", 600, 30.0, 32, 32) for s in SUBJECTS]
+    expressions = [
+        Expression(
+            "demo", s, f"{s}_1", n, 60 * n, 60 * n + 5, 60 * n + 11, "micro" if n % 2 else "macro", "happiness", "12"
+        )
+        for s in SUBJECTS
+        for n in range(1, 7)
+    ]
+    write_videos(tmp_path / "videos.csv", videos)
+    write_expressions(tmp_path / "expressions.csv", expressions)
+    return tmp_path, expressions
+
+
+def shard(path, reason=""):
+    with storage.create_shard(path) as file:
+        storage.set_attributes(file.create_group(f"{path.stem}_1"), {"excluded": reason})
+
+
+def make_detections(folder, expressions, subject):
+    own = [e for e in expressions if e.subject == subject]
+    rows = []
+    for method, seed, keep in (("aemnet", 0, 6), ("aemnet", 1, 3), ("random", 0, 1)):
+        rows += [(method, seed, "demo", subject, e.video, e.onset + 1, e.offset, e.kind, 0.9) for e in own[:keep]]
+    storage.write_csv(folder / f"{subject}.csv", DETECTION_COLUMNS, rows)
+    return folder / f"{subject}.csv"
+
+
+def run_tables(folder, kind, folds, shards, *more):
+    for path in shards:
+        path.parent.mkdir(exist_ok=True)
+    command = ["tables", "--kind", kind, "--experiment", "demo", "--folds", *folds]
+    command += ["--expressions", folder / "expressions.csv", "--videos", folder / "videos.csv", "--shards", *shards]
+    for form in ("csv", "md", "tex", "json"):
+        command += [f"--out-{form}", folder / f"t.{form}"]
+    return cli.main([str(c) for c in (*command, "--set", "bootstrap=20", "--set", "permutations=10", *more)])
+
+
+def test_spotting_table_counts_pooled_and_averages_seeds(index):
+    folder, expressions = index
+    folds = [make_detections(folder, expressions, s) for s in SUBJECTS]
+    shards = [folder / "demo" / f"{s}.h5" for s in SUBJECTS]
+    (folder / "demo").mkdir()
+    for path in shards:
+        shard(path)
+    assert run_tables(folder, "spotting", folds, shards) == 0
+    with (folder / "t.csv").open(newline="") as file:
+        rows = {(r["method"], r["kind"]): r for r in csv.DictReader(file)}
+    overall = rows["aemnet", "overall"]
+    assert float(overall["f1"]) == pytest.approx((1.0 + 2 * 9 / (9 + 18)) / 2)
+    assert (overall["true_positives"], overall["ground_truths"], overall["seeds"]) == ("13.5", "18", "2")
+    assert float(overall["chance_f1"]) < float(overall["f1"])
+    assert 0 < float(overall["chance_p"]) <= 1 / 5
+    record = json.loads((folder / "t.json").read_text())
+    assert record["complete"] is True and record["exclusions"] == []
+    assert record["per_subject"]["aemnet"]["demo/s02"]["micro"] == {"true_positives": 3, "predictions": 3, "truths": 3}
+    assert "INCOMPLETE" not in (folder / "t.md").read_text()
+
+
+def test_a_left_out_video_makes_the_table_incomplete_unless_allowed(index):
+    folder, expressions = index
+    folds = [make_detections(folder, expressions, s) for s in SUBJECTS[:2]]
+    path = folder / "demo" / "s03.h5"
+    path.parent.mkdir()
+    shard(path, "no face found")
+    assert run_tables(folder, "spotting", folds, [path]) == 0
+    assert "INCOMPLETE: Spotting, demo" in (folder / "t.md").read_text()
+    assert "demo/s03/s03_1: no face found" in (folder / "t.tex").read_text()
+    assert json.loads((folder / "t.json").read_text())["complete"] is False
+    with (folder / "t.csv").open(newline="") as file:
+        assert {r["ground_truths"] for r in csv.DictReader(file) if r["kind"] == "overall"} == {"18"}, (
+            "what was left out still counts as missed"
+        )
+    assert run_tables(folder, "spotting", folds, [path], "--set", "allow_exclusions=true") == 0
+    assert "INCOMPLETE" not in (folder / "t.md").read_text()
+
+
+def test_recognition_table_has_chance_and_confusion(index):
+    folder, expressions = index
+    columns = ("method", "seed", "dataset", "subject", "video", "expression", "label", "prediction")
+    paths = []
+    for s in SUBJECTS:
+        rows = [
+            (
+                "mdml",
+                0,
+                "demo",
+                s,
+                e.video,
+                e.expression,
+                "ab"[e.expression % 2],
+                "ab"[(e.expression % 2) * (e.expression != 5)],
+            )
+            for e in expressions
+            if e.subject == s
+        ]
+        storage.write_csv(folder / f"{s}.csv", columns, rows)
+        paths.append(folder / f"{s}.csv")
+    assert run_tables(folder, "recognition", paths, []) == 0
+    record = json.loads((folder / "t.json").read_text())
+    assert record["confusion"]["mdml"] == {"classes": ["a", "b"], "matrix": [[9.0, 0.0], [3.0, 6.0]]}
+    row = record["table"]["rows"][0]
+    assert row["uar"] == pytest.approx((1 + 2 / 3) / 2)
+    assert row["chance_uar"] == pytest.approx(0.5, abs=0.15)
+
+
+@pytest.mark.parametrize(
+    ("kind", "folds", "words"),
+    [("spoting", ["x"], "spotting or recognition"), ("spotting", [], "every fold")],
+)
+def test_wrong_use_is_one_line(index, capsys, kind, folds, words):
+    folder, expressions = index
+    paths = [make_detections(folder, expressions, "s01") for _ in folds]
+    assert run_tables(folder, kind, paths, []) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_detection_in_an_unknown_video_is_named(index, capsys):
+    folder, _ = index
+    storage.write_csv(folder / "d.csv", DETECTION_COLUMNS, [("aemnet", 0, "demo", "s01", "s09_1", 1, 2, "micro", 0.5)])
+    assert run_tables(folder, "spotting", [folder / "d.csv"], []) == 2
+    assert "demo/s01/s09_1" in capsys.readouterr().err
+
+
+def test_displaced_detections_keep_length_and_stay_inside():
+    rng = np.random.default_rng(0)
+    items = [Interval("d/s", "v", 90, 99, "micro"), Interval("d/s", "v", 5, 9, "micro")]
+    for _ in range(50):
+        moved = displaced(items, {("d/s", "v"): 100}, rng)
+        assert [m.offset - m.onset for m in moved] == [9, 4]
+        assert all(m.onset >= 0 and m.offset < 100 for m in moved)
+
+
+def test_chance_of_a_perfect_detector_is_far_below_it():
+    truths = [Interval("d/s", "v", 50 * i, 50 * i + 10, "micro") for i in range(1, 20)]
+    options = TablesStageParams(permutations=100, matching="one_to_one")
+    found = chance({0: truths}, truths, {("d/s", "v"): 1000}, options)
+    assert found["micro"][0] < 0.6
+    assert found["micro"][1] < 0.4
+
+
+def test_published_rows_only_for_known_releases():
+    assert published_rows(["demo", "folder"]) == []
+    rows = published_rows(["cas_me2"])
+    assert {"MDMD (published)", "LGSNet (published, chosen on test)"} <= {r["method"] for r in rows}
+    assert all(set(r) <= set(COLUMNS) for r in rows)
+
+
+def test_shuffled_labels_score_near_chance():
+    rows = [Prediction("m", 0, "d", "s", "v", str(i), "ab"[i % 2], "ab"[i % 2]) for i in range(200)]
+    uf1, uar = permuted_scores(rows, ["a", "b"], 100, 0)
+    assert abs(uf1 - 0.5) < 0.05 and abs(uar - 0.5) < 0.05
+    assert np.isnan(permuted_scores(rows, ["a", "b"], 0, 0)[0])
