@@ -74,8 +74,10 @@ def smooth_poses(poses: np.ndarray, frames: np.ndarray, n_frames: int, step_fram
     from scipy.interpolate import CubicSpline
     from scipy.ndimage import gaussian_filter1d
 
+    if n_frames == 1:
+        return poses[:1]
     knots = np.linspace(0, n_frames - 1, max(2, round((n_frames - 1) / step_frames) + 1))
-    spacing = max((n_frames - 1) / (len(knots) - 1), 1e-9)
+    spacing = (n_frames - 1) / (len(knots) - 1)
     sigma = window / GAUSSIAN_WIDTH / spacing
     half, edge = round(window / 4 / spacing), int(np.ceil(4 * sigma))
     smooth = []

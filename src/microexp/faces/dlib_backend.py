@@ -68,11 +68,7 @@ def _models() -> tuple[Any, Any]:
 
 @dataclass
 class DlibBackend:
-    """Finds the face of one video frame after frame; remembers where it was.
-
-    `find` is told with `fresh=False` that the frame directly follows the last one: then the last landmarks are enough
-    to start from and nothing is searched.
-    """
+    """Finds the face of one video frame after frame, first in the surroundings of where it was last."""
 
     last: Face | None = None
 
@@ -84,19 +80,10 @@ class DlibBackend:
         """What the landmarks depend on, beside the options."""
         return {"landmarks": MODEL, "sha256": MODEL_SHA256, "licence": LICENCE}
 
-    def find(self, frame: np.ndarray, fresh: bool) -> Face | None:
-        """The face in a grey frame (H, W) uint8, or None.
-
-        Args:
-            frame: grey picture.
-            fresh: look for the face, instead of trusting that it is where it was.
-        """
-        if self.last is None:
-            found = detect(frame)
-        elif fresh:
-            found = detect_near(frame, self.last.box) or detect(frame)
-        else:
-            found = rebox(self.last.landmarks), self.last.score
+    def find(self, frame: np.ndarray) -> Face | None:
+        """The face in a grey frame (H, W) uint8, or None."""
+        found = detect_near(frame, self.last.box) if self.last is not None else None
+        found = found or detect(frame)
         self.last = None if found is None else _with_landmarks(frame, *found)
         return self.last
 

@@ -33,12 +33,6 @@ from microexp.storage import add_array, create_shard, set_attributes
 if TYPE_CHECKING:
     import h5py
 
-TRUST_S = 0.5
-"""Over a gap of at most so long the face is taken to be where it was, s."""
-
-SEARCH_EVERY = 10
-"""At the latest after so many frames with landmarks the detector runs again."""
-
 
 class Unusable(Exception):
     """A video that has to be left out; the text says why."""
@@ -62,9 +56,7 @@ def look(video: Video, source: VideoSource, params: FacesParams, backend: Backen
     frames = spread_frames(source.n_frames, params.landmark_frames)
     if params.alignment == "slow":
         frames = np.union1d(frames, regular_frames(source.n_frames, video.fps, params.slow_step_s))
-    images = source.read(frames, grey=True)
-    trust = max(1, round(TRUST_S * video.fps))
-    return observe(backend, frames, images, trust, SEARCH_EVERY)
+    return observe(backend, frames, source.read(frames, grey=True))
 
 
 def check_seen(seen: Observations, max_missed: float) -> None:

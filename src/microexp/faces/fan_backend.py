@@ -55,8 +55,8 @@ class FanBackend:
         """Weights and device."""
         return {"landmarks": "2DFAN-4", "weights": dict(WEIGHTS), "device": self.device}
 
-    def find(self, frame: np.ndarray, fresh: bool) -> Face | None:
-        """The face in a grey frame (H, W) uint8, or None; `fresh` makes no difference."""
+    def find(self, frame: np.ndarray) -> Face | None:
+        """The face in a grey frame (H, W) uint8, or None."""
         colour = np.repeat(frame[:, :, None], 3, axis=2)
         boxes = self.network.face_detector.detect_from_image(colour.copy())
         if not len(boxes):

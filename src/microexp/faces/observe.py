@@ -26,8 +26,8 @@ class Backend(Protocol):
     def start(self) -> None:
         """Another video begins."""
 
-    def find(self, frame: np.ndarray, fresh: bool) -> Face | None:
-        """The face in a grey frame (H, W) uint8; `fresh`: the last frame seen lies far back, search again."""
+    def find(self, frame: np.ndarray) -> Face | None:
+        """The face in a grey frame (H, W) uint8."""
 
     def provenance(self) -> dict[str, Any]:
         """What landmarks depend on beside the options."""
@@ -83,24 +83,7 @@ def regular_frames(n_frames: int, fps: float, step_s: float) -> np.ndarray:
     return np.union1d(frames, [n_frames - 1])
 
 
-def observe(
-    backend: Backend, frames: np.ndarray, images: Iterable[np.ndarray], trust_frames: int, every: int
-) -> Observations:
-    """Show `images` (the grey pictures of `frames`) to the backend.
-
-    Args:
-        backend: finds faces.
-        frames: (N,) increasing.
-        images: one picture per frame, streamed.
-        trust_frames: over a gap of at most so many frames the face is taken to be where it was.
-        every: at the latest so many pictures after the last search the face is searched again.
-    """
+def observe(backend: Backend, frames: np.ndarray, images: Iterable[np.ndarray]) -> Observations:
+    """Show `images`, the grey pictures of the increasing `frames`, to the backend one by one."""
     backend.start()
-    faces: list[Face | None] = []
-    since_search, last = every, None
-    for frame, image in zip(frames, images, strict=True):
-        fresh = last is None or frame - last > trust_frames or since_search + 1 >= every
-        since_search = 0 if fresh else since_search + 1
-        faces.append(backend.find(image, fresh))
-        last = frame
-    return collect(frames, faces)
+    return collect(frames, map(backend.find, images))

@@ -37,7 +37,7 @@ def plan_crops(alignments: np.ndarray, width: int, height: int, size: int) -> Cr
     """
     square = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float64)
     corners = np.concatenate([square @ m[:, :2].T + m[:, 2] for m in map(invert, alignments)])
-    factor = max(1, int(1 / (size * max(scale_of(m) for m in alignments))))
+    factor = max(1, int(1e-9 + 1 / (size * max(scale_of(m) for m in alignments))))
     margin = 3 * factor  # the bicubic kernel reaches two pixels
     low = np.clip(np.floor(corners.min(axis=0)) - margin, 0, [width - 1, height - 1]).astype(int)
     high = np.clip(np.ceil(corners.max(axis=0)) + margin, low + 1, [width, height]).astype(int)

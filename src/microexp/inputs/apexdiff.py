@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,7 +25,7 @@ from microexp.faces.resample import nearest_crop
 from microexp.flow.tvl1 import compute_flow, resolve_backend
 from microexp.inputs.identity import strain_magnitude
 from microexp.inputs.params import ApexdiffParams
-from microexp.inputs.registration import face_mask, rigid_flow, undo
+from microexp.inputs.registration import rigid_flow, undo
 from microexp.progress import log, track
 from microexp.stage import Job, Stage
 from microexp.storage import add_array, create_shard, open_shard, set_attributes
@@ -97,47 +97,25 @@ def check_frames(expression: Expression, video: h5py.Group | None) -> None:
         raise LeftOut(f"onset {expression.onset}, apex {expression.apex}, but the video has {n_frames} frames")
 
 
-def candidate_frames(expression: Expression, frame_index: np.ndarray, params: ApexdiffParams) -> np.ndarray:
-    """Numbers of the crops that show the onset (first) and the possible apexes.
-
-    Raises:
-        LeftOut: when the onset and the apex fall on one crop.
-    """
-    onset = nearest_crop(frame_index, expression.onset)
-    if params.apex == "annotated":
-        apexes = np.array([nearest_crop(frame_index, expression.apex)])
-    else:
-        last = nearest_crop(frame_index, expression.offset)
-        apexes = np.unique(np.round(np.linspace(onset, last, params.apex_candidates + 1)).astype(int))[1:]
-    if not len(apexes) or apexes[-1] == onset:
+def onset_and_apex(expression: Expression, frame_index: np.ndarray) -> tuple[int, int]:
+    """Numbers of the crops nearest to onset and apex; raises `LeftOut` when that is the same one."""
+    onset, apex = nearest_crop(frame_index, expression.onset), nearest_crop(frame_index, expression.apex)
+    if onset == apex:
         raise LeftOut(f"onset {expression.onset} and apex {expression.apex} fall on the same frame")
-    return np.concatenate([[onset], apexes])
+    return onset, apex
 
 
-def strongest(flows: np.ndarray) -> int:
-    """Which of (n, S, S, 2) flows moves the face most, the motion of the head as a whole left aside."""
-    mask = face_mask(flows.shape[1])
-    moved = [np.linalg.norm(f - rigid_flow(f), axis=-1)[mask].mean() for f in flows]
-    return int(np.argmax(moved))
-
-
-def _expression(expression: Expression, video: h5py.Group | None, job: Job[ApexdiffParams]) -> tuple[Expression, Maps]:
-    """The expression, its apex as it was used, and its maps at the stored size."""
+def _expression(expression: Expression, video: h5py.Group | None, job: Job[ApexdiffParams]) -> Maps:
+    """The maps of one expression at the stored size."""
     params = job.params
     check_frames(expression, video)
     assert video is not None
-    frame_index: np.ndarray = video["frame_index"][:]
-    crops = candidate_frames(expression, frame_index, params)
-    if params.size > video["frames"].shape[1]:
-        raise UserError("apexdiff.size", None, params.size, f"at most the crops' {video['frames'].shape[1]} px")
-    grey = to_grey(np.stack([video["frames"][i] for i in crops]))
-    onsets = np.repeat(grey[:1], len(grey) - 1, axis=0)
-    flows = compute_flow(onsets, grey[1:], params.flow, job.threads, job.device)
-    best = strongest(flows) if len(flows) > 1 else 0
-    if params.apex == "peak_flow":
-        expression = replace(expression, apex=int(frame_index[crops[1 + best]]))
-    maps = expression_maps(grey[0], grey[1 + best], flows[best], params.registration)
-    return expression, shrink(maps, params.size)
+    crops = video["frames"]
+    if params.size > crops.shape[1]:
+        raise UserError("apexdiff.size", None, params.size, f"at most the crops' {crops.shape[1]} px")
+    grey = to_grey(np.stack([crops[i] for i in onset_and_apex(expression, video["frame_index"][:])]))
+    flow = compute_flow(grey[:1], grey[1:], params.flow, job.threads, job.device)[0]
+    return shrink(expression_maps(grey[0], grey[1], flow, params.registration), params.size)
 
 
 def write_shard(
@@ -168,7 +146,7 @@ def run(job: Job[ApexdiffParams]) -> Mapping[str, Any]:
     with open_shard(job.input("crops")) as crops:
         for expression in track(expressions, "apexdiff"):
             try:
-                done.append(_expression(expression, crops.get(expression.video), job))
+                done.append((expression, _expression(expression, crops.get(expression.video), job)))
             except LeftOut as reason:
                 left_out.append((expression.video, f"expression {expression.expression}: {reason}"))
                 log(f"{expression.dataset}/{expression.subject}/{expression.video} {left_out[-1][1]}: left out")

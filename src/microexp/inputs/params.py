@@ -19,10 +19,4 @@ class ApexdiffParams(Params):
         description="alignment: onset and apex as the crops show them. rigid: the motion of the whole head between "
         "the two, fitted robustly to the flow, is taken out of flow, difference and strain.",
     )
-    apex: Literal["annotated", "peak_flow"] = Field(
-        "annotated",
-        description="annotated: the apex of the sheet. peak_flow: the frame with the largest facial motion since the "
-        "onset, for data without annotated apexes.",
-    )
-    apex_candidates: int = Field(12, ge=2, description="Frames of an expression that peak_flow compares.")
     flow: FlowParams = FlowParams()

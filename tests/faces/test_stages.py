@@ -1,0 +1,228 @@
+"""The stages `faces` and `crops` on small videos."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from microexp.cli import main
+from microexp.datasets.frames import VideoSource
+from microexp.errors import UserError
+from microexp.faces import crops, faces
+from microexp.faces.geometry import scale_of
+from microexp.faces.params import CropsParams, FacesParams
+from microexp.stage import Job
+from microexp.storage import create_shard, open_shard, read_provenance
+from tests.faces.conftest import moved
+
+Make = Callable[..., Path]
+
+
+def find(index: Path, out: Path, **options: Any) -> Path:
+    faces.run(Job({"videos": [index]}, {"faces": out}, FacesParams(**options)))
+    return out
+
+
+def crop(index: Path, shard: Path, out: Path, **options: Any) -> Path:
+    crops.run(Job({"videos": [index], "faces": [shard]}, {"crops": out}, CropsParams(**options)))
+    return out
+
+
+@pytest.fixture
+def swaying(face: np.ndarray, make_folder: Make) -> Path:
+    return make_folder("v1", [moved(face, 3 * np.sin(t / 3)) for t in range(12)])
+
+
+def test_faces_and_crops_of_a_folder(swaying: Path, make_index: Make, tmp_path: Path) -> None:
+    index = make_index({"v1": (swaying, 12)})
+    shard = find(index, tmp_path / "f.h5", landmark_frames=4)
+    with open_shard(shard) as file:
+        assert dict(file.attrs) == {"dataset": "set", "subject": "s1"}
+        group, attrs = file["v1"], file["v1"].attrs
+        assert attrs["excluded"] == "" and attrs["misses"] == 0 and attrs["looked_at"] == 8
+        assert 0 < attrs["jitter_px"] < 2 and 1 < attrs["motion_px"] < 6 and attrs["drift_px"] == 0
+        assert attrs["scale"] == pytest.approx(1 / scale_of(group["alignment"][:]))
+        np.testing.assert_array_equal(group["reference"][:], np.median(group["landmarks"][:].astype(float), axis=0))
+        assert group["frames"].dtype == np.int32 and group["landmarks"].shape == (8, 68, 2)
+        assert (group["boxes"][:, 2] > group["boxes"][:, 0]).all()
+    with open_shard(crop(index, shard, tmp_path / "c.h5", size=64)) as file:
+        group = file["v1"]
+        assert group["frames"].shape == (12, 64, 64, 3) and group["frames"].dtype == np.uint8
+        np.testing.assert_array_equal(group["frame_index"][:], np.arange(12))
+        assert group.attrs["fps"] == group.attrs["source_fps"] == 30 and group.attrs["source_n_frames"] == 12
+        assert group["frames"][:].std() > 20
+
+
+def test_a_still_video_has_still_crops(face: np.ndarray, make_folder: Make, make_index: Make, tmp_path: Path) -> None:
+    """No motion in the frames, none in the crops: not one grey level, though the landmarks of noisy frames differ."""
+    index = make_index({"v1": (make_folder("v1", [face] * 6), 6)})
+    shard = find(index, tmp_path / "f.h5")
+    with open_shard(crop(index, shard, tmp_path / "c.h5", size=96)) as file:
+        frames = file["v1"]["frames"][:]
+    assert (frames == frames[0]).all()
+
+
+def test_grey_videos_have_one_channel(grey: np.ndarray, make_folder: Make, make_index: Make, tmp_path: Path) -> None:
+    index = make_index({"v1": (make_folder("v1", [grey] * 3), 3)})
+    shard = find(index, tmp_path / "f.h5")
+    with open_shard(crop(index, shard, tmp_path / "c.h5", size=32)) as file:
+        assert file["v1"]["frames"].shape == (3, 32, 32, 1)
+
+
+def test_resampling(swaying: Path, make_index: Make, tmp_path: Path) -> None:
+    index = make_index({"v1": (swaying, 12)}, fps=200.0)
+    shard = find(index, tmp_path / "f.h5")
+    with open_shard(crop(index, shard, tmp_path / "all.h5", size=32)) as file:
+        every = file["v1"]["frames"][:]
+    with open_shard(crop(index, shard, tmp_path / "c.h5", size=32, fps=60.0)) as file:
+        group = file["v1"]
+        np.testing.assert_array_equal(group["frame_index"][:], [0, 3, 6, 10])
+        np.testing.assert_array_equal(group["frames"][:], every[[0, 3, 6, 10]])
+        assert group.attrs["fps"] == 60 and group.attrs["source_fps"] == 200
+
+
+def test_slow_alignment_follows_the_head(face: np.ndarray, make_folder: Make, make_index: Make, tmp_path: Path) -> None:
+    folder = make_folder("v1", [moved(face, 0.15 * t) for t in range(60)])
+    index = make_index({"v1": (folder, 60)}, fps=6.0)  # 10 s
+    both = {}
+    for how in ("fixed", "slow"):
+        shard = find(index, tmp_path / f"{how}.h5", alignment=how, slow_step_s=0.5, landmark_frames=6)
+        with open_shard(shard) as file:
+            assert ("alignments" in file["v1"]) == (how == "slow")
+            assert (file["v1"].attrs["drift_px"] > 0) == (how == "slow")
+        with open_shard(crop(index, shard, tmp_path / f"{how}.c.h5", size=64)) as file:
+            both[how] = file["v1"]["frames"][15:45].astype(float)
+    motion = {how: np.abs(frames[-1] - frames[0]).mean() for how, frames in both.items()}
+    assert motion["slow"] < 0.5 * motion["fixed"]
+
+
+def test_bad_videos_are_left_out_with_a_reason_and_the_others_stand(
+    swaying: Path, face: np.ndarray, make_folder: Make, make_index: Make, tmp_path: Path, capsys: Any
+) -> None:
+    blank = make_folder("blank", [np.full((120, 160, 3), 90, np.uint8)] * 4)
+    half = make_folder("half", [face] + [np.full_like(face, 90)] * 3)
+    broken = make_folder("broken", [face] * 4)
+    (broken / "img3.png").write_bytes(b"")
+    empty = tmp_path / "data" / "empty.mp4"
+    empty.write_bytes(b"no video")
+    index = make_index(
+        {"blank": (blank, 4), "half": (half, 4), "broken": (broken, 4), "empty": (empty, 9), "v1": (swaying, 12)}
+    )
+    shard = find(index, tmp_path / "f.h5")
+    out = crop(index, shard, tmp_path / "c.h5", size=32)
+    reasons = {
+        "blank": "no face found in any of 4 frames",
+        "half": "no face found in 3 of 4 frames",
+        "broken": "img3.png: got a damaged frame",
+        "empty": "empty.mp4: got ",
+        "v1": "",
+    }
+    for path in (shard, out):
+        with open_shard(path) as file:
+            assert list(file) == list(reasons)
+            for name, reason in reasons.items():
+                assert str(file[name].attrs["excluded"]).startswith(reason)
+                assert bool(len(file[name])) == (reason == "")
+                assert str(tmp_path) not in file[name].attrs["excluded"]
+    assert "set/s1/blank is left out: no face found" in capsys.readouterr().err
+
+
+def test_a_frame_damaged_between_the_looks_is_found_by_crops(
+    swaying: Path, make_index: Make, tmp_path: Path, capsys: Any
+) -> None:
+    index = make_index({"v1": (swaying, 12)})
+    shard = find(index, tmp_path / "f.h5")
+    (swaying / "img12.png").write_bytes(b"\x89PNG")
+    with open_shard(crop(index, shard, tmp_path / "c.h5", size=32)) as file:
+        assert "img12.png" in file["v1"].attrs["excluded"] and not list(file["v1"])
+
+
+def test_misses_may_be_allowed(face: np.ndarray, make_folder: Make, make_index: Make, tmp_path: Path) -> None:
+    index = make_index({"v1": (make_folder("v1", [face] + [np.full_like(face, 90)] * 3), 4)})
+    with open_shard(find(index, tmp_path / "f.h5", max_missed=0.8)) as file:
+        assert file["v1"].attrs["excluded"] == "" and file["v1"].attrs["misses"] == 3
+
+
+def test_given_landmarks(swaying: Path, make_index: Make, tmp_path: Path) -> None:
+    index = make_index({"v1": (swaying, 12)})
+    with open_shard(find(index, tmp_path / "f.h5")) as file:
+        frames, landmarks, alignment = (file["v1"][n][:] for n in ("frames", "landmarks", "alignment"))
+    np.savez(tmp_path / "s1_v1.npz", frames=frames, landmarks=landmarks)
+    options = {"backend": "given", "landmarks": f"{tmp_path}/{{subject}}_{{video}}.npz"}
+    with open_shard(find(index, tmp_path / "g.h5", **options)) as file:
+        np.testing.assert_allclose(file["v1"]["alignment"][:], alignment, atol=1e-9)
+    job = Job({"videos": [index]}, {"faces": tmp_path / "h.h5"}, FacesParams(**options))
+    assert faces.run(job)["landmarks"][0]["file"] == "s1_v1.npz"
+    with pytest.raises(UserError, match="s2_v1"):
+        find(index, tmp_path / "i.h5", backend="given", landmarks=str(tmp_path / "s2_{video}.npz"))
+    with pytest.raises(UserError, match=r"faces.landmarks: got nothing"):
+        find(index, tmp_path / "i.h5", backend="given")
+    assert not (tmp_path / "i.h5").exists()
+
+
+def test_fan_backend_without_weights(swaying: Path, make_index: Make, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"faces.weights"):
+        find(make_index({"v1": (swaying, 12)}), tmp_path / "f.h5", backend="face_alignment")
+
+
+def test_what_the_user_can_mend_is_one_line(swaying: Path, make_index: Make, tmp_path: Path, capsys: Any) -> None:
+    def status(index: Path) -> tuple[int, str]:
+        code = main(["faces", "--videos", str(index), "--out-faces", str(tmp_path / "f.h5")])
+        last = capsys.readouterr().err.strip().splitlines()[-1]
+        assert not (tmp_path / "f.h5").exists()
+        return code, last
+
+    code, line = status(make_index({"v1": (tmp_path / "nowhere.mp4", 12)}))
+    assert code == 2 and "videos.csv: video v1: path" in line and "nowhere.mp4" in line
+    code, line = status(make_index({"v1": (swaying, 13)}))
+    assert code == 2 and "n_frames: got 13, expected 12" in line and "index" in line
+    code, line = status(make_index({}))
+    assert code == 2 and "videos.csv: subject" in line
+    code = main(["faces", "--videos", "x", "--out-faces", "y", "--set", "landmark_frame=3"])
+    assert code == 2 and "landmark_frames" in capsys.readouterr().err
+
+
+def test_crops_need_the_faces_of_the_same_index(swaying: Path, make_index: Make, tmp_path: Path) -> None:
+    shard = find(make_index({"v1": (swaying, 12)}), tmp_path / "f.h5")
+    with pytest.raises(UserError, match=r"f.h5: video v2.*run the stage faces again"):
+        crop(make_index({"v2": (swaying, 12)}), shard, tmp_path / "c.h5")
+
+
+def test_same_bytes_whatever_the_threads(swaying: Path, make_index: Make, tmp_path: Path) -> None:
+    index = make_index({"v1": (swaying, 12)})
+    for n in (1, 2):
+        args = ["--videos", str(index), "--threads", str(n)]
+        assert main(["faces", *args, "--out-faces", str(tmp_path / f"f{n}.h5"), "--set", "alignment=slow"]) == 0
+        more = ["--faces", str(tmp_path / f"f{n}.h5"), "--out-crops", str(tmp_path / f"c{n}.h5")]
+        assert main(["crops", *args, *more, "--set", "size=48"]) == 0
+    for stage in "fc":
+        assert (tmp_path / f"{stage}1.h5").read_bytes() == (tmp_path / f"{stage}2.h5").read_bytes()
+    record = read_provenance(tmp_path / "f1.h5")
+    assert "300-W" in record["licence"] and record["parameters"]["alignment"] == "slow"
+
+
+class Counting(VideoSource):
+    """A long video that knows how many of its frames are alive."""
+
+    def read(self, indices: Any = None, grey: bool = False) -> Iterator[np.ndarray]:
+        alive: list[Any] = []
+        for i in indices:
+            frame = np.full((self.height, self.width, 3), i % 256, np.uint8)
+            alive = [*(r for r in alive if r() is not None), weakref.ref(frame)]
+            assert len(alive) <= 3
+            yield frame
+
+
+def test_a_long_video_is_never_held(tmp_path: Path) -> None:
+    source = Counting(Path("x"), 500, 30.0, 40, 30, False, np.arange(500))
+    alignment = np.array([[1 / 16, 0, 0], [0, 1 / 16, 0]])[None]
+    with create_shard(tmp_path / "c.h5") as shard:
+        group: h5py.Group = shard.create_group("v")
+        crops.write_crops(group, source, np.arange(500), alignment, 16)
+        np.testing.assert_array_equal(group["frames"][:, 3, 3, 0], np.arange(500) % 256)
