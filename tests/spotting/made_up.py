@@ -109,7 +109,14 @@ def write_features(
     add_array(group, "frame_index", np.arange(n_frames, dtype=np.int32))
     set_attributes(
         group,
-        {"clip_frames": clip, "step_frames": step, "n_frames": n_frames, "fps": 30.0, "source_n_frames": n_frames, "excluded": ""},
+        {
+            "clip_frames": clip,
+            "step_frames": step,
+            "n_frames": n_frames,
+            "fps": 30.0,
+            "source_n_frames": n_frames,
+            "excluded": "",
+        },
     )
 
 

@@ -89,7 +89,8 @@ def closed_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     shared = np.clip(shared, 0, None)
     lengths = (first[:, 1] - first[:, 0] + 1)[:, None] + (second[:, 1] - second[:, 0] + 1)
     union = lengths - shared
-    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    iou: np.ndarray = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    return iou
 
 
 def hits(predictions: np.ndarray, truths: np.ndarray, matching: Matching) -> np.ndarray:

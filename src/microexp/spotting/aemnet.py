@@ -79,7 +79,9 @@ def plan_fits(subjects: Sequence[Subject], options: AemnetParams, seed: int) -> 
         UserError: when there are too few training subjects to keep some for calibration.
     """
     if len(subjects) < 2:
-        raise UserError("features", None, f"{len(subjects)} training subject(s)", "at least 2, one of them to calibrate")
+        raise UserError(
+            "features", None, f"{len(subjects)} training subject(s)", "at least 2, one of them to calibrate"
+        )
     plans = []
     for model in ("aemnet", "permuted") if options.permuted_control else ("aemnet",):
         for repetition in options.seeds:
@@ -94,9 +96,7 @@ def plan_fits(subjects: Sequence[Subject], options: AemnetParams, seed: int) -> 
     return plans
 
 
-def _calibration_parts(
-    subjects: Sequence[Subject], options: AemnetParams, seed: int
-) -> list[tuple[Subject, ...]]:
+def _calibration_parts(subjects: Sequence[Subject], options: AemnetParams, seed: int) -> list[tuple[Subject, ...]]:
     order = np.random.default_rng([seed, 0]).permutation(len(subjects))
     if options.selection == "held_out":
         count = min(len(subjects) - 1, max(1, round(options.calibration_share * len(subjects))))
@@ -114,9 +114,7 @@ def run(job: Job[AemnetParams]) -> Mapping[str, Any]:
     expressions = read_annotations(job.inputs["expressions"], held_out)
     step, _, n_channels = common_layout(videos)
     network = options.network
-    geometry = make_geometry(
-        options.window_frames, step, network.stem_stride, network.levels, network.anchor_ratios
-    )
+    geometry = make_geometry(options.window_frames, step, network.stem_stride, network.levels, network.anchor_ratios)
     channels = stream_slice(network.streams, n_channels)
     device = pick_device(job.device)
     plans = plan_fits(sorted({(v.dataset, v.subject) for v in videos}), options, seed)
@@ -294,7 +292,11 @@ def read_model(path: Path) -> tuple[dict[str, AemNet], Geometry, NetworkParams]:
         raise UserError(path, None, error, "a model of the stage aemnet") from error
     options = NetworkParams.model_validate(description["network"])
     geometry = make_geometry(
-        description["window_frames"], description["step_frames"], options.stem_stride, options.levels, options.anchor_ratios
+        description["window_frames"],
+        description["step_frames"],
+        options.stem_stride,
+        options.levels,
+        options.anchor_ratios,
     )
     networks = {}
     for name in sorted({key.rsplit(".", key.count(".") - 1)[0] for key in weights}):

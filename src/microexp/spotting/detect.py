@@ -108,10 +108,13 @@ def read_annotations(expressions: Sequence[Path], videos: Sequence[Path], held_o
 
 
 def candidates(
-    proposals: Sequence[Proposal], annotations: Annotations, limits_s: Mapping[str, Sequence[float]], options: DetectParams
+    proposals: Sequence[Proposal],
+    annotations: Annotations,
+    limits_s: Mapping[str, Sequence[float]],
+    options: DetectParams,
 ) -> dict[VideoKey, dict[str, Candidates]]:
     """Cleaned proposals by video and kind."""
-    found = {}
+    found: dict[VideoKey, dict[str, Candidates]] = {}
     for key, items in sorted(group_by_video(proposals).items()):
         fps = annotations.videos[key].fps
         found[key] = {}
@@ -125,9 +128,7 @@ def candidates(
     return found
 
 
-def motion_candidates(
-    videos: Sequence[MotionVideo], annotations: Annotations
-) -> dict[VideoKey, dict[str, Candidates]]:
+def motion_candidates(videos: Sequence[MotionVideo], annotations: Annotations) -> dict[VideoKey, dict[str, Candidates]]:
     """Peaks of the flow's magnitude by video and kind, looked for at the kind's median training length."""
     lengths_s = {kind: float(np.median(v)) if v else 0.0 for kind, v in annotations.lengths_s().items()}
     found: dict[VideoKey, dict[str, Candidates]] = {}
@@ -146,9 +147,7 @@ def choose_on(videos: VideoCandidates, options: DetectParams) -> dict[str, Choic
     return choose({kind: [v[kind] for v in videos.values()] for kind in KINDS}, options)
 
 
-def detections(
-    method: str, seed: int, videos: VideoCandidates, choices: Mapping[str, Choice]
-) -> list[Detection]:
+def detections(method: str, seed: int, videos: VideoCandidates, choices: Mapping[str, Choice]) -> list[Detection]:
     """What threshold and top-k leave of the candidates."""
     found = []
     for key, kinds in videos.items():
@@ -170,7 +169,9 @@ def random_detections(annotations: Annotations, seed: int, repetition: int) -> l
     for number, key in enumerate(own):
         generator = np.random.default_rng([seed, repetition, number, 4])
         video = annotations.videos[key]
-        for kind, (intervals, scores) in random_intervals(video.n_frames, video.fps, lengths_s, rates, generator).items():
+        for kind, (intervals, scores) in random_intervals(
+            video.n_frames, video.fps, lengths_s, rates, generator
+        ).items():
             rows = zip(intervals, scores, strict=True)
             found += [
                 Detection("random", repetition, *key, int(a), int(b), kind, round(float(s), 6)) for (a, b), s in rows

@@ -48,11 +48,13 @@ class FeatureVideo:
 
     def to_frames(self, source: np.ndarray) -> np.ndarray:
         """Source frames -> frames at the features' rate (both may be fractional)."""
-        return np.interp(source, self.frame_index, np.arange(self.n_frames))
+        frames: np.ndarray = np.interp(source, self.frame_index, np.arange(self.n_frames))
+        return frames
 
     def to_source(self, frames: np.ndarray) -> np.ndarray:
         """Frames at the features' rate -> source frames (both may be fractional)."""
-        return np.interp(frames, np.arange(self.n_frames), self.frame_index)
+        source: np.ndarray = np.interp(frames, np.arange(self.n_frames), self.frame_index)
+        return source
 
 
 class FeatureStore:

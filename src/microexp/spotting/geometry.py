@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -66,7 +67,8 @@ class Geometry:
     @cached_property
     def anchor_widths(self) -> FloatArray:
         """(A,) widths of the anchors, frames."""
-        return (self.strides[:, None] * np.asarray(self.ratios, "f4")).reshape(-1).astype("f4")
+        widths: FloatArray = np.outer(self.strides, np.asarray(self.ratios, "f4")).reshape(-1).astype("f4")
+        return widths
 
 
 def level_lengths(window_steps: int, stem_stride: int, levels: int | None) -> tuple[int, ...]:
@@ -77,9 +79,9 @@ def level_lengths(window_steps: int, stem_stride: int, levels: int | None) -> tu
         stem_stride: stride of the convolution behind the stem.
         levels: number of levels; None follows from the window (64 steps: 16, 8, 4, 2; 512 steps: 128 … 2).
     """
-    lengths = [-(-(-(-window_steps // stem_stride)) // 2)]
+    lengths = [math.ceil(math.ceil(window_steps / stem_stride) / 2)]
     while (len(lengths) < levels) if levels else (lengths[-1] > 2):
-        lengths.append(-(-lengths[-1] // 2))
+        lengths.append(math.ceil(lengths[-1] / 2))
     return tuple(lengths)
 
 
@@ -94,7 +96,10 @@ def make_geometry(
     steps = window_frames // step_frame
     if steps * step_frame != window_frames or steps < 8:
         raise UserError(
-            "aemnet", "window_frames", window_frames, f"a multiple of the features' step ({step_frame}), at least 8 of it"
+            "aemnet",
+            "window_frames",
+            window_frames,
+            f"a multiple of the features' step ({step_frame}), at least 8 of it",
         )
     return Geometry(
         steps, step_frame, level_lengths(steps, stem_stride, levels), step_frame * stem_stride * 2, tuple(ratios)

@@ -81,7 +81,9 @@ def run(job: Job[MotionParams]) -> None:
                 continue
             for other, path in ((faces, job.input("faces")), (crops, job.input("crops"))):
                 if name not in other or other[name].attrs.get("excluded", ""):
-                    raise UserError(path, name, "no usable video", f"as in {job.input('flow')}", "run the stage flow again")
+                    raise UserError(
+                        path, name, "no usable video", f"as in {job.input('flow')}", "run the stage flow again"
+                    )
             size = flow[name]["flow"].shape[1]
             matrix, points = faces[name]["alignment"][:], faces[name]["reference"][:]
             landmarks = points @ matrix[:, :2].T + matrix[:, 2]

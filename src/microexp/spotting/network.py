@@ -174,7 +174,7 @@ class Heads(nn.Module):
         for convolution in list(branch)[:-1]:
             x = F.mish(convolution(x)) * place
         x = branch[-1](x)[..., place > 0]
-        return x.unflatten(1, (-1, 2)).permute(0, 3, 1, 2).flatten(1, 2)  # (B, n·2, L) -> (B, L·n, 2)
+        return x.reshape(len(x), -1, 2, x.shape[-1]).permute(0, 3, 1, 2).flatten(1, 2)  # (B, n·2, L) -> (B, L·n, 2)
 
 
 class AemNet(nn.Module):

@@ -78,9 +78,7 @@ class AemnetParams(Params):
     )
     calibration_share: float = Field(0.25, gt=0, lt=1, description="Share of the training subjects held out.")
     inner_folds: int = Field(3, ge=2, description="Inner folds over the training subjects.")
-    refit: bool = Field(
-        False, description="held_out: train again on all training subjects (inner_folds always does)."
-    )
+    refit: bool = Field(False, description="held_out: train again on all training subjects (inner_folds always does).")
     permuted_control: bool = Field(
         False, description="Also train a control on expressions moved to random places of their videos."
     )

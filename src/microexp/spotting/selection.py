@@ -1,4 +1,4 @@
-"""Choosing score threshold and top-k on subjects whose truths may be used, and duration limits from training lengths."""
+"""Choosing score threshold and top-k on subjects whose truths may be used; duration limits from training lengths."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def pick_device(device: str) -> torch.device:
 
 @contextlib.contextmanager
 def reproducible(device: torch.device) -> Iterator[None]:
-    """One CPU thread and deterministic kernels inside the block; torch's settings and generators are put back after it."""
+    """One CPU thread and deterministic kernels inside the block; torch's settings and generators are put back after."""
     threads, benchmark, deterministic = (
         torch.get_num_threads(), torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic,
     )  # fmt: skip
@@ -127,7 +127,9 @@ def train(
         UserError: when there is no window to train on.
     """
     if len(windows) < 2:
-        raise UserError("expressions", None, f"{len(windows)} training windows", "at least 2", "is the window too long?")
+        raise UserError(
+            "expressions", None, f"{len(windows)} training windows", "at least 2", "is the window too long?"
+        )
     targets = make_targets([w.expressions for w in windows], geometry, options.foreground_iou, options.background_iou)
     fit.network.train()
     while fit.epoch < options.epochs:
@@ -180,7 +182,9 @@ def fingerprint(*parts: object) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
-def save_checkpoint(path: Path, key: str, index: int, fit: Fit | None, done: dict[str, Any], device: torch.device) -> None:
+def save_checkpoint(
+    path: Path, key: str, index: int, fit: Fit | None, done: dict[str, Any], device: torch.device
+) -> None:
     """Write where the job stands: `index` fits are finished with results `done`, and `fit` is under way."""
     state: dict[str, Any] = {"key": key, "index": index, "done": done}
     if fit is not None:

@@ -106,7 +106,10 @@ def permute_expressions(
     for video in videos:
         key = (video.dataset, video.subject, video.video)
         last = int(video.frame_index[-1])
-        moved[key] = [_move(e, int(generator.integers(0, max(1, last - e.offset + e.onset + 1)))) for e in expressions.get(key, ())]
+        moved[key] = [
+            _move(e, int(generator.integers(0, max(1, last - e.offset + e.onset + 1))))
+            for e in expressions.get(key, ())
+        ]
     return moved
 
 

@@ -1,0 +1,105 @@
+"""`microexp evaluate spotting`: score a file of predictions against a file of ground truths."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from microexp.errors import UserError
+from microexp.evaluation.spotting import (
+    KINDS,
+    OVERALL,
+    Interval,
+    KindCounts,
+    Matching,
+    bootstrap_f1,
+    count,
+    count_subjects,
+    strs,
+)
+from microexp.evaluation.spotting_files import read_predictions, read_truths
+from microexp.evaluation.spotting_official import MICRO_MAX_FRAMES, is_log, read_log, read_sheet
+
+DATASETS = tuple(MICRO_MAX_FRAMES)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `microexp evaluate spotting`."""
+    parser.add_argument("predictions", type=Path, help="vid,pred_onset,pred_offset,type (MEGC2022), or a MEGC2020 log")
+    parser.add_argument(
+        "ground_truth", type=Path, help="vid,onset,offset,type, an expressions.csv, or with --dataset a release's sheet"
+    )
+    parser.add_argument("--matching", choices=("megc", "one_to_one"), default="one_to_one", help="how hits are counted")
+    parser.add_argument("--dataset", choices=DATASETS, help="whose part of a log, whose sheet")
+    parser.add_argument("--micro-max-frames", type=int, metavar="N", help="longest micro-expression of a log")
+    parser.add_argument("--bootstrap", type=int, default=1000, metavar="N", help="samples over subjects; 0 for none")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap")
+    parser.add_argument("--subjects", action="store_true", help="also print every subject's counts")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Print counts, precision, recall, F1 and its confidence interval; returns 0."""
+    for path in (args.predictions, args.ground_truth):
+        if not path.is_file():
+            raise UserError(path, None, "no such file", "a file of intervals")
+    predictions, truths = _read(args)
+    result = evaluate(predictions, truths, args.matching, args.bootstrap, args.seed)
+    print(json.dumps(result, indent=1) if args.json else as_text(result, args.subjects))
+    return 0
+
+
+def _read(args: argparse.Namespace) -> tuple[list[Interval], list[Interval]]:
+    log, sheet = is_log(args.predictions), args.ground_truth.suffix.lower() in (".xlsx", ".xls")
+    if (log or sheet) and args.dataset is None:
+        raise UserError("command line", "--dataset", "nothing", "cas_me2 or samm_lv for a log or a release's sheet")
+    predictions = (
+        read_log(args.predictions, args.dataset, args.micro_max_frames) if log else read_predictions(args.predictions)
+    )
+    return predictions, read_sheet(args.ground_truth, args.dataset) if sheet else read_truths(args.ground_truth)
+
+
+def evaluate(
+    predictions: Sequence[Interval], truths: Sequence[Interval], matching: Matching, bootstrap: int, seed: int
+) -> dict[str, object]:
+    """Everything that the command prints, as plain values."""
+    subjects = count_subjects(predictions, truths, matching)
+    limits = bootstrap_f1(subjects, bootstrap, seed) if bootstrap else {}
+    pooled = count(predictions, truths, matching)
+    kinds = {k: _plain(pooled, k) | ({"f1_95": limits[k]} if k in limits else {}) for k in (*KINDS, OVERALL)}
+    result: dict[str, object] = {"matching": matching, **kinds}
+    if any(p.emotion for p in predictions):
+        result["strs"] = strs(predictions, truths)
+    result["subjects"] = {s: {k: _plain(row, k) for k in (*KINDS, OVERALL)} for s, row in subjects.items()}
+    return result
+
+
+def _plain(counts: KindCounts, kind: str) -> dict[str, object]:
+    c = counts[kind]
+    return {
+        "true_positives": c.true_positives, "predictions": c.predictions, "ground_truths": c.truths,
+        "precision": c.precision, "recall": c.recall, "f1": c.f1,
+    }  # fmt: skip
+
+
+def as_text(result: dict[str, object], with_subjects: bool) -> str:
+    """The result as lines of aligned columns."""
+    head = f"{'':<16}{'TP':>7}{'pred':>7}{'truth':>7}{'prec':>8}{'recall':>8}{'F1':>8}"
+    lines = [f"matching: {result['matching']}", head + "  95 % over subjects"]
+    lines += [_line(kind, result[kind]) for kind in (*KINDS, OVERALL)]
+    if "strs" in result:
+        lines.append(f"STRS {result['strs']:.4f}")
+    subjects = result["subjects"]
+    if with_subjects and isinstance(subjects, dict):
+        lines += ["", head]
+        lines += [_line(f"{s} {kind}", row[kind]) for s, row in subjects.items() for kind in (*KINDS, OVERALL)]
+    return "\n".join(lines)
+
+
+def _line(name: str, row: object) -> str:
+    assert isinstance(row, dict)
+    counts = f"{row['true_positives']:>7}{row['predictions']:>7}{row['ground_truths']:>7}"
+    limits = "  [{:.4f}, {:.4f}]".format(*row["f1_95"]) if "f1_95" in row else ""
+    return f"{name:<16}{counts}{row['precision']:>8.4f}{row['recall']:>8.4f}{row['f1']:>8.4f}{limits}"

@@ -1,0 +1,62 @@
+"""The CSV formats."""
+
+from __future__ import annotations
+
+import pytest
+
+from microexp.errors import UserError
+from microexp.evaluation.spotting import Interval
+from microexp.evaluation.spotting_files import read_predictions, read_truths, subject_of, write_predictions
+
+
+def test_predictions_survive_a_round_trip(tmp_path):
+    items = [Interval("s15", "s15_0101", 3, 12, "micro"), Interval("006", "006_1", 100, 300, "macro")]
+    write_predictions(tmp_path / "p.csv", items)
+    text = (tmp_path / "p.csv").read_text()
+    assert text == "vid,pred_onset,pred_offset,type\ns15_0101,3,12,me\n006_1,100,300,mae\n"
+    assert read_predictions(tmp_path / "p.csv") == items
+
+
+def test_all_spellings_of_the_kinds_are_known(tmp_path):
+    kinds = ["me", "MaE", "micro", "macro-expression", "Micro_Expression"]
+    lines = [f"v_{i},1,5,{kind}" for i, kind in enumerate(kinds)]
+    (tmp_path / "t.csv").write_text("\n".join(["vid,onset,offset,type", *lines]) + "\n")
+    assert [t.kind for t in read_truths(tmp_path / "t.csv")] == ["micro", "macro", "micro", "macro", "micro"]
+
+
+def test_columns_may_stand_in_any_order_and_more_may_follow(tmp_path):
+    (tmp_path / "p.csv").write_text("type,vid,emotion,pred_offset,pred_onset\nme,a_1,happiness,9.0,2.5\n")
+    assert read_predictions(tmp_path / "p.csv") == [Interval("a", "a_1", 2.5, 9.0, "micro", "happiness")]
+
+
+def test_expressions_of_the_project_are_ground_truths_too(tmp_path):
+    (tmp_path / "e.csv").write_text(
+        "dataset,subject,video,expression,onset,apex,offset,kind,emotion,aus\ncasme,s1,v1,1,4,6,9,macro,anger,4\n"
+    )
+    assert read_truths(tmp_path / "e.csv") == [Interval("casme/s1", "v1", 4, 9, "macro", "anger")]
+
+
+@pytest.mark.parametrize(
+    ("row", "where"),
+    [
+        ("v,1,5,other", "row 2: type"),
+        ("v,x,5,me", "row 2: onset"),
+        ("v,1,nan,me", "row 2: offset"),
+        (",1,5,me", "row 2: vid"),
+        ("v,1,5", "row 2"),
+    ],
+)
+def test_a_bad_row_is_named(tmp_path, row, where):
+    (tmp_path / "t.csv").write_text(f"vid,onset,offset,type\n{row}\n")
+    with pytest.raises(UserError, match=where):
+        read_truths(tmp_path / "t.csv")
+
+
+def test_a_missing_column_is_named(tmp_path):
+    (tmp_path / "p.csv").write_text("vid,onset,offset,type\n")
+    with pytest.raises(UserError, match="pred_onset"):
+        read_predictions(tmp_path / "p.csv")
+
+
+def test_subjects_follow_the_fields_naming():
+    assert [subject_of(v) for v in ("s15_0101", "006_1", "alone")] == ["s15", "006", "alone"]
