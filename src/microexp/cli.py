@@ -29,6 +29,7 @@ STAGES: dict[str, tuple[str, str]] = {
     "weights": ("microexp.features.weights", "fetch and check the I3D weights"),
     "i3d": ("microexp.features.i3d", "two-stream I3D features"),
     "motion": ("microexp.spotting.motion", "mean flow magnitude per facial region"),
+    "shards": ("microexp.workflow.shards", "list the files of all subjects with their hashes"),
     "aemnet": ("microexp.spotting.aemnet", "train AEM-Net for one fold and write its proposals"),
     "detect": ("microexp.spotting.detect", "turn proposals into detections"),
     "mdml": ("microexp.recognition.mdml", "train MDML for one fold and predict the held-out subject"),
@@ -95,10 +96,12 @@ def _run_stage(name: str, argv: Sequence[str]) -> int:
     from microexp.gpu_pool import claim
     from microexp.runner import run_stage
     from microexp.stage import Job
+    from microexp.workflow.shards import list_entry
     from microexp.workflow.watchdog import job_of_run
 
     stage = importlib.import_module(STAGES[name][0]).STAGE
-    parser = argparse.ArgumentParser(f"microexp {name}", description=stage.summary)
+    parser = argparse.ArgumentParser(f"microexp {name}", description=stage.summary, fromfile_prefix_chars="@")
+    setattr(parser, "convert_arg_line_to_args", lambda line: [list_entry(line)])  # noqa: B010
     marks = {key.rstrip("*?"): key[-1] if key[-1] in "*?" else "" for key in stage.inputs}
     for key, about in stage.inputs.items():
         plain = key.rstrip("*?")

@@ -3,9 +3,7 @@
 
 rule mdml:
     input:
-        apexdiff=lambda wildcards: PLAN.inputs(
-            "recognition", wildcards.experiment, "apexdiff"
-        ),
+        apexdiff="results/recognition/{experiment}/apexdiff.list",
     output:
         model="results/recognition/{experiment}/{fold}/model.safetensors",
         training="results/recognition/{experiment}/{fold}/training.csv",
@@ -25,6 +23,6 @@ rule mdml:
         options=options_of("mdml"),
         code=code_hash("mdml"),
     shell:
-        "python -m microexp mdml --fold {wildcards.fold:q} --apexdiff {input.apexdiff:q} --out-model {output.model:q}"
+        "python -m microexp mdml --fold {wildcards.fold:q} --apexdiff @{input.apexdiff:q} --out-model {output.model:q}"
         " --out-training {output.training:q} --out-predictions {output.predictions:q}"
         " --params {params.options:q} --threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"

@@ -3,7 +3,7 @@
 
 rule aemnet:
     input:
-        features=lambda wildcards: PLAN.inputs("spotting", wildcards.experiment, "i3d"),
+        features="results/spotting/{experiment}/i3d.list",
         expressions=lambda wildcards: PLAN.index(
             "expressions", "spotting", wildcards.experiment
         ),
@@ -26,7 +26,7 @@ rule aemnet:
         options=options_of("aemnet"),
         code=code_hash("aemnet"),
     shell:
-        "python -m microexp aemnet --fold {wildcards.fold:q} --features {input.features:q} --expressions {input.expressions:q}"
+        "python -m microexp aemnet --fold {wildcards.fold:q} --features @{input.features:q} --expressions {input.expressions:q}"
         " --out-model {output.model:q} --out-training {output.training:q} --out-proposals {output.proposals:q}"
         " --params {params.options:q} --threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
 
@@ -34,7 +34,7 @@ rule aemnet:
 rule detect:
     input:
         proposals="results/spotting/{experiment}/{fold}/proposals.csv",
-        motion=lambda wildcards: PLAN.inputs("spotting", wildcards.experiment, "motion"),
+        motion="results/spotting/{experiment}/motion.list",
         expressions=lambda wildcards: PLAN.index(
             "expressions", "spotting", wildcards.experiment
         ),
@@ -56,6 +56,6 @@ rule detect:
         options=options_of("detect"),
         code=code_hash("detect"),
     shell:
-        "python -m microexp detect --fold {wildcards.fold:q} --proposals {input.proposals:q} --motion {input.motion:q}"
+        "python -m microexp detect --fold {wildcards.fold:q} --proposals {input.proposals:q} --motion @{input.motion:q}"
         " --expressions {input.expressions:q} --videos {input.videos:q}"
         " --out-detections {output.detections:q} --out-selection {output.selection:q} --params {params.options:q} --threads {threads} > {log:q} 2>&1"
