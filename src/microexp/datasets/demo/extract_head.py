@@ -57,7 +57,9 @@ def read_obj(lines: Iterable[str]) -> Mesh:
 
 def head_triangles(mesh: Mesh) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Triangles (M,3) of head, neck and helpers, their group (M,), and the groups' names; lashes are one group."""
-    triangles, group_of, names = [], [], []
+    triangles: list[list[int]] = []
+    group_of: list[int] = []
+    names: list[str] = []
     for face, group in zip(mesh.faces, mesh.groups, strict=True):
         if not group.startswith(PARTS):
             continue

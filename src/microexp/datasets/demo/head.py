@@ -112,10 +112,11 @@ def neutral_shape(subject: Subject) -> np.ndarray:
             for origin, by_origin in zip(("caucasian", "asian", "african"), subject.origin, strict=True):
                 head.add(shape, f"macro/{origin}-{sex}-{age}", by_sex * by_age * by_origin)
             for weight, by_weight in weights:
-                head.add(shape, f"macro/universal-{sex}-{age}-averagemuscle-{weight}weight", by_sex * by_age * by_weight)
+                key = f"macro/universal-{sex}-{age}-averagemuscle-{weight}weight"
+                head.add(shape, key, by_sex * by_age * by_weight)
     _add_features(head, shape, np.random.default_rng([subject.seed, subject.number, 2]), subject.features)
     eyes = [shape[head.part(e)].mean(0) for e in EYES]
-    return shape - (eyes[0] + eyes[1]) / 2 + EYE_CENTRE
+    return np.asarray(shape - (eyes[0] + eyes[1]) / 2 + EYE_CENTRE)
 
 
 def _add_features(head: Head, shape: np.ndarray, rng: np.random.Generator, amount: float) -> None:

@@ -7,9 +7,13 @@ Nothing here depends on threads; every picture is computed by one.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any, TypeVar
 
+import numba
 import numpy as np
-from numba import njit
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 SKIN, EYE, TEETH, TONGUE, LASH, HAIR = range(6)
 """What a triangle is made of."""
@@ -19,7 +23,17 @@ TONE_STEPS = 4096
 TONE_MAX = 2.0
 
 
-@njit(cache=True, fastmath=True)
+def njit(function: F) -> F:
+    """Compile a kernel.
+
+    Without fast maths: with it, the order of additions, and so the last bit of a result, hangs on whether the code was
+    compiled just now or comes from the cache.
+    """
+    compiled: F = numba.njit(cache=True, error_model="numpy", fastmath=False)(function)
+    return compiled
+
+
+@njit
 def rasterise(
     points: np.ndarray,
     triangles: np.ndarray,
@@ -42,9 +56,9 @@ def rasterise(
         area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
         if area > np.float32(-1e-6) and (not two_sided[t] or area < np.float32(1e-6)):
             continue
-        left = max(0, int(math.floor(min(x0, x1, x2) - half)))
+        left = max(0, math.floor(min(x0, x1, x2) - half))
         right = min(width - 1, int(max(x0, x1, x2) + half))
-        top = max(0, int(math.floor(min(y0, y1, y2) - half)))
+        top = max(0, math.floor(min(y0, y1, y2) - half))
         bottom = min(height - 1, int(max(y0, y1, y2) + half))
         z0, z1, z2 = points[a, 2], points[b, 2], points[c, 2]
         inverse = one / area
@@ -66,7 +80,7 @@ def rasterise(
                 w1 += step1
 
 
-@njit(cache=True, fastmath=True)
+@njit
 def depth_map(points: np.ndarray, triangles: np.ndarray, depth: np.ndarray) -> None:
     """Nearest depth per pixel of all triangles, seen from both sides; `depth` must hold `FAR` before."""
     height, width = depth.shape
@@ -88,7 +102,7 @@ def depth_map(points: np.ndarray, triangles: np.ndarray, depth: np.ndarray) -> N
                     depth[y, x] = min(depth[y, x], z)
 
 
-@njit(cache=True, fastmath=True)
+@njit
 def lit_share(points: np.ndarray, depth: np.ndarray, bias: float, reach_px: float) -> np.ndarray:
     """How much of each point (N,3; in the map's px and depth) a lamp with this depth map sees: (N,) in 0..1."""
     size = depth.shape[0]
@@ -104,7 +118,7 @@ def lit_share(points: np.ndarray, depth: np.ndarray, bias: float, reach_px: floa
     return out
 
 
-@njit(cache=True, fastmath=True)
+@njit
 def vertex_normals(vertices: np.ndarray, triangles: np.ndarray, normals: np.ndarray) -> None:
     """Unit normals (N,3) of a mesh: the mean of the triangles round each vertex, by area."""
     normals[:] = 0
@@ -131,7 +145,7 @@ def vertex_normals(vertices: np.ndarray, triangles: np.ndarray, normals: np.ndar
             normals[i, k] = normals[i, k] / length
 
 
-@njit(cache=True, fastmath=True)
+@njit
 def hollowness(vertices: np.ndarray, normals: np.ndarray, start: np.ndarray, neighbours: np.ndarray) -> np.ndarray:
     """Mean curvature as a plain number (N,): how far the neighbours lie above a vertex, by their distance.
 
@@ -152,7 +166,7 @@ def hollowness(vertices: np.ndarray, normals: np.ndarray, start: np.ndarray, nei
     return out
 
 
-@njit(cache=True, fastmath=True)
+@njit
 def light_vertices(
     vertices: np.ndarray,
     normals: np.ndarray,
@@ -194,13 +208,13 @@ def light_vertices(
         out[i, 4], out[i, 5], out[i, 6], out[i, 7] = nx, ny, nz, seen[i]
 
 
-@njit(cache=True, fastmath=True)
+@njit
 def _smooth(low: float, high: float, x: float) -> float:
     t = min(max((x - low) / (high - low), 0.0), 1.0)
     return t * t * (3 - 2 * t)
 
 
-@njit(cache=True, fastmath=True)
+@njit
 def _eye_colour(x: float, y: float, z: float, iris: np.ndarray, out: np.ndarray) -> None:
     """White, iris with fibres and pupil of an eyeball at direction (x, y, z), which looks along z."""
     angle = math.acos(min(1.0, max(-1.0, z)))
@@ -214,7 +228,77 @@ def _eye_colour(x: float, y: float, z: float, iris: np.ndarray, out: np.ndarray)
         out[k] = colour * rim * (1 - in_pupil) + 0.015 * in_pupil
 
 
-@njit(cache=True, fastmath=True)
+@njit
+def _texel(texture: np.ndarray, u: float, v: float, out: np.ndarray) -> None:
+    """The texture between its four nearest texels."""
+    x, y = min(max(u, 0.0), texture.shape[0] - 1.001), min(max(v, 0.0), texture.shape[0] - 1.001)
+    j, i = int(x), int(y)
+    fx, fy = np.float32(x - j), np.float32(y - i)
+    gx, gy = np.float32(1) - fx, np.float32(1) - fy
+    for k in range(3):
+        upper = texture[i, j, k] * gx + texture[i, j + 1, k] * fx
+        lower = texture[i + 1, j, k] * gx + texture[i + 1, j + 1, k] * fx
+        out[k] = upper * gy + lower * fy
+
+
+@njit
+def _mix(colour: np.ndarray, share: float, red: float, green: float, blue: float) -> None:
+    colour[0] += share * (red - colour[0])
+    colour[1] += share * (green - colour[1])
+    colour[2] += share * (blue - colour[2])
+
+
+@njit
+def _skin_colour(attributes: np.ndarray, texture: np.ndarray, palette: np.ndarray, out: np.ndarray) -> None:
+    """Skin and painted hair, with the lips' red, the dark of the mouth, and the shirt."""
+    _texel(texture, attributes[0], attributes[1], out)
+    lip, mouth, cloth = attributes[2], attributes[3], attributes[4]
+    if lip > 0:
+        _mix(out, np.float32(0.75) * lip, 0.80 * palette[0, 0], 0.58 * palette[0, 1], 0.62 * palette[0, 2])
+    if mouth > np.float32(0.35):
+        _mix(out, _smooth(0.35, 0.8, mouth) * (1 - lip), 0.25, 0.08, 0.10)
+    if cloth > 0:
+        weave = 1 + 0.05 * math.sin(attributes[5] * 70) * math.sin(attributes[6] * 70)
+        edge = _smooth(0.0, 1.0, cloth)
+        _mix(out, edge, palette[3, 0] * weave, palette[3, 1] * weave, palette[3, 2] * weave)
+
+
+@njit
+def _glint(x: float, y: float, z: float, glints: np.ndarray) -> float:
+    """The lamps' highlights on an eye whose surface faces (x, y, z)."""
+    length, total = 1 / math.sqrt(x * x + y * y + z * z), 0.0
+    for k in range(2):
+        middle = (x * glints[k, 0] + y * glints[k, 1] + z * glints[k, 2]) * length
+        if middle > 0.9:
+            total += 0.9 * glints[k, 3] * middle**220
+    return total
+
+
+@njit
+def _albedo(made_of: int, attributes: np.ndarray, texture: np.ndarray, palette: np.ndarray, out: np.ndarray) -> None:
+    """Colour of the surface itself, by what it is made of."""
+    x, y, z = attributes[5], attributes[6], attributes[7]
+    if made_of == SKIN:
+        _skin_colour(attributes, texture, palette, out)
+    elif made_of == LASH:
+        _texel(texture, attributes[0], attributes[1], out)
+        for k in range(3):
+            out[k] = 0.175 * palette[1, k] + 0.49 * out[k]
+    elif made_of == EYE:
+        length = 1 / math.sqrt(x * x + y * y + z * z)
+        _eye_colour(x * length, y * length, z * length, palette[2], out)
+    elif made_of == HAIR:
+        phase = x * 60 + z * 40 + 2 * math.sin(y * 5 + x * 3)
+        fine = 0.10 * math.sin(phase * 2.7 + 1) + 0.08 * math.sin(phase * 6.1 + 2)
+        for k in range(3):
+            out[k] = palette[1, k] * (1 + 0.16 * math.sin(phase) + fine)
+    elif made_of == TONGUE:
+        out[0], out[1], out[2] = 0.55, 0.28, 0.30
+    else:
+        out[0], out[1], out[2] = 0.79, 0.75, 0.70
+
+
+@njit
 def colour_pixels(
     index: np.ndarray,
     first: np.ndarray,
@@ -235,9 +319,7 @@ def colour_pixels(
     shirt; `glints` (2,4) half-way direction and strength of each lamp for the eyes' highlights.
     """
     height, width = index.shape
-    size = texture.shape[0]
-    albedo = np.empty(3, np.float32)
-    one = np.float32(1)
+    albedo, attributes, shine = np.empty(3, np.float32), np.empty(8, np.float32), np.empty(8, np.float32)
     for y in range(height):
         for x in range(width):
             t = index[y, x]
@@ -245,76 +327,18 @@ def colour_pixels(
                 continue
             a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
             wa, wb = first[y, x], second[y, x]
-            wc = one - wa - wb
-            made_of = material[t]
-            gloss = wa * light[a, 3] + wb * light[b, 3] + wc * light[c, 3]
-            if made_of == SKIN or made_of == LASH:
-                u = wa * fixed[a, 0] + wb * fixed[b, 0] + wc * fixed[c, 0]
-                v = wa * fixed[a, 1] + wb * fixed[b, 1] + wc * fixed[c, 1]
-                u = min(max(u, np.float32(0)), np.float32(size - 1.001))
-                v = min(max(v, np.float32(0)), np.float32(size - 1.001))
-                j, i = int(u), int(v)
-                fu, fv = u - np.float32(j), v - np.float32(i)
-                for k in range(3):
-                    upper = texture[i, j, k] * (one - fu) + texture[i, j + 1, k] * fu
-                    lower = texture[i + 1, j, k] * (one - fu) + texture[i + 1, j + 1, k] * fu
-                    albedo[k] = upper * (one - fv) + lower * fv
-                if made_of == LASH:
-                    for k in range(3):
-                        albedo[k] = np.float32(0.175) * palette[1, k] + np.float32(0.49) * albedo[k]
-                else:
-                    lip = wa * fixed[a, 2] + wb * fixed[b, 2] + wc * fixed[c, 2]
-                    mouth = wa * fixed[a, 3] + wb * fixed[b, 3] + wc * fixed[c, 3]
-                    cloth = wa * fixed[a, 4] + wb * fixed[b, 4] + wc * fixed[c, 4]
-                    if lip > 0:
-                        strength = np.float32(0.75) * lip
-                        albedo[0] = albedo[0] * (one - strength) + strength * palette[0, 0] * np.float32(0.80)
-                        albedo[1] = albedo[1] * (one - strength) + strength * palette[0, 1] * np.float32(0.58)
-                        albedo[2] = albedo[2] * (one - strength) + strength * palette[0, 2] * np.float32(0.62)
-                    if mouth > np.float32(0.35):
-                        inside = np.float32(_smooth(0.35, 0.8, mouth)) * (one - lip)
-                        albedo[0] = albedo[0] * (one - inside) + inside * np.float32(0.25)
-                        albedo[1] = albedo[1] * (one - inside) + inside * np.float32(0.08)
-                        albedo[2] = albedo[2] * (one - inside) + inside * np.float32(0.10)
-                    if cloth > 0:
-                        px = wa * fixed[a, 5] + wb * fixed[b, 5] + wc * fixed[c, 5]
-                        py = wa * fixed[a, 6] + wb * fixed[b, 6] + wc * fixed[c, 6]
-                        weave = one + np.float32(0.05 * math.sin(px * 70) * math.sin(py * 70))
-                        edge = np.float32(_smooth(0.0, 1.0, cloth))
-                        for k in range(3):
-                            albedo[k] = albedo[k] * (one - edge) + edge * palette[3, k] * weave
-            elif made_of == EYE:
-                ex = wa * fixed[a, 5] + wb * fixed[b, 5] + wc * fixed[c, 5]
-                ey = wa * fixed[a, 6] + wb * fixed[b, 6] + wc * fixed[c, 6]
-                ez = wa * fixed[a, 7] + wb * fixed[b, 7] + wc * fixed[c, 7]
-                length = 1 / math.sqrt(ex * ex + ey * ey + ez * ez)
-                _eye_colour(ex * length, ey * length, ez * length, palette[2], albedo)
-                nx = wa * light[a, 4] + wb * light[b, 4] + wc * light[c, 4]
-                ny = wa * light[a, 5] + wb * light[b, 5] + wc * light[c, 5]
-                nz = wa * light[a, 6] + wb * light[b, 6] + wc * light[c, 6]
-                length = 1 / math.sqrt(nx * nx + ny * ny + nz * nz)
-                gloss = 0.0
-                for k in range(2):
-                    middle = (nx * glints[k, 0] + ny * glints[k, 1] + nz * glints[k, 2]) * length
-                    if middle > 0.9:
-                        gloss += 0.9 * glints[k, 3] * middle**220
-            elif made_of == HAIR:
-                px = wa * fixed[a, 5] + wb * fixed[b, 5] + wc * fixed[c, 5]
-                py = wa * fixed[a, 6] + wb * fixed[b, 6] + wc * fixed[c, 6]
-                pz = wa * fixed[a, 7] + wb * fixed[b, 7] + wc * fixed[c, 7]
-                phase = px * 60 + pz * 40 + 2 * math.sin(py * 5 + px * 3)
-                strand = 1 + 0.16 * math.sin(phase) + 0.10 * math.sin(phase * 2.7 + 1) + 0.08 * math.sin(phase * 6.1 + 2)
-                for k in range(3):
-                    albedo[k] = palette[1, k] * strand
-            elif made_of == TONGUE:
-                albedo[0], albedo[1], albedo[2] = 0.55, 0.28, 0.30
-            else:
-                albedo[0], albedo[1], albedo[2] = 0.79, 0.75, 0.70
+            wc = np.float32(1) - wa - wb
+            for k in range(8):
+                attributes[k] = wa * fixed[a, k] + wb * fixed[b, k] + wc * fixed[c, k]
+                shine[k] = wa * light[a, k] + wb * light[b, k] + wc * light[c, k]
+            _albedo(material[t], attributes, texture, palette, albedo)
+            if material[t] == EYE:
+                shine[3] = _glint(shine[4], shine[5], shine[6], glints)
             for k in range(3):
-                out[y, x, k] = albedo[k] * (wa * light[a, k] + wb * light[b, k] + wc * light[c, k]) + gloss
+                out[y, x, k] = albedo[k] * shine[k] + shine[3]
 
 
-@njit(cache=True, fastmath=True)
+@njit
 def expose(linear: np.ndarray, tone: np.ndarray, noise: float, key: int, out: np.ndarray) -> None:
     """Linear RGB (H,W,3) to 8 bits through the tone curve, with sensor noise of `noise` grey levels (sd).
 

@@ -1,7 +1,7 @@
 """Names and places of the demo's people and videos, and the drawing of its schedules: cheap, nothing is rendered here.
 
-    results/demo/annotations.csv            the sheet, as a release has one (frames count from 1)
-    results/demo/videos/s01/s01_1.mp4       subject s01, first video
+results/demo/annotations.csv            the sheet, as a release has one (frames count from 1)
+results/demo/videos/s01/s01_1.mp4       subject s01, first video
 """
 
 from __future__ import annotations

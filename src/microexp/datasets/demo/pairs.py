@@ -1,7 +1,7 @@
 """Two pictures of one face with an expression of chosen size between them, and the exact flow: to test and rank flow.
 
-    pair = scene_pair(subject=3, amplitude_px=0.3, size=224, seed=1, sway_px=0.5, noise=0.7)
-    error = np.linalg.norm(my_flow(pair.before, pair.after) - pair.flow, axis=2)[pair.active].mean()
+pair = scene_pair(subject=3, amplitude_px=0.3, size=224, seed=1, sway_px=0.5, noise=0.7)
+error = np.linalg.norm(my_flow(pair.before, pair.after) - pair.flow, axis=2)[pair.active].mean()
 """
 
 from __future__ import annotations

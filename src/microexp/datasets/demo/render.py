@@ -19,11 +19,13 @@ from microexp.datasets.demo.subjects import Subject
 
 SHADOW_PX, SHADOW_SCALE = 256, 80.0
 SHADOW_CENTRE = np.array([0.0, 7.0, 0.5])
+LOCKS_SCALE = np.array([0.91, 1.0, 0.93])
+"""Brings the asset's locks close to the head."""
 NECK = np.array([0.0, 6.35, 0.1])
 """The point about which the head turns."""
 SHIRT_Y = 6.1
 """Height of the shirt's edge at the sides; in front it hangs a little lower."""
-LIFT = {"short": 0.06, "mid": 0.13, "long": 0.05, "bald": 0.0}
+LIFT = {"short": 0.06, "mid": 0.13, "long": 0.12, "bald": 0.0}
 """How far hair stands off the scalp (dm)."""
 
 
@@ -115,6 +117,8 @@ def make_actor(subject: Subject, camera: Camera) -> Actor:
     normals = np.zeros_like(rest)
     kernels.vertex_normals(rest, skin, normals)
     rest += normals * (scalp * LIFT[subject.style] * (head.masks["ears"] <= 0.3))[:, None]
+    locks = head.part("helper-hair")  # drawn for long hair only
+    rest[locks] = (rest[locks] - texture.CENTRE) * LOCKS_SCALE + texture.CENTRE
     triangles, material = _triangles(subject)
     solid = triangles[(material == kernels.SKIN) | (material == kernels.HAIR)]
     cloth = _cloth(head.vertices)
@@ -166,8 +170,8 @@ def _triangles(subject: Subject) -> tuple[np.ndarray, np.ndarray]:
     ]
     if subject.style == "long":
         x, y, z = head.vertices[head.groups["helper-hair"]].mean(1).T
-        beside = np.abs(np.arctan2(x, z - 0.25)) > 0.80
-        parts.append((head.groups["helper-hair"][(beside | (y > 7.93)) & (y > 6.15)], kernels.HAIR))
+        beside = np.abs(np.arctan2(x, z - 0.25)) > 0.95
+        parts.append((head.groups["helper-hair"][beside & (y > 6.15) & (y < 8.0)], kernels.HAIR))
     made_of = np.concatenate([np.full(len(t), m, np.int32) for t, m in parts])
     return np.ascontiguousarray(np.concatenate([t for t, _ in parts])), made_of
 
@@ -226,7 +230,7 @@ def _openness(rest: np.ndarray, normals: np.ndarray, solid: np.ndarray, directio
         facing = np.clip(normals @ d, 0, None)
         seen += facing * _lit(rest, solid, d)
         total += facing
-    return np.clip(0.25 + 0.85 * seen / total, 0.3, 1).astype(np.float32)
+    return np.asarray(np.clip(0.25 + 0.85 * seen / total, 0.3, 1), np.float32)
 
 
 def _background(subject: Subject, height: int, width: int) -> np.ndarray:
@@ -319,9 +323,7 @@ def visible(actor: Actor, vertices: np.ndarray, camera: Camera, oversample: floa
     return buffers
 
 
-def render_pose(
-    subject: Subject, pose: Pose, camera: Camera, noise: float = 0.0, noise_key: int = 0
-) -> np.ndarray:
+def render_pose(subject: Subject, pose: Pose, camera: Camera, noise: float = 0.0, noise_key: int = 0) -> np.ndarray:
     """A picture (H,W,3) uint8 RGB; `noise` is the sensor's in grey levels (sd), `noise_key` picks its realisation."""
     actor = make_actor(subject, camera)
     vertices = pose_vertices(actor, pose)

@@ -20,6 +20,8 @@ MICRO_S = (0.2, 0.5)
 MACRO_S = (0.6, 2.5)
 MARGIN_S = 0.5
 """Least rest before, between and after expressions."""
+STRONGEST = 1.6
+"""Face units that several motions share are not driven further than this."""
 MICRO_STRENGTH = (0.2, 0.4)
 MACRO_STRENGTH = (0.55, 1.0)
 
@@ -138,7 +140,7 @@ def make_script(params: DemoParams, number: int, take: int) -> Script:
     units = np.where(blink > 0, np.maximum(units, lids * blink), units)
     gaze = _gaze(rng, total, params.fps)
     turn, shift = _sway(rng, total, params.fps)
-    return Script(subject, expressions, np.clip(units, 0, 1), turn, shift, gaze)
+    return Script(subject, expressions, np.clip(units, 0, STRONGEST), turn, shift, gaze)
 
 
 def _seed(params: DemoParams) -> int:
@@ -179,9 +181,7 @@ def _blinks(rng: np.random.Generator, total: int, fps: int) -> np.ndarray:
     return closure
 
 
-def _swallowing(
-    rng: np.random.Generator, expressions: tuple[Expression, ...], total: int, fps: int
-) -> np.ndarray:
+def _swallowing(rng: np.random.Generator, expressions: tuple[Expression, ...], total: int, fps: int) -> np.ndarray:
     """Small movements of chin and lips (total,52) that are no expression, in the pauses between expressions."""
     out = np.zeros((total, len(UnitMotion(1, 0, 0).weights())))
     ends = [0, *(e.offset + 1 for e in expressions)]

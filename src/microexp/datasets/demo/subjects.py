@@ -106,7 +106,7 @@ def make_subject(seed: int, number: int) -> Subject:
         brow=float(rng.uniform(0.9, 1.2) if male else rng.uniform(0.65, 0.85)),
         beard=float(rng.uniform(0.0, 0.5)) if male else 0.0,
         freckles=float(rng.uniform(0.0, 0.5)),
-        shirt=_colour(rng.uniform(0.12, 0.6, 3)),
+        shirt=_colour(rng.uniform(0.15, 0.5) + rng.uniform(-0.12, 0.12, 3)),
         wall=_colour(rng.uniform(0.42, 0.6) + rng.uniform(-0.04, 0.04, 3)),
         light=_light(rng),
         expressivity=float(np.exp(rng.normal(0, 0.18))),

@@ -78,7 +78,7 @@ def _embossed(relief: np.ndarray, subject: Subject) -> np.ndarray:
     smooth = cv2.GaussianBlur(relief, (0, 0), 0.8)
     side, up, _ = subject.light.key
     slope = up * cv2.Sobel(smooth, cv2.CV_32F, 0, 1) - side * cv2.Sobel(smooth, cv2.CV_32F, 1, 0)
-    return np.clip(1 + 0.028 * slope, 0.6, 1.4)
+    return np.asarray(np.clip(1 + 0.028 * slope, 0.6, 1.4))
 
 
 def _blob(angle: np.ndarray, y: np.ndarray, at: tuple[float, float], width: tuple[float, float]) -> np.ndarray:
@@ -137,7 +137,7 @@ def _brows(subject: Subject, rng: np.random.Generator) -> np.ndarray:
             tip = root + length * np.array([side * np.cos(lean), np.sin(lean)])
             ends = [_texel(root), _texel(tip)]
             cv2.line(canvas, ends[0], ends[1], float(rng.uniform(0.35, 0.9)), 1, cv2.LINE_AA, 3)
-    return np.clip(cv2.GaussianBlur(canvas, (0, 0), 1.0) * 1.05, 0, 0.92)
+    return np.asarray(np.clip(cv2.GaussianBlur(canvas, (0, 0), 1.0) * 1.05, 0, 0.92))
 
 
 def _texel(point: np.ndarray) -> tuple[int, int]:

@@ -13,28 +13,33 @@ import numpy as np
 from microexp.datasets.demo.head import face_unit_names
 
 ACTION_UNITS: dict[int, dict[str, float]] = {
-    1: {"browInnerUp": 1.0},
-    2: {"browOuterUp*": 1.0},
-    4: {"browDown*": 1.0},
+    1: {"browInnerUp": 1.4},
+    2: {"browOuterUp*": 1.4},
+    4: {"browDown*": 1.4},
     5: {"eyeWide*": 1.0},
     6: {"cheekSquint*": 1.0},
     7: {"eyeSquint*": 1.0},
-    9: {"noseSneer*": 1.0},
-    10: {"mouthUpperUp*": 0.8},
-    12: {"mouthSmile*": 1.0},
+    9: {"noseSneer*": 1.5},
+    10: {"mouthUpperUp*": 1.2},
+    12: {"mouthSmile*": 0.7},
     14: {"mouthDimple*": 1.0},
     15: {"mouthFrown*": 1.0},
     17: {"mouthShrugLower": 1.0},
     24: {"mouthPress*": 1.0},
     25: {"jawOpen": 0.12, "mouthLowerDown*": 0.3},
-    26: {"jawOpen": 0.45},
+    26: {"jawOpen": 0.4},
     45: {"eyeBlink*": 1.0},
 }
-"""Action unit -> face units at full strength; `*` stands for Left and Right."""
+"""Action unit -> face units at full strength (more than 1 goes beyond the asset's shape); `*`: Left and Right."""
 
 EMOTIONS: dict[str, tuple[dict[int, float], ...]] = {
     "happiness": ({12: 1.0, 6: 0.6}, {12: 1.0}, {12: 0.8, 6: 0.9}, {12: 1.0, 6: 0.4, 25: 0.4}),
-    "surprise": ({1: 1.0, 2: 0.9}, {1: 0.9, 2: 0.9, 5: 0.6}, {1: 0.8, 2: 0.8, 26: 0.4}, {1: 0.6, 2: 0.7, 5: 0.5, 25: 0.6}),
+    "surprise": (
+        {1: 1.0, 2: 0.9},
+        {1: 0.9, 2: 0.9, 5: 0.6},
+        {1: 0.8, 2: 0.8, 26: 0.4},
+        {1: 0.6, 2: 0.7, 5: 0.5, 25: 0.6},
+    ),
     "disgust": ({4: 0.8, 9: 0.8}, {4: 0.7, 10: 0.8}, {9: 1.0}, {4: 0.8, 7: 0.6, 10: 0.5}, {9: 0.7, 10: 0.6}),
     "repression": ({14: 1.0}, {14: 0.9, 17: 0.6}, {24: 1.0, 17: 0.5}, {15: 0.7, 17: 0.8}, {14: 0.7, 24: 0.8}),
 }
