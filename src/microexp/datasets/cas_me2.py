@@ -67,7 +67,7 @@ def read_rows(release: Release) -> list[Row]:
     file = release.relative(path)
     rows = []
     for line in table(choose_sheet(sheets, ["CASFEcode_final"]), COLUMNS, positions=POSITIONS):
-        participant, clip = line.text("participant"), line.text("clip").lower()
+        participant, clip = line.code("participant"), line.text("clip").lower()
         subject = subjects.get(int(participant)) if participant.isdecimal() else None
         film = films.get(clip.rpartition("_")[0])  # at the last `_`: expressions have numbers of one or two digits
         kind = line.text("kind").lower().partition("-")[0].strip()

@@ -100,7 +100,7 @@ def _rows(release: Release, path: Path, kind: str, emotions: Mapping[tuple[str, 
         release.note(file, 0, "sheet", "not v2: the first version has wrong rows", "kept")
     rows = []
     for line in _lines(path):
-        subject = SUBJECTS[which].fullmatch(line.text("subject"))
+        subject = SUBJECTS[which].fullmatch(line.code("subject"))
         video = line.text("filename") or ("a" if which == "C" else "")
         label = kind or line.text("kind").lower().partition("-")[0].strip()
         if subject is None:

@@ -53,7 +53,7 @@ def read_rows(release: Release) -> list[Row]:
     file = release.relative(path)
     rows = []
     for line in table(open_sheet(path), COMMON, positions=POSITIONS):
-        subject = re.fullmatch(r"(?:sub)?(\d{1,2})", line.text("subject"), re.IGNORECASE)
+        subject = re.fullmatch(r"(?:sub)?(\d{1,2})", line.code("subject"), re.IGNORECASE)
         clip = CLIP.fullmatch(line.text("filename"))
         if subject is None:
             left_out(release, file, line, "subject", "a number such as 01")

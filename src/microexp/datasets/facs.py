@@ -32,9 +32,7 @@ def parse_aus(cell: object) -> tuple[tuple[ActionUnit, ...], list[str]]:
 
     `4+7+L10`, `T12`, `AU1 + AU2`, `12B`, 14 and 14.0 are understood; `/`, `0` and an empty cell hold none.
     """
-    if isinstance(cell, float) and cell.is_integer():
-        cell = int(cell)
-    text = "" if cell is None else str(cell).strip()
+    text = re.sub(r"^(\d+)\.0+$", r"\1", "" if cell is None else str(cell).strip())
     units, rest = [], []
     for part in _BETWEEN.split(text):
         clean = part.strip(" ?.*'\"[]")

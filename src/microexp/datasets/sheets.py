@@ -48,6 +48,10 @@ class Line:
         """The cell as text without surrounding space; whole floats lose their `.0`, an empty cell is ''."""
         return as_text(self.cells.get(column))
 
+    def code(self, column: str) -> str:
+        """The cell as text; a number that a copy has turned to 6.0 is 6 again."""
+        return re.sub(r"^(\d+)\.0+$", r"\1", self.text(column))
+
     def value(self, column: str) -> Cell:
         """The cell as it stands; '' when it is empty or the column is missing."""
         cell = self.cells.get(column)
@@ -174,7 +178,8 @@ def _read_xlsx(path: Path, data: bytes) -> list[Sheet]:
     except UserError:
         raise
     except Exception as error:  # openpyxl and zipfile raise a dozen kinds on damaged files
-        reason = f"{type(error).__name__}: {error}"
+        cause = error.__cause__ or error
+        reason = f"{type(cause).__name__}: {cause}"
         raise UserError(
             path, None, f"a damaged workbook ({reason})", "an .xlsx file", "open and save it again"
         ) from error

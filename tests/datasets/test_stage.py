@@ -1,0 +1,227 @@
+"""The stages `index` and `index-subject`, the command `check`, and the comparison with published counts."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from microexp.cli import main
+from microexp.config import Config, parse, stage_options
+from microexp.datasets import protocols, schema
+from microexp.datasets.counts import Count, compare, read_counts, write_counts
+from microexp.datasets.index import read_index
+from microexp.datasets.params import DatasetParams, index_options
+from microexp.datasets.protocols import fingerprint
+from microexp.errors import UserError
+from microexp.storage import read_provenance
+
+from . import releases
+
+OUTPUTS = ("videos", "expressions", "issues", "counts")
+
+
+def index(root: Path, out: Path, dataset: str, **options: object) -> int:
+    arguments = [a for name in OUTPUTS for a in (f"--out-{name}", str(out / f"{name}.csv"))]
+    params = json.dumps({"root": str(root), **options})
+    return main(["index", "--dataset", dataset, "--params", params, *arguments])
+
+
+def test_index_writes_all_four_files_with_provenance(tmp_path: Path) -> None:
+    root = releases.cas_me2(tmp_path / "CAS(ME)^2 $(touch x)")
+    assert index(root, tmp_path / "o", "cas_me2") == 0
+    assert len(schema.read_videos(tmp_path / "o/videos.csv")) == 4
+    assert len(schema.read_expressions(tmp_path / "o/expressions.csv")) == 5
+    assert schema.read_issues(tmp_path / "o/issues.csv")[0].file == "CAS(ME)^2code_final.xlsx"
+    counts = {(c.what, c.group): c for c in read_counts(tmp_path / "o/counts.csv")}
+    assert counts["expressions", "macro"] == Count("cas_me2", "expressions", "macro", 300, 3, 3)
+    assert counts["frames", ""].found == 160
+    assert read_provenance(tmp_path / "o/videos.csv")["parameters"]["offset_zero"] == "apex"
+    assert {p.name for p in tmp_path.iterdir()} == {"CAS(ME)^2 $(touch x)", "o"}
+
+
+def test_index_is_the_same_twice(tmp_path: Path) -> None:
+    root = releases.samm_lv(tmp_path / "samm")
+    for out in ("a", "b"):
+        assert index(root, tmp_path / out, "samm_lv") == 0
+    for name in OUTPUTS:
+        assert (tmp_path / f"a/{name}.csv").read_bytes() == (tmp_path / f"b/{name}.csv").read_bytes()
+
+
+def test_relative_roots_stay_relative(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    releases.casme2(tmp_path / "data")
+    monkeypatch.chdir(tmp_path)
+    assert index(Path("data"), Path("o"), "casme2") == 0
+    assert schema.read_videos("o/videos.csv")[0].path == "data/CASME2_RAW_selected/sub01/EP02_01f"
+
+
+def test_subject_split(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    index(releases.casme2(tmp_path / "data"), tmp_path, "casme2")
+    split = [
+        "index-subject",
+        "--videos",
+        str(tmp_path / "videos.csv"),
+        "--expressions",
+        str(tmp_path / "expressions.csv"),
+    ]
+    outputs = ["--out-videos", str(tmp_path / "s/v.csv"), "--out-expressions", str(tmp_path / "s/e.csv")]
+    assert main([*split, "--subject", "sub05", *outputs]) == 0
+    assert {v.video for v in schema.read_videos(tmp_path / "s/v.csv")} == {"EP09_05f", "EP03_01", "EP03_02"}
+    assert {e.subject for e in schema.read_expressions(tmp_path / "s/e.csv")} == {"sub05"}
+    assert main([*split, "--subject", "sub09", *outputs]) == 2
+    assert "subject sub09: got no video that can be read" in capsys.readouterr().err
+
+
+def test_one_subjects_rows_change_only_that_subjects_split(tmp_path: Path) -> None:
+    rows = list(releases.CASME2_ROWS)
+    for out, table in (("a", rows), ("b", [("01", "EP02_01f", None, "bad", "$(x)", "x", None, "?", None), *rows[1:]])):
+        index(releases.casme2(tmp_path / out / "data", rows=table), tmp_path / out, "casme2")
+        for subject in ("sub01", "sub04"):
+            files = [
+                "--videos",
+                str(tmp_path / out / "videos.csv"),
+                "--expressions",
+                str(tmp_path / out / "expressions.csv"),
+            ]
+            place = tmp_path / out / subject
+            arguments = [
+                "--subject",
+                subject,
+                "--out-videos",
+                str(place / "v.csv"),
+                "--out-expressions",
+                str(place / "e.csv"),
+            ]
+            assert main(["index-subject", *files, *arguments]) == 0
+    assert (tmp_path / "a/sub04/e.csv").read_bytes() == (tmp_path / "b/sub04/e.csv").read_bytes()
+    assert (tmp_path / "a/sub01/e.csv").read_bytes() != (tmp_path / "b/sub01/e.csv").read_bytes()
+
+
+def test_strict_makes_a_difference_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = releases.smic(tmp_path / "smic")
+    assert index(root, tmp_path / "o", "smic", strict=True) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "counts: got 2 of 16 subjects, expected the published counts" in error
+    assert not (tmp_path / "o/videos.csv").exists()
+
+
+def test_options_of_index_leave_out_what_it_does_not_read() -> None:
+    config = parse(
+        {"datasets": {"casme2": {"root": "/d", "fps": 30}, "mine": {"adapter": "folder", "root": "/e"}}}, "c"
+    )
+    assert isinstance(config, Config)
+    options = stage_options(config, "index", "casme2")
+    assert options["adapter"] == "casme2" and options["root"] == "/d" and "fps" not in options
+    assert index_options("mine", config.datasets["mine"])["adapter"] == "folder"
+
+
+# --- counts -----------------------------------------------------------------------------------------------------------
+
+
+def test_counts_round_trip(tmp_path: Path) -> None:
+    counts = [Count("d", "frames", "", None, None, 7), Count("d", "emotion", "micro fear", 2, 2, 1)]
+    write_counts(tmp_path / "c.csv", counts)
+    assert read_counts(tmp_path / "c.csv") == counts
+    assert [c.differs for c in counts] == [False, True]
+    (tmp_path / "c.csv").write_text("dataset,what,group,published,sheet,found\nd,frames,,x,,1\n")
+    with pytest.raises(UserError, match=r"c\.csv: row 2"):
+        read_counts(tmp_path / "c.csv")
+
+
+def test_sheet_counts_what_has_no_frames(tmp_path: Path) -> None:
+    root = releases.samm_lv(tmp_path)
+    rows = [*releases.SAMM_LV_ROWS, ("099", "099_1_1", 1, 1, 2, 3, 3, "Macro", "4", None)]
+    releases.samm_lv(tmp_path, rows=rows)
+    _, _, found = read_index("samm_lv", DatasetParams(root=str(root)))
+    counts = {(c.what, c.group): (c.sheet, c.found) for c in compare("samm_lv", "samm_lv", found, {})}
+    assert counts["expressions", "macro"] == (6, 5)
+    assert counts["subjects", ""] == (5, 4)
+
+
+def test_protocol_classes_are_counted_and_the_list_is_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, _, found = read_index("casme2", DatasetParams(root=str(releases.casme2(tmp_path))))
+
+    def protocol_counts() -> dict[str, tuple[int | None, int]]:
+        return {c.group: (c.published, c.found) for c in compare("x", "casme2", found, {}) if c.what == "megc2019"}
+
+    # of the made-up rows 3 are disgust, and two of them are the clips that the official list leaves out
+    expected = {"negative": (88, 1), "positive": (32, 1), "surprise": (25, 1), "official list": (145, 0)}
+    assert protocol_counts() == expected
+    clips = [("sub01", "EP02_01f", "positive"), ("sub01", "EP06_02_01", "negative"), ("sub05", "EP03_01", "surprise")]
+    official = replace(protocols.MEGC2019, lists={"casme2": fingerprint(clips)})
+    monkeypatch.setitem(protocols.PROTOCOLS, "megc2019", official)
+    assert protocol_counts() == expected | {"official list": (145, 145)}
+
+
+# --- check ------------------------------------------------------------------------------------------------------------
+
+
+def config_file(tmp_path: Path, **datasets: object) -> str:
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump({"datasets": datasets}))
+    return str(path)
+
+
+def test_check_shows_counts_and_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    releases.cas_me2(tmp_path / "cas")
+    releases.folder(tmp_path / "own")
+    config = config_file(
+        tmp_path,
+        cas_me2={"root": str(tmp_path / "cas")},
+        mine={"adapter": "folder", "root": str(tmp_path / "own"), "source_fps": 30, "strict": True},
+        demo={},
+    )
+    assert main(["check", config]) == 0
+    out = capsys.readouterr().out
+    assert "expressions macro             300          3          3 *" in out
+    assert "CAS(ME)^2code_final.xlsx, row 2: offset: 0: read as apex = 15" in out
+    assert "mine:" in out and "no published counts" in out
+    assert "demo: made by the run itself, not there yet" in out
+    assert main(["check", config, "--dataset", "cas_me2", "--summary"]) == 0
+    out = capsys.readouterr().out
+    assert "  2 x apex: put by the rule for a missing apex" in out and "mine" not in out
+
+
+def test_check_strict(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    releases.smic(tmp_path / "smic")
+    config = config_file(tmp_path, smic={"root": str(tmp_path / "smic"), "strict": True})
+    assert main(["check", config]) == 1
+    assert "strict, and not as published: smic" in capsys.readouterr().out
+
+
+def test_check_of_a_sheet_without_frames_still_counts_the_sheet(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import shutil
+
+    releases.casme2(tmp_path / "c")
+    shutil.rmtree(tmp_path / "c/CASME2_RAW_selected")
+    assert main(["check", config_file(tmp_path, casme2={"root": str(tmp_path / "c")})]) == 0
+    out = capsys.readouterr().out
+    assert any(line.split() == ["expressions", "255", "7", "0", "*"] for line in out.splitlines())
+    assert "CASME2-coding-20140508.xlsx, row 2: video: sub01/EP02_01f is not on disk: left out" in out
+
+
+def test_check_of_a_name_that_is_not_configured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", config_file(tmp_path, demo={}), "--dataset", "x"]) == 2
+    assert "--dataset: got 'x', expected one of demo" in capsys.readouterr().err
+
+
+def test_published_counts_are_those_of_the_field() -> None:
+    from microexp.datasets import cas_me2, cas_me3, ck_plus, mmew, samm, samm_lv, smic
+    from microexp.datasets.base import Release
+
+    expected = {
+        cas_me2: (22, 98, 300, 57), samm_lv: (30, 147, 343, 159), samm: (29, 159, 0, 159), smic: (16, 164, 0, 164),
+        mmew: (36, 300, 0, 300), ck_plus: (123, 593, 593, 0),
+    }  # fmt: skip
+    for module, (people, videos, macro, micro) in expected.items():
+        counts = module.ADAPTER.published(Release("x", Path(), DatasetParams()))
+        assert (counts["subjects", ""], counts["videos", ""]) == (people, videos)
+        assert (counts.get(("expressions", "macro"), 0), counts.get(("expressions", "micro"), 0)) == (macro, micro)
+        emotions = [n for (what, _), n in counts.items() if what == "emotion"]
+        assert not emotions or sum(emotions) == counts["expressions", ""] or module is ck_plus
+    assert cas_me3.ADAPTER.published(Release("x", Path(), DatasetParams(release="C")))["expressions", ""] == 166
