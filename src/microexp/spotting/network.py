@@ -9,6 +9,7 @@ follows the code; every such place:
   never matters nor gets a gradient, and the channel attention is built but never called. Paper: the window slides over
   time, theta and phi compare two places, and the channel attention re-weights phi.
 * Anchor-free distances: the released ReLU stops learning wherever it is 0. Paper: softplus.
+* Biases that cannot matter (in front of a batch norm; theta's, which a softmax cancels) are there in the released code.
 * Class heads: the released bias is 0. Paper: the focal loss's usual prior, sigmoid(bias) = .01.
 
 Beyond both, the number of levels follows from the window (the released one, four, breaks the SAMM-LV setting).
@@ -38,13 +39,16 @@ class Stem(nn.Module):
         released = options.fidelity == "released"
         kernels = [5] * len(options.stem_channels) if released else list(options.stem_kernels)
         self.parallel = nn.ModuleList(
-            nn.Sequential(nn.Conv1d(in_channels, c, k, padding=1 if released else k // 2), nn.BatchNorm1d(c), nn.Mish())
+            nn.Sequential(
+                nn.Conv1d(in_channels, c, k, padding=1 if released else k // 2, bias=released),
+                nn.BatchNorm1d(c),
+                nn.Mish(),
+            )
             for c, k in zip(options.stem_channels, kernels, strict=True)
         )
+        padding = 2 if released else 1
         self.merge = nn.Sequential(
-            nn.Conv1d(
-                sum(options.stem_channels), options.channels, 3, options.stem_stride, padding=2 if released else 1
-            ),
+            nn.Conv1d(sum(options.stem_channels), options.channels, 3, options.stem_stride, padding, bias=released),
             nn.BatchNorm1d(options.channels),
             nn.Mish(),
         )
@@ -88,12 +92,13 @@ class LocalAttention(nn.Module):
     def __init__(self, window_steps: int, options: NetworkParams) -> None:
         super().__init__()
         inner = options.attention_channels
-        squeezed = max(1, inner // options.squeeze_ratio)
+        squeezed = max(4, inner // options.squeeze_ratio)  # a narrower ReLU layer is easily dead as a whole
         self.window_steps = window_steps
         self.released = options.fidelity == "released"
         self.drop_threshold = options.drop_threshold
         self.enter = nn.Conv1d(options.channels, inner, 1)
-        self.theta, self.phi, self.g = (nn.Conv1d(inner, inner, 1) for _ in range(3))
+        self.theta = nn.Conv1d(inner, inner, 1, bias=self.released)
+        self.phi, self.g = (nn.Conv1d(inner, inner, 1) for _ in range(2))
         self.squeeze = (
             nn.Sequential(nn.Conv1d(inner, squeezed, 1), nn.ReLU(), nn.Conv1d(squeezed, inner, 1), nn.Sigmoid())
             if options.channel_attention
