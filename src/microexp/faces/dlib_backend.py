@@ -3,13 +3,14 @@
 The detector needs about as long as the frame is large. It therefore sees a scaled frame once, and from then on a small
 region around the last face. The predictor's time does not depend on the size of the picture, but its points are whole
 pixels and shake with the box it starts from: it sees the face enlarged, and the mean over several boxes is taken.
-Against the usual way (the detector's box, the frame as it is) this cuts the noise of the landmarks to about a fifth.
+Against the usual way (the detector's box, the frame as it is) this cuts the noise of the landmarks to a third or less.
 """
 
 from __future__ import annotations
 
 import functools
 import importlib.util
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,8 @@ FACE_IN_REGION_PX = 90
 REGION_MARGINS = (0.4, 0.9)
 """Margins around the last face, in units of its side, that are searched before the whole frame."""
 
-FACE_FOR_LANDMARKS_PX = 400
+ROUGH_PX, FINE_PX = 200, 400
+"""Width in which the predictor sees the face: to find its box, and for the landmarks themselves."""
 LANDMARK_MARGIN = 0.35
 SHIFTS = ((0.0, 0.0), (0.03, 0.0), (-0.03, 0.0), (0.0, 0.03), (0.0, -0.03))
 """Boxes whose landmarks are averaged: shifts in units of the side."""
@@ -133,27 +135,33 @@ def _detect(frame: np.ndarray, region: np.ndarray, scale: float) -> tuple[np.nda
 
 
 def _with_landmarks(frame: np.ndarray, box: np.ndarray, score: float) -> Face:
-    first = rebox(predict(frame, box))
-    side = first[2] - first[0]
-    boxes = [first + side * np.array([dx, dy, dx, dy]) for dx, dy in SHIFTS]
-    landmarks = np.mean([predict(frame, b) for b in boxes], axis=0)
+    start = rebox(predict(frame, box, ROUGH_PX, SHIFTS[:1]))
+    landmarks = predict(frame, start, FINE_PX, SHIFTS)
     return Face(rebox(landmarks), landmarks, score)
 
 
-def predict(frame: np.ndarray, box: np.ndarray) -> np.ndarray:
-    """Landmarks (68, 2) of the face in `box`, to a fraction of a pixel: the predictor sees it 400 px wide."""
+def predict(frame: np.ndarray, box: np.ndarray, face_px: int, shifts: Sequence[tuple[float, float]]) -> np.ndarray:
+    """Landmarks (68, 2) of the face in `box`, averaged over shifted boxes.
+
+    Args:
+        frame: grey picture.
+        box: (4,) x0, y0, x1, y1 px, a square.
+        face_px: size in which the predictor sees the face; its points are whole pixels of that.
+        shifts: of the box, in units of its side.
+    """
     import cv2
     import dlib
 
-    side = box[2] - box[0]
-    scale = FACE_FOR_LANDMARKS_PX / side
-    corner = box[:2] - LANDMARK_MARGIN * side
+    scale = face_px / (box[2] - box[0])
+    margin = round(LANDMARK_MARGIN * face_px)
+    corner = box[:2] - margin / scale
     matrix = np.array([[scale, 0.0, -scale * corner[0]], [0.0, scale, -scale * corner[1]]])
-    inner = LANDMARK_MARGIN * FACE_FOR_LANDMARKS_PX
-    n = round(FACE_FOR_LANDMARKS_PX + 2 * inner)
-    view = cv2.warpAffine(frame, matrix, (n, n), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    edge = [round(inner), round(inner), round(inner + FACE_FOR_LANDMARKS_PX), round(inner + FACE_FOR_LANDMARKS_PX)]
-    shape = _models()[1](view, dlib.rectangle(*edge))
-    points = np.array([(shape.part(i).x, shape.part(i).y) for i in range(N_POINTS)], np.float64)
-    moved: np.ndarray = points / scale + corner
-    return moved
+    side = face_px + 2 * margin
+    view = cv2.warpAffine(frame, matrix, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    total = np.zeros((N_POINTS, 2))
+    for dx, dy in shifts:
+        x, y = margin + round(dx * face_px), margin + round(dy * face_px)
+        shape = _models()[1](view, dlib.rectangle(x, y, x + face_px, y + face_px))
+        total += [(point.x, point.y) for point in shape.parts()]
+    landmarks: np.ndarray = total / (len(shifts) * scale) + corner
+    return landmarks

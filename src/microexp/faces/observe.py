@@ -80,7 +80,7 @@ def regular_frames(n_frames: int, fps: float, step_s: float) -> np.ndarray:
     """Frames every `step_s` seconds, the first and the last one among them."""
     step = max(1.0, step_s * fps)
     frames = np.floor(np.arange(0, n_frames, step) + 1e-9).astype(np.int64)
-    return np.union1d(frames, [n_frames - 1])
+    return np.union1d(frames[frames < n_frames], [n_frames - 1])
 
 
 def observe(backend: Backend, frames: np.ndarray, images: Iterable[np.ndarray]) -> Observations:
