@@ -113,7 +113,7 @@ class VideoSource:
         wanted = np.arange(self.n_frames) if indices is None else np.asarray(indices, np.int64).reshape(-1)
         if wanted.size and not 0 <= wanted.min() <= wanted.max() < self.n_frames:
             raise IndexError(f"{self.path}: frames {wanted.min()} to {wanted.max()} of {self.n_frames}")
-        decoded = _read_images(self, wanted) if self.frames else _read_file(self, wanted)
+        decoded = _read_images(self, wanted, grey or self.grey) if self.frames else _read_file(self, wanted)
         for image in decoded:
             yield _conform(image, self, grey or self.grey)
 
@@ -170,12 +170,16 @@ def _open_folder(path: Path) -> VideoSource:
     )  # fmt: skip
 
 
-def _read_images(source: VideoSource, wanted: np.ndarray) -> Iterator[np.ndarray]:
+def _read_images(source: VideoSource, wanted: np.ndarray, grey: bool) -> Iterator[np.ndarray]:
+    import cv2
+
+    how = cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR_RGB  # grey skips half the work of decoding a JPEG
     for index in wanted:
-        yield _decode(source.frames[index])
+        yield _decode(source.frames[index], how)
 
 
-def _decode(path: Path) -> np.ndarray:
+def _decode(path: Path, how: int | None = None) -> np.ndarray:
+    """The image as OpenCV's flag `how` says; by default (H, W) when it is grey, else (H, W, 3) BGR."""
     import cv2
 
     try:
@@ -183,13 +187,13 @@ def _decode(path: Path) -> np.ndarray:
     except OSError as error:
         raise UserError(path, None, error.strerror, "a frame that can be read") from error
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_ANYCOLOR) if data else None
+        flag = cv2.IMREAD_ANYCOLOR if how is None else how
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flag) if data else None
     except cv2.error:
         image = None
     if image is None:
         raise UserError(path, None, "a damaged frame", "a whole JPEG, PNG or BMP image")
-    decoded: np.ndarray = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-    return decoded
+    return np.asarray(image)
 
 
 def _conform(image: np.ndarray, source: VideoSource, grey: bool) -> np.ndarray:
