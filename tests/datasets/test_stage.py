@@ -24,7 +24,7 @@ from . import releases
 OUTPUTS = ("videos", "expressions", "issues", "counts")
 
 
-def index(root: Path, out: Path, dataset: str, **options: object) -> int:
+def index(root: Path, out: Path, dataset: str, /, **options: object) -> int:
     arguments = [a for name in OUTPUTS for a in (f"--out-{name}", str(out / f"{name}.csv"))]
     params = json.dumps({"root": str(root), **options})
     return main(["index", "--dataset", dataset, "--params", params, *arguments])

@@ -1,0 +1,265 @@
+"""Bad and hostile input: one clear line that names file and row, and nothing else changes.
+
+Each case spoils something of subject `anna` in a data set of two subjects, or the sheet as a whole. Either the stage
+`index` ends with status 2 and one line, and writes nothing; or it notes an issue, and subject `ben` stays byte for byte
+what he was.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from microexp.datasets import schema
+
+from . import releases
+from .releases import frames, workbook
+from .test_stage import index
+
+SHEET, CLIP = "annotations.csv", "videos/anna/v1"
+HEADER = "subject,video,onset,apex,offset,kind,emotion,aus\n"
+BEN = "ben,v.2,2,4,30,,disgust,9\n"
+
+
+def sheet(rows: str, header: str = HEADER) -> Callable[[Path], None]:
+    """Replace the sheet; ben's row stays."""
+    return lambda root: (root / "annotations.csv").write_text(header + rows + BEN) and None
+
+
+def raw(data: bytes) -> Callable[[Path], None]:
+    return lambda root: (root / "annotations.csv").write_bytes(data) and None
+
+
+def in_clip(change: Callable[[Path], object]) -> Callable[[Path], None]:
+    """Change anna's only video."""
+    return lambda root: change(root / "videos/anna/v1") and None
+
+
+def link_loop(clip: Path) -> None:
+    (clip.parent / "v2.mp4").symlink_to(clip.parent / "b")
+    (clip.parent / "b").symlink_to(clip.parent / "v2.mp4")
+
+
+def bomb(clip: Path) -> None:
+    """A tiny bitmap whose header says 60,000 x 60,000 px."""
+    emptied(clip)
+    size = (40).to_bytes(4, "little") + (60_000).to_bytes(4, "little") * 2
+    (clip / "1.bmp").write_bytes(b"BM" + bytes(12) + size + b"\1\0\x18\0" + bytes(24))
+
+
+def emptied(clip: Path) -> None:
+    for frame in clip.iterdir():
+        frame.unlink()
+
+
+def book(*rows: tuple[object, ...]) -> Callable[[Path], None]:
+    def change(root: Path) -> None:
+        (root / "annotations.csv").unlink()
+        workbook(root / "annotations.xlsx", S=[HEADER.strip().split(","), *rows, BEN.strip().split(",")])
+
+    return change
+
+
+def remove_root(root: Path) -> None:
+    root.rename(root.with_name("elsewhere"))
+
+
+ERRORS: dict[str, tuple[Callable[[Path], None], dict[str, object], str]] = {
+    # name: (what is spoiled, options, the line)
+    "no such root": (remove_root, {}, r"own: datasets\.folder\.root: got no such folder"),
+    "root is a file": (lambda root: None, {"root": __file__}, r"input\.py: datasets\.folder\.root: got no folder"),
+    "no root": (lambda root: None, {"root": None}, r"config: datasets\.folder\.root: expected the folder"),
+    "unknown adapter": (lambda root: None, {"adapter": "foldr"}, r"got 'foldr'.*did you mean 'folder'"),
+    "unknown option": (lambda root: None, {"ofset_zero": "apex"}, r"ofset_zero: got an unknown option.*'offset_zero'"),
+    "option of another type": (lambda root: None, {"source_fps": "fast"}, r"source_fps: got 'fast'"),
+    "frame rate of zero": (lambda root: None, {"source_fps": 0}, r"source_fps: got 0"),
+    "no frame rate": (lambda root: None, {"source_fps": None}, r"videos/anna/v1: frame rate"),
+    "no sheet": (lambda root: (root / "annotations.csv").unlink(), {}, r"own: annotation sheet: got none"),
+    "option sheet names nothing": (lambda root: None, {"sheet": "x.csv"}, r"x\.csv: option sheet: got no such file"),
+    "option videos names nothing": (lambda root: None, {"videos": "x"}, r"own/x: option videos: got no such folder"),
+    "no videos": (lambda root: (root / "videos").rename(root.parent / "v"), {}, r"own: videos: got none"),
+    "empty sheet": (raw(b""), {}, r"annotations\.csv: got no such header.*a column 'Subject'"),
+    "header alone": (raw(HEADER.encode()), {}, r"annotations\.csv: got no row"),
+    "column missing": (sheet("anna,v1,3\n", "subject,video,onset\n"), {}, r"\.csv: got no such header.*Offset"),
+    "not UTF-8": (raw(HEADER.encode() + b"\xff\xfe\xfa"), {}, r"annotations\.csv: .*expected text in UTF-8"),
+    "zero bytes": (raw(b"subject,\0video"), {}, r"annotations\.csv: got a zero byte"),
+    "binary": (raw(b"PK\x03\x04" + bytes(100)), {}, r"annotations\.csv: got a damaged workbook"),
+    "quote that never ends": (raw(HEADER.encode() + b'"anna'), {}, r"annotations\.csv: .*well-formed CSV"),
+    "a million rows": (raw(HEADER.encode() + b"a,b,1,2,3,,,\n" * 1_000_000), {}, r"got more than 100000 rows"),
+    "formula without a value": (book(("anna", "v1", "=1+1", 5, 9)), {}, r"row 2, column 3: got a formula without"),
+    "subject with ../": (sheet("../anna,v1,3,5,9,,,\n"), {}, r"annotations\.csv: row 2: subject: got '\.\./anna'"),
+    "absolute path as subject": (sheet("/etc,v1,3,5,9,,,\n"), {}, r"row 2: subject: got '/etc'"),
+    "subject with a space": (sheet("an na,v1,3,5,9,,,\n"), {}, r"row 2: subject: got 'an na'"),
+    "subject with $(x)": (sheet("$(touch x),v1,3,5,9,,,\n"), {}, r"row 2: subject: got '\$\(touch x\)'"),
+    "subject with a newline": (sheet('"an\nna",v1,3,5,9,,,\n'), {}, r"row 2: subject: got 'an\\nna'"),
+    "subject with a quote": (sheet("an'na,v1,3,5,9,,,\n"), {}, r"row 2: subject: got \"an'na\""),
+    "no subject": (sheet(",v1,3,5,9,,,\n"), {}, r"row 2: subject: got ''"),
+    "video with ..": (sheet("anna,a..b,3,5,9,,,\n"), {}, r"row 2: video: got 'a\.\.b'"),
+    "video with a dash": (sheet("anna,v-1,3,5,9,,,\n"), {}, r"row 2: video: got 'v-1'"),
+    "video of 200 letters": (sheet(f"anna,{'v' * 200},3,5,9,,,\n"), {}, r"row 2: video: .*at most 100"),
+    "unknown kind": (sheet("anna,v1,3,5,9,mini,,\n"), {}, r"row 2, kind: got 'mini'"),
+    "folder with a space": (in_clip(lambda c: c.rename(c.parent / "v 1")), {}, r"videos/anna/v 1: video: got 'v 1'"),
+    "folder with $(x)": (in_clip(lambda c: c.rename(c.parent / "$(x)")), {}, r"video: got '\$\(x\)'"),
+    "folder with a newline": (in_clip(lambda c: c.rename(c.parent / "v\n1")), {}, r"anna/v\\n1: video: got 'v\\n1'"),
+    "two videos of one name": (
+        in_clip(lambda c: (c.parent / "v1.mp4").touch()), {}, r"video anna/v1: got videos/anna/v1 and videos/anna/v1\."
+    ),
+}  # fmt: skip
+
+NOTED: dict[str, tuple[Callable[[Path], None], tuple[str, int, str, str]]] = {
+    # name: (what is spoiled, (file, row, field, problem))
+    "video that is not on disk": (sheet("anna,v9,3,5,9,,,\n"), (SHEET, 2, "video", "anna/v9 is not on disk")),
+    "onset after the video": (sheet("anna,v1,90,95,99,,,\n"), (SHEET, 2, "onset", "outside of the frames")),
+    "offset after the video": (sheet("anna,v1,30,35,99,,,\n"), (SHEET, 2, "offset", "99 is outside")),
+    "onset is text": (sheet("anna,v1,three,5,9,,,\n"), (SHEET, 2, "onset", "'three' is no frame")),
+    "onset is empty": (sheet("anna,v1,,5,9,,,\n"), (SHEET, 2, "onset", "empty")),
+    "onset is negative": (sheet("anna,v1,-3,5,9,,,\n"), (SHEET, 2, "onset", "-3 is no frame")),
+    "onset is not a number": (sheet("anna,v1,nan,5,9,,,\n"), (SHEET, 2, "onset", "'nan' is no frame")),
+    "onset is huge": (sheet("anna,v1,1e300,5,9,,,\n"), (SHEET, 2, "onset", "1e300 is no frame")),
+    "onset is a formula as text": (sheet("anna,v1,=HYPERLINK(x),5,9,,,\n"), (SHEET, 2, "onset", "is no frame")),
+    "offset before onset": (sheet("anna,v1,9,10,3,,,\n"), (SHEET, 2, "offset", "3 before onset 9")),
+    "offset zero": (sheet("anna,v1,3,5,0,,,\n"), (SHEET, 2, "offset", "0")),
+    "apex outside": (sheet("anna,v1,3,30,9,,,\n"), (SHEET, 2, "apex", "30 outside of 3 to 9")),
+    "apex is a slash": (sheet("anna,v1,3,/,9,,,\n"), (SHEET, 2, "apex", "'/' is no frame")),
+    "halves of frames": (sheet("anna,v1,3.5,5,9,,,\n"), (SHEET, 2, "onset", "3.5 is not whole")),
+    "action units that are none": (sheet("anna,v1,3,5,9,,,smile\n"), (SHEET, 2, "action units", "'smile'")),
+    "an error value in a cell": (book(("anna", "v1", "#REF!", 5, 9)), ("annotations.xlsx", 2, "onset", "'#REF!'")),
+    "a video without frames": (in_clip(emptied), (CLIP, 0, "video", "no frame")),
+    "two files of one number": (
+        in_clip(lambda c: frames(c, [7], "img{:03d}.jpg")), (CLIP, 0, "video", "img007.jpg and img7.jpg")
+    ),
+    "a damaged first frame": (
+        in_clip(lambda c: (c / "img1.jpg").write_bytes(b"x")), (CLIP, 0, "video", "no image data")
+    ),
+    "a truncated first frame": (
+        in_clip(lambda c: (c / "img1.jpg").write_bytes((c / "img1.jpg").read_bytes()[:200])),
+        (CLIP, 0, "video", ""),
+    ),
+    "a damaged frame in the middle": (
+        in_clip(lambda c: (c / "img20.jpg").write_bytes(b"x")), (CLIP, 0, "frames", "img20.jpg: no image data")
+    ),
+    "a frame that is a broken link": (
+        in_clip(lambda c: (c / "img1.jpg").unlink() or (c / "img1.jpg").symlink_to("/nowhere/x.jpg")),
+        (CLIP, 0, "video", "No such file"),
+    ),
+    "an image bomb": (
+        in_clip(bomb),
+        (CLIP, 0, "video", "a far too large image"),
+    ),
+    "a video file that is text": (
+        in_clip(lambda c: (c.parent / "v2.mp4").write_text("no video")),
+        ("videos/anna/v2.mp4", 0, "video", "Invalid data")
+    ),
+    "a video file of no length": (
+        in_clip(lambda c: (c.parent / "v2.avi").touch()), ("videos/anna/v2.avi", 0, "video", "")
+    ),
+    "a video file in a loop of links": (
+        in_clip(link_loop),
+        ("videos/anna/v2.mp4", 0, "video", "a broken link"),
+    ),
+    "gaps": (in_clip(lambda c: (c / "img20.jpg").unlink()), (CLIP, 0, "frames", "1 missing, first 20")),
+    "frames of several sizes": (in_clip(lambda c: frames(c, [40], size=(20, 10))), (CLIP, 0, "frames", "20x10")),
+    "a video outside of its subject's folder": (
+        in_clip(lambda c: (c.parent.parent / "v2.mp4").touch()),
+        ("videos/v2.mp4", 0, "video", "not in a folder of its subject")
+    ),
+}  # fmt: skip
+
+
+def test_there_are_enough_kinds() -> None:
+    assert len(ERRORS) + len(NOTED) >= 60
+
+
+def listing(folder: Path) -> set[str]:
+    """Everything below `folder` except what `index` may write."""
+    return {str(p.relative_to(folder)) for p in folder.rglob("*") if p.relative_to(folder).parts[0] != "results"}
+
+
+@pytest.mark.parametrize("case", ERRORS)
+def test_one_line_and_nothing_written(
+    case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    root = releases.folder(tmp_path / "own")
+    spoil, options, line = ERRORS[case]
+    spoil(root)
+    before = listing(tmp_path)
+    status = index(root, tmp_path / "results", "folder", **{"source_fps": 30, **options})
+    errors = [text for text in capsys.readouterr().err.splitlines() if not text.startswith("folder: ")]
+    assert status == 2
+    assert len(errors) == 1
+    assert re.search(line, errors[0]), errors[0]
+    assert listing(tmp_path) == before
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("case", NOTED)
+def test_noted_and_the_other_subject_is_untouched(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    root = releases.folder(Path("own"))
+    assert index(root, Path("results/good"), "folder", source_fps=30) == 0
+    spoil, (file, row, field, problem) = NOTED[case]
+    spoil(root)
+    before = listing(tmp_path)
+    assert index(root, Path("results/bad"), "folder", source_fps=30) == 0
+    found = schema.read_issues("results/bad/issues.csv")
+    assert any((i.file, i.row, i.field) == (file, row, field) and problem in i.problem for i in found), found
+    assert all(i.action for i in found)
+    for name in ("videos", "expressions"):
+        good, bad = (
+            [
+                line
+                for line in Path(f"results/{which}/{name}.csv").read_text().splitlines()
+                if line.startswith("folder,ben,")
+            ]
+            for which in ("good", "bad")
+        )
+        assert good == bad and good
+    assert listing(tmp_path) == before
+
+
+def test_a_loop_of_folders_ends(tmp_path: Path) -> None:
+    root = releases.casme2(tmp_path / "c")
+    (root / "CASME2_RAW_selected/sub01/again").symlink_to(root)
+    (root / "CASME2_RAW_selected/up").symlink_to("..")
+    assert index(root, tmp_path / "o", "casme2") == 0
+    assert len(schema.read_videos(tmp_path / "o/videos.csv")) == 7
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil", "field"),
+    [
+        ("cas_me2", (0, "disgust1_1", 5, 9, 14, 4, "negative", "macro-expression"), "participant"),
+        ("cas_me2", (1, "boredom1_1", 5, 9, 14, 4, "negative", "macro-expression"), "clip"),
+        ("cas_me2", (1, "../1_1", 5, 9, 14, 4, "negative", "macro-expression"), "clip"),
+        ("cas_me2", (1, "disgust1_1", 5, 9, 14, 4, "negative", "expression"), "kind"),
+        ("samm_lv", ("006", "006-1-1", 1, 1, 2, 3, 3, "Macro", 4), "filename"),
+        ("samm_lv", ("006", "006_1_1", 1, 1, 2, 3, 3, "Other", 4), "kind"),
+        ("casme2", ("$(x)", "EP02_01f", None, 46, 59, 86, None, 12, "happiness"), "subject"),
+        ("casme2", ("01", "EP 02", None, 46, 59, 86, None, 12, "happiness"), "filename"),
+        ("samm", ("006", "006/../..", 1, 1, 2, 3, 3, "1/2", 4, "Anger"), "filename"),
+    ],
+)
+def test_rows_of_another_form_are_left_out_by_name(tmp_path: Path, name: str, spoil, field: str) -> None:
+    make, rows = getattr(releases, name), getattr(releases, f"{name.upper()}_ROWS")
+    index(make(tmp_path / "a", rows=rows), tmp_path / "good", name)
+    index(make(tmp_path / "b", rows=[*rows, spoil]), tmp_path / "bad", name)
+    (issue,) = [i for i in schema.read_issues(tmp_path / "bad/issues.csv") if i.action == "row left out"]
+    assert issue.field == field and issue.row > 0
+    good, bad = (schema.read_expressions(tmp_path / which / "expressions.csv") for which in ("good", "bad"))
+    assert good == bad
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [("9", "expected one number from 0 to 7"), ("x", "expected numbers"), ("1 2", "one number"), ("", "one number")],
+)
+def test_bad_label_files_of_ck_plus(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, line: str) -> None:
+    root = releases.ck_plus(tmp_path / "ck")
+    (root / "Emotion/S005/001/S005_001_00000011_emotion.txt").write_text(text)
+    assert index(root, tmp_path / "o", "ck_plus") == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "S005_001_00000011_emotion.txt" in error and line in error

@@ -1,0 +1,119 @@
+"""A tree of fake frames of each release runs through the stages from `index` to `apexdiff`, landmarks being given."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from microexp import storage
+from microexp.cli import main
+from microexp.datasets import schema
+from microexp.datasets.schema import Expression
+
+from . import releases
+
+SIZE = 32
+FLOW = {"backend": "opencv", "preset": "opencv"}
+
+
+def faces_68(width: int, height: int) -> np.ndarray:
+    """(68, 2) made-up landmarks of a face that fills most of the picture."""
+    angle = np.linspace(0, np.pi, 17)
+    jaw = np.stack([0.5 + 0.38 * np.cos(np.pi - angle), 0.5 + 0.4 * np.sin(angle)], 1)
+    brows = np.concatenate([np.stack([x + np.linspace(-0.1, 0.1, 5), np.full(5, 0.3)], 1) for x in (0.33, 0.67)])
+    nose = np.concatenate(
+        [
+            np.stack([np.full(4, 0.5), np.linspace(0.4, 0.58, 4)], 1),
+            np.stack([np.linspace(0.43, 0.57, 5), np.full(5, 0.62)], 1),
+        ]
+    )
+    turn = np.arange(6) * np.pi / 3
+    eyes = np.concatenate([np.stack([x - 0.06 * np.cos(turn), 0.4 - 0.03 * np.sin(turn)], 1) for x in (0.33, 0.67)])
+    turn = np.arange(20) * np.pi / 10
+    mouth = np.stack([0.5 - 0.13 * np.cos(turn), 0.76 - 0.05 * np.sin(turn)], 1)
+    return np.concatenate([jaw, brows, nose, eyes, mouth]) * (width, height)
+
+
+def texture(root: Path) -> None:
+    """Give every frame below `root` a picture that changes a little from frame to frame."""
+    rng = np.random.default_rng(5)
+    base = cv2.GaussianBlur(rng.integers(0, 255, (80, 72), np.uint8), (0, 0), 2)
+    for index, path in enumerate(sorted(p for p in root.rglob("*") if p.suffix in (".jpg", ".png", ".bmp"))):
+        picture = np.roll(base, index % 17, axis=1)
+        grey = cv2.imread(str(path), cv2.IMREAD_ANYCOLOR).ndim == 2
+        cv2.imwrite(str(path), picture if grey else cv2.merge([picture] * 3))
+
+
+def write_landmarks(videos: list[schema.Video], folder: Path) -> str:
+    """One file per video in the form that the backend `given` reads; returns the pattern of their paths."""
+    columns = ("frame", *(f"{axis}_{i}" for axis in "xy" for i in range(68)))
+    for video in videos:
+        points = faces_68(video.width, video.height).T.ravel().tolist()
+        rows = [[frame, *points] for frame in range(video.n_frames)]
+        storage.write_csv(folder / f"{video.subject}_{video.video}.csv", columns, rows)
+    return str(folder / "{subject}_{video}.csv")
+
+
+def run(stage: str, *arguments: object, **params: object) -> None:
+    assert main([stage, *map(str, arguments), "--params", json.dumps(params), "--device", "cpu"]) == 0
+
+
+def through_all_stages(dataset: str, root: Path, out: Path, **options: object) -> tuple[list[Expression], list[Path]]:
+    """Expressions of the data set and the `apexdiff` shard of every subject."""
+    names = ("videos", "expressions", "issues", "counts")
+    run(
+        "index",
+        "--dataset",
+        dataset,
+        *(a for n in names for a in (f"--out-{n}", out / f"{n}.csv")),
+        root=str(root),
+        **options,
+    )
+    videos = schema.read_videos(out / "videos.csv")
+    pattern = write_landmarks(videos, out / "landmarks")
+    shards = []
+    for subject in dict.fromkeys(v.subject for v in videos):
+        here = out / subject
+        whole = ("--videos", out / "videos.csv", "--expressions", out / "expressions.csv", "--subject", subject)
+        run("index-subject", *whole, "--out-videos", here / "v.csv", "--out-expressions", here / "e.csv")
+        run("faces", "--videos", here / "v.csv", "--out-faces", here / "faces.h5", backend="given", landmarks=pattern)
+        made = ("--videos", here / "v.csv", "--faces", here / "faces.h5", "--out-crops", here / "crops.h5")
+        run("crops", *made, size=SIZE)
+        run("flow", "--crops", here / "crops.h5", "--out-flow", here / "flow.h5", **FLOW)
+        maps = ("--crops", here / "crops.h5", "--expressions", here / "e.csv", "--out-apexdiff", here / "apexdiff.h5")
+        run("apexdiff", *maps, size=16, flow=FLOW)
+        shards.append(here / "apexdiff.h5")
+    return schema.read_expressions(out / "expressions.csv"), shards
+
+
+RELEASES: list[tuple[str, Callable[[Path], Path], dict[str, object]]] = [
+    ("cas_me2", releases.cas_me2, {}), ("samm_lv", releases.samm_lv, {}), ("casme2", releases.casme2, {}),
+    ("samm", releases.samm, {}), ("smic", releases.smic, {}), ("cas_me3", releases.cas_me3, {}),
+    ("cas_me3", releases.cas_me3_c, {"release": "C"}), ("mmew", releases.mmew, {}), ("ck_plus", releases.ck_plus, {}),
+    ("folder", releases.folder, {"source_fps": 30}),
+]  # fmt: skip
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("dataset", "make", "options"), RELEASES, ids=[f"{d}{o.get('release', '')}" for d, _, o in RELEASES]
+)
+def test_fake_frames_run_to_apexdiff(tmp_path: Path, dataset: str, make, options: dict[str, object]) -> None:
+    texture(make(tmp_path / "release"))
+    expressions, shards = through_all_stages(dataset, tmp_path / "release", tmp_path / "o", **options)
+    seen = []
+    for shard in shards:
+        with storage.open_shard(shard) as file:
+            assert json.loads(file.attrs["excluded"]) == []
+            assert file["flow"].shape[1:] == (16, 16, 2)
+            assert np.abs(file["difference"][:]).max() > 1  # the pictures do change
+            seen += list(
+                zip(file["video"].asstr()[:], file["onset"][:], file["apex"][:], file["offset"][:], strict=True)
+            )
+    assert sorted(seen) == sorted((e.video, e.onset, e.apex, e.offset) for e in expressions)
+    assert expressions
