@@ -1,0 +1,140 @@
+"""Reads what the report shows: tables, detections, predictions, training logs, exclusions, provenance."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from microexp import storage
+from microexp.errors import UserError
+
+
+@dataclass(frozen=True)
+class ResultTable:
+    """A table of one experiment, as the stage `tables` wrote it for the report."""
+
+    kind: str
+    experiment: str
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[Mapping[str, Any], ...]
+    notes: tuple[str, ...]
+    complete: bool
+    exclusions: tuple[tuple[str, ...], ...]
+    details: Mapping[str, Any]
+
+    @property
+    def methods(self) -> list[str]:
+        """Names in the first column, each once, in order."""
+        return list(dict.fromkeys(str(row.get(self.columns[0])) for row in self.rows))
+
+
+def read_table(path: Path) -> ResultTable:
+    """Read a table's JSON form.
+
+    Raises:
+        UserError: when it is none.
+    """
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        table = record["table"]
+        known = {"kind", "experiment", "table", "complete", "exclusions"}
+        return ResultTable(
+            str(record["kind"]),
+            str(record["experiment"]),
+            str(table["title"]),
+            tuple(table["columns"]),
+            tuple(table["rows"]),
+            tuple(table["notes"]),
+            bool(record["complete"]),
+            tuple(tuple(map(str, e)) for e in record["exclusions"]),
+            {k: v for k, v in record.items() if k not in known},
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(path, None, f"{type(error).__name__}: {error}", "a table of the stage tables") from error
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of a fold's CSV file, with the experiment and fold that its folders name (`…/experiment/fold/file.csv`)."""
+
+    experiment: str
+    fold: str
+    rows: tuple[Mapping[str, str], ...]
+
+
+def read_rows(paths: Iterable[Path], columns: Sequence[str]) -> list[Rows]:
+    """Fold files, in the order of experiment and fold.
+
+    Raises:
+        UserError: when a file lacks one of `columns`.
+    """
+    found = [Rows(p.parent.parent.name, p.parent.name, tuple(storage.read_csv(p, columns))) for p in paths]
+    return sorted(found, key=lambda r: (r.experiment, r.fold))
+
+
+@dataclass
+class StageRecord:
+    """What the provenance files of one stage say together.
+
+    Attributes:
+        files: how many were read.
+        parameters: each set of parameters that occurs, as (option, value), nested options with dots.
+        about: other statements of the stage (device, weights …), each once.
+    """
+
+    stage: str
+    files: int = 0
+    parameters: list[list[tuple[str, str]]] = field(default_factory=list)
+    about: list[tuple[str, str]] = field(default_factory=list)
+
+
+KNOWN = {"stage", "keys", "parameters", "inputs", "code", "libraries", "python", "machine", "sha256", "size_bytes"}
+
+
+@dataclass
+class Versions:
+    """Stages in the order of the files given, and what they ran on; a value that differs between files is listed."""
+
+    stages: dict[str, StageRecord] = field(default_factory=dict)
+    software: dict[str, list[str]] = field(default_factory=dict)
+
+    def add(self, record: Mapping[str, Any]) -> None:
+        """Take in one provenance record."""
+        stage = self.stages.setdefault(record["stage"], StageRecord(record["stage"]))
+        stage.files += 1
+        flat = list(flatten(record.get("parameters", {})))
+        if flat not in stage.parameters:
+            stage.parameters.append(flat)
+        for item in flatten({k: v for k, v in record.items() if k not in KNOWN}):
+            if item not in stage.about:
+                stage.about.append(item)
+        code = record.get("code", {})
+        version = f"{code.get('version')} (source {str(code.get('source_sha256'))[:12]})"
+        software = {"microexp": version, "python": record.get("python"), "machine": record.get("machine")}
+        for name, value in {**software, **record.get("libraries", {})}.items():
+            values = self.software.setdefault(name, [])
+            if str(value) not in values:
+                values.append(str(value))
+
+
+def flatten(value: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
+    """(dotted key, value as text) of a nested mapping, keys sorted."""
+    for key in sorted(value):
+        item = value[key]
+        if isinstance(item, Mapping) and item:
+            yield from flatten(item, f"{prefix}{key}.")
+        else:
+            yield prefix + key, item if isinstance(item, str) else json.dumps(item, sort_keys=True)
+
+
+def read_versions(paths: Iterable[Path]) -> Versions:
+    """Versions and parameters of the files that have a provenance beside them; the others are passed over."""
+    versions = Versions()
+    for path in paths:
+        if storage.provenance_path(path).is_file():
+            versions.add(storage.read_provenance(path))
+    return versions

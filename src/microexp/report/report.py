@@ -1,0 +1,241 @@
+"""Stage `report`: one self-contained HTML page that shows a whole run."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from microexp import storage
+from microexp.datasets.schema import Expression, Issue, Video, read_expressions, read_issues, read_videos
+from microexp.evaluation.spotting import KINDS
+from microexp.report import images, svg
+from microexp.report.collect import ResultTable, Rows, read_rows, read_table, read_versions
+from microexp.report.curves import training_panels, training_picture
+from microexp.report.lanes import DETECTION_COLUMNS, video_lanes
+from microexp.report.page import render
+from microexp.report.params import ReportParams
+from microexp.report.subject import expression_pictures, maps_of
+from microexp.report.tableview import Confusion, Headline, View, confusions, headlines, subject_counts, view
+from microexp.stage import Job, Stage
+
+ISSUES_SHOWN = 200
+Subject = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What the page shows of one experiment."""
+
+    anchor: str
+    table: ResultTable
+    view: View
+    headlines: tuple[Headline, ...]
+    confusions: tuple[Confusion, ...]
+    curves: Markup
+    panels: int
+
+
+@dataclass(frozen=True)
+class Person:
+    """One subject: a row of the overview, a link to its page, pictures."""
+
+    dataset: str
+    subject: str
+    link: str | None
+    videos: int
+    seconds: float
+    kinds: tuple[int, ...]
+    counts: tuple[tuple[str, ...], ...]
+    pictures: tuple[tuple[str, str], ...]
+    caption: str
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """Counts of a data set and what was wrong in its release."""
+
+    name: str
+    subjects: int
+    videos: int
+    seconds: float
+    kinds: tuple[int, ...]
+    emotions: tuple[tuple[str, int], ...]
+    issues: tuple[Issue, ...]
+    n_issues: int
+
+
+def experiments(tables: Sequence[ResultTable], logs: Mapping[tuple[str, str], Sequence[Rows]]) -> list[Experiment]:
+    """The tables with what belongs to them; `logs` are training logs by kind and experiment."""
+    found = []
+    for table in tables:
+        panels = training_panels(logs.get((table.kind, table.experiment), ()))
+        anchor, parts = f"{table.kind}-{table.experiment}", (tuple(headlines(table)), tuple(confusions(table)))
+        found.append(Experiment(anchor, table, view(table), *parts, training_picture(panels), len(panels)))
+    return found
+
+
+def read_logs(paths: Iterable[Path]) -> dict[tuple[str, str], list[Rows]]:
+    """Training logs by kind and experiment, which their folders name: `…/{kind}/{experiment}/{fold}/training.csv`."""
+    by_experiment: dict[tuple[str, str], list[Path]] = {}
+    for path in paths:
+        by_experiment.setdefault((path.parents[2].name, path.parents[1].name), []).append(path)
+    return {key: read_rows(found, ("epoch",)) for key, found in by_experiment.items()}
+
+
+def data_sets(
+    videos: Sequence[Video], expressions: Sequence[Expression], issues: Mapping[str, Sequence[Issue]]
+) -> list[DataSet]:
+    """Counts per data set, in the order in which the videos name them."""
+    found = []
+    for name in dict.fromkeys(v.dataset for v in videos):
+        own = [v for v in videos if v.dataset == name]
+        labels = [e for e in expressions if e.dataset == name]
+        listed = tuple(issues.get(name, ()))
+        found.append(
+            DataSet(
+                name,
+                len({v.subject for v in own}),
+                len(own),
+                sum(v.n_frames / v.fps for v in own),
+                tuple(sum(e.kind == k for e in labels) for k in KINDS),
+                tuple(sorted(Counter(e.emotion for e in labels if e.emotion).items(), key=lambda i: (-i[1], i[0]))),
+                listed[:ISSUES_SHOWN],
+                len(listed),
+            )
+        )
+    return found
+
+
+def people(job: Job[ReportParams], videos: Sequence[Video], expressions: Sequence[Expression]) -> list[Person]:
+    """One row per subject, the first of them with pictures of an expression."""
+    tables = [t for t in map(read_table, job.inputs["tables"]) if t.details.get("per_subject")]
+    links = page_links(job.inputs["pages"], job.output("report"))
+    shards = {name: by_subject(job.inputs[name]) for name in ("crops", "apexdiff", "flow")}
+    found: list[Person] = []
+    for who in dict.fromkeys((v.dataset, v.subject) for v in videos):
+        own = [v for v in videos if (v.dataset, v.subject) == who]
+        labels = [e for e in expressions if (e.dataset, e.subject) == who]
+        pictures, caption = ([], "") if len(found) >= job.params.gallery else portrait(who, labels, shards, job.params)
+        found.append(
+            Person(
+                *who,
+                links.get(who),
+                len(own),
+                sum(v.n_frames / v.fps for v in own),
+                tuple(sum(e.kind == k for e in labels) for k in KINDS),
+                tuple(tuple(subject_counts(t, "/".join(who), KINDS)) for t in tables),
+                tuple(pictures),
+                caption,
+            )
+        )
+    return found
+
+
+def by_subject(paths: Iterable[Path]) -> dict[Subject, Path]:
+    """Shards `…/{dataset}/{subject}.h5` by whose they are."""
+    return {(p.parent.name, p.stem): p for p in paths}
+
+
+def page_links(pages: Iterable[Path], report: Path) -> dict[Subject, str]:
+    """Address of each subject's page as seen from the report; whose it is, its provenance knows."""
+    links = {}
+    for page in pages:
+        keys = storage.read_provenance(page)["keys"]
+        links[keys["dataset"], keys["subject"]] = Path(os.path.relpath(page, report.parent)).as_posix()
+    return links
+
+
+def portrait(
+    who: Subject, labels: Sequence[Expression], shards: Mapping[str, Mapping[Subject, Path]], params: ReportParams
+) -> tuple[list[tuple[str, str]], str]:
+    """Pictures of the subject's macro-expression that moves most pixels most clearly: its longest; and a caption."""
+    if who not in shards["crops"]:
+        return [], ""
+    with storage.open_shard(shards["crops"][who]) as crops:
+        usable = [e for e in labels if e.video in crops and not crops[e.video].attrs.get("excluded")]
+        if not usable:
+            return [], ""
+        chosen = max(usable, key=lambda e: (e.kind == "macro", e.apex - e.onset, -e.onset))
+        group, maps, flow = crops[chosen.video], {}, None
+        if who in shards["apexdiff"]:
+            with storage.open_shard(shards["apexdiff"][who]) as shard:
+                maps = maps_of(shard, chosen)
+        if not maps and who in shards["flow"]:
+            with storage.open_shard(shards["flow"][who]) as shard:
+                flow = shard.get(chosen.video)
+                pictures = expression_pictures(chosen, group, flow, maps, params.faces)
+        else:
+            pictures = expression_pictures(chosen, group, None, maps, params.faces)
+    return pictures, " ".join(t for t in (chosen.kind, chosen.emotion) if t)
+
+
+def timelines(
+    videos: Sequence[Video], expressions: Sequence[Expression], detections: Sequence[Rows], limit: int
+) -> list[tuple[str, Markup]]:
+    """(video, timeline) of the first video of as many subjects as `limit` allows: ground truth and the first method."""
+    first: dict[Subject, Video] = {}
+    for video in videos:
+        first.setdefault((video.dataset, video.subject), video)
+    drawn = []
+    for video in list(first.values())[:limit] if detections else []:
+        lanes = video_lanes(video, expressions, detections, methods=1)
+        name = f"{video.dataset} / {video.subject} / {video.video}"
+        drawn.append((name, svg.timeline(lanes, video.n_frames, video.fps)))
+    return drawn
+
+
+def run(job: Job[ReportParams]) -> None:
+    """Write the page."""
+    videos = [v for p in job.inputs["videos"] for v in read_videos(p)]
+    expressions = [e for p in job.inputs["expressions"] for e in read_expressions(p)]
+    issues = {p.parent.name: read_issues(p) for p in job.inputs["issues"]}
+    tables = [read_table(p) for p in job.inputs["tables"]]
+    shown = experiments(tables, read_logs(job.inputs["training"]))
+    detections = read_rows(job.inputs["detections"], DETECTION_COLUMNS)
+    exclusions = sorted({e for t in tables for e in t.exclusions})
+    every = [p for name, paths in job.inputs.items() if name != "pages" for p in paths]
+    text = render(
+        "report.html",
+        title=job.params.title,
+        complete=all(t.complete for t in tables),
+        exclusions=exclusions,
+        experiments=shown,
+        pipeline=svg.pipeline(),
+        datasets=data_sets(videos, expressions, issues),
+        people=people(job, videos, expressions),
+        counted=[t.experiment for t in tables if t.details.get("per_subject")],
+        timelines=timelines(videos, expressions, detections, job.params.timelines),
+        wheel=images.drawing(images.colour_wheel(64), 64),
+        versions=read_versions(every),
+        kinds=KINDS,
+        issue_fields=astuple,
+    )
+    storage.write_text(job.output("report"), text)
+
+
+STAGE: Stage[Any] = Stage(
+    name="report",
+    summary="one self-contained HTML report",
+    params=ReportParams,
+    inputs={
+        "tables*": "tables of all experiments as JSON",
+        "videos*": "videos.csv of the data sets",
+        "expressions*": "expressions.csv of the data sets",
+        "issues*": "issues.csv of the data sets",
+        "detections*": "detections.csv of all folds",
+        "training*": "training.csv of all folds, as {kind}/{experiment}/{fold}/training.csv",
+        "crops*": "crops of the subjects",
+        "flow*": "flow of the subjects",
+        "apexdiff*": "onset-apex inputs of the subjects",
+        "records*": "other results whose versions and parameters are shown, such as faces and i3d",
+        "pages*": "pages of the subjects, to link to",
+    },
+    outputs={"report": "the report (.html)"},
+    run=run,
+)

@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from microexp import storage
+from microexp.datasets.schema import (
+    Expression,
+    Issue,
+    Video,
+    write_expressions,
+    write_issues,
+    write_videos,
+)
+from microexp.evaluation.spotting_table import COLUMNS as SPOTTING
+
+SUBJECTS = ("ann", "bob")
+FRAMES, SIDE = 90, 32
+
+
+def record(path: Path, stage: str, **more: object) -> Path:
+    """A provenance as the runner writes it."""
+    base = {
+        "stage": stage,
+        "keys": {},
+        "parameters": {"size": 32, "nested": {"rate": 0.5}},
+        "inputs": {},
+        "code": {"version": "1.2.3", "source_sha256": "ab" * 32},
+        "libraries": {"numpy": "9.9"},
+        "python": "3.11",
+        "machine": "m",
+    }
+    storage.write_provenance(path, {**base, **more})
+    return path
+
+
+class Tree:
+    """A finished run on two subjects under `root`, with made-up figures; `bob` has a second, excluded video."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.videos = [Video("toy", s, f"{s}_1", f"{s}_1.mp4", FRAMES, 30.0, 320, 240) for s in SUBJECTS]
+        self.videos.append(Video("toy", "bob", "bob_2", "bob_2.mp4", 60, 30.0, 320, 240))
+        self.expressions = [
+            Expression("toy", s, f"{s}_1", i, 10 + 40 * i, 15 + 40 * i, 22 + 40 * i, kind, emotion, "12")
+            for s in SUBJECTS
+            for i, (kind, emotion) in enumerate([("micro", "happiness"), ("macro", "disgust")])
+        ]
+        self.write_index()
+        for who in SUBJECTS:
+            self.write_shards(who)
+            self.write_folds(who)
+        self.write_tables()
+
+    def path(self, *parts: str) -> Path:
+        return self.root.joinpath(*parts)
+
+    def write_index(self) -> None:
+        base = self.path("index", "toy")
+        write_videos(base / "videos.csv", self.videos)
+        write_expressions(base / "expressions.csv", self.expressions)
+        write_issues(base / "issues.csv", [Issue("sheet.xlsx", 7, "apex", "after <offset>", "clipped")])
+        for who in SUBJECTS:
+            write_videos(base / who / "videos.csv", [v for v in self.videos if v.subject == who])
+            write_expressions(base / who / "expressions.csv", [e for e in self.expressions if e.subject == who])
+
+    def write_shards(self, who: str) -> None:
+        rng = np.random.default_rng(len(who))
+        kinds = ("faces", "crops", "flow", "motion")
+        files = {k: self.path(k, "toy", f"{who}.h5") for k in kinds}
+        for kind, path in files.items():
+            with storage.create_shard(path) as shard:
+                for video in [v for v in self.videos if v.subject == who]:
+                    group = shard.create_group(video.video)
+                    bad = video.video == "bob_2"
+                    storage.set_attributes(group, {"excluded": "no <face> found" if bad else "", "fps": 30.0})
+                    if not bad:
+                        fill(kind, group, rng)
+            record(path, kind, device="cpu")
+        own = [e for e in self.expressions if e.subject == who]
+        with storage.create_shard(self.path("apexdiff", "toy", f"{who}.h5")) as shard:
+            storage.add_array(shard, "difference", rng.normal(0, 9, (len(own), 16, 16)).astype(np.float32))
+            storage.add_array(shard, "flow", rng.normal(0, 1, (len(own), 16, 16, 2)).astype(np.float32))
+            shard.create_dataset("expression", data=[e.expression for e in own])
+            shard.create_dataset("video", data=[e.video for e in own])
+        record(self.path("apexdiff", "toy", f"{who}.h5"), "apexdiff")
+
+    def write_folds(self, who: str) -> None:
+        spot, recog = self.path("spotting", "main", f"toy-{who}"), self.path("recognition", "rec", f"toy-{who}")
+        columns = ("method", "seed", "dataset", "subject", "video", "onset", "offset", "kind", "score")
+        detections = [
+            ("aemnet", 0, "toy", who, f"{who}_1", 11, 23, "micro", 0.9),
+            ("aemnet", 0, "toy", who, f"{who}_1", 75, 80, "macro", 0.4),
+            ("aemnet", 1, "toy", who, f"{who}_1", 0, 5, "macro", 0.3),
+            ("flow_magnitude", 0, "toy", who, f"{who}_1", 50, 62, "macro", 3.0),
+        ]
+        storage.write_csv(spot / "detections.csv", columns, detections)
+        log = [("aemnet", 0, "main", e, 1.0 / e) for e in (1, 2, 3)] + [("permuted", 0, "main", 1, 7.0)]
+        storage.write_csv(spot / "training.csv", ("model", "seed", "fit", "epoch", "loss"), log)
+        columns = ("method", "seed", "dataset", "subject", "video", "expression", "label", "prediction")
+        answers = [
+            (m, 0, "toy", who, f"{who}_1", i, ("pos", "neg")[i], "pos") for m in ("mdml", "majority") for i in (0, 1)
+        ]
+        storage.write_csv(recog / "predictions.csv", columns, answers)
+        log = [(s, e, 2.0 / e, 0.2 * e) for s in (0, 1) for e in (1, 2, 3)]
+        storage.write_csv(recog / "training.csv", ("seed", "epoch", "loss", "accuracy"), log)
+        for path in (spot / "detections.csv", spot / "training.csv"):
+            record(path, "detect" if path.name == "detections.csv" else "aemnet")
+
+    def write_tables(self, complete: bool = True) -> None:
+        rows = [
+            dict.fromkeys(SPOTTING)
+            | {"method": m, "kind": k, "f1": f1, "f1_low": 0.1, "f1_high": 0.7, "chance_f1": 0.05}
+            for m, f1 in (("aemnet", 0.512), ("random", 0.034))
+            for k in ("micro", "macro", "overall")
+        ]
+        rows.append({"method": "Somebody (published)", "kind": "overall", "f1": 0.3})
+        count = {"true_positives": 1, "predictions": 2, "truths": 3}
+        title = ("" if complete else "INCOMPLETE: ") + "Spotting, main"
+        exclusions = [["toy", "bob", "bob_2", "no <face> found"]]
+        common = {"complete": complete, "exclusions": exclusions}
+        storage.write_json(
+            self.path("tables", "spotting_main.json"),
+            {
+                "kind": "spotting",
+                "experiment": "main",
+                "table": {"title": title, "columns": list(SPOTTING), "rows": rows, "notes": ["A <note>."]},
+                "per_subject": {"aemnet": {f"toy/{s}": {"micro": count, "macro": count} for s in SUBJECTS}},
+                **common,
+            },
+        )
+        columns = ["method", "part", "clips", "uf1", "uf1_sd", "chance_uf1", "f1_pos", "n_pos"]
+        recognition = [["mdml", "all", 4, 0.75, 0.01, 0.33, 0.8, 2], ["majority", "all", 4, 0.25, None, 0.33, 0.5, 2]]
+        storage.write_json(
+            self.path("tables", "recognition_rec.json"),
+            {
+                "kind": "recognition",
+                "experiment": "rec",
+                "table": {
+                    "title": "Recognition, rec",
+                    "columns": columns,
+                    "rows": [dict(zip(columns, r, strict=True)) for r in recognition],
+                    "notes": [],
+                },
+                "confusion": {"mdml": {"classes": ["neg", "pos"], "matrix": [[1.5, 0.5], [0.0, 2.0]]}},
+                **common,
+                "exclusions": [],
+            },
+        )
+        for path in [self.path("tables", f"{n}.json") for n in ("spotting_main", "recognition_rec")]:
+            record(path, "tables")
+
+
+def fill(kind: str, group: object, rng: np.random.Generator) -> None:
+    """Arrays of one video."""
+    if kind == "faces":
+        storage.set_attributes(group, {"jitter_px": 0.31, "misses": 2})  # type: ignore[arg-type]
+    elif kind == "crops":
+        storage.add_array(group, "frames", rng.integers(0, 256, (FRAMES, SIDE, SIDE, 3), dtype=np.uint8))  # type: ignore[arg-type]
+        storage.add_array(group, "frame_index", np.arange(FRAMES, dtype=np.int32))  # type: ignore[arg-type]
+    elif kind == "flow":
+        values = rng.integers(-500, 500, (FRAMES - 1, SIDE, SIDE, 2), dtype=np.int16)
+        storage.add_array(group, "flow", values).attrs["scale"] = 1 / 512  # type: ignore[arg-type]
+    else:
+        storage.add_array(group, "magnitude", rng.random((FRAMES - 1, 4), dtype=np.float32))  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Tree:
+    return Tree(tmp_path_factory.mktemp("run") / "results")
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Tree:
+    return Tree(tmp_path / "results")

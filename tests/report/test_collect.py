@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from microexp import storage
+from microexp.errors import UserError
+from microexp.report.collect import Rows, flatten, read_rows, read_table, read_versions
+from microexp.report.curves import inline, training_panels, training_picture, training_series
+from tests.report.build import Page
+from tests.report.conftest import Tree, record
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"kind": "spotting", "experiment": "x", "table": {"title": 1}}'])
+def test_a_file_that_is_no_table(tmp_path: Path, text: str) -> None:
+    storage.write_text(tmp_path / "t.json", text)
+    with pytest.raises(UserError, match=r"t\.json.*a table of the stage tables"):
+        read_table(tmp_path / "t.json")
+
+
+def test_rows_know_experiment_and_fold(finished: Tree) -> None:
+    found = read_rows(sorted(finished.root.glob("spotting/*/*/detections.csv"), reverse=True), ("method",))
+    assert [(r.experiment, r.fold) for r in found] == [("main", "toy-ann"), ("main", "toy-bob")]
+    with pytest.raises(UserError, match="a column 'colour'"):
+        read_rows(finished.root.glob("spotting/*/*/detections.csv"), ("colour",))
+
+
+def test_flatten() -> None:
+    nested = {"b": {"y": [1, 2], "x": None}, "a": "text", "c": {}}
+    assert list(flatten(nested)) == [("a", "text"), ("b.x", "null"), ("b.y", "[1, 2]"), ("c", "{}")]
+
+
+def test_versions_list_what_differs(tmp_path: Path) -> None:
+    paths = []
+    for name, size, numpy in (("a", 1, "2.0"), ("b", 1, "2.0"), ("c", 2, "2.1")):
+        path = tmp_path / name
+        storage.write_text(path, name)
+        paths.append(record(path, "crops", parameters={"size": size}, libraries={"numpy": numpy}, device="cpu"))
+    storage.write_text(tmp_path / "d", "no provenance")
+    found = read_versions([*paths, tmp_path / "d"])
+    crops = found.stages["crops"]
+    assert crops.files == 3 and crops.parameters == [[("size", "1")], [("size", "2")]]
+    assert crops.about == [("device", "cpu")]
+    assert found.software["numpy"] == ["2.0", "2.1"] and found.software["microexp"] == ["1.2.3 (source abababababab)"]
+
+
+def log(fold: str, *rows: dict[str, str]) -> Rows:
+    return Rows("x", fold, rows)
+
+
+def test_series_are_means_over_repetitions_of_the_first_model() -> None:
+    fold = log(
+        "a",
+        {"model": "m", "fit": "main", "epoch": "1", "loss": "2"},
+        {"model": "m", "fit": "main", "epoch": "1", "loss": "4"},
+        {"model": "m", "fit": "all", "epoch": "1", "loss": "100"},
+        {"model": "control", "fit": "main", "epoch": "1", "loss": "100"},
+        {"model": "m", "fit": "main", "epoch": "10", "loss": "1"},
+        {"model": "m", "fit": "main", "epoch": "2", "loss": ""},
+    )
+    assert training_series(fold, "loss") == {1: 3.0, 10: 1.0}
+    assert training_series(fold, "accuracy") == {} and training_series(log("b"), "loss") == {}
+
+
+def test_curves_draw_the_measures_that_there_are() -> None:
+    folds = [log(f, *({"epoch": str(e), "loss": str(k + e)} for e in range(5))) for k, f in enumerate("ab")]
+    panels = training_panels(folds)
+    assert {m: len(s) for m, s in panels.items()} == {"loss": 2}
+    first = training_picture(panels)
+    assert first == training_picture(panels)
+    page = Page(first)
+    assert "epoch" in page.text and "loss" in page.text and "accuracy" not in page.text
+    assert first.count("stroke: #a9c1dc") == 2 and first.count("stroke: #2b6cb0") == 1
+    assert not any(a for a in page.addresses if not a.startswith("#"))
+    assert training_picture({}) == "" == training_picture(training_panels([]))
+
+
+def test_inline_svg_has_no_size_and_no_foreign_addresses() -> None:
+    text = '<?xml version="1.0"?>\n<svg xmlns="http://a" xmlns:xlink="http://b" width="3pt" height="2pt"'
+    text += ' viewBox="0 0 3 2">'
+    text += '<metadata><x href="http://c"/></metadata><use xlink:href="#m" width="9"/></svg>'
+    assert inline(text) == '<svg viewBox="0 0 3 2"><use href="#m" width="9"/></svg>'

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import re
+
+from microexp import storage
+from tests.report.build import Page, report_inputs, subject_page, whole_report
+from tests.report.conftest import Tree
+
+
+def test_the_whole_report(tree: Tree) -> None:
+    for who in ("ann", "bob"):
+        subject_page(tree, who)
+    text = whole_report(tree, title="My <run>")
+    page = Page(text)
+    assert "INCOMPLETE" not in page.text
+    links = [a for a in page.addresses if not a.startswith(("data:image/", "#"))]
+    assert set(links) == {"report/toy/ann.html", "report/toy/bob.html"}
+    assert {a[1:] for a in page.addresses if a.startswith("#")} <= page.ids
+    for words in (
+        "My <run>",
+        "Spotting, main",
+        "0.512",
+        "Recognition, rec",
+        "A <note>.",
+        "chance 0.050",
+        "majority",
+        "Confusion, rec",
+        "Training, main",
+        "Training, rec",
+        "toy / ann / ann_1",
+        "ground truth",
+        "no <face> found",
+        "after <offset>",
+        "disgust 2, happiness 2",
+        "1 / 2 / 3",
+        "nested.rate",
+        "1.2.3 (source abababababab)",
+        "flow magnitude",
+    ):
+        assert words in page.text or words == "flow magnitude", words
+    assert text.count("<svg") == 1 + 2 + 2  # pipeline, training curves, timelines
+    assert "http" not in re.sub(r"data:image/\w+;base64,[\w+/=]*", "", text)
+    assert whole_report(tree, title="My <run>") == text
+
+
+def test_an_incomplete_run_says_so_first(tree: Tree) -> None:
+    tree.write_tables(complete=False)
+    page = Page(whole_report(tree))
+    assert page.text.index("INCOMPLETE") < page.text.index("0.512")
+    assert "1 video or expression could not be used" in page.text
+
+
+def test_no_faces_when_they_may_not_be_shown(tree: Tree) -> None:
+    text = whole_report(tree, faces=False)
+    assert "image/jpeg" not in text and "difference" not in Page(text).text
+    assert "image/jpeg" not in whole_report(tree, gallery=0)
+
+
+def test_flow_stands_in_for_missing_maps(tree: Tree) -> None:
+    inputs = report_inputs(tree) | {"apexdiff": []}
+    page = Page(whole_report(tree, inputs))
+    assert "flow, " in page.text and "difference" not in page.text
+    inputs |= {"flow": [], "crops": []}
+    assert "onset" not in Page(whole_report(tree, inputs)).text.partition("Timelines")[0].partition("Subjects")[2]
+
+
+def test_a_report_of_nothing(tree: Tree) -> None:
+    page = Page(whole_report(tree, {name: [] for name in report_inputs(tree)}))
+    assert "No experiment." in page.text and "No video and no expression was left out." in page.text
+
+
+def test_long_lists_of_issues_are_cut_with_a_word(tree: Tree) -> None:
+    path = tree.path("index", "toy", "issues.csv")
+    rows = [("s.xlsx", i, "apex", f"problem {i}", "clipped") for i in range(1, 231)]
+    storage.write_csv(path, ("file", "row", "field", "problem", "action"), rows)
+    text = Page(whole_report(tree)).text
+    assert "230 rows or files" in text and "the first 200 of them" in text
+    assert "problem 200" in text and "problem 201" not in text

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from microexp import storage
+from microexp.datasets.schema import Expression, Video
+from microexp.report.collect import Rows
+from microexp.report.lanes import detection_bars, video_lanes
+from microexp.report.subject import crop_near, expression_pictures, maps_of, predictions_of, summed_flow
+from tests.report.build import Page, subject_page
+from tests.report.conftest import Tree
+
+VIDEO = Video("toy", "ann", "v", "v.mp4", 100, 25.0, 10, 10)
+TRUTH = Expression("toy", "ann", "v", 1, 10, 15, 19, "micro", "surprise", "1+2")
+
+
+def detection(
+    method: str = "m", seed: int = 0, onset: int = 10, offset: int = 19, kind: str = "micro"
+) -> dict[str, str]:
+    row = {"method": method, "seed": seed, "dataset": "toy", "subject": "ann", "video": "v"}
+    return {k: str(v) for k, v in {**row, "onset": onset, "offset": offset, "kind": kind, "score": 0.5}.items()}
+
+
+@pytest.mark.parametrize(
+    ("onset", "offset", "kind", "hit"),
+    [(10, 19, "micro", True), (10, 14, "micro", True), (10, 13, "micro", False), (10, 19, "macro", False)],
+)
+def test_a_detection_hits_from_half_overlap_on(onset: int, offset: int, kind: str, hit: bool) -> None:
+    (bar,) = detection_bars([detection("m", 0, onset, offset, kind)], [TRUTH], VIDEO)
+    assert (bar.hit, bar.onset, bar.offset, bar.kind) == (hit, onset, offset, kind)
+
+
+def test_lanes_show_first_seeds_and_name_experiments_only_when_there_are_several() -> None:
+    rows = (detection("a", 10), detection("a", 9, 30, 40), detection("b_c", 10))
+    lanes = video_lanes(VIDEO, [TRUTH], [Rows("x", "f", rows)])
+    assert [(lane.name, len(lane.bars)) for lane in lanes] == [("ground truth", 1), ("a", 1), ("b c", 1)]
+    assert lanes[1].bars[0].onset == 30
+    assert "0.40–0.80 s (frames 10–19) surprise" in lanes[0].bars[0].tip
+    both = video_lanes(VIDEO, [TRUTH], [Rows("x", "f", rows), Rows("y", "f", rows[:1])], methods=1)
+    assert [lane.name for lane in both] == ["ground truth", "x: a", "y: a"]
+    other = Video("toy", "ann", "w", "w.mp4", 100, 25.0, 10, 10)
+    assert [len(lane.bars) for lane in video_lanes(other, [TRUTH], [Rows("x", "f", rows)])] == [0, 0, 0]
+
+
+def test_predictions_of_an_expression() -> None:
+    row = {"method": "mdml", "seed": "0", "dataset": "toy", "subject": "ann", "video": "v", "expression": "1"}
+    rows = ({**row, "label": "p", "prediction": "n"}, {**row, "seed": "1", "label": "p", "prediction": "p"})
+    rows += (
+        {**row, "method": "majority", "label": "p", "prediction": "p"},
+        {**row, "expression": "2", "label": "p", "prediction": "p"},
+    )
+    assert predictions_of(TRUTH, [Rows("x", "f", rows)]) == [("mdml", "n", False), ("majority", "p", True)]
+    several = predictions_of(TRUTH, [Rows("x", "f", rows[:1]), Rows("y", "f", rows[:1])])
+    assert [name for name, _, _ in several] == ["x: mdml", "y: mdml"]
+
+
+def test_pictures_come_from_the_nearest_crops(finished: Tree) -> None:
+    with storage.open_shard(finished.path("crops", "toy", "ann.h5")) as crops:
+        group = crops["ann_1"]
+        assert np.array_equal(crop_near(group, 41), group["frames"][41])
+        assert np.array_equal(crop_near(group, 9999), group["frames"][-1])
+    own = [e for e in finished.expressions if e.subject == "ann"]
+    with storage.open_shard(finished.path("apexdiff", "toy", "ann.h5")) as shard:
+        assert np.array_equal(maps_of(shard, own[1])["flow"], shard["flow"][1])
+        assert maps_of(shard, Expression("toy", "ann", "ann_1", 9, 1, 2, 3, "micro", "", "")) == {}
+
+
+def test_flow_of_an_expression_without_its_maps(finished: Tree) -> None:
+    own = next(e for e in finished.expressions if e.subject == "ann")
+    with (
+        storage.open_shard(finished.path("flow", "toy", "ann.h5")) as flow,
+        storage.open_shard(finished.path("crops", "toy", "ann.h5")) as crops,
+    ):
+        index = crops["ann_1/frame_index"][:]
+        total = summed_flow(flow["ann_1"], index, own)
+        expected = flow["ann_1/flow"][own.onset : own.apex].astype(float).sum(0) / 512
+        assert total is not None
+        np.testing.assert_allclose(total, expected)
+        still = Expression("toy", "ann", "ann_1", 1, 5, 5, 9, "micro", "", "")
+        assert summed_flow(flow["ann_1"], index, still) is None
+        shown = expression_pictures(own, crops["ann_1"], flow["ann_1"], {}, faces=True)
+        assert [c.split(",")[0] for c, _ in shown] == ["onset", "apex", "flow"]
+        assert [c.split(",")[0] for c, _ in expression_pictures(own, crops["ann_1"], flow["ann_1"], {}, False)] == [
+            "flow"
+        ]
+
+
+def test_page_of_a_subject(finished: Tree) -> None:
+    path = subject_page(finished, "bob")
+    text = path.read_text(encoding="utf-8")
+    page = Page(text)
+    assert all(a.startswith(("data:image/", "../../report.html")) for a in page.addresses)
+    assert text.count("data:image/jpeg") == 10 + 2 * 2 and "no &lt;face&gt; found" in text
+    for words in ("toy / bob", "micro happiness", "landmark jitter 0.31 px", "LEFT OUT", "mdml:", "AU 12"):
+        assert words in page.text, words
+    assert subject_page(finished, "bob").read_text(encoding="utf-8") == text
+
+
+def test_page_without_faces_and_without_optional_shards(finished: Tree) -> None:
+    path = subject_page(finished, "ann", faces=False)
+    text = path.read_text(encoding="utf-8")
+    assert "image/jpeg" not in text and "difference" not in text and "flow, " in text
+    bare = subject_page(finished, "ann", without=("faces", "flow", "motion", "apexdiff"), expressions=1)
+    page = Page(bare.read_text(encoding="utf-8"))
+    assert page.text.count("AU 12") == 1 and "jitter" not in page.text
