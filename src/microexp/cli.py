@@ -34,6 +34,7 @@ STAGES: dict[str, tuple[str, str]] = {
     "detect": ("microexp.spotting.detect", "turn proposals into detections"),
     "mdml": ("microexp.recognition.mdml", "train MDML for one fold and predict the held-out subject"),
     "tables": ("microexp.evaluation.tables", "evaluate all folds of all experiments"),
+    "report-subject": ("microexp.report.subject", "the report's page of one subject"),
     "report": ("microexp.report.report", "one self-contained HTML report"),
     "complete": ("microexp.workflow.complete", "list excluded videos; fails when there are any, unless allowed"),
 }

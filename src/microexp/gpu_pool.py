@@ -51,19 +51,29 @@ def claim(
 def _take(count: int, gpus: list[str], folder: Path, patience_s: float, locks: ExitStack) -> list[str]:
     if count > len(gpus):
         raise UserError(
-            "GPUs", None, f"{len(gpus)} on this machine", f"{count}", "lower --resources gpu=N, or gpu: 0 in the profile"
+            "GPUs",
+            None,
+            f"{len(gpus)} on this machine",
+            f"{count}",
+            "lower --resources gpu=N, or gpu: 0 in the profile",
         )
     folder.mkdir(parents=True, exist_ok=True)
     held: list[str] = []
     end = time.monotonic() + patience_s
     while True:
         for gpu in gpus:
-            if len(held) < count and gpu not in held and _try_lock(folder / f"gpu{re.sub(r'[^A-Za-z0-9-]', '_', gpu)}.lock", locks):
+            if (
+                len(held) < count
+                and gpu not in held
+                and _try_lock(folder / f"gpu{re.sub(r'[^A-Za-z0-9-]', '_', gpu)}.lock", locks)
+            ):
                 held.append(gpu)
         if len(held) == count:
             return held
         if time.monotonic() > end:
-            raise UserError("GPUs", None, f"{len(held)} of {len(gpus)} free", f"{count}", "is --resources gpu=N too high?")
+            raise UserError(
+                "GPUs", None, f"{len(held)} of {len(gpus)} free", f"{count}", "is --resources gpu=N too high?"
+            )
         time.sleep(PERIOD_S)
 
 

@@ -28,6 +28,18 @@ def options_of(stage):
     return lambda wildcards: PLAN.options(stage, wildcards.experiment)
 
 
+def made_for(stage):
+    """The shard of `stage` of the wildcards' subject, if some experiment needs it."""
+    return lambda wildcards: PLAN.made_for(stage, wildcards.dataset, wildcards.subject)
+
+
+def held_out(kind, name):
+    """File `name` of every fold of `kind` that holds out the wildcards' subject."""
+    return lambda wildcards: PLAN.held_out(
+        kind, name, wildcards.dataset, wildcards.subject
+    )
+
+
 try:
     PLAN = read_plan(config, workflow.configfiles[-1])
     LOCK = begin_run()
@@ -36,6 +48,7 @@ except UserError as error:
 
 CONDA = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
 GPU = min(1, len(visible_gpus()))  # locally; profiles/slurm asks the cluster instead
+GPU_ENV = f"../../envs/{run.environment_for_gpu()}.yaml"
 
 shell.prefix(run.shell_prefix(Path(workflow.basedir) / "src", CONDA))
 

@@ -12,7 +12,7 @@ rule faces:
     benchmark:
         "logs/benchmarks/faces/{dataset}/{subject}.tsv"
     conda:
-        "../../envs/cpu.yaml"
+        GPU_ENV
     threads: 1
     resources:
         mem_mb=memory(2000),
@@ -61,7 +61,7 @@ rule flow:
     benchmark:
         "logs/benchmarks/flow/{dataset}/{subject}.tsv"
     conda:
-        "../../envs/cpu.yaml"
+        GPU_ENV
     threads: 1
     resources:
         mem_mb=memory(2000),

@@ -37,7 +37,7 @@ rule i3d:
     benchmark:
         "logs/benchmarks/i3d/{dataset}/{subject}.tsv"
     conda:
-        "../../envs/cpu.yaml"
+        GPU_ENV
     threads: 1
     resources:
         mem_mb=memory(3000),

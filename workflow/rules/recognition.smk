@@ -13,7 +13,7 @@ rule mdml:
     benchmark:
         "logs/benchmarks/mdml/{experiment}/{fold}.tsv"
     conda:
-        "../../envs/cpu.yaml"
+        GPU_ENV
     threads: 1
     resources:
         mem_mb=memory(3000),

@@ -40,9 +40,53 @@ rule tables:
         " --params {params.options:q} --threads {threads} > {log:q} 2>&1"
 
 
+rule report_subject:
+    input:
+        videos="results/index/{dataset}/subjects/{subject}/videos.csv",
+        expressions="results/index/{dataset}/subjects/{subject}/expressions.csv",
+        crops="results/crops/{dataset}/{subject}.h5",
+        faces="results/faces/{dataset}/{subject}.h5",
+        flow=made_for("flow"),
+        motion=made_for("motion"),
+        apexdiff=made_for("apexdiff"),
+        detections=held_out("spotting", "detections.csv"),
+        predictions=held_out("recognition", "predictions.csv"),
+    output:
+        page="results/report/{dataset}/{subject}.html",
+    log:
+        "logs/report/{dataset}/{subject}.log",
+    benchmark:
+        "logs/benchmarks/report/{dataset}/{subject}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(2000),
+        runtime=minutes(30),
+    params:
+        options=PLAN.options("report"),
+        code=code_hash("report-subject"),
+    shell:
+        "python -m microexp report-subject --dataset {wildcards.dataset:q} --subject {wildcards.subject:q}"
+        " --home ../../report.html --videos {input.videos:q} --expressions {input.expressions:q} --crops {input.crops:q}"
+        " --faces {input.faces:q} --flow {input.flow:q} --motion {input.motion:q} --apexdiff {input.apexdiff:q}"
+        " --detections {input.detections:q} --predictions {input.predictions:q} --out-page {output.page:q}"
+        " --params {params.options:q} --threads {threads} > {log:q} 2>&1"
+
+
 rule report:
     input:
-        tables=PLAN.tables(),
+        tables=PLAN.tables("json"),
+        videos=PLAN.indexes("videos"),
+        expressions=PLAN.indexes("expressions"),
+        issues=PLAN.indexes("issues"),
+        detections=PLAN.all_folds("spotting", "detections.csv"),
+        training=PLAN.training(),
+        crops=PLAN.made("crops"),
+        flow=PLAN.made("flow"),
+        apexdiff=PLAN.made("apexdiff"),
+        records=PLAN.made("faces") + PLAN.made("i3d"),
+        pages=PLAN.pages(),
     output:
         report="results/report.html",
     log:
@@ -59,7 +103,10 @@ rule report:
         options=PLAN.options("report"),
         code=code_hash("report"),
     shell:
-        "python -m microexp report --tables {input.tables:q} --out-report {output.report:q}"
+        "python -m microexp report --tables {input.tables:q} --videos {input.videos:q}"
+        " --expressions {input.expressions:q} --issues {input.issues:q} --detections {input.detections:q}"
+        " --training {input.training:q} --crops {input.crops:q} --flow {input.flow:q} --apexdiff {input.apexdiff:q}"
+        " --records {input.records:q} --pages {input.pages:q} --out-report {output.report:q}"
         " --params {params.options:q} --threads {threads} > {log:q} 2>&1"
 
 

@@ -16,7 +16,7 @@ rule aemnet:
     benchmark:
         "logs/benchmarks/aemnet/{experiment}/{fold}.tsv"
     conda:
-        "../../envs/cpu.yaml"
+        GPU_ENV
     threads: 1
     resources:
         mem_mb=memory(4000),

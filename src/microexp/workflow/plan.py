@@ -15,6 +15,7 @@ from microexp.errors import UserError
 from microexp.names import NAME, check_name, fold_name
 
 TABLE_FORMATS = ("csv", "md", "tex", "json")
+KINDS = ("spotting", "recognition")
 NOTHING = "(?!)"
 """Regular expression that matches no name."""
 
@@ -37,6 +38,7 @@ class Plan:
         for dataset, names in self.subjects.items():
             if not names:
                 raise UserError(f"datasets.{dataset}", None, "no subject", "a data set with at least one subject")
+        self._known_folds = {(kind, e): frozenset(self.folds(kind, e)) for kind in KINDS for e in getattr(config, kind)}
 
     def shards(self, stage: str, datasets: Iterable[str]) -> list[str]:
         """The file of `stage` for every subject of `datasets`."""
@@ -87,7 +89,7 @@ class Plan:
 
     def tables(self, *formats: str) -> list[str]:
         """Tables of all experiments."""
-        names = [f"{kind}_{e}" for kind in ("spotting", "recognition") for e in getattr(self.config, kind)]
+        names = [f"{kind}_{e}" for kind in KINDS for e in getattr(self.config, kind)]
         return [f"results/tables/{n}.{f}" for n in names for f in formats or TABLE_FORMATS]
 
     def sources(self, dataset: str) -> list[str]:
@@ -113,20 +115,55 @@ class Plan:
             self._options[key] = json.dumps(stage_options(self.config, stage, name), sort_keys=True)
         return self._options[key]
 
+    def made(self, stage: str, datasets: Iterable[str] | None = None) -> list[str]:
+        """Shards of `stage` that some experiment needs, of all data sets or of `datasets`."""
+        kinds = {"apexdiff": ("recognition",), "flow": ("spotting",), "motion": ("spotting",), "i3d": ("spotting",)}
+        needed = {
+            d for kind in kinds.get(stage, ()) for e in getattr(self.config, kind) for d in self.datasets(kind, e)
+        }
+        wanted = self.subjects if datasets is None else datasets
+        return self.shards(stage, [d for d in wanted if d in needed or stage not in kinds])
+
+    def made_for(self, stage: str, dataset: str, subject: str) -> list[str]:
+        """The shard of `stage` of one subject, if some experiment needs it."""
+        return [f"results/{stage}/{dataset}/{subject}.h5"] if self.made(stage, [dataset]) else []
+
+    def all_folds(self, kind: str, name: str) -> list[str]:
+        """File `name` of every fold of every experiment of `kind`."""
+        return [f for e in getattr(self.config, kind) for f in self.fold_files(kind, e, name)]
+
+    def training(self) -> list[str]:
+        """Training logs of every fold of every experiment."""
+        return [f for kind in KINDS for f in self.all_folds(kind, "training.csv")]
+
+    def held_out(self, kind: str, name: str, dataset: str, subject: str) -> list[str]:
+        """File `name` of every fold of `kind` that holds out this subject (or its data set)."""
+        folds = (fold_name(dataset, subject), fold_name(dataset, "all"))
+        return [
+            f"results/{kind}/{e}/{fold}/{name}"
+            for e in getattr(self.config, kind)
+            for fold in folds
+            if fold in self._known_folds[kind, e]
+        ]
+
+    def indexes(self, name: str) -> list[str]:
+        """Table `name` (videos, expressions, issues) of every data set."""
+        return [f"results/index/{d}/{name}.csv" for d in self.subjects]
+
     def pages(self) -> list[str]:
         """The report's page of every subject."""
         return [f"results/report/{d}/{s}.html" for d, names in self.subjects.items() for s in names]
 
     def constraints(self) -> dict[str, str]:
         """Regular expressions that only names of this run match, per wildcard."""
-        experiments = [(kind, e) for kind in ("spotting", "recognition") for e in getattr(self.config, kind)]
+        experiments = [(kind, e) for kind in KINDS for e in getattr(self.config, kind)]
         folds = [fold for kind, e in experiments for fold in self.folds(kind, e)]
         return {
             "dataset": closed(self.subjects),
             "subject": closed(s for names in self.subjects.values() for s in names),
             "fold": closed(folds),
             "stage": "i3d|motion|apexdiff",
-            "kind": "spotting|recognition",
+            "kind": "|".join(KINDS),
             "video": NAME,
             "experiment": closed([*self.config.spotting, *self.config.recognition]),
         }

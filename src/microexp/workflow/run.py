@@ -13,11 +13,12 @@ import shlex
 import shutil
 import socket
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
 from microexp.errors import UserError
+from microexp.gpu_pool import visible_gpus
 from microexp.workflow.watchdog import JOBS_LOCK, RUN, token
 
 RUN_LOCK = Path(".snakemake/microexp-run.lock")
@@ -54,7 +55,11 @@ def begin(folder: Path) -> IO[str]:
         host, pid = [*file.read().split(), "?", "?"][:2]
         file.close()
         raise UserError(
-            folder.resolve(), None, f"another run in this folder (process {pid} on {host})", None, "wait for it or stop it"
+            folder.resolve(),
+            None,
+            f"another run in this folder (process {pid} on {host})",
+            None,
+            "wait for it or stop it",
         ) from None
     file.seek(0)
     former = file.read().split()
@@ -96,6 +101,14 @@ def _jobs_alive(folder: Path) -> bool:
         except OSError:  # held, or a file system without locks: then nobody knows
             return True
         return False
+
+
+def environment_for_gpu(environment: Mapping[str, str] = os.environ) -> str:
+    """Name of the conda environment for rules that can use a GPU: `gpu`, or `cpu` where there is none.
+
+    On a login node without a GPU, `CONDA_OVERRIDE_CUDA` says that the jobs will have one; conda needs it anyway.
+    """
+    return "gpu" if "CONDA_OVERRIDE_CUDA" in environment or visible_gpus(environment) else "cpu"
 
 
 def shell_prefix(source: Path, conda: bool) -> str:
