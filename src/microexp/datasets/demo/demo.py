@@ -38,8 +38,11 @@ def write_video(path: Path, frames: Iterable[np.ndarray], fps: int) -> None:
 
 def run(job: Job[DemoParams]) -> dict[str, object]:
     """Render the video named by the key `video`."""
+    import cv2
+
     from microexp.datasets.demo.scene import make_scene, render
 
+    cv2.setNumThreads(job.threads)
     video = job.keys["video"]
     scene = make_scene(job.params, video)
     frames = track(range(scene.n_frames), f"demo {video}")

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from microexp.datasets.demo.render import Actor, Camera, Pose, make_actor, pose_vertices, visible
+from microexp.datasets.demo.actor import Actor, Camera, make_actor
+from microexp.datasets.demo.render import Pose, pose_vertices, visible
 from microexp.datasets.demo.scene import Scene
 
 DEPTH_SLACK = 0.03

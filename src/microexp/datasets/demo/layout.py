@@ -1,4 +1,4 @@
-"""Names and places of the demo's people and videos, and the drawing of its schedules: cheap, nothing is rendered here.
+"""Names and places of the demo's people and videos; known before anything is rendered.
 
 results/demo/annotations.csv            the sheet, as a release has one (frames count from 1)
 results/demo/videos/s01/s01_1.mp4       subject s01, first video

@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from microexp.datasets.demo.actor import Actor, Camera, make_actor
 from microexp.datasets.demo.flow import flow_between
-from microexp.datasets.demo.render import Actor, Camera, Pose, make_actor, neutral_pose, render_pose
+from microexp.datasets.demo.render import Pose, neutral_pose, render_pose
 from microexp.datasets.demo.subjects import Subject, make_subject
 from microexp.datasets.demo.units import EMOTIONS, UnitMotion, draw_motions
 

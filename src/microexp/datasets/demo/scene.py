@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from microexp.datasets.demo.actor import Camera
 from microexp.datasets.demo.layout import parse_video
-from microexp.datasets.demo.render import Camera, Pose, render_pose
+from microexp.datasets.demo.render import Pose, render_pose
 from microexp.datasets.demo.schedule import Script, make_script
 from microexp.datasets.params import DemoParams
 
