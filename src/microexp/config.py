@@ -22,7 +22,7 @@ from microexp.flow.params import FlowParams
 from microexp.inputs.params import ApexdiffParams
 from microexp.names import check_name
 from microexp.recognition.params import RecognitionExperiment
-from microexp.report.params import ReportParams
+from microexp.report.params import FrontParams, PageParams, ReportParams
 from microexp.spotting.params import MotionParams, SpottingExperiment
 from microexp.stage import Params
 
@@ -125,10 +125,14 @@ def stage_options(config: Config, stage: str, experiment: str | None = None) -> 
         return {"allow_exclusions": config.allow_exclusions}
     if stage == "tables":
         return _tables_options(config, str(experiment))
+    if stage in ("report", "report-subject"):
+        read = FrontParams if stage == "report" else PageParams
+        return config.report.model_dump(mode="json", include=set(read.model_fields))
     if stage in ("aemnet", "detect"):
         options: dict[str, Any] = getattr(config.spotting[str(experiment)], stage).model_dump(mode="json")
     elif stage == "mdml":
-        options = config.recognition[str(experiment)].model_dump(mode="json")
+        adapters = {name: dataset.adapter for name, dataset in config.datasets.items()}
+        options = config.recognition[str(experiment)].with_adapters(adapters).model_dump(mode="json")
         if options["mdml"]["seed"] is None:
             options["mdml"]["seed"] = config.seed
     else:

@@ -64,7 +64,7 @@ rule report_subject:
         mem_mb=memory(2000),
         runtime=minutes(30),
     params:
-        options=PLAN.options("report"),
+        options=PLAN.options("report-subject"),
         code=code_hash("report-subject"),
     shell:
         "python -m microexp report-subject --dataset {wildcards.dataset:q} --subject {wildcards.subject:q}"

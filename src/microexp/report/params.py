@@ -7,18 +7,27 @@ from pydantic import Field
 from microexp.stage import Params
 
 
-class PageParams(Params):
-    """Options that the report and its pages of subjects share."""
+class SharedParams(Params):
+    """Options that the first page and the pages of the subjects share."""
 
+    title: str = Field("microexp", description="Title of the report.")
     faces: bool = Field(
         True, description="Embed pictures of faces. Most data sets forbid to publish them: turn this off first."
     )
-    expressions: int = Field(12, ge=0, description="Expressions shown as pictures on a subject's page.")
 
 
-class ReportParams(PageParams):
-    """Options of the stages `report` and `report-subject`."""
+class PageParams(SharedParams):
+    """Options of the stage `report-subject`."""
 
-    title: str = Field("microexp", description="Title of the report.")
+    expressions: int = Field(12, ge=0, description="Expressions shown as pictures for each video of a subject's page.")
+
+
+class FrontParams(SharedParams):
+    """Options of the stage `report`."""
+
     gallery: int = Field(12, ge=0, description="Subjects shown as pictures on the first page.")
     timelines: int = Field(10, ge=0, description="Videos whose timeline is shown on the first page.")
+
+
+class ReportParams(PageParams, FrontParams):
+    """All options of the report, as the configuration has them."""

@@ -19,7 +19,7 @@ from microexp.report.collect import ResultTable, Rows, read_rows, read_table, re
 from microexp.report.curves import training_panels, training_picture
 from microexp.report.lanes import DETECTION_COLUMNS, video_lanes
 from microexp.report.page import render
-from microexp.report.params import ReportParams
+from microexp.report.params import FrontParams
 from microexp.report.subject import expression_pictures, maps_of
 from microexp.report.tableview import Confusion, Headline, View, confusions, headlines, subject_counts, view
 from microexp.stage import Job, Stage
@@ -112,7 +112,7 @@ def data_sets(
     return found
 
 
-def people(job: Job[ReportParams], videos: Sequence[Video], expressions: Sequence[Expression]) -> list[Person]:
+def people(job: Job[FrontParams], videos: Sequence[Video], expressions: Sequence[Expression]) -> list[Person]:
     """One row per subject, the first of them with pictures of an expression."""
     tables = [t for t in map(read_table, job.inputs["tables"]) if t.details.get("per_subject")]
     links = page_links(job.inputs["pages"], job.output("report"))
@@ -152,7 +152,7 @@ def page_links(pages: Iterable[Path], report: Path) -> dict[Subject, str]:
 
 
 def portrait(
-    who: Subject, labels: Sequence[Expression], shards: Mapping[str, Mapping[Subject, Path]], params: ReportParams
+    who: Subject, labels: Sequence[Expression], shards: Mapping[str, Mapping[Subject, Path]], params: FrontParams
 ) -> tuple[list[tuple[str, str]], str]:
     """Pictures of the subject's macro-expression that moves most pixels most clearly: its longest; and a caption."""
     if who not in shards["crops"]:
@@ -190,7 +190,7 @@ def timelines(
     return drawn
 
 
-def run(job: Job[ReportParams]) -> None:
+def run(job: Job[FrontParams]) -> None:
     """Write the page."""
     videos = [v for p in job.inputs["videos"] for v in read_videos(p)]
     expressions = [e for p in job.inputs["expressions"] for e in read_expressions(p)]
@@ -222,7 +222,7 @@ def run(job: Job[ReportParams]) -> None:
 STAGE: Stage[Any] = Stage(
     name="report",
     summary="one self-contained HTML report",
-    params=ReportParams,
+    params=FrontParams,
     inputs={
         "tables*": "tables of all experiments as JSON",
         "videos*": "videos.csv of the data sets",

@@ -16,7 +16,7 @@ from microexp.report import images, svg
 from microexp.report.collect import Rows, read_rows, read_versions
 from microexp.report.lanes import DETECTION_COLUMNS, PREDICTION_COLUMNS, of_video, video_lanes
 from microexp.report.page import render
-from microexp.report.params import ReportParams
+from microexp.report.params import PageParams
 from microexp.stage import Job, Stage
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def view_video(
     sources: Sources,
     detections: Sequence[Rows],
     predictions: Sequence[Rows],
-    params: ReportParams,
+    params: PageParams,
 ) -> VideoView:
     """Everything that the page shows of one video."""
     own = [e for e in expressions if e.video == video.video]
@@ -165,7 +165,7 @@ def view_video(
     return VideoView(video.video, tuple(facts), sources.excluded(video.video), tuple(strip), picture, tuple(shown))
 
 
-def run(job: Job[ReportParams]) -> None:
+def run(job: Job[PageParams]) -> None:
     """Write the page of one subject."""
     from contextlib import ExitStack
 
@@ -198,7 +198,7 @@ SHARDS = ("faces", "crops", "flow", "motion", "apexdiff")
 STAGE: Stage[Any] = Stage(
     name="report-subject",
     summary="the report's page of one subject",
-    params=ReportParams,
+    params=PageParams,
     inputs={
         "videos": "videos.csv of the subject",
         "expressions": "expressions.csv of the subject",
