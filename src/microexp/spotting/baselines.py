@@ -55,8 +55,8 @@ def read_motion(paths: Sequence[Path]) -> list[MotionVideo]:
 def flow_peaks(video: MotionVideo, length_s: float) -> tuple[np.ndarray, np.ndarray]:
     """Intervals of `length_s` around the peaks of a video's motion, with the prominence of each as its score.
 
-    The magnitude is averaged over half an expression's length, since an expression moves twice (it comes and goes);
-    a peak's prominence (how far it stands above the higher of the two valleys beside it) is taken in units of the
+    The magnitude is averaged over an expression's length, since an expression moves twice (it comes and goes); a
+    peak's prominence (how far it stands above the higher of the two valleys beside it) is taken in units of the
     video's median magnitude, so that one threshold fits quiet and noisy videos.
 
     Args:
@@ -71,11 +71,11 @@ def flow_peaks(video: MotionVideo, length_s: float) -> tuple[np.ndarray, np.ndar
     half = max(1, round(length_s * video.fps / 2))
     if len(video.magnitude) < 3:
         return np.empty((0, 2)), np.empty(0)
-    kernel = np.ones(min(half, len(video.magnitude))) / half
-    smooth = np.convolve(np.pad(video.magnitude, half, mode="edge"), kernel, mode="same")[half:-half]
+    padded = np.pad(video.magnitude, half, mode="edge")
+    smooth = np.convolve(padded, np.ones(2 * half) / (2 * half), mode="same")[half:-half]
     peaks, about = find_peaks(smooth, prominence=0, distance=half)
-    onset = np.clip(peaks + 0.5 - half, 0, len(video.frame_index) - 1)
-    offset = np.clip(peaks + 0.5 + half - 1, 0, len(video.frame_index) - 1)
+    onset = np.clip(peaks - half, 0, len(video.frame_index) - 1)
+    offset = np.clip(peaks + half - 1, 0, len(video.frame_index) - 1)
     frames = np.stack([onset, offset], 1)
     intervals = np.rint(np.interp(frames, np.arange(len(video.frame_index)), video.frame_index))
     return intervals, about["prominences"] / max(float(np.median(video.magnitude)), 1e-9)

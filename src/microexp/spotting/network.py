@@ -7,7 +7,8 @@ follows the code; every such place:
   Paper: kernels 3, 5, 7 with same padding, which is what makes the stem multi-stage.
 * Attention block: in the released code the window slides over *channels*, one tensor is an alias of another, so theta
   never matters nor gets a gradient, and the channel attention is built but never called. Paper: the window slides over
-  time, theta and phi compare two places, and the channel attention re-weights phi.
+  time, theta and phi compare two places, and the channel attention re-weights phi (with Mish between its two layers:
+  of the few units of a narrow network's ReLU there, all may be dead).
 * Anchor-free distances: the released ReLU stops learning wherever it is 0. Paper: softplus.
 * Biases that cannot matter (in front of a batch norm; theta's, which a softmax cancels) are there in the released code.
 * Class heads: the released bias is 0. Paper: the focal loss's usual prior, sigmoid(bias) = .01.
@@ -92,15 +93,16 @@ class LocalAttention(nn.Module):
     def __init__(self, window_steps: int, options: NetworkParams) -> None:
         super().__init__()
         inner = options.attention_channels
-        squeezed = max(4, inner // options.squeeze_ratio)  # a narrower ReLU layer is easily dead as a whole
+        squeezed = max(1, inner // options.squeeze_ratio)
         self.window_steps = window_steps
         self.released = options.fidelity == "released"
         self.drop_threshold = options.drop_threshold
         self.enter = nn.Conv1d(options.channels, inner, 1)
         self.theta = nn.Conv1d(inner, inner, 1, bias=self.released)
         self.phi, self.g = (nn.Conv1d(inner, inner, 1) for _ in range(2))
+        between = nn.ReLU() if self.released else nn.Mish()
         self.squeeze = (
-            nn.Sequential(nn.Conv1d(inner, squeezed, 1), nn.ReLU(), nn.Conv1d(squeezed, inner, 1), nn.Sigmoid())
+            nn.Sequential(nn.Conv1d(inner, squeezed, 1), between, nn.Conv1d(squeezed, inner, 1), nn.Sigmoid())
             if options.channel_attention
             else None
         )

@@ -66,7 +66,7 @@ def decode(
     halves = np.exp(np.clip(offsets[..., 1], -LOG_WIDTH_LIMIT, LOG_WIDTH_LIMIT)) * geometry.anchor_widths / 2
     starts = np.concatenate([geometry.points - distances[..., 0], centres - halves], 1)
     ends = np.concatenate([geometry.points + distances[..., 1], centres + halves], 1)
-    logits = np.concatenate([point_logits, anchor_logits], 1).astype(np.float64)
+    logits = np.clip(np.concatenate([point_logits, anchor_logits], 1).astype(np.float64), -50, 50)
     return starts, ends, 1 / (1 + np.exp(-logits))
 
 
