@@ -43,6 +43,7 @@ TOOLS: dict[str, tuple[str, str]] = {
     # sub-command: (module with add_arguments(parser) and main(args) -> int, one line of help)
     "check": ("microexp.datasets.check", "what the configured data sets hold, against the published counts"),
     "evaluate": ("microexp.evaluation.command", "score predictions of any method"),
+    "flowmaps": ("microexp.recognition.flowmaps", "turn flow maps that others published into apexdiff shards"),
     "verify": ("microexp.verify", "re-check every file under results"),
     "provenance": ("microexp.provenance", "print what a result was made from"),
     "config": ("microexp.config", "check a configuration; print its defaults or JSON schema"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from microexp.evaluation import spotting_command
+from microexp.evaluation import recognition_command, spotting_command
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -13,6 +13,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     spotting = tasks.add_parser("spotting", help="intervals of micro- and macro-expressions in long videos")
     spotting_command.add_arguments(spotting)
     spotting.set_defaults(run=spotting_command.main)
+    recognition = tasks.add_parser("recognition", help="classes of expressions: UF1, UAR, accuracy")
+    recognition_command.add_arguments(recognition)
+    recognition.set_defaults(run=recognition_command.main)
 
 
 def main(args: argparse.Namespace) -> int:

@@ -11,7 +11,10 @@ from microexp.recognition.clips import Clips, shrink
 LOGISTIC_SIZE = 28
 """Side of the flow maps, px: as the field's 28 x 28."""
 LOGISTIC_C = 1e-3
-"""Inverse regularisation on standardised pixels; fixed before any result was seen."""
+"""Inverse regularisation on standardised pixels of maps of that size; fixed before any result was seen.
+
+Neighbouring pixels say nearly the same, so on smaller maps it grows as the number of pixels falls.
+"""
 
 
 def majority(labels: np.ndarray, tests: int, classes: int) -> np.ndarray:
@@ -21,7 +24,15 @@ def majority(labels: np.ndarray, tests: int, classes: int) -> np.ndarray:
 
 
 def logistic(
-    clips: Clips, labels: np.ndarray, train: np.ndarray, test: np.ndarray, classes: int, **how: object
+    clips: Clips,
+    labels: np.ndarray,
+    train: np.ndarray,
+    test: np.ndarray,
+    classes: int,
+    channels: Sequence[str] = ("u", "v"),
+    mirror: bool = True,
+    size: int = LOGISTIC_SIZE,
+    mirror_test: bool = False,
 ) -> np.ndarray:
     """Class probabilities (tests, classes) of a class-balanced logistic regression on flow.
 
@@ -31,24 +42,30 @@ def logistic(
         train: numbers of the training clips.
         test: numbers of the clips to predict.
         classes: number of classes; a class without a training clip gets probability 0.
-        how: `channels` and `mirror` of `features`.
+        channels: which maps are the features.
+        mirror: train on the mirror images as well.
+        size: side of the maps, px.
+        mirror_test: average the prediction over a clip and its mirror image.
     """
-    features, mirrored = flow_features(clips, np.concatenate([train, test]), **how)  # type: ignore[arg-type]
-    x, y = features[: len(train)], labels[train]
-    if mirrored is not None:
-        x, y = np.concatenate([x, mirrored[: len(train)]]), np.concatenate([y, y])
-    return fit_predict(x, y, features[len(train) :], classes)
+    small = shrink(clips.take(np.concatenate([train, test])), size)
+    features, mirrored = flow_features(small, channels)
+    n = len(train)
+    x, y = features[:n], labels[train]
+    if mirror:
+        x, y = np.concatenate([x, mirrored[:n]]), np.concatenate([y, y])
+    c = LOGISTIC_C * LOGISTIC_SIZE**2 / small.maps.shape[-1] ** 2
+    if not mirror_test:
+        return fit_predict(x, y, features[n:], classes, c)
+    both = fit_predict(x, y, np.concatenate([features[n:], mirrored[n:]]), classes, c)
+    return np.asarray((both[: len(test)] + both[len(test) :]) / 2)
 
 
-def flow_features(
-    clips: Clips, rows: np.ndarray, channels: Sequence[str] = ("u", "v"), mirror: bool = True
-) -> tuple[np.ndarray, np.ndarray | None]:
+def flow_features(clips: Clips, channels: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Pixels of `channels` as one vector per clip, and those of the mirror images (u with its sign changed)."""
-    chosen = [clips.channels.index(c) for c in channels]
-    maps = shrink(clips.take(rows), LOGISTIC_SIZE).maps[:, chosen]
+    maps = clips.maps[:, [clips.channels.index(c) for c in channels]]
     sign = np.array([-1.0 if c == "u" else 1.0 for c in channels], dtype=np.float32).reshape(-1, 1, 1)
-    flat = (len(maps), -1) if len(maps) else (0, maps[0:0].size)
-    return maps.reshape(flat), (maps[..., ::-1] * sign).reshape(flat) if mirror else None
+    shape = len(maps), int(np.prod(maps.shape[1:]))
+    return maps.reshape(shape), (maps[..., ::-1] * sign).reshape(shape)
 
 
 def fit_predict(x: np.ndarray, y: np.ndarray, test: np.ndarray, classes: int, c: float = LOGISTIC_C) -> np.ndarray:

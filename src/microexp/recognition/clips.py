@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,8 @@ from microexp import storage
 from microexp.errors import UserError
 from microexp.recognition.params import CHANNELS
 
+MAPS = ("difference", "flow", "strain", "onset_grey")
+ALL_CHANNELS = (*CHANNELS, "onset")
 TEXT_COLUMNS = ("video", "kind", "emotion")
 
 
@@ -34,7 +36,7 @@ class Clips:
     expression: np.ndarray
     kind: np.ndarray
     emotion: np.ndarray
-    channels: tuple[str, ...] = CHANNELS
+    channels: tuple[str, ...] = ALL_CHANNELS
 
     def __len__(self) -> int:
         return len(self.maps)
@@ -66,17 +68,19 @@ def read_shard(path: Path) -> Clips:
     """
     with storage.open_shard(path) as file:
         try:
-            difference, flow, strain = (np.asarray(file[n]) for n in ("difference", "flow", "strain"))
+            difference, flow, strain, onset = (np.asarray(file[n]) for n in MAPS)
             columns: dict[str, Any] = {n: np.asarray(file[n].asstr()[()], dtype=str) for n in TEXT_COLUMNS}
             expression = np.asarray(file["expression"], dtype=np.int64)
             dataset, subject = str(file.attrs["dataset"]), str(file.attrs["subject"])
         except KeyError as error:
             raise UserError(path, None, f"no {error}", "a shard written by the stage apexdiff") from error
     count = len(expression)
-    for name, array in (("difference", difference), ("flow", flow), ("strain", strain), *columns.items()):
+    arrays = zip((*MAPS, *columns), (difference, flow, strain, onset, *columns.values()), strict=True)
+    for name, array in arrays:
         if len(array) != count:
             raise UserError(path, name, f"{len(array)} rows", f"{count}, one per expression")
-    maps = np.concatenate([difference[:, None], np.moveaxis(flow, -1, 1), strain[:, None]], 1).astype(np.float32)
+    parts = [difference[:, None], np.moveaxis(flow, -1, 1), strain[:, None], onset[:, None]]
+    maps = np.concatenate(parts, 1).astype(np.float32)
     return Clips(
         maps=maps,
         dataset=np.full(count, dataset),
@@ -111,9 +115,3 @@ def shrink(clips: Clips, size: int | None) -> Clips:
 
     maps = F.adaptive_avg_pool2d(torch.from_numpy(np.ascontiguousarray(clips.maps)), size).numpy()
     return replace(clips, maps=maps)
-
-
-def labels_of(clips: Clips, classes: Mapping[str, Sequence[str]]) -> np.ndarray:
-    """(N,) int64 number of each clip's class in `classes`; -1 where its emotion belongs to none."""
-    number = {emotion: k for k, members in enumerate(classes.values()) for emotion in members}
-    return np.array([number.get(str(e), -1) for e in clips.emotion], dtype=np.int64)

@@ -72,31 +72,58 @@ def member(
 ) -> Member:
     """Training domains and weights of one network of `fold`.
 
-    Nothing of a held-out person is trained on: not their clips to recognise, not their macro-expressions among the
-    sources, not what they did in another data set (`same_people`).
-
     Raises:
         UserError: when nothing is left to train on.
     """
     out = held_out(clips, fold, experiment.leave)
-    allowed = ~np.isin(role.person, np.unique(role.person[out])) & ~out
-    train, extra = role.target & allowed, (role.source > 0) & allowed
-    if not train.any():
+    own = split_fold(fold)[0] if experiment.leave == "subject" else None
+    built = member_without(clips, role, experiment.datasets, out, own, seed, options)
+    if not len(built.main):
         raise UserError("fold", fold, "no clip of another subject", "clips of at least one other subject to train on")
+    return built
+
+
+def member_without(
+    clips: Clips,
+    role: Roles,
+    datasets: Sequence[str],
+    out: np.ndarray,
+    own: str | None,
+    seed: int,
+    options: MdmlParams,
+    usable: np.ndarray | None = None,
+) -> Member:
+    """Training domains and weights of a network that predicts the clips `out`.
+
+    Nothing of a held-out person is trained on: not their clips to recognise, not their macro-expressions among the
+    sources, not what they did in another data set (`same_people`).
+
+    Args:
+        clips: all clips.
+        role: what they are.
+        datasets: the target data sets.
+        out: (N,) bool, held out.
+        own: data set of the held-out clips; the other target data sets are sources (if the options say so).
+        seed: of the network.
+        options: of the network.
+        usable: (N,) bool, clips that may be trained on at all (inner folds leave more out).
+    """
+    allowed = ~np.isin(role.person, np.unique(role.person[out])) & ~out
+    if usable is not None:
+        allowed &= usable
+    train, extra = role.target & allowed, (role.source > 0) & allowed
     domain = np.full(len(clips), -1, dtype=np.int64)
     domain[train] = 0
-    others = 0
-    if options.domain.others and experiment.leave == "subject":
-        own = split_fold(fold)[0]
-        for name in (d for d in experiment.datasets if d != own and (train & (clips.dataset == d)).any()):
-            others += 1
-            domain[train & (clips.dataset == name)] = others
-    for number in np.unique(role.source[extra]):
-        others += 1
-        domain[extra & (role.source == number)] = others
+    number = 0
+    if options.domain.others and own is not None:
+        for name in (d for d in datasets if d != own and (train & (clips.dataset == d)).any()):
+            number += 1
+            domain[train & (clips.dataset == name)] = number
     weight = balance(role.label, clips.dataset, train, options.balance)
-    for number in np.unique(role.source[extra]):
-        part = extra & (role.source == number) & (role.label >= 0)
+    for source in np.unique(role.source[extra]):
+        number += 1
+        domain[extra & (role.source == source)] = number
+        part = extra & (role.source == source) & (role.label >= 0)
         weight += options.domain.label_weight * balance(role.label, clips.dataset, part, options.balance)
     return Member(seed, domain, weight.astype(np.float32), extra, np.flatnonzero(role.target & out))
 

@@ -16,10 +16,10 @@ from microexp import progress, storage
 from microexp.errors import UserError
 from microexp.recognition import baselines, folds, model_file
 from microexp.recognition.batches import Member, Pool
-from microexp.recognition.clips import Clips, labels_of, read_shards, shrink
+from microexp.recognition.clips import Clips, read_shards, shrink
 from microexp.recognition.folds import Roles
 from microexp.recognition.params import MdmlParams, RecognitionExperiment
-from microexp.recognition.protocol import class_map
+from microexp.recognition.protocol import class_names, labels_of
 from microexp.recognition.views import remove_identity
 from microexp.stage import Job, Stage
 
@@ -38,16 +38,15 @@ class Fold:
     test: np.ndarray
 
 
-def pool_of(clips: Clips, label: np.ndarray, options: MdmlParams) -> tuple[Pool, MdmlParams]:
-    """The maps that the network sees, and the options with the streams that identity removal leaves."""
+def pool_of(clips: Clips, label: np.ndarray, options: MdmlParams) -> Pool:
+    """The maps that the network sees: without identity, averaged down, only the channels that a stream reads."""
     import torch
 
-    seen, options = remove_identity(clips, options)
-    seen = shrink(seen, options.size)
+    seen = shrink(remove_identity(clips, options.identity), options.size)
     channels = model_file.input_channels(options)
     chosen = [seen.channels.index(c) for c in channels]
     maps = torch.from_numpy(np.ascontiguousarray(seen.maps[:, chosen], dtype=np.float32))
-    return Pool(maps, torch.from_numpy(label), channels), options
+    return Pool(maps, torch.from_numpy(label), channels)
 
 
 def prediction_rows(
@@ -74,6 +73,23 @@ def baseline_rows(fold: Fold, seed: int) -> list[tuple[object, ...]]:
     ]
 
 
+def vote(fold: Fold, options: MdmlParams, p: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Blend in the logistic regression, `logistic_share` of it: it reads the networks' size of map, mirrored or not."""
+    share = options.logistic_share
+    if not share:
+        return list(p)
+    linear = baselines.logistic(
+        fold.clips,
+        fold.roles.label,
+        fold.train,
+        fold.test,
+        len(fold.classes),
+        size=options.size or fold.clips.maps.shape[-1],
+        mirror_test=options.mirror_test,
+    )
+    return [(1 - share) * q + share * linear for q in p]
+
+
 def run_average(runs: Sequence[tuple[int, int]], p: Sequence[np.ndarray]) -> dict[int, np.ndarray]:
     """Run's seed -> mean class probabilities over its networks."""
     seeds = list(dict.fromkeys(seed for seed, _ in runs))
@@ -90,16 +106,15 @@ def run(job: Job[RecognitionExperiment]) -> Mapping[str, Any]:
     experiment, name = job.params, job.keys["fold"]
     device = pick_device(job.device)
     clips = read_shards(job.inputs["apexdiff"])
-    mapping = class_map(experiment)
-    label = labels_of(clips, mapping)
+    classes, label = class_names(experiment), labels_of(clips, experiment)
     role = folds.roles(clips, label, experiment)
     first = experiment.mdml.seed or 0
     runs = folds.runs(experiment.mdml, first)
     members = [folds.member(clips, role, experiment, name, seed, experiment.mdml) for _, seed in runs]
-    fold = Fold(clips, role, tuple(mapping), members[0].main, members[0].test)
+    fold = Fold(clips, role, classes, members[0].main, members[0].test)
     progress.log(f"mdml {name}: {len(fold.train)} clips to train on, {len(fold.test)} to predict, on {device}")
-    pool, options = pool_of(clips, label, experiment.mdml)
-    trained = train(pool, members, options, len(mapping), device)
+    pool, options = pool_of(clips, label, experiment.mdml), experiment.mdml
+    trained = train(pool, members, options, len(classes), device)
     _write(job, fold, pool, members, trained, options, runs)
     return {
         "device": str(device),
@@ -130,8 +145,9 @@ def _write(
         for e in range(trained.log.shape[1])
     ]
     storage.write_csv(job.output("training"), ("seed", "member", *LOG_COLUMNS, *names), log)
-    rows = []
-    for seed, p in run_average(runs, predict(trained, pool, members, options)).items():
+    rows: list[tuple[object, ...]] = []
+    voted = vote(fold, options, predict(trained, pool, members, options))
+    for seed, p in run_average(runs, voted).items():
         rows += prediction_rows("mdml", seed, fold.clips, fold.roles.label, fold.test, p, fold.classes)
     rows += baseline_rows(fold, first)
     columns = (*PREDICTION_COLUMNS, *(f"p_{c}" for c in fold.classes))

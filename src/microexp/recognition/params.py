@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -10,6 +11,9 @@ from microexp.stage import Params
 
 CHANNELS = ("difference", "u", "v", "strain")
 """Maps of an expression: apex - onset in grey levels; flow to the right and down in px; strain magnitude."""
+
+SAME_PEOPLE = {"samm_lv": "samm"}
+"""Adapter -> the adapter with whose release it shares its subjects: SAMM Long Videos were filmed with SAMM's people."""
 
 Channel = Literal["difference", "u", "v", "strain"]
 
@@ -75,6 +79,9 @@ class MdmlParams(Params):
     shift_px: int = Field(1, ge=0, description="Largest random shift of a training clip, px of the averaged map.")
     mirror_test: bool = Field(True, description="Average the prediction over a clip and its mirror image.")
     predict: Literal["last", "all"] = Field("last", description="Average the heads of the last stage, or of all.")
+    logistic_share: float = Field(
+        0.0, ge=0, le=1, description="Share of a logistic regression on the flow in the prediction; 0 leaves it out."
+    )
     seeds: int = Field(3, ge=1, description="Runs with different random numbers; each is reported.")
     members: int = Field(1, ge=1, description="Networks averaged within one run.")
     seed: int | None = Field(None, ge=0, description="First random seed; none takes the run's seed.")
@@ -96,6 +103,9 @@ class RecognitionExperiment(Params):
         None, min_length=2, description="Class -> emotions that belong to it; other emotions are left out."
     )
     protocol: str | None = Field(None, description="Name of a published choice of classes, instead of `classes`.")
+    adapters: dict[str, str] = Field(
+        {}, description="Data set -> adapter that read it, for protocols; filled in from the data sets' own options."
+    )
     kinds: list[Literal["micro", "macro"]] = Field(
         ["micro"], min_length=1, description="Kinds of expression to recognise."
     )
@@ -123,3 +133,18 @@ class RecognitionExperiment(Params):
     def source_datasets(self) -> list[str]:
         """Data sets named by `sources`, in order, without repetition."""
         return list(dict.fromkeys(source.partition(":")[0] for source in self.sources))
+
+    def with_adapters(self, adapters: Mapping[str, str | None]) -> Self:
+        """The experiment with what it needs to know of its data sets' adapters (data set -> adapter).
+
+        `adapters` itself for a protocol; and `same_people`, unless given: two data sets read by one adapter, or by two
+        that are known to show the same people, share their subjects' names.
+        """
+        used = list(dict.fromkeys((*self.datasets, *self.source_datasets())))
+        groups: dict[str, list[str]] = {}
+        for name in used:
+            adapter = adapters.get(name) or name
+            groups.setdefault(SAME_PEOPLE.get(adapter, adapter), []).append(name)
+        shared = self.same_people or [group for group in groups.values() if len(group) > 1]
+        known = {name: adapters.get(name) or name for name in used} if self.protocol else {}
+        return self.model_copy(update={"adapters": known, "same_people": shared})

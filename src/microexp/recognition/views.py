@@ -1,13 +1,34 @@
-"""How identity is removed from the onset-apex maps before a network sees them."""
+"""Identity removal: what the appearance and the motion channels of a clip hold before a network sees them."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
+from microexp.errors import UserError
+from microexp.inputs.identity import Way, appearance_map, motion_maps
 from microexp.recognition.clips import Clips
-from microexp.recognition.params import MdmlParams
 
 
-def remove_identity(clips: Clips, options: MdmlParams) -> tuple[Clips, MdmlParams]:
-    """The clips' maps after identity removal, and the options with the streams that are left."""
-    return replace(clips), options
+def remove_identity(clips: Clips, way: Way) -> Clips:
+    """The clips with their channel `difference` (and, with `median`, u and v) replaced as `way` says.
+
+    Clips without a difference (flow maps that others published) keep their channels, but for `median`.
+
+    Raises:
+        UserError: for `none` where the shards hold no onset.
+    """
+    maps = clips.maps.copy()
+    at = {c: clips.channels.index(c) for c in clips.channels}
+    flow = np.moveaxis(clips.maps[:, [at["u"], at["v"]]], 1, -1) if {"u", "v"} <= at.keys() else None
+    if "difference" in at and flow is not None and len(clips):
+        onset = clips.maps[:, at["onset"]] if "onset" in at else None
+        if way == "none" and onset is None:
+            raise UserError("recognition", "mdml.identity", "'none'", "shards that hold the onset")
+        maps[:, at["difference"]] = appearance_map(
+            way, clips.maps[:, at["difference"]], flow, clips.maps[:, at["strain"]], onset
+        )
+    if flow is not None and len(clips):
+        maps[:, [at["u"], at["v"]]] = np.moveaxis(motion_maps(way, flow), -1, 1)
+    return replace(clips, maps=maps)
