@@ -9,7 +9,17 @@ import numpy as np
 from microexp.flow import kernels
 from microexp.flow.parallel import for_each
 from microexp.flow.params import Tvl1
-from microexp.flow.sizes import pyramid_sizes
+from microexp.flow.sizes import gaussian_weights, pyramid_sizes
+
+
+def remove_shading(frame: np.ndarray, tvl1: Tvl1) -> np.ndarray:
+    """`frame` (H, W) as float32, without the share of slow shading that `tvl1` takes out."""
+    grey = np.ascontiguousarray(frame, np.float32)
+    if not (tvl1.shading_sigma_px and tvl1.shading_share):
+        return grey
+    out = np.empty_like(grey)
+    kernels.remove_shading(grey, gaussian_weights(tvl1.shading_sigma_px), np.float32(tvl1.shading_share), out)
+    return out
 
 
 class NumbaSolver:
@@ -40,7 +50,7 @@ class NumbaSolver:
 
         def start() -> Callable[[int], None]:
             def one(item: int) -> None:
-                grey = np.ascontiguousarray(frames[item], np.float32)
+                grey = remove_shading(frames[item], self.tvl1)
                 kernels.build_pyramid(grey, self.sizes, 1 / self.tvl1.scale_step, five_point, pyramids[item])
 
             return one
@@ -61,7 +71,7 @@ class NumbaSolver:
         levels = len(self.sizes) if warm is None else min(scales, len(self.sizes))
 
         def start() -> Callable[[int], None]:
-            work = np.empty(kernels.workspace_size(*self.shape), np.float32)
+            work = kernels.make_workspace(*self.shape)
 
             def one(i: int) -> None:
                 kernels.solve_pair(

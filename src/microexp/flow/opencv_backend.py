@@ -42,8 +42,8 @@ class OpencvSolver:
         self.threads = threads
 
     def prepare(self, frames: np.ndarray) -> np.ndarray:
-        """The frames themselves, as OpenCV wants them."""
-        return frames if frames.dtype == np.uint8 else frames / np.float32(255)
+        """The frames (N, H, W) as OpenCV wants them."""
+        return prepare(frames, self.tvl1)
 
     def solve(
         self, first: np.ndarray, second: np.ndarray, warm: np.ndarray | None = None, scales: int = 0
@@ -126,8 +126,8 @@ class CudaSolver:
         self.tvl1 = tvl1
 
     def prepare(self, frames: np.ndarray) -> np.ndarray:
-        """The frames themselves, as OpenCV wants them."""
-        return frames if frames.dtype == np.uint8 else frames / np.float32(255)
+        """The frames (N, H, W) as OpenCV wants them."""
+        return prepare(frames, self.tvl1)
 
     def solve(
         self, first: np.ndarray, second: np.ndarray, warm: np.ndarray | None = None, scales: int = 0
@@ -163,6 +163,15 @@ class CudaSolver:
             0.0,
             warm,
         )
+
+
+def prepare(frames: np.ndarray, tvl1: Tvl1) -> np.ndarray:
+    """8-bit frames as they are; others, and those whose shading is taken out, as float32 divided by 255."""
+    if tvl1.shading_sigma_px and tvl1.shading_share:
+        from microexp.flow.numba_backend import remove_shading
+
+        frames = np.stack([remove_shading(f, tvl1) for f in frames])
+    return frames if frames.dtype == np.uint8 else frames / np.float32(255)
 
 
 def reject_additions(backend: str, tvl1: Tvl1, cubic_a: float) -> None:

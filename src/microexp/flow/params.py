@@ -14,7 +14,7 @@ from microexp.stage import Params
 class Tvl1:
     """Every parameter of TV-L1, with no default left open. Grey levels run from 0 to 255, flow is in px.
 
-    Names and meanings are those of OpenCV's `DualTVL1OpticalFlow`; `cubic_a` and `gradient` are additions.
+    Names and meanings are those of OpenCV's `DualTVL1OpticalFlow`; the last four are additions.
     """
 
     tau: float
@@ -29,15 +29,18 @@ class Tvl1:
     median_px: int
     cubic_a: float
     gradient: Literal["central", "five_point"]
+    shading_sigma_px: float
+    shading_share: float
 
 
 PRESETS: dict[str, Tvl1] = {
     # the defaults of OpenCV's CPU implementation: comparable with the literature
-    "opencv": Tvl1(0.25, 0.15, 0.3, 5, 0.8, 5, 10, 30, 0.01, 5, -0.75, "central"),
+    "opencv": Tvl1(0.25, 0.15, 0.3, 5, 0.8, 5, 10, 30, 0.01, 5, -0.75, "central", 0.0, 0.0),
     # the same model with a warp that reproduces straight lines, without median, always the same number of steps
-    "classic": Tvl1(0.25, 0.15, 0.3, 5, 0.8, 5, 1, 30, 0.0, 1, -0.5, "central"),
-    # made for motions below about 3 px: few scales, one warp each (docs/flow.md has the measurements)
-    "micro": Tvl1(0.25, 0.15, 0.3, 3, 0.8, 1, 1, 30, 0.0, 1, -0.5, "central"),
+    "classic": Tvl1(0.25, 0.15, 0.3, 5, 0.8, 5, 1, 30, 0.0, 1, -0.5, "central", 0.0, 0.0),
+    # made for faces that move less than about 3 px (docs/flow.md has the measurements behind each number): three scales
+    # a factor 2 apart, exact derivatives, and most of the slow shading taken out, since light does not move with skin
+    "micro": Tvl1(0.25, 0.2, 0.3, 3, 0.5, 3, 1, 30, 0.0, 1, -0.5, "five_point", 3.0, 0.8),
 }
 
 
@@ -66,6 +69,10 @@ class FlowParams(Params):
         None, ge=-1, le=0, description="Slope of the bicubic kernel: -0.5 is exact on ramps, OpenCV has -0.75."
     )
     gradient: Literal["central", "five_point"] | None = Field(None, description="Derivative of the second image.")
+    shading_sigma_px: float | None = Field(
+        None, ge=0, le=100, description="Width (sigma) of the blur that tells shading from detail, px; 0 keeps all."
+    )
+    shading_share: float | None = Field(None, ge=0, le=1, description="Share of the shading that is taken out.")
     warm_start_pairs: int = Field(
         0, ge=0, description="Pairs in a row that start from the flow of the pair before; 0 starts each from nothing."
     )

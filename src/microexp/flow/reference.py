@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scipy.ndimage import median_filter
 
 from microexp.flow.params import Tvl1
-from microexp.flow.sizes import pyramid_sizes
+from microexp.flow.sizes import gaussian_weights, pyramid_sizes
 
 F = np.float32
 Array = npt.NDArray[np.float32]
@@ -20,7 +20,7 @@ Array = npt.NDArray[np.float32]
 def reference_flow(first: Array, second: Array, tvl1: Tvl1) -> Array:
     """Flow (H, W, 2), px, from `first` to `second`, both (H, W) grey levels of 0 to 255."""
     sizes = pyramid_sizes(first.shape[0], first.shape[1], tvl1)
-    pyramids = [(first.astype(F), second.astype(F))]
+    pyramids = [(remove_shading(first.astype(F), tvl1), remove_shading(second.astype(F), tvl1))]
     down = 1 / tvl1.scale_step
     for size in sizes[1:]:
         one, two = pyramids[-1]
@@ -34,11 +34,26 @@ def reference_flow(first: Array, second: Array, tvl1: Tvl1) -> Array:
     return np.stack([flow[0], flow[1]], -1)
 
 
+def remove_shading(image: Array, tvl1: Tvl1) -> Array:
+    """`image` less a share of what a Gaussian blur leaves of it, edge repeated."""
+    if not (tvl1.shading_sigma_px and tvl1.shading_share):
+        return image
+    weights = gaussian_weights(tvl1.shading_sigma_px)
+    radius, blurred = len(weights) // 2, image
+    for axis in (1, 0):
+        n = image.shape[axis]
+        taps = [blurred.take(np.clip(np.arange(n) + k, 0, n - 1), axis) for k in range(-radius, radius + 1)]
+        blurred = np.zeros_like(image)
+        for weight, tap in zip(weights, taps, strict=True):
+            blurred = blurred + weight * tap
+    return image - F(tvl1.shading_share) * blurred
+
+
 def solve_level(first: Array, second: Array, flow: Array, tvl1: Tvl1) -> Array:
     """Flow (2, H, W) at one level, from the `flow` that the level above gave."""
     u, v = flow
     dual = np.zeros((4, *u.shape), F)
-    limit, theta, ratio = F(tvl1.data_weight) * F(tvl1.theta), F(tvl1.theta), F(tvl1.tau / tvl1.theta)
+    limit, theta, ratio = F(tvl1.data_weight * tvl1.theta), F(tvl1.theta), F(tvl1.tau / tvl1.theta)
     stop = float(F(tvl1.epsilon_px)) ** 2 * u.size
     gradients = gradient(second, 1, tvl1.gradient), gradient(second, 0, tvl1.gradient)
     for _ in range(tvl1.warps):
@@ -73,7 +88,8 @@ def dual_step(u: Array, p: Array, ratio: np.float32) -> Array:
     """Gradient ascent on the dual field (2, H, W) of one component, then back towards the unit disc."""
     ux, uy = np.diff(u, axis=1, append=u[:, -1:]), np.diff(u, axis=0, append=u[-1:])
     shrink = F(1) / (F(1) + ratio * np.sqrt(ux * ux + uy * uy))
-    return np.stack([p[0] + ratio * ux, p[1] + ratio * uy]) * shrink
+    moved: Array = np.stack([p[0] + ratio * ux, p[1] + ratio * uy]) * shrink
+    return moved
 
 
 def gradient(image: Array, axis: int, scheme: str) -> Array:
@@ -86,7 +102,8 @@ def gradient(image: Array, axis: int, scheme: str) -> Array:
         return moved[2:-2] if axis == 1 else moved[:, 2:-2]
 
     near = at(1) - at(-1)
-    return F(0.5) * (near if scheme == "central" else (F(8) * near - (at(2) - at(-2))) / F(6))
+    slope: Array = F(0.5) * (near if scheme == "central" else (F(8) * near - (at(2) - at(-2))) / F(6))
+    return slope
 
 
 def cubic_weights(t: Array, a: np.float32) -> list[Array]:
@@ -122,4 +139,5 @@ def resize(image: Array, size: tuple[int, int], ratio: tuple[float, float]) -> A
     upper, lower = image[top], image[bottom]
     above = upper[:, left] + (upper[:, right] - upper[:, left]) * across
     below = lower[:, left] + (lower[:, right] - lower[:, left]) * across
-    return above + (below - above) * down[:, None]
+    value: Array = above + (below - above) * down[:, None]
+    return value

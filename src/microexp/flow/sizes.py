@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
+
 from microexp.flow.params import Tvl1
 
 SMALLEST_PX = 16
@@ -17,3 +20,12 @@ def pyramid_sizes(height: int, width: int, tvl1: Tvl1) -> list[tuple[int, int]]:
             break
         sizes.append((height, width))
     return sizes
+
+
+def gaussian_weights(sigma_px: float) -> npt.NDArray[np.float32]:
+    """Weights (2 r + 1,) float32 of a Gaussian cut at r = 3 sigma, their sum 1; a sigma of 0 gives the one weight 1."""
+    radius = int(np.ceil(3 * sigma_px))
+    offsets = np.arange(-radius, radius + 1)
+    weights = np.exp(-0.5 * (offsets / max(sigma_px, 1e-9)) ** 2)
+    normalised: npt.NDArray[np.float32] = (weights / weights.sum()).astype(np.float32)
+    return normalised

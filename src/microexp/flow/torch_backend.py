@@ -16,7 +16,7 @@ from torch import Tensor
 
 from microexp.errors import UserError
 from microexp.flow.params import Tvl1
-from microexp.flow.sizes import pyramid_sizes
+from microexp.flow.sizes import gaussian_weights, pyramid_sizes
 
 ASK_EVERY = 10
 """Iterations between two questions whether all pairs have stopped (only with `epsilon_px` > 0)."""
@@ -85,6 +85,21 @@ def gradient(image: Tensor, axis: int, scheme: str) -> Tensor:
     return 0.5 * (near if scheme == "central" else (8 * near - (at(2) - at(-2))) / 6)
 
 
+def remove_shading(image: Tensor, tvl1: Tvl1) -> Tensor:
+    """`image` (N, H, W) less a share of what a Gaussian blur leaves of it, edge repeated."""
+    if not (tvl1.shading_sigma_px and tvl1.shading_share):
+        return image
+    weights = gaussian_weights(tvl1.shading_sigma_px)
+    blurred = image
+    for axis in (2, 1):
+        n = image.shape[axis]
+        index = torch.arange(n, device=image.device)
+        source, blurred = blurred, torch.zeros_like(image)
+        for k, weight in enumerate(weights.tolist()):
+            blurred = blurred + weight * source.index_select(axis, (index + (k - len(weights) // 2)).clamp(0, n - 1))
+    return image - tvl1.shading_share * blurred
+
+
 def cubic_weights(t: Tensor, a: float) -> list[Tensor]:
     """Weights of Keys' bicubic kernel for the taps -1, 0, 1, 2, at 0 <= t < 1."""
     z = 1 - t
@@ -149,6 +164,7 @@ class TorchSolver:
         """Grey levels and derivatives of all levels, (N, numbers), of grey frames (N, H, W), uint8 or float32."""
         torch.set_num_threads(self.threads)
         grey = torch.from_numpy(np.ascontiguousarray(frames)).to(self.device, non_blocking=True).float()
+        grey = remove_shading(grey, self.tvl1)
         down = 1 / self.tvl1.scale_step
         parts = []
         for level, size in enumerate(self.sizes):
