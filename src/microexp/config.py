@@ -117,10 +117,13 @@ def _known_keys(model: type[BaseModel], path: list[str]) -> list[str]:
 def stage_options(config: Config, stage: str, experiment: str | None = None) -> dict[str, Any]:
     """The options that `stage` reads, and no others, as plain JSON values; `seed: None` becomes the run's seed.
 
-    `experiment` is the name of the experiment, or for `index` that of the data set.
+    `experiment` is the name of the experiment, or for `index` and `crops` that of the data set.
     """
     if stage == "index":
         return index_options(str(experiment), config.datasets[str(experiment)])
+    if stage == "crops":
+        fps = config.datasets[str(experiment)].fps if experiment else None
+        return config.crops.model_dump(mode="json") | {"fps": fps or config.crops.fps}
     if stage == "complete":
         return {"allow_exclusions": config.allow_exclusions}
     if stage == "tables":

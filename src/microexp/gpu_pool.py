@@ -78,7 +78,7 @@ def _take(count: int, gpus: list[str], folder: Path, patience_s: float, locks: E
 
 
 def _try_lock(path: Path, locks: ExitStack) -> bool:
-    file = open(path, "a")
+    file = open(path, "a")  # noqa: SIM115  stays open with the lock
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -44,7 +44,7 @@ rule crops:
         mem_mb=memory(2000),
         runtime=minutes(120),
     params:
-        options=PLAN.options("crops"),
+        options=lambda wildcards: PLAN.options("crops", wildcards.dataset),
         code=code_hash("crops"),
     shell:
         "python -m microexp crops --videos {input.videos:q} --faces {input.faces:q} --out-crops {output.crops:q}"

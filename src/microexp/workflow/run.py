@@ -45,7 +45,7 @@ def begin(folder: Path) -> IO[str]:
     path = folder / RUN_LOCK
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = open(path, "a+")
+        file = open(path, "a+")  # noqa: SIM115  stays open with the lock
     except OSError as error:
         raise UserError(path, None, error.strerror, "a working folder that can be written") from error
     try:

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
@@ -90,13 +90,11 @@ def _die_with_parent() -> None:
 @contextmanager
 def _shared_lock() -> Iterator[None]:
     try:
-        file = open(JOBS_LOCK, "a")
+        file = open(JOBS_LOCK, "a")  # noqa: SIM115
     except OSError:  # not in the folder of a run, or read-only: then there is nothing to tell
         yield
         return
     with file:
-        try:
+        with suppress(OSError):  # a file system without locks
             fcntl.flock(file, fcntl.LOCK_SH)
-        except OSError:  # a file system without locks
-            pass
         yield
