@@ -72,7 +72,7 @@ def run(tmp_path: Path, crops: Path, rows: list[Expression], **options: Any) -> 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_maps_of_a_known_expression(tmp_path: Path, channels: int) -> None:
     images = frames(channels)
-    out = make(tmp_path, images, [expression()], size=32)
+    out = make(tmp_path, images, [expression()], size=32, registration="alignment")
     assert out["difference"].shape == (1, 32, 32) and out["difference"].dtype == np.float32
     assert (out["dataset"], out["subject"], out["size"], out["excluded"]) == ("set", "s1", 32, "[]")
     exact = (images[12, ..., 0].astype(float) - images[4, ..., 0]).reshape(32, 2, 32, 2).mean(axis=(1, 3))
@@ -97,9 +97,9 @@ def test_no_motion_gives_exact_zeros(tmp_path: Path) -> None:
 
 def test_rigid_registration_takes_the_heads_motion_out(tmp_path: Path) -> None:
     images = frames(1, shift_px=1.0)
-    plain = make(tmp_path, images, [expression()], size=32)
-    rigid = make(tmp_path, images, [expression()], size=32, registration="rigid")
-    still = make(tmp_path, frames(1), [expression()], size=32)
+    plain = make(tmp_path, images, [expression()], size=32, registration="alignment")
+    rigid = make(tmp_path, images, [expression()], size=32)
+    still = make(tmp_path, frames(1), [expression()], size=32, registration="alignment")
     inner = np.s_[0, 4:-4, 4:-4]
     for name, share in (("difference", 0.35), ("flow", 0.35)):
         error = {k: np.abs(out[name][inner] - still[name][inner]).mean() for k, out in (("p", plain), ("r", rigid))}
@@ -136,7 +136,7 @@ def test_a_subject_without_expressions_has_an_empty_shard(tmp_path: Path) -> Non
 def test_frames_of_the_source_map_to_the_nearest_crop(tmp_path: Path) -> None:
     images = frames(1)
     crops = write_crops(tmp_path / "c.h5", images, (np.arange(N) * 20 // 3).astype(np.int32), source=134)
-    out = run(tmp_path, crops, [expression(onset=27, apex=79, offset=130)], size=64)
+    out = run(tmp_path, crops, [expression(onset=27, apex=79, offset=130)], size=64, registration="alignment")
     np.testing.assert_array_equal(out["difference"][0], images[12, ..., 0].astype(np.float32) - images[4, ..., 0])
     assert out["onset"].tolist() == [27] and out["apex"].tolist() == [79]  # as the index has them
 
@@ -148,8 +148,9 @@ def test_maps_may_not_be_larger_than_the_crops(tmp_path: Path) -> None:
 
 
 def test_flow_options_are_used(tmp_path: Path) -> None:
-    one = make(tmp_path, frames(1), [expression()], size=32)
-    two = make(tmp_path, frames(1), [expression()], size=32, flow={"preset": "classic"})
+    options = {"size": 32, "registration": "alignment"}
+    one = make(tmp_path, frames(1), [expression()], **options)
+    two = make(tmp_path, frames(1), [expression()], **options, flow={"preset": "classic"})
     assert np.abs(one["flow"] - two["flow"]).max() > 1e-3
     np.testing.assert_array_equal(one["difference"], two["difference"])
 

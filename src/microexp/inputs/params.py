@@ -14,9 +14,9 @@ class ApexdiffParams(Params):
     """Options of the stage `apexdiff`."""
 
     size: int = Field(56, ge=8, description="Side of the stored maps, px; at most the side of the crops.")
-    registration: Literal["alignment", "rigid"] = Field(
-        "alignment",
-        description="alignment: onset and apex as the crops show them. rigid: the motion of the whole head between "
-        "the two, fitted robustly to the flow, is taken out of flow, difference and strain.",
+    registration: Literal["rigid", "alignment"] = Field(
+        "rigid",
+        description="rigid: the motion of the whole head from onset to apex (shift, turn, scale, fitted robustly to "
+        "the flow) is taken out of flow, difference and strain. alignment: both frames as the crops show them.",
     )
     flow: FlowParams = FlowParams()
