@@ -22,8 +22,8 @@ MARGIN_S = 0.5
 """Least rest before, between and after expressions."""
 STRONGEST = 1.6
 """Face units that several motions share are not driven further than this."""
-MICRO_STRENGTH = (0.2, 0.4)
-MACRO_STRENGTH = (0.55, 1.0)
+MICRO_STRENGTH = (0.13, 0.35)
+MACRO_STRENGTH = (0.45, 1.0)
 
 
 @dataclass(frozen=True)

@@ -33,20 +33,37 @@ ACTION_UNITS: dict[int, dict[str, float]] = {
 """Action unit -> face units at full strength (more than 1 goes beyond the asset's shape); `*`: Left and Right."""
 
 EMOTIONS: dict[str, tuple[dict[int, float], ...]] = {
-    "happiness": ({12: 1.0, 6: 0.6}, {12: 1.0}, {12: 0.8, 6: 0.9}, {12: 1.0, 6: 0.4, 25: 0.4}),
+    "happiness": (
+        {12: 1.0, 6: 0.6},
+        {12: 1.0},
+        {12: 0.6, 6: 0.9},
+        {12: 0.8, 14: 0.4},
+        {12: 1.0, 6: 0.4, 25: 0.4},
+    ),
     "surprise": (
         {1: 1.0, 2: 0.9},
-        {1: 0.9, 2: 0.9, 5: 0.6},
-        {1: 0.8, 2: 0.8, 26: 0.4},
-        {1: 0.6, 2: 0.7, 5: 0.5, 25: 0.6},
+        {1: 0.9},
+        {2: 0.9, 5: 0.6},
+        {1: 0.7, 2: 0.7, 26: 0.3},
+        {1: 0.6, 2: 0.7, 5: 0.5, 25: 0.5},
     ),
-    "disgust": ({4: 0.8, 9: 0.8}, {4: 0.7, 10: 0.8}, {9: 1.0}, {4: 0.8, 7: 0.6, 10: 0.5}, {9: 0.7, 10: 0.6}),
-    "repression": ({14: 1.0}, {14: 0.9, 17: 0.6}, {24: 1.0, 17: 0.5}, {15: 0.7, 17: 0.8}, {14: 0.7, 24: 0.8}),
+    "disgust": ({4: 0.8, 7: 0.7}, {4: 0.6, 9: 0.8}, {10: 0.8}, {9: 1.0}, {4: 0.6, 7: 0.4, 10: 0.6}, {10: 0.7, 17: 0.5}),
+    "repression": (
+        {14: 1.0},
+        {14: 0.8, 17: 0.6},
+        {24: 1.0, 17: 0.5},
+        {15: 0.7, 17: 0.8},
+        {12: 0.6, 24: 0.8},
+        {12: 0.6, 15: 0.9},
+    ),
 }
 """Emotion -> the ways in which it shows: action unit -> relative strength."""
 
 ONE_SIDED = (10, 12, 14, 15)
 """Units that people can show on one side of the face."""
+STRAY_UNITS = (1, 2, 4, 6, 7, 14, 17, 25)
+"""Units that now and then move along, whatever the emotion: people are not that tidy, and coders note them."""
+STRAY_CHANCE = 0.4
 CLEARLY_ONE_SIDED = 3.0
 """Ratio of the sides from which a coder writes L12 or R12."""
 
@@ -98,8 +115,12 @@ def draw_motions(
     ways = EMOTIONS[emotion]
     motions = []
     alone = rng.uniform() < 0.12
-    for unit, relative in sorted(ways[rng.integers(len(ways))].items()):
-        amount = float(np.clip(strength * relative * rng.uniform(0.75, 1.25), 0.05, 1.0))
+    way = dict(ways[rng.integers(len(ways))])
+    stray = int(rng.choice(STRAY_UNITS))
+    if rng.uniform() < STRAY_CHANCE and stray not in way:
+        way[stray] = float(rng.uniform(0.3, 0.8))
+    for unit, relative in sorted(way.items()):
+        amount = float(np.clip(strength * relative * rng.uniform(0.6, 1.3), 0.05, 1.0))
         tilt = float(np.clip(lopsided + rng.normal(0, 0.1), -0.35, 0.35))
         left, right = (amount, amount * (1 - tilt)) if tilt > 0 else (amount * (1 + tilt), amount)
         if alone and unit in ONE_SIDED:
