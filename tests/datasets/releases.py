@@ -197,10 +197,10 @@ CAS_ME3_ROWS: list[Cells] = [
 ME_LABEL_HEADER = ("Subject", "Filename", "Onset", "Apex", "Offset", "AU", "Objective class", "emotion")
 
 
-def cas_me3(root: Path) -> Path:
+def cas_me3(root: Path, rows: Sequence[Cells] = CAS_ME3_ROWS) -> Path:
     """Part A: colour and depth; videos start at frame 2 or later."""
     annotation = root / "part_A/annotation"
-    workbook(annotation / "CAS(ME)3_part_A_v2.xlsx", label=[CAS_ME3_HEADER, *CAS_ME3_ROWS])
+    workbook(annotation / "CAS(ME)3_part_A_v2.xlsx", label=[CAS_ME3_HEADER, *rows])
     labels: list[Cells] = [
         ("spNO.1", "j", 3, 6, 9, "12", "II", "Happy"),
         ("spNO.10", "b", 2, 3, 4, "1+2", "III", "surprise"),
@@ -232,22 +232,18 @@ def cas_me3_c(root: Path) -> Path:
 # --- MMEW, CK+, folder ------------------------------------------------------------------------------------------------
 
 
-def mmew(root: Path) -> Path:
-    header = (
-        "Subject",
-        "Filename",
-        "OnsetFrame",
-        "ApexFrame",
-        "OffsetFrame",
-        "Action Units",
-        "Estimated Emotion",
-        "remarks",
-    )
-    rows: list[Cells] = [
-        ("S01", "S01-01-001", 1, 6, 12, "12", "happiness", None),
-        ("S13", "S13-07-001", 1, 4, 9, "4", "anger", None),
-    ]
-    workbook(root / "MMEW_Micro_Exp.xlsx", Sheet1=[header, *rows])
+MMEW_HEADER = (
+    "Subject", "Filename", "OnsetFrame", "ApexFrame", "OffsetFrame", "Action Units", "Estimated Emotion", "remarks",
+)  # fmt: skip
+MMEW_ROWS: list[Cells] = [
+    ("S01", "S01-01-001", 1, 6, 12, "12", "happiness", None),
+    ("S13", "S13-07-001", 1, 4, 9, "4", "anger", None),
+]
+
+
+def mmew(root: Path, rows: Sequence[Cells] = MMEW_ROWS) -> Path:
+    """Clips below their emotion; macro-expressions are single images."""
+    workbook(root / "MMEW_Micro_Exp.xlsx", Sheet1=[MMEW_HEADER, *rows])
     frames(root / "Micro_Expression/happiness/S01-01-001", range(1, 13), "{}.jpg")
     frames(root / "Micro_Expression/anger/S13-07-001", range(1, 10), "{}.jpg")
     frames(root / "Macro_Expression/S01/anger", range(1, 4), "S01-07-{:03d}.jpg")

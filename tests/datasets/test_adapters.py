@@ -298,6 +298,7 @@ def test_cas_me3_part_a(tmp_path: Path) -> None:
         ("spNO.10", "b", 0, 1, 2, "micro", "surprise"),
     ]
     assert notes(index, "video") == [(3, "J", "read as j")]
+    assert notes(index, "frames") == [(0, "the first has number 2", "kept; numbers follow the file names")] * 3
     assert all(v.path.endswith("color") for v in index.videos)
 
 

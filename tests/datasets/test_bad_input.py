@@ -241,6 +241,10 @@ def test_a_loop_of_folders_ends(tmp_path: Path) -> None:
         ("casme2", ("$(x)", "EP02_01f", None, 46, 59, 86, None, 12, "happiness"), "subject"),
         ("casme2", ("01", "EP 02", None, 46, 59, 86, None, 12, "happiness"), "filename"),
         ("samm", ("006", "006/../..", 1, 1, 2, 3, 3, "1/2", 4, "Anger"), "filename"),
+        ("cas_me3", ("../1", "a", "5", "8", "12", "4", "Macro-expression", "I"), "subject"),
+        ("cas_me3", ("spNO.1", "../a", "5", "8", "12", "4", "Macro-expression", "I"), "filename"),
+        ("cas_me3", ("spNO.1", "a", "5", "8", "12", "4", "Expression", "I"), "kind"),
+        ("mmew", ("S01", "S01-01-01/..", 1, 6, 12, "12", "happiness", None), "filename"),
     ],
 )
 def test_rows_of_another_form_are_left_out_by_name(tmp_path: Path, name: str, spoil, field: str) -> None:

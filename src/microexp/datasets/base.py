@@ -26,6 +26,8 @@ from microexp.progress import track
 MICRO_SECONDS = 0.5
 """An expression of at most this length is micro where a release does not label the kind."""
 
+KEPT_NUMBERS = "kept; numbers follow the file names"
+
 
 @dataclass(frozen=True)
 class Found:
@@ -156,7 +158,7 @@ def read_release(adapter: Adapter, release: Release) -> Index:
     fps = release.options.source_fps or adapter.fps(release)
     videos, sources = [], {}
     for item in track(found, f"{release.name}: videos"):
-        opened = _open(release, item, fps)
+        opened = _open(release, item, fps, adapter.clips)
         if opened is not None:
             videos.append(opened[0])
             sources[_key(item.subject, item.video)] = opened
@@ -164,7 +166,7 @@ def read_release(adapter: Adapter, release: Release) -> Index:
     return Index(videos, expressions, sorted(set(release.issues)), rows)
 
 
-def _open(release: Release, item: Found, fps: float | None) -> tuple[Video, VideoSource] | None:
+def _open(release: Release, item: Found, fps: float | None, clips: bool) -> tuple[Video, VideoSource] | None:
     """Video and source; None, with an issue, when it cannot be read."""
     where = release.relative(item.path)
     try:
@@ -177,6 +179,8 @@ def _open(release: Release, item: Found, fps: float | None) -> tuple[Video, Vide
         raise UserError(item.path, "frame rate", "nothing in the file", "the option source_fps")
     if source.fps and abs(source.fps - rate) > 0.01 * rate:
         release.note(where, 0, "fps", f"the file says {source.fps:g}, the release {rate:g}", "kept the release's")
+    if source.numbers[0] > 1 and not clips:  # clips keep the numbers of the recording that they were cut from
+        release.note(where, 0, "frames", f"the first has number {source.numbers[0]}", KEPT_NUMBERS)
     _note_numbering(release, where, source)
     return Video(
         release.name, item.subject, item.video, str(item.path), source.n_frames, float(rate), source.width,
@@ -191,7 +195,7 @@ def _note_numbering(release: Release, where: str, source: VideoSource) -> None:
     missing = int(source.numbers[-1] - source.numbers[0]) + 1 - source.n_frames
     if missing:
         first = source.numbers[np.flatnonzero(np.diff(source.numbers) > 1)[0]] + 1
-        release.note(where, 0, "frames", f"{missing} missing, first {first}", "kept; numbers follow the file names")
+        release.note(where, 0, "frames", f"{missing} missing, first {first}", KEPT_NUMBERS)
     for name in source.ignored:
         release.note(where, 0, "frames", f"{name!r} has no number", "left out")
     if source.frames:

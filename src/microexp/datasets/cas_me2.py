@@ -11,7 +11,7 @@ from pathlib import Path
 
 from microexp.datasets.base import Adapter, Counts, Found, Release, Row
 from microexp.datasets.copies import find_copy
-from microexp.datasets.rows import common_row, left_out, the_sheet
+from microexp.datasets.rows import common_row, kind_of, left_out, the_sheet
 from microexp.datasets.sheets import Sheet, as_text, choose_sheet, read_sheets, table
 
 VIDEO = re.compile(r"s?(\d{2})_(\d{4})(?!\d).*", re.IGNORECASE)
@@ -70,12 +70,12 @@ def read_rows(release: Release) -> list[Row]:
         participant, clip = line.code("participant"), line.text("clip").lower()
         subject = subjects.get(int(participant)) if participant.isdecimal() else None
         film = films.get(clip.rpartition("_")[0])  # at the last `_`: expressions have numbers of one or two digits
-        kind = line.text("kind").lower().partition("-")[0].strip()
+        kind = kind_of(line.text("kind"))
         if subject is None:
             left_out(release, file, line, "participant", "a participant of the sheet 'naming rule1'")
         elif film is None:
             left_out(release, file, line, "clip", "a film of the sheet 'naming rule2' with a number, such as anger1_1")
-        elif kind not in ("micro", "macro"):
+        elif not kind:
             left_out(release, file, line, "kind", "macro-expression or micro-expression")
         else:
             rows.append(common_row(release, file, line, subject, f"{subject}_{film}", kind))

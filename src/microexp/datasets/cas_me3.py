@@ -9,7 +9,7 @@ from pathlib import Path
 
 from microexp.datasets.base import Adapter, Counts, Found, Release, Row
 from microexp.datasets.copies import find_copy
-from microexp.datasets.rows import COMMON, common_row, emotion, left_out, open_sheet
+from microexp.datasets.rows import COMMON, common_row, emotion, kind_of, left_out, open_sheet
 from microexp.datasets.rows import find_sheets as find_named
 from microexp.datasets.sheets import Line, table
 from microexp.errors import UserError
@@ -102,12 +102,12 @@ def _rows(release: Release, path: Path, kind: str, emotions: Mapping[tuple[str, 
     for line in _lines(path):
         subject = SUBJECTS[which].fullmatch(line.code("subject"))
         video = line.text("filename") or ("a" if which == "C" else "")
-        label = kind or line.text("kind").lower().partition("-")[0].strip()
+        label = kind or kind_of(line.text("kind"))
         if subject is None:
             left_out(release, file, line, "subject", f"of the form {NAMES[which].format(1)}")
         elif not re.fullmatch(r"[A-Za-z]", video):
             left_out(release, file, line, "filename", "a letter")
-        elif label not in ("micro", "macro"):
+        elif not label:
             left_out(release, file, line, "kind", "Macro-expression or Micro-expression")
         else:
             line = Line(line.row, {**line.cells, "emotion": line.cells.get("emotion") or emotions.get(_key(line))})

@@ -12,7 +12,7 @@ from microexp.datasets.sheets import table
 from microexp.errors import UserError
 
 SUBJECT = re.compile(r"sub(\d{1,2})", re.IGNORECASE)
-CLIP = re.compile(r"EP\d{2}\w*", re.IGNORECASE)
+CLIP = re.compile(r"EP\d{1,2}\w*", re.IGNORECASE)
 """`sub01/EP02_01f`; names such as `EP06_02_01` and `EP09f` exist."""
 
 RELEASES = {"20140508": "2014", "20190701": "2019"}

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from microexp.datasets.base import Adapter, Counts, Found, Release, Row
 from microexp.datasets.copies import start_folder
-from microexp.datasets.rows import COMMON, common_row, open_sheet, the_sheet
+from microexp.datasets.rows import COMMON, common_row, kind_of, open_sheet, the_sheet
 from microexp.datasets.sheets import Line, table
 from microexp.datasets.tree import children, stem
 from microexp.errors import UserError
@@ -59,8 +59,8 @@ def _row(release: Release, path: Path, file: str, line: Line) -> Row:
     where = f"{path}: row {line.row}"
     subject = check_name(line.text("subject"), "subject", where)
     video = check_name(line.text("filename"), "video", where)
-    kind = line.text("kind").lower().partition("-")[0].strip()
-    if kind not in ("", "micro", "macro"):
+    kind = kind_of(line.text("kind"))
+    if line.text("kind") and not kind:
         raise UserError(path, f"row {line.row}, kind", repr(line.text("kind")), "micro, macro or empty")
     row = common_row(release, file, line, subject, video, kind)
     return row if "apex" in line.cells else replace(row, apex=None)

@@ -28,10 +28,11 @@ def open_release(name: str, options: IndexParams) -> tuple[Adapter, Release]:
     root = options.root or adapter.default_root
     if root is None:
         raise UserError("config", f"datasets.{name}.root", None, "the folder of the release on disk")
-    if not Path(root).is_dir():
-        what = "no folder" if Path(root).exists() else "no such folder"
+    place = Path(root).expanduser()
+    if not place.is_dir():
+        what = "no folder" if place.exists() else "no such folder"
         raise UserError(root, f"datasets.{name}.root", what, "the folder of the release on disk")
-    return adapter, Release(name, Path(root), options)
+    return adapter, Release(name, place, options)
 
 
 def subjects(name: str, dataset: DatasetParams, demo: DemoParams) -> list[str]:

@@ -56,6 +56,12 @@ def open_sheet(path: Path, names: Iterable[str] = ()) -> Sheet:
     return choose_sheet(read_sheets(path), names)
 
 
+def kind_of(text: str) -> str:
+    """`micro` or `macro` from `Macro-expression`, `Micro - 1/2` and the like; '' when it is neither."""
+    match = re.match(r"\s*(micro|macro)", text, re.IGNORECASE)
+    return match[1].lower() if match else ""
+
+
 def emotion(cell: object) -> str:
     """An emotion in lower case, with one spelling for each: `Happy` -> `happiness`, `Other` -> `others`."""
     text = re.sub(r"\s+", " ", "" if cell is None else str(cell)).strip().lower()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from microexp.datasets.base import Adapter, Counts, Found, Release, Row
 from microexp.datasets.copies import find_copy
-from microexp.datasets.rows import COMMON, common_row, left_out, open_sheet, the_sheet
+from microexp.datasets.rows import COMMON, common_row, kind_of, left_out, open_sheet, the_sheet
 from microexp.datasets.sheets import table
 from microexp.errors import UserError
 
@@ -46,18 +46,18 @@ def read_rows(release: Release) -> list[Row]:
     rows: list[Row] = []
     seen: dict[str, int] = {}
     for line in lines:
-        name = re.fullmatch(r"(\d{1,3})_(\d{1,2})_(\d{1,3})", line.text("filename"))
-        kind = re.match(r"(micro|macro)", line.text("kind"), re.IGNORECASE)
+        name = re.fullmatch(r"(\d{1,3})_(\d{1,2})_\w{1,5}", line.text("filename"))
+        kind = kind_of(line.text("kind"))
         if name is None:
             left_out(release, file, line, "filename", "of the form 006_1_2")
-        elif kind is None:
+        elif not kind:
             left_out(release, file, line, "kind", "Macro or Micro - 1/2")
         else:
             if name[0] in seen:
                 release.note(file, line.row, "filename", f"{name[0]} stands in row {seen[name[0]]} too", "both kept")
             seen[name[0]] = line.row
             subject = name[1].zfill(3)
-            rows.append(common_row(release, file, line, subject, f"{subject}_{name[2]}", kind[1].lower()))
+            rows.append(common_row(release, file, line, subject, f"{subject}_{name[2]}", kind))
     return rows
 
 
