@@ -225,3 +225,19 @@ def test_published_counts_are_those_of_the_field() -> None:
         emotions = [n for (what, _), n in counts.items() if what == "emotion"]
         assert not emotions or sum(emotions) == counts["expressions", ""] or module is ck_plus
     assert cas_me3.ADAPTER.published(Release("x", Path(), DatasetParams(release="C")))["expressions", ""] == 166
+
+
+def test_the_demo_is_read_where_the_run_puts_it(tmp_path: Path, make_video, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    options = {"subjects": 2, "seconds": 14, "fps": 30}
+    assert main(["demo-sheet", "--out-sheet", "results/demo/annotations.csv", "--params", json.dumps(options)]) == 0
+    for subject in ("s01", "s02"):
+        make_video(Path(f"results/demo/videos/{subject}/{subject}_1.mp4"), 420, fps=30)
+    outputs = [a for name in OUTPUTS for a in (f"--out-{name}", f"results/index/demo/{name}.csv")]
+    assert main(["index", "--dataset", "demo", *outputs]) == 0
+    rows = Path("results/demo/annotations.csv").read_text().splitlines()[1:]
+    expressions = schema.read_expressions("results/index/demo/expressions.csv")
+    assert len(expressions) == len(rows) > 0
+    assert [e.onset + 1 for e in expressions] == [int(row.split(",")[2]) for row in rows]  # 1-based in the sheet
+    assert schema.read_videos("results/index/demo/videos.csv")[0].path == "results/demo/videos/s01/s01_1.mp4"
+    assert schema.read_issues("results/index/demo/issues.csv") == []
