@@ -54,7 +54,8 @@ def test_under_slurm_nothing_is_done(tmp_path: Path) -> None:
 def test_the_lock_of_a_killed_job_is_free(tmp_path: Path) -> None:
     code = (
         "import sys, time; from pathlib import Path; from microexp.gpu_pool import claim\n"
-        "with claim(1, {'CUDA_VISIBLE_DEVICES': 'GPU-a/b'}, Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+        "with claim(1, {'CUDA_VISIBLE_DEVICES': 'GPU-a/b'}, Path(sys.argv[1])):\n"
+        "    print('held', flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True) as job:
         assert job.stdout is not None and job.stdout.readline() == "held\n"

@@ -18,7 +18,8 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (root / "__init__.py").write_text("")
     (root / "flow" / "__init__.py").write_text("")
     (root / "flow" / "flow.py").write_text(
-        '"""Doc."""\nfrom typing import TYPE_CHECKING\nfrom microexp.flow import helper\nfrom microexp.errors import E\n'
+        '"""Doc."""\nfrom typing import TYPE_CHECKING\nfrom microexp.flow import helper\n'
+        "from microexp.errors import E\n"
         "if TYPE_CHECKING:\n    from microexp.flow.types import T\n\ndef run():\n    import microexp.flow.late\n"
     )
     (root / "flow" / "helper.py").write_text("from microexp.flow.kernel import k\nPAGE = 'templates/page.html'\n")

@@ -44,7 +44,7 @@ def test_a_killed_runs_snakemake_locks_are_removed_if_it_was_on_this_machine(tmp
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / ".snakemake").write_text("a file in the way")
-    with pytest.raises(UserError, match="microexp-run.lock.*a working folder that can be written"):
+    with pytest.raises(UserError, match=r"microexp-run\.lock.*a working folder that can be written"):
         run.begin(tmp_path)
 
 

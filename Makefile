@@ -1,0 +1,69 @@
+# make demo: the whole run on the rendered demo data. make test: all tests. Both make .venv first, once.
+VENV := .venv
+BIN := $(VENV)/bin
+CORES ?= $(shell nproc 2>/dev/null || echo 2)
+PYTEST ?= -n 2 --dist loadgroup
+SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo resume test quick lint clean install install-dev
+
+help:
+	@echo "make demo     run the whole workflow on the demo data, from videos to tables and results/report.html"
+	@echo "make resume   go on after an interrupted run, also one that was killed"
+	@echo "make test     all tests;  make quick: the unit tests only;  make lint: style, types, workflow"
+	@echo "make clean    remove results, logs and Snakemake's notes (not .venv, not weights)"
+
+demo: install
+	$(SNAKEMAKE)
+	@$(MAKE) --no-print-directory results-are-here
+
+resume: install
+	$(SNAKEMAKE) --unlock --quiet all
+	$(SNAKEMAKE) --rerun-incomplete
+	@$(MAKE) --no-print-directory results-are-here
+
+.PHONY: results-are-here
+results-are-here:
+	@echo
+	@echo "Tables:"
+	@for table in results/tables/*.md; do echo "  $$table"; done
+	@echo "Report: results/report.html"
+
+test: install-dev
+	$(BIN)/python -m pytest $(PYTEST)
+
+quick: install-dev
+	$(BIN)/python -m pytest -n 2 -m "not long and not slurm and not conda and not kill" -q
+
+lint: install-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+
+clean:
+	rm -rf logs .snakemake .pytest_cache .mypy_cache .ruff_cache .coverage
+	find results -mindepth 1 ! -name README.md -delete
+
+# --- the environment: a stamp stands only after a whole installation, so that an interrupted one is repeated
+
+install: $(VENV)/installed
+install-dev: $(VENV)/installed-dev
+
+$(VENV)/installed: constraints.txt pyproject.toml $(VENV)/made
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[workflow]'
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[workflow,dev]'
+	@touch $@
+
+$(VENV)/made:
+	@for python in "$(PYTHON)" python3.11 python3 python; do \
+	  [ -n "$$python" ] || continue; \
+	  "$$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || continue; \
+	  echo "making $(VENV) with $$python"; "$$python" -m venv --clear $(VENV) && touch $@ && exit 0; exit 1; \
+	done; \
+	echo "microexp needs Python 3.11 (python3.11 on PATH, with venv), or: make PYTHON=/path/to/python3.11" >&2; exit 1
