@@ -61,7 +61,8 @@ $(VENV)/installed-dev: $(VENV)/installed
 	@touch $@
 
 $(VENV)/made:
-	@for python in "$(PYTHON)" python3.11 python3 python; do \
+	@if $(BIN)/python -m pip --version >/dev/null 2>&1; then touch $@; exit 0; fi; \
+	for python in "$(PYTHON)" python3.11 python3 python; do \
 	  [ -n "$$python" ] || continue; \
 	  "$$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || continue; \
 	  echo "making $(VENV) with $$python"; "$$python" -m venv --clear $(VENV) && touch $@ && exit 0; exit 1; \
