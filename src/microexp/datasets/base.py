@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from microexp.datasets.frames import VideoSource, open_video
+from microexp.datasets.frames import VideoSource, image_size, open_video
 from microexp.datasets.intervals import Interval, as_interval, to_indices
 from microexp.datasets.params import DemoParams, IndexParams
 from microexp.datasets.schema import Expression, Issue, Video
@@ -190,8 +190,6 @@ def _open(release: Release, item: Found, fps: float | None, clips: bool) -> tupl
 
 def _note_numbering(release: Release, where: str, source: VideoSource) -> None:
     """Note gaps, frames that are none, and frames of another size (seen at five places of the video)."""
-    from microexp.datasets.frames import image_size
-
     missing = int(source.numbers[-1] - source.numbers[0]) + 1 - source.n_frames
     if missing:
         first = source.numbers[np.flatnonzero(np.diff(source.numbers) > 1)[0]] + 1
