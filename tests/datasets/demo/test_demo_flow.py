@@ -17,12 +17,13 @@ from .conftest import CAMERA, SMALL, pose_of
 
 
 def grey(picture: np.ndarray) -> np.ndarray:
-    return cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.float32)
 
 
 def warped_back(after: np.ndarray, flow: np.ndarray) -> np.ndarray:
     y, x = np.mgrid[: flow.shape[0], : flow.shape[1]].astype(np.float32)
-    return cv2.remap(after, x + flow[..., 0], y + flow[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    back = cv2.remap(after, x + flow[..., 0], y + flow[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(back)
 
 
 def test_nothing_moves_between_a_frame_and_itself(actor: Actor) -> None:

@@ -48,7 +48,7 @@ class Camera:
         return np.stack([x, y, depth], 1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Actor:
     """Everything about a person that does not change from frame to frame; arrays as the kernels take them."""
 
@@ -69,7 +69,7 @@ class Actor:
     texture: np.ndarray
     palette: np.ndarray
     background: np.ndarray
-    scratch: dict[str, np.ndarray] = field(default_factory=dict, compare=False)
+    scratch: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 @functools.lru_cache(maxsize=4)

@@ -79,22 +79,28 @@ def rasterise(
 def depth_map(points: np.ndarray, triangles: np.ndarray, depth: np.ndarray) -> None:
     """Nearest depth per pixel of all triangles, seen from both sides; `depth` must hold `FAR` before."""
     height, width = depth.shape
+    zero, half, one = np.float32(0), np.float32(0.5), np.float32(1)
     for t in range(triangles.shape[0]):
         a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
         x0, y0, x1, y1, x2, y2 = points[a, 0], points[a, 1], points[b, 0], points[b, 1], points[c, 0], points[c, 1]
         area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
         if abs(area) < np.float32(1e-6):
             continue
-        inverse = np.float32(1) / area
-        for y in range(max(0, int(min(y0, y1, y2))), min(height - 1, int(max(y0, y1, y2))) + 1):
-            for x in range(max(0, int(min(x0, x1, x2))), min(width - 1, int(max(x0, x1, x2))) + 1):
-                px, py = x + np.float32(0.5), y + np.float32(0.5)
-                w0 = ((x1 - px) * (y2 - py) - (x2 - px) * (y1 - py)) * inverse
-                w1 = ((x2 - px) * (y0 - py) - (x0 - px) * (y2 - py)) * inverse
-                w2 = np.float32(1) - w0 - w1
-                if w0 >= 0 and w1 >= 0 and w2 >= 0:
-                    z = w0 * points[a, 2] + w1 * points[b, 2] + w2 * points[c, 2]
-                    depth[y, x] = min(depth[y, x], z)
+        left, right = max(0, math.floor(min(x0, x1, x2) - half)), min(width - 1, int(max(x0, x1, x2) + half))
+        top, bottom = max(0, math.floor(min(y0, y1, y2) - half)), min(height - 1, int(max(y0, y1, y2) + half))
+        z0, z1, z2 = points[a, 2], points[b, 2], points[c, 2]
+        inverse = one / area
+        step0, step1 = (y1 - y2) * inverse, (y2 - y0) * inverse
+        for y in range(top, bottom + 1):
+            py, px = y + half, left + half
+            w0 = ((x1 - px) * (y2 - py) - (x2 - px) * (y1 - py)) * inverse
+            w1 = ((x2 - px) * (y0 - py) - (x0 - px) * (y2 - py)) * inverse
+            for x in range(left, right + 1):
+                w2 = one - w0 - w1
+                if w0 >= zero and w1 >= zero and w2 >= zero:
+                    depth[y, x] = min(depth[y, x], w0 * z0 + w1 * z1 + w2 * z2)
+                w0 += step0
+                w1 += step1
 
 
 @njit
