@@ -30,7 +30,7 @@ def main() -> None:
     params = DemoParams(subjects=max(2, args.subjects))
     detector = dlib.get_frontal_face_detector()
     prepare, draw, encode, scores = [], [], [], []
-    for number in range(1, args.subjects + 1):
+    for number in range(1, params.subjects + 1):
         scene = make_scene(params, f"s{number:02d}_1")
         start = time.process_time()
         render(scene, 0)
@@ -50,8 +50,8 @@ def main() -> None:
     print(f"prepare a person  {1e3 * np.median(prepare):7.1f} ms")
     print(f"render a frame    {1e3 * np.median(draw):7.2f} ms")
     print(f"encode a frame    {1e3 * np.median(encode):7.2f} ms")
-    found = np.array(scores)
-    print(f"dlib's detector   {100 * np.mean(found > 0):.1f} % of {len(found)} frames, lowest score {found.min():.2f}")
+    best = np.array(scores)
+    print(f"dlib's detector   {100 * np.mean(best > 0):.1f} % of {len(best)} frames, lowest score {best.min():.2f}")
 
 
 if __name__ == "__main__":
