@@ -36,7 +36,7 @@ def by_hand(path: Path, name: str, start: int, state: dict[str, Tensor]) -> np.n
     with storage.open_shard(path) as crops, storage.open_shard(path.with_name("flow.h5")) as flow:
         rgb = crops[name]["frames"][start : start + 8]
         moves = flow[name]["flow"][start : start + 8] * np.float32(flow[name]["flow"].attrs["scale"])
-    inputs = (prepare_rgb(rgb, 32), state), (prepare_flow(moves, 32, 4.0), flow_from_rgb(state))
+    inputs = (prepare_rgb(rgb, 32), state), (prepare_flow(moves, 32, 2.0), flow_from_rgb(state))
     return np.concatenate([FastI3d(s).features(torch.from_numpy(x.copy()), 8, 8)[0].numpy() for x, s in inputs])
 
 
@@ -111,7 +111,7 @@ def test_a_short_video_is_padded(shards: Shards, weights: Path, rgb_state: dict[
         moves[: frames - 1] = flow["v1/flow"][:] * np.float32(1 / 512)
     for half, x, state in (
         (features[:, :1024], prepare_rgb(rgb, 32), rgb_state),
-        (features[:, 1024:], prepare_flow(moves, 32, 4.0), flow_from_rgb(rgb_state)),
+        (features[:, 1024:], prepare_flow(moves, 32, 2.0), flow_from_rgb(rgb_state)),
     ):
         expected = FastI3d(state).features(torch.from_numpy(x.copy()), 8, 2).numpy()
         np.testing.assert_allclose(half, expected, rtol=0, atol=1e-5 * expected.max())
@@ -176,8 +176,9 @@ def test_devices(shards: Shards, weights: Path) -> None:
     if not torch.cuda.is_available():
         with pytest.raises(UserError, match="torch sees no GPU"):
             run(paths, weights, device="cuda:0")
-    with pytest.raises(UserError, match="auto or cpu"):
-        run(paths, weights, device="tpu")
+    for device in ("tpu", "cuda:99"):
+        with pytest.raises(UserError, match="a GPU that torch sees"):
+            run(paths, weights, device=device)
     with pytest.raises(UserError, match=r"i3d\.mixed_precision"):
         run(paths, weights, device="cpu", mixed_precision=True)
     record = storage.read_provenance(run(paths, weights, device="cpu"))

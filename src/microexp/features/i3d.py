@@ -181,8 +181,10 @@ def pick_device(device: str, mixed_precision: bool) -> str:
 
     available = torch.cuda.is_available()
     chosen = ("cuda" if available else "cpu") if device == "auto" else device
-    if chosen != "cpu" and not (chosen.startswith("cuda") and available):
-        raise UserError("command line", "--device", repr(device), "auto or cpu", "torch sees no GPU here")
+    gpus = ["cuda", *(f"cuda:{n}" for n in range(torch.cuda.device_count()))] if available else []
+    if chosen not in ("cpu", *gpus):
+        hint = f"torch sees {', '.join(gpus[1:]) or 'no GPU'} here"
+        raise UserError("command line", "--device", repr(device), "auto, cpu, or a GPU that torch sees", hint)
     if mixed_precision and chosen == "cpu":
         raise UserError("i3d.mixed_precision", None, "true on a CPU", "a GPU", "set it to false")
     return chosen
@@ -210,7 +212,8 @@ def run(job: Job[I3dParams]) -> dict[str, Any]:
         storage.create_shard(job.output("i3d")) as out,
         Pool(job.threads if device == "cpu" else 1) as pool,
     ):
-        storage.set_attributes(out, about_file)
+        whose = {key: crops.attrs[key] for key in ("dataset", "subject") if key in crops.attrs}
+        storage.set_attributes(out, {**whose, **about_file})
         for name in track(list(crops), "i3d"):
             flow_group = check_pair(name, crops[name], flow, job.input("flow"))
             write_video(out.create_group(name), crops[name], flow_group, streams, params, pool)
