@@ -18,14 +18,12 @@ from numba import float32, njit
 
 from microexp.flow.compiler import OPTIONS, NoOverlap
 from microexp.flow.median import median_filter
+from microexp.flow.pyramid import PAD, level_view, resize
 from microexp.flow.vector import bicubic_pixel
 
 GRADIENT_FLOOR = 1.1920929e-07
 """Below this squared gradient a pixel has no say (FLT_EPSILON, as in OpenCV)."""
 
-
-PAD = 3
-"""Repeated edge around each pyramid level, px: room for the taps of the bicubic kernel."""
 
 LANES = 16
 """Rows are computed in blocks of so many px, what a vector register of AVX-512 holds; what lies behind a row's end is
@@ -109,21 +107,45 @@ def iterate(work, h, w, count, limit, theta, ratio, stop):  # type: ignore[no-un
 
 
 @njit(pipeline_class=NoOverlap, **OPTIONS)
-def cubic_row(flow, start, step, a, end, taps, weights, count):  # type: ignore[no-untyped-def]
-    """First tap (in the padded image) and the four weights of Keys' bicubic kernel at start + step * x + flow[x].
+def locate_row(flow, start, step, end, taps, between, count):  # type: ignore[no-untyped-def]
+    """First of four taps (in the padded image), and the place between the middle two, for start + step * x + flow[x].
 
     The coordinate is held within 2 px of the image, where all four taps see the repeated edge anyway.
     """
-    one = float32(1)
     for x in range(count):
         at = min(max(start + step * float32(x) + flow[x + 1], float32(-2)), end)
         whole = np.floor(at)
-        t = at - whole
+        taps[x] = np.int32(whole) + np.int32(PAD - 1)
+        between[x] = at - whole
+
+
+@njit(pipeline_class=NoOverlap, **OPTIONS)
+def cubic_row(between, a, weights, count):  # type: ignore[no-untyped-def]
+    """Weights (4, count) of Keys' cubic convolution (1981) with slope `a`."""
+    one = float32(1)
+    for x in range(count):
+        t = between[x]
         z = one - t
         first = a * t * z * z
         last = a * z * t * t
         second = ((a + float32(2)) * t - (a + float32(3))) * t * t + one
-        taps[x] = np.int32(whole) + np.int32(PAD - 1)
+        weights[0, x] = first
+        weights[1, x] = second
+        weights[2, x] = one - first - second - last
+        weights[3, x] = last
+
+
+@njit(pipeline_class=NoOverlap, **OPTIONS)
+def spline_row(between, weights, count):  # type: ignore[no-untyped-def]
+    """Weights (4, count) of the cubic B-spline."""
+    one = float32(1)
+    sixth = one / float32(6)
+    for x in range(count):
+        t = between[x]
+        z = one - t
+        first = z * z * z * sixth
+        last = t * t * t * sixth
+        second = (float32(3) * t - float32(6)) * t * t * sixth + float32(4) * sixth
         weights[0, x] = first
         weights[1, x] = second
         weights[2, x] = one - first - second - last
@@ -155,11 +177,11 @@ def linearise_row(first, second, u, v, wx, wy, inverse, rho, width):  # type: ig
         wx[x + 1] = gx
         wy[x + 1] = gy
         inverse[x + 1] = float32(1) / squared if squared > float32(GRADIENT_FLOOR) else float32(0)
-        rho[x + 1] = second[4 * x] - gx * u[x + 1] - gy * v[x + 1] - first[4 * x]
+        rho[x + 1] = second[4 * x] - gx * u[x + 1] - gy * v[x + 1] - first[4 * x + 3]
 
 
 @njit(**OPTIONS)
-def warp(first, second, work, rows, h, w, a, moved):  # type: ignore[no-untyped-def]
+def warp(first, second, work, rows, h, w, a, spline):  # type: ignore[no-untyped-def]
     """Fill the planes of the data term; `first` and `second` are levels (h + 2 PAD, w + 2 PAD, 4)."""
     flat = second.reshape(-1)
     stride = 4 * (w + 2 * PAD)
@@ -168,120 +190,36 @@ def warp(first, second, work, rows, h, w, a, moved):  # type: ignore[no-untyped-
     sampled = rows[8 * w : 12 * w]
     x_taps = np.empty(w, np.int32)
     y_taps = np.empty(w, np.int32)
+    x_between = np.empty(w, np.float32)
+    y_between = np.empty(w, np.float32)
     for y in range(h):
         row = work[y + 1]
         u = row[U]
         v = row[V]
+        locate_row(u, float32(0), float32(1), float32(w), x_taps, x_between, w)
+        locate_row(v, float32(y), float32(0), float32(h), y_taps, y_between, w)
+        if spline:
+            spline_row(x_between, x_weights, w)
+            spline_row(y_between, y_weights, w)
+        else:
+            cubic_row(x_between, a, x_weights, w)
+            cubic_row(y_between, a, y_weights, w)
+        sample_row(flat, stride, x_taps, x_weights, y_taps, y_weights, sampled, w)
         inside = first[y + PAD, PAD : PAD + w].reshape(-1)
-        if moved:
-            cubic_row(u, float32(0), float32(1), a, float32(w), x_taps, x_weights, w)
-            cubic_row(v, float32(y), float32(0), a, float32(h), y_taps, y_weights, w)
-            sample_row(flat, stride, x_taps, x_weights, y_taps, y_weights, sampled, w)
-        else:  # nothing to interpolate: the same numbers, sooner
-            sampled[:] = second[y + PAD, PAD : PAD + w].reshape(-1)
         linearise_row(inside, sampled, u, v, row[WX], row[WY], row[INVERSE], row[RHO], w)
 
 
 @njit(**OPTIONS)
-def resize(source, target, y_ratio, x_ratio, factor):  # type: ignore[no-untyped-def]
-    """Bilinear with half-pixel centres and repeated edge (OpenCV's INTER_LINEAR); ratio = source px per target px."""
-    height, width = source.shape
-    for y in range(target.shape[0]):
-        at_y = min(max((y + 0.5) * y_ratio - 0.5, 0.0), height - 1.0)
-        top = int(at_y)
-        down = float32(at_y - top)
-        upper = source[top]
-        lower = source[min(top + 1, height - 1)]
-        for x in range(target.shape[1]):
-            at_x = min(max((x + 0.5) * x_ratio - 0.5, 0.0), width - 1.0)
-            left = int(at_x)
-            right = min(left + 1, width - 1)
-            across = float32(at_x - left)
-            above = upper[left] + (upper[right] - upper[left]) * across
-            below = lower[left] + (lower[right] - lower[left]) * across
-            target[y, x] = factor * (above + (below - above) * down)
-
-
-@njit(pipeline_class=NoOverlap, **OPTIONS)
-def add_row(total, row, weight):  # type: ignore[no-untyped-def]
-    """`total += weight * row`."""
-    for x in range(total.shape[0]):
-        total[x] += weight * row[x]
-
-
-@njit(**OPTIONS)
-def remove_shading(frame, weights, share, out):  # type: ignore[no-untyped-def]
-    """`frame` (h, w) less `share` of what a blur with `weights` leaves of it, edge repeated, into `out`."""
-    h, w = frame.shape
-    radius = weights.shape[0] // 2
-    padded = np.empty(w + 2 * radius, np.float32)
-    across = np.zeros((h, w), np.float32)
-    for y in range(h):
-        padded[:radius] = frame[y, 0]
-        padded[radius : radius + w] = frame[y]
-        padded[radius + w :] = frame[y, w - 1]
-        for k in range(weights.shape[0]):
-            add_row(across[y], padded[k : k + w], weights[k])
-    blurred = np.empty(w, np.float32)
-    for y in range(h):
-        blurred[:] = float32(0)
-        for k in range(weights.shape[0]):
-            add_row(blurred, across[min(max(y + k - radius, 0), h - 1)], weights[k])
-        out[y] = frame[y] - share * blurred
-
-
-@njit(**OPTIONS)
-def level_view(pyramid, sizes, level):  # type: ignore[no-untyped-def]
-    """Level of a flat pyramid as (h + 2 PAD, w + 2 PAD, 4): grey, d/dx, d/dy, unused."""
-    start = 0
-    for k in range(level):
-        start += 4 * (sizes[k, 0] + 2 * PAD) * (sizes[k, 1] + 2 * PAD)
-    h = sizes[level, 0] + 2 * PAD
-    w = sizes[level, 1] + 2 * PAD
-    return pyramid[start : start + 4 * h * w].reshape(h, w, 4)
-
-
-@njit(**OPTIONS)
-def build_pyramid(frame, sizes, ratio, five_point, pyramid):  # type: ignore[no-untyped-def]
-    """Grey levels and derivatives of `frame` (h, w) at every level of `sizes` (levels, 2), into the flat `pyramid`."""
-    grey = frame
-    for level in range(sizes.shape[0]):
-        h = sizes[level, 0]
-        w = sizes[level, 1]
-        if level > 0:
-            smaller = np.empty((h, w), np.float32)
-            resize(grey, smaller, ratio, ratio, float32(1))
-            grey = smaller
-        view = level_view(pyramid, sizes, level)
-        for y in range(h):
-            for x in range(w):
-                near_x = grey[y, min(x + 1, w - 1)] - grey[y, max(x - 1, 0)]
-                near_y = grey[min(y + 1, h - 1), x] - grey[max(y - 1, 0), x]
-                if five_point:
-                    far_x = grey[y, min(x + 2, w - 1)] - grey[y, max(x - 2, 0)]
-                    far_y = grey[min(y + 2, h - 1), x] - grey[max(y - 2, 0), x]
-                    near_x = (float32(8) * near_x - far_x) / float32(6)
-                    near_y = (float32(8) * near_y - far_y) / float32(6)
-                view[y + PAD, x + PAD, 0] = grey[y, x]
-                view[y + PAD, x + PAD, 1] = float32(0.5) * near_x
-                view[y + PAD, x + PAD, 2] = float32(0.5) * near_y
-                view[y + PAD, x + PAD, 3] = float32(0)
-            view[y + PAD, :PAD] = view[y + PAD, PAD]
-            view[y + PAD, PAD + w :] = view[y + PAD, PAD + w - 1]
-        view[:PAD] = view[PAD]
-        view[PAD + h :] = view[PAD + h - 1]
-
-
-@njit(**OPTIONS)
-def solve_pair(first, second, sizes, levels, numbers, counts, work, out, warm):  # type: ignore[no-untyped-def]
+def solve_pair(first, second, sizes, levels, numbers, counts, spline, work, out, warm):  # type: ignore[no-untyped-def]
     """Flow between two pyramids, into `out` (h, w, 2), px; with `warm` it starts from what `out` holds.
 
     Args:
-        first, second: flat pyramids made by `build_pyramid`.
+        first, second: flat pyramids made by `pyramid.build_pyramid`.
         sizes: (all levels, 2) heights and widths.
         levels: how many of them to use.
         numbers: float32 data weight times theta, theta, tau / theta, epsilon_px, cubic a, scale step.
         counts: warps, outer iterations, iterations, median side.
+        spline: whether the pyramids hold spline coefficients.
         work: from `make_workspace`.
     """
     limit, theta, ratio, epsilon, a, step = numbers
@@ -298,8 +236,8 @@ def solve_pair(first, second, sizes, levels, numbers, counts, work, out, warm): 
         start_level(flow, out, local, sizes, level, levels, step, warm)
         one, two = level_view(first, sizes, level), level_view(second, sizes, level)
         stop = float(epsilon) ** 2 * h * w if epsilon > 0 else -1.0
-        for k in range(warps):
-            warp(one, two, local, rows, h, w, a, warm or k > 0 or level < levels - 1)
+        for _ in range(warps):
+            warp(one, two, local, rows, h, w, a, spline)
             for _ in range(outer):
                 if median > 1:
                     median_filter(local[1 : h + 1, U, 1 : w + 1], median)

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from microexp.flow import kernels
+from microexp.flow import kernels, pyramid
 from microexp.flow.parallel import for_each
 from microexp.flow.params import Tvl1
-from microexp.flow.sizes import gaussian_weights, pyramid_sizes
+from microexp.flow.sizes import gaussian_weights, pyramid_sizes, spline_weights
 
 
 def remove_shading(frame: np.ndarray, tvl1: Tvl1) -> np.ndarray:
@@ -18,8 +18,8 @@ def remove_shading(frame: np.ndarray, tvl1: Tvl1) -> np.ndarray:
     if not (tvl1.shading_sigma_px and tvl1.shading_share):
         return grey
     out = np.empty_like(grey)
-    kernels.remove_shading(grey, gaussian_weights(tvl1.shading_sigma_px), np.float32(tvl1.shading_share), out)
-    return out
+    pyramid.convolve(grey, gaussian_weights(tvl1.shading_sigma_px), out)
+    return grey - np.float32(tvl1.shading_share) * out
 
 
 class NumbaSolver:
@@ -34,24 +34,26 @@ class NumbaSolver:
         self.tvl1 = tvl1
         self.threads = threads
         self.sizes = np.array(pyramid_sizes(height, width, tvl1), np.int64)
-        pad = 2 * kernels.PAD
+        pad = 2 * pyramid.PAD
         self.pyramid_length = int(sum(4 * (h + pad) * (w + pad) for h, w in self.sizes))
         f = np.float32
         t = tvl1
         self.numbers = (
             f(t.data_weight * t.theta), f(t.theta), f(t.tau / t.theta), f(t.epsilon_px), f(t.cubic_a), f(t.scale_step),
         )  # fmt: skip
+        self.spline = t.interpolation == "spline"
         self.counts = (t.warps, t.outer_iterations, t.iterations, t.median_px)
 
     def prepare(self, frames: np.ndarray) -> np.ndarray:
         """Pyramids (N, length) of grey frames (N, H, W), uint8 or float32."""
         pyramids = np.empty((len(frames), self.pyramid_length), np.float32)
         five_point = self.tvl1.gradient == "five_point"
+        spline = spline_weights() if self.spline else np.empty(0, np.float32)
 
         def start() -> Callable[[int], None]:
             def one(item: int) -> None:
                 grey = remove_shading(frames[item], self.tvl1)
-                kernels.build_pyramid(grey, self.sizes, 1 / self.tvl1.scale_step, five_point, pyramids[item])
+                pyramid.build_pyramid(grey, self.sizes, 1 / self.tvl1.scale_step, five_point, spline, pyramids[item])
 
             return one
 
@@ -75,7 +77,16 @@ class NumbaSolver:
 
             def one(i: int) -> None:
                 kernels.solve_pair(
-                    first[i], second[i], self.sizes, levels, self.numbers, self.counts, work, out[i], warm is not None
+                    first[i],
+                    second[i],
+                    self.sizes,
+                    levels,
+                    self.numbers,
+                    self.counts,
+                    self.spline,
+                    work,
+                    out[i],
+                    warm is not None,
                 )
 
             return one

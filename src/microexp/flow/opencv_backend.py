@@ -180,7 +180,7 @@ def reject_additions(backend: str, tvl1: Tvl1, cubic_a: float) -> None:
     Raises:
         UserError: naming the parameter.
     """
-    for name, own in (("cubic_a", cubic_a), ("gradient", "central")):
+    for name, own in (("interpolation", "cubic"), ("cubic_a", cubic_a), ("gradient", "central")):
         if getattr(tvl1, name) != own:
             raise UserError(
                 None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 from pydantic import Field, field_validator
@@ -14,7 +14,7 @@ from microexp.stage import Params
 class Tvl1:
     """Every parameter of TV-L1, with no default left open. Grey levels run from 0 to 255, flow is in px.
 
-    Names and meanings are those of OpenCV's `DualTVL1OpticalFlow`; the last four are additions.
+    Names and meanings are those of OpenCV's `DualTVL1OpticalFlow`; the last five are additions.
     """
 
     tau: float
@@ -27,20 +27,53 @@ class Tvl1:
     iterations: int
     epsilon_px: float
     median_px: int
+    interpolation: Literal["cubic", "spline"]
     cubic_a: float
     gradient: Literal["central", "five_point"]
     shading_sigma_px: float
     shading_share: float
 
 
+_OPENCV = Tvl1(
+    tau=0.25,
+    data_weight=0.15,
+    theta=0.3,
+    scales=5,
+    scale_step=0.8,
+    warps=5,
+    outer_iterations=10,
+    iterations=30,
+    epsilon_px=0.01,
+    median_px=5,
+    interpolation="cubic",
+    cubic_a=-0.75,
+    gradient="central",
+    shading_sigma_px=0.0,
+    shading_share=0.0,
+)
+
 PRESETS: dict[str, Tvl1] = {
     # the defaults of OpenCV's CPU implementation: comparable with the literature
-    "opencv": Tvl1(0.25, 0.15, 0.3, 5, 0.8, 5, 10, 30, 0.01, 5, -0.75, "central", 0.0, 0.0),
-    # the same model with a warp that reproduces straight lines, without median, always the same number of steps
-    "classic": Tvl1(0.25, 0.15, 0.3, 5, 0.8, 5, 1, 30, 0.0, 1, -0.5, "central", 0.0, 0.0),
-    # made for faces that move less than about 3 px (docs/flow.md has the measurements behind each number): three scales
-    # a factor 2 apart, exact derivatives, and most of the slow shading taken out, since light does not move with skin
-    "micro": Tvl1(0.25, 0.2, 0.3, 3, 0.5, 3, 1, 30, 0.0, 1, -0.5, "five_point", 3.0, 0.8),
+    "opencv": _OPENCV,
+    # the same model with a warp that keeps ramps, without median, always the same number of steps
+    "classic": replace(_OPENCV, outer_iterations=1, epsilon_px=0.0, median_px=1, cubic_a=-0.5),
+    # made for faces that move less than about 3 px (docs/flow.md has the measurements behind each number): a warp
+    # without sub-pixel bias, and most of the slow shading taken out, since light does not move with the skin
+    "micro": replace(
+        _OPENCV,
+        data_weight=0.2,
+        scales=3,
+        scale_step=0.5,
+        warps=3,
+        outer_iterations=1,
+        iterations=20,
+        epsilon_px=0.0,
+        median_px=1,
+        interpolation="spline",
+        gradient="five_point",
+        shading_sigma_px=3.0,
+        shading_share=0.8,
+    ),
 }
 
 
@@ -65,6 +98,9 @@ class FlowParams(Params):
         None, ge=0, description="A block stops when the RMS change per iteration is below this, px; 0 never stops."
     )
     median_px: Literal[1, 3, 5] | None = Field(None, description="Side of the median filter, px; 1 is none.")
+    interpolation: Literal["cubic", "spline"] | None = Field(
+        None, description="Warp: cubic convolution, or the cubic spline through all pixels."
+    )
     cubic_a: float | None = Field(
         None, ge=-1, le=0, description="Slope of the bicubic kernel: -0.5 is exact on ramps, OpenCV has -0.75."
     )

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scipy.ndimage import median_filter
 
 from microexp.flow.params import Tvl1
-from microexp.flow.sizes import gaussian_weights, pyramid_sizes
+from microexp.flow.sizes import gaussian_weights, pyramid_sizes, spline_weights
 
 F = np.float32
 Array = npt.NDArray[np.float32]
@@ -38,15 +38,19 @@ def remove_shading(image: Array, tvl1: Tvl1) -> Array:
     """`image` less a share of what a Gaussian blur leaves of it, edge repeated."""
     if not (tvl1.shading_sigma_px and tvl1.shading_share):
         return image
-    weights = gaussian_weights(tvl1.shading_sigma_px)
-    radius, blurred = len(weights) // 2, image
+    return image - F(tvl1.shading_share) * convolve(image, gaussian_weights(tvl1.shading_sigma_px))
+
+
+def convolve(image: Array, weights: Array) -> Array:
+    """`image` filtered with the same weights along x and y, edge repeated."""
+    radius = len(weights) // 2
     for axis in (1, 0):
         n = image.shape[axis]
-        taps = [blurred.take(np.clip(np.arange(n) + k, 0, n - 1), axis) for k in range(-radius, radius + 1)]
-        blurred = np.zeros_like(image)
-        for weight, tap in zip(weights, taps, strict=True):
-            blurred = blurred + weight * tap
-    return image - F(tvl1.shading_share) * blurred
+        total: Array = np.zeros(image.shape, F)
+        for k, weight in enumerate(weights, -radius):
+            total += F(weight) * image.take(np.clip(np.arange(n) + k, 0, n - 1), axis)
+        image = total
+    return image
 
 
 def solve_level(first: Array, second: Array, flow: Array, tvl1: Tvl1) -> Array:
@@ -55,9 +59,11 @@ def solve_level(first: Array, second: Array, flow: Array, tvl1: Tvl1) -> Array:
     dual = np.zeros((4, *u.shape), F)
     limit, theta, ratio = F(tvl1.data_weight * tvl1.theta), F(tvl1.theta), F(tvl1.tau / tvl1.theta)
     stop = float(F(tvl1.epsilon_px)) ** 2 * u.size
-    gradients = gradient(second, 1, tvl1.gradient), gradient(second, 0, tvl1.gradient)
+    images = [second, gradient(second, 1, tvl1.gradient), gradient(second, 0, tvl1.gradient)]
+    if tvl1.interpolation == "spline":
+        images = [convolve(image, spline_weights()) for image in images]
     for _ in range(tvl1.warps):
-        warped, wx, wy = (warp(image, u, v, F(tvl1.cubic_a)) for image in (second, *gradients))
+        warped, wx, wy = (warp(image, u, v, tvl1) for image in images)
         squared = wx * wx + wy * wy
         inverse = np.divide(F(1), squared, out=np.zeros_like(u), where=squared > np.finfo(F).eps)
         rho = warped - wx * u - wy * v - first
@@ -114,13 +120,22 @@ def cubic_weights(t: Array, a: np.float32) -> list[Array]:
     return [first, second, F(1) - first - second - last, last]
 
 
-def warp(image: Array, u: Array, v: Array, a: np.float32) -> Array:
-    """`image` at x + u, y + v, bicubic, edge repeated."""
+def spline_basis(t: Array) -> list[Array]:
+    """Weights of the cubic B-spline for the taps -1, 0, 1, 2, at 0 <= t < 1."""
+    z, sixth = F(1) - t, F(1) / F(6)
+    first, last = z * z * z * sixth, t * t * t * sixth
+    second = (F(3) * t - F(6)) * t * t * sixth + F(4) * sixth
+    return [first, second, F(1) - first - second - last, last]
+
+
+def warp(image: Array, u: Array, v: Array, tvl1: Tvl1) -> Array:
+    """`image` (or the spline with these coefficients) at x + u, y + v, edge repeated."""
     h, w = image.shape
     x = np.clip(np.arange(w, dtype=F) + u, F(-2), F(w))
     y = np.clip(np.arange(h, dtype=F)[:, None] + v, F(-2), F(h))
     left, top = np.floor(x).astype(int), np.floor(y).astype(int)
-    across, down = cubic_weights(x - np.floor(x), a), cubic_weights(y - np.floor(y), a)
+    spline, a = tvl1.interpolation == "spline", F(tvl1.cubic_a)
+    across, down = (spline_basis(t) if spline else cubic_weights(t, a) for t in (x - np.floor(x), y - np.floor(y)))
     total: Array = np.zeros_like(u)
     for i in range(4):
         row = np.clip(top + i - 1, 0, h - 1)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from microexp.errors import UserError
 from microexp.flow.params import Tvl1
-from microexp.flow.sizes import gaussian_weights, pyramid_sizes
+from microexp.flow.sizes import gaussian_weights, pyramid_sizes, spline_weights
 
 ASK_EVERY = 10
 """Iterations between two questions whether all pairs have stopped (only with `epsilon_px` > 0)."""
@@ -89,15 +89,20 @@ def remove_shading(image: Tensor, tvl1: Tvl1) -> Tensor:
     """`image` (N, H, W) less a share of what a Gaussian blur leaves of it, edge repeated."""
     if not (tvl1.shading_sigma_px and tvl1.shading_share):
         return image
-    weights = gaussian_weights(tvl1.shading_sigma_px)
-    blurred = image
+    return image - tvl1.shading_share * convolve(image, gaussian_weights(tvl1.shading_sigma_px))
+
+
+def convolve(image: Tensor, weights: np.ndarray) -> Tensor:
+    """`image` (N, H, W) filtered with the same weights along x and y, edge repeated."""
+    radius = len(weights) // 2
     for axis in (2, 1):
         n = image.shape[axis]
         index = torch.arange(n, device=image.device)
-        source, blurred = blurred, torch.zeros_like(image)
-        for k, weight in enumerate(weights.tolist()):
-            blurred = blurred + weight * source.index_select(axis, (index + (k - len(weights) // 2)).clamp(0, n - 1))
-    return image - tvl1.shading_share * blurred
+        total = torch.zeros_like(image)
+        for k, weight in enumerate(weights.tolist(), -radius):
+            total = total + weight * image.index_select(axis, (index + k).clamp(0, n - 1))
+        image = total
+    return image
 
 
 def cubic_weights(t: Tensor, a: float) -> list[Tensor]:
@@ -108,13 +113,25 @@ def cubic_weights(t: Tensor, a: float) -> list[Tensor]:
     return [first, second, 1 - first - second - last, last]
 
 
-def warp(images: Tensor, u: Tensor, v: Tensor, a: float) -> Tensor:
-    """`images` (N, C, H, W) at x + u, y + v; by hand, since `grid_sample(mode="bicubic")` has a = -0.75 for good."""
+def spline_basis(t: Tensor) -> list[Tensor]:
+    """Weights of the cubic B-spline for the taps -1, 0, 1, 2, at 0 <= t < 1."""
+    z = 1 - t
+    first, last = z * z * z / 6, t * t * t / 6
+    second = (3 * t - 6) * t * t / 6 + 4 / 6
+    return [first, second, 1 - first - second - last, last]
+
+
+def warp(images: Tensor, u: Tensor, v: Tensor, tvl1: Tvl1) -> Tensor:
+    """`images` (N, C, H, W), or splines with these coefficients, at x + u, y + v.
+
+    Gathered by hand, since `grid_sample(mode="bicubic")` has a slope of -0.75 for good.
+    """
     n, c, h, w = images.shape
     x = (torch.arange(w, device=u.device, dtype=u.dtype) + u).clamp(-2, w)
     y = (torch.arange(h, device=u.device, dtype=u.dtype)[:, None] + v).clamp(-2, h)
     left, top = x.floor(), y.floor()
-    across, down = cubic_weights(x - left, a), cubic_weights(y - top, a)
+    spline, a = tvl1.interpolation == "spline", tvl1.cubic_a
+    across, down = (spline_basis(t) if spline else cubic_weights(t, a) for t in (x - left, y - top))
     columns = [(left.long() + j - 1).clamp(0, w - 1) for j in range(4)]
     flat = images.reshape(n, c, h * w)
     total = torch.zeros_like(images)
@@ -161,7 +178,7 @@ class TorchSolver:
 
     @torch.inference_mode()
     def prepare(self, frames: np.ndarray) -> Tensor:
-        """Grey levels and derivatives of all levels, (N, numbers), of grey frames (N, H, W), uint8 or float32."""
+        """Pyramids (N, numbers), level by level as `_level` says, of grey frames (N, H, W), uint8 or float32."""
         torch.set_num_threads(self.threads)
         grey = torch.from_numpy(np.ascontiguousarray(frames)).to(self.device, non_blocking=True).float()
         grey = remove_shading(grey, self.tvl1)
@@ -170,7 +187,10 @@ class TorchSolver:
         for level, size in enumerate(self.sizes):
             if level:
                 grey = resize(grey, size, (down, down))
-            parts += [grey, gradient(grey, 2, self.tvl1.gradient), gradient(grey, 1, self.tvl1.gradient)]
+            images = [grey, gradient(grey, 2, self.tvl1.gradient), gradient(grey, 1, self.tvl1.gradient)]
+            if self.tvl1.interpolation == "spline":
+                images = [convolve(image, spline_weights()) for image in images]
+            parts += [grey, *images]
         return torch.cat([p.flatten(1) for p in parts], 1)
 
     @torch.inference_mode()
@@ -190,14 +210,14 @@ class TorchSolver:
             if flow[0].shape[1:] != size:
                 ratio = flow[0].shape[1] / size[0], flow[0].shape[2] / size[1]
                 flow = tuple(resize(f, size, ratio, 1 / self.tvl1.scale_step) for f in flow)
-            flow = self._solve_level(self._level(first, level)[:, 0], self._level(second, level), *flow)
+            flow = self._solve_level(self._level(first, level)[:, 0], self._level(second, level)[:, 1:], *flow)
         return torch.stack(flow, -1)[:count]
 
     def _level(self, pyramid: Tensor, level: int) -> Tensor:
-        """(N, 3, h, w): grey, d/dx and d/dy at `level`."""
-        before = 3 * sum(h * w for h, w in self.sizes[:level])
+        """(N, 4, h, w): grey, then what is warped: grey, d/dx and d/dy or their spline coefficients."""
+        before = 4 * sum(h * w for h, w in self.sizes[:level])
         h, w = self.sizes[level]
-        return pyramid[:, before : before + 3 * h * w].reshape(-1, 3, h, w)
+        return pyramid[:, before : before + 4 * h * w].reshape(-1, 4, h, w)
 
     def _start(self, count: int, levels: int, warm: Tensor | None) -> tuple[Tensor, ...]:
         """Flow to begin with at the coarsest level: zero, or `warm` made smaller."""
@@ -215,7 +235,7 @@ class TorchSolver:
         state: State = (u, v, *(torch.zeros_like(u) for _ in range(4)))  # type: ignore[assignment]
         for _ in range(t.warps):
             u, v = state[:2]
-            warped, wx, wy = warp(second, u, v, t.cubic_a).unbind(1)
+            warped, wx, wy = warp(second, u, v, t).unbind(1)
             squared = wx * wx + wy * wy
             inverse = torch.where(squared > GRADIENT_FLOOR, 1 / squared, 0.0)
             rho = warped - wx * u - wy * v - first

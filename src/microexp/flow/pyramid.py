@@ -1,0 +1,113 @@
+"""Image pyramids for `kernels.py` (numba): grey levels, derivatives, spline coefficients, made once per frame."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import float32, njit
+
+from microexp.flow.compiler import OPTIONS, NoOverlap
+
+PAD = 3
+"""Repeated edge around each pyramid level, px: room for the taps of the bicubic kernel."""
+
+
+@njit(**OPTIONS)
+def resize(source, target, y_ratio, x_ratio, factor):  # type: ignore[no-untyped-def]
+    """Bilinear with half-pixel centres and repeated edge (OpenCV's INTER_LINEAR); ratio = source px per target px."""
+    height, width = source.shape
+    for y in range(target.shape[0]):
+        at_y = min(max((y + 0.5) * y_ratio - 0.5, 0.0), height - 1.0)
+        top = int(at_y)
+        down = float32(at_y - top)
+        upper = source[top]
+        lower = source[min(top + 1, height - 1)]
+        for x in range(target.shape[1]):
+            at_x = min(max((x + 0.5) * x_ratio - 0.5, 0.0), width - 1.0)
+            left = int(at_x)
+            right = min(left + 1, width - 1)
+            across = float32(at_x - left)
+            above = upper[left] + (upper[right] - upper[left]) * across
+            below = lower[left] + (lower[right] - lower[left]) * across
+            target[y, x] = factor * (above + (below - above) * down)
+
+
+@njit(pipeline_class=NoOverlap, **OPTIONS)
+def add_row(total, row, weight):  # type: ignore[no-untyped-def]
+    """`total += weight * row`."""
+    for x in range(total.shape[0]):
+        total[x] += weight * row[x]
+
+
+@njit(**OPTIONS)
+def convolve(image, weights, out):  # type: ignore[no-untyped-def]
+    """`image` (h, w) filtered with the same odd number of `weights` along x and y, edge repeated, into `out`."""
+    h, w = image.shape
+    radius = weights.shape[0] // 2
+    padded = np.empty(w + 2 * radius, np.float32)
+    across = np.zeros((h, w), np.float32)
+    for y in range(h):
+        padded[:radius] = image[y, 0]
+        padded[radius : radius + w] = image[y]
+        padded[radius + w :] = image[y, w - 1]
+        for k in range(weights.shape[0]):
+            add_row(across[y], padded[k : k + w], weights[k])
+    out[:] = float32(0)
+    for y in range(h):
+        for k in range(weights.shape[0]):
+            add_row(out[y], across[min(max(y + k - radius, 0), h - 1)], weights[k])
+
+
+@njit(**OPTIONS)
+def level_view(pyramid, sizes, level):  # type: ignore[no-untyped-def]
+    """Level of a flat pyramid as (h + 2 PAD, w + 2 PAD, 4): grey, d/dx, d/dy (or their spline coefficients), grey."""
+    start = 0
+    for k in range(level):
+        start += 4 * (sizes[k, 0] + 2 * PAD) * (sizes[k, 1] + 2 * PAD)
+    h = sizes[level, 0] + 2 * PAD
+    w = sizes[level, 1] + 2 * PAD
+    return pyramid[start : start + 4 * h * w].reshape(h, w, 4)
+
+
+@njit(**OPTIONS)
+def differentiate(grey, five_point, dx, dy):  # type: ignore[no-untyped-def]
+    """Central differences of 3 or 5 points, edge repeated."""
+    h, w = grey.shape
+    half = float32(0.5)
+    for y in range(h):
+        for x in range(w):
+            near_x = grey[y, min(x + 1, w - 1)] - grey[y, max(x - 1, 0)]
+            near_y = grey[min(y + 1, h - 1), x] - grey[max(y - 1, 0), x]
+            if five_point:
+                far_x = grey[y, min(x + 2, w - 1)] - grey[y, max(x - 2, 0)]
+                far_y = grey[min(y + 2, h - 1), x] - grey[max(y - 2, 0), x]
+                near_x = (float32(8) * near_x - far_x) / float32(6)
+                near_y = (float32(8) * near_y - far_y) / float32(6)
+            dx[y, x] = half * near_x
+            dy[y, x] = half * near_y
+
+
+@njit(**OPTIONS)
+def build_pyramid(frame, sizes, ratio, five_point, spline, pyramid):  # type: ignore[no-untyped-def]
+    """The flat `pyramid` of `frame` (h, w): 4 channels a pixel, as `level_view` says; `spline` is a filter or empty."""
+    grey = frame
+    for level in range(sizes.shape[0]):
+        h = sizes[level, 0]
+        w = sizes[level, 1]
+        if level > 0:
+            smaller = np.empty((h, w), np.float32)
+            resize(grey, smaller, ratio, ratio, float32(1))
+            grey = smaller
+        view = level_view(pyramid, sizes, level)
+        channels = np.empty((3, h, w), np.float32)
+        channels[0] = grey
+        differentiate(grey, five_point, channels[1], channels[2])
+        for c in range(3):
+            if spline.shape[0] > 0:
+                convolve(channels[c].copy(), spline, channels[c])
+            view[PAD : PAD + h, PAD : PAD + w, c] = channels[c]
+        view[PAD : PAD + h, PAD : PAD + w, 3] = grey
+        for y in range(PAD, PAD + h):
+            view[y, :PAD] = view[y, PAD]
+            view[y, PAD + w :] = view[y, PAD + w - 1]
+        view[:PAD] = view[PAD]
+        view[PAD + h :] = view[PAD + h - 1]
