@@ -7,7 +7,8 @@ of the rendered demo face: grey at 2040x1088 (as SAMM Long Videos), colour at 64
 `faces` and `crops` as they are, shards and all, over a video of `--frames` frames (CAS(ME)^2 has 2,600 on average, SAMM
 Long Videos 3,300); the usual way writes nothing.
 
-Steadiness: motion that the alignment itself adds, measured on rendered faces whose true motion is known.
+Steadiness: motion that the alignment itself adds; registration: what is left of the head's motion in the onset-apex
+maps. Both are measured on rendered faces whose true motion is known.
 """
 
 from __future__ import annotations
@@ -17,13 +18,16 @@ import dataclasses
 import os
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import dlib
 import numpy as np
 
-from microexp.datasets.demo.render import make_actor, pose_vertices
+from microexp.datasets.demo.actor import make_actor
+from microexp.datasets.demo.flow import flow_between
+from microexp.datasets.demo.render import pose_vertices
 from microexp.datasets.demo.scene import Scene, make_scene, render
 from microexp.datasets.frames import open_video
 from microexp.datasets.params import DemoParams
@@ -34,6 +38,10 @@ from microexp.faces.dlib_backend import DlibBackend, model_path
 from microexp.faces.geometry import RIGID, apply, face_alignment, scale_of
 from microexp.faces.observe import observe, regular_frames, spread_frames
 from microexp.faces.params import CropsParams, FacesParams
+from microexp.faces.warp import cut, plan_crops
+from microexp.flow.tvl1 import compute_flow
+from microexp.inputs.apexdiff import expression_maps, shrink, to_grey
+from microexp.inputs.registration import face_mask
 from microexp.stage import Job
 
 SIZE = 224
@@ -141,6 +149,38 @@ def steadiness(sway: bool, frames: int) -> None:
                   f"largest {moved.max():.3f} px")  # fmt: skip
 
 
+def registration(videos: Sequence[str]) -> None:
+    """Print the error of onset-apex maps against the flow of the expression alone, for both ways to register."""
+    size, stored = 96, 28
+    errors: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    for video in videos:
+        scene = make_scene(DemoParams(seed=0), video)
+        actor = make_actor(scene.script.subject, scene.camera)
+        first = cv2.cvtColor(render(scene, scene.script.expressions[0].onset), cv2.COLOR_RGB2GRAY)
+        alignment = face_alignment(DlibBackend().find(first).landmarks, 0.35, 0.36)
+        plan = plan_crops(alignment[None], scene.camera.width, scene.camera.height, size)
+        for expression in scene.script.expressions:
+            before, after = scene.pose(expression.onset), scene.pose(expression.apex)
+            still = dataclasses.replace(after, turn_rad=before.turn_rad, shift=before.shift)
+            exact, valid = flow_between(actor, before, still, scene.camera)
+            exact = cv2.warpAffine(exact, size * alignment, (size, size)) @ (size * alignment[:, :2]).T
+            seen = cv2.warpAffine(valid.astype(np.float32), size * alignment, (size, size))
+            pair = [cut(render(scene, t), alignment, plan) for t in (expression.onset, expression.apex)]
+            grey = to_grey(np.stack(pair))
+            flow = compute_flow(grey[:1], grey[1:])[0]
+            inside = face_mask(stored) & (cv2.resize(seen, (stored, stored), interpolation=cv2.INTER_AREA) > 0.9)
+            truth = cv2.resize(exact, (stored, stored), interpolation=cv2.INTER_AREA) * stored / size
+            for way in ("alignment", "rigid"):
+                maps = shrink(expression_maps(grey[0], grey[1], flow, way), stored)
+                error = np.linalg.norm(maps.flow - truth, axis=-1)[inside].mean()
+                motion = np.linalg.norm(truth, axis=-1)[inside].mean()
+                errors.setdefault((expression.kind, way), []).append((float(error), float(motion)))
+    print(f"onset-apex flow of {len(videos)} people, medians, px of {stored}x{stored} maps")
+    for (kind, way), values in errors.items():
+        error, motion = np.median(values, axis=0)
+        print(f"  {kind} ({len(values)}), {way:10s}: error {error:.3f}, true motion {motion:.3f}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer frames: about 15 s")
@@ -154,6 +194,7 @@ def main() -> None:
     speed(640, 480, 220, False, n_frames, 10 if args.quick else 50)
     for sway in (False, True):
         steadiness(sway, 150 if args.quick else 600)
+    registration(["s01_1"] if args.quick else ["s01_1", "s03_1", "s05_1", "s08_1"])
 
 
 if __name__ == "__main__":
