@@ -33,6 +33,8 @@ def logistic(
     mirror: bool = True,
     size: int = LOGISTIC_SIZE,
     mirror_test: bool = False,
+    standardise: bool = True,
+    c: float | None = None,
 ) -> np.ndarray:
     """Class probabilities (tests, classes) of a class-balanced logistic regression on flow.
 
@@ -46,6 +48,8 @@ def logistic(
         mirror: train on the mirror images as well.
         size: side of the maps, px.
         mirror_test: average the prediction over a clip and its mirror image.
+        standardise: divide every pixel by its standard deviation over the training clips.
+        c: inverse regularisation; by default `LOGISTIC_C` for the number of pixels.
     """
     small = shrink(clips.take(np.concatenate([train, test])), size)
     features, mirrored = flow_features(small, channels)
@@ -53,10 +57,10 @@ def logistic(
     x, y = features[:n], labels[train]
     if mirror:
         x, y = np.concatenate([x, mirrored[:n]]), np.concatenate([y, y])
-    c = LOGISTIC_C * LOGISTIC_SIZE**2 / small.maps.shape[-1] ** 2
+    c = c or LOGISTIC_C * LOGISTIC_SIZE**2 / small.maps.shape[-1] ** 2
     if not mirror_test:
-        return fit_predict(x, y, features[n:], classes, c)
-    both = fit_predict(x, y, np.concatenate([features[n:], mirrored[n:]]), classes, c)
+        return fit_predict(x, y, features[n:], classes, c, standardise)
+    both = fit_predict(x, y, np.concatenate([features[n:], mirrored[n:]]), classes, c, standardise)
     return np.asarray((both[: len(test)] + both[len(test) :]) / 2)
 
 
@@ -68,8 +72,10 @@ def flow_features(clips: Clips, channels: Sequence[str]) -> tuple[np.ndarray, np
     return maps.reshape(shape), (maps[..., ::-1] * sign).reshape(shape)
 
 
-def fit_predict(x: np.ndarray, y: np.ndarray, test: np.ndarray, classes: int, c: float = LOGISTIC_C) -> np.ndarray:
-    """Standardise by the training rows, fit, and predict probabilities (tests, classes).
+def fit_predict(
+    x: np.ndarray, y: np.ndarray, test: np.ndarray, classes: int, c: float = LOGISTIC_C, standardise: bool = True
+) -> np.ndarray:
+    """Standardise by the training rows (or not), fit, and predict probabilities (tests, classes).
 
     The solution lies in the span of the training rows, so the fit runs on their principal coordinates: the same optimum
     as scikit-learn's `LogisticRegression(C=c, class_weight="balanced")` (tested), without its second of import.
@@ -82,7 +88,7 @@ def fit_predict(x: np.ndarray, y: np.ndarray, test: np.ndarray, classes: int, c:
         p[:, present[0]] = 1.0
         return p
     x, test = x.astype(np.float64), test.astype(np.float64)
-    mean, deviation = x.mean(0), x.std(0) + 1e-6
+    mean, deviation = x.mean(0), x.std(0) + 1e-6 if standardise else 1.0
     x, test = (x - mean) / deviation, (test - mean) / deviation
     with threadpool_limits(1):  # the result must not depend on the number of threads
         values, vectors = np.linalg.eigh(x @ x.T)

@@ -2,8 +2,8 @@
 
 At every stage of every stream, each domain has its features modelled per class (where labels allow) or as a whole:
 
-- `moments`: mean and variance. A source's moments are running averages over the training, since one batch holds only a
-  few clips of a class; the target's are those of the batch, and they alone carry gradient: sources guide.
+- `moments`: mean and standard deviation, as running averages over the training, since one batch holds only a few clips
+  of a class. Only the target's carry gradient: sources guide.
 - `mmd`: maximum mean discrepancy within the batch under a sum of Gaussian kernels (Gretton et al. 2012; the bandwidths
   as multiples of the median distance, Long et al., ICML 2015), the source side again without gradient.
 
@@ -54,63 +54,67 @@ def group_masks(domain: Tensor, labels: Tensor, domains: int, classes: int, by_c
 
 
 def batch_moments(features: Tensor, masks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean and variance of the features of each group.
+    """Means of the features and of their squares in each group.
 
     Args:
         features: (G, B, D).
         masks: (G, domains, groups, B).
 
     Returns:
-        mean and variance (G, domains, groups, D) and the number of clips (G, domains, groups).
+        both (G, domains, groups, D), 0 where there is no clip, and the number of clips (G, domains, groups).
     """
     count = masks.sum(-1)
     share = masks / count.clamp(min=1).unsqueeze(-1)
     flat = share.flatten(1, 2)
-    mean = torch.bmm(flat, features)
-    variance = (torch.bmm(flat, features.square()) - mean.square()).clamp(min=0)
     shape = (*masks.shape[:3], features.shape[-1])
-    return mean.view(shape), variance.view(shape), count
+    return torch.bmm(flat, features).view(shape), torch.bmm(flat, features.square()).view(shape), count
 
 
 class RunningMoments:
-    """Running mean and variance of every (member, domain, group), at one stage of one stream; no gradient."""
+    """Running mean and mean square of every (member, domain, group), at one stage of one stream; no gradient."""
 
     def __init__(self) -> None:
-        self.mean: Tensor | None = None
-        self.variance: Tensor | None = None
+        self.first: Tensor | None = None
+        self.second: Tensor | None = None
         self.seen: Tensor | None = None
 
-    def update(self, mean: Tensor, variance: Tensor, count: Tensor) -> None:
-        """Blend in a batch's moments where it holds at least two clips of the group."""
-        mean, variance = mean.detach(), variance.detach()
-        if self.mean is None or self.variance is None or self.seen is None:
-            self.mean, self.variance = mean.clone(), variance.clone()
-            self.seen = count >= 2
-            return
-        now = count >= 2
-        rate = torch.where(self.seen, 1 - MOMENTUM, 1.0) * now
-        self.mean.lerp_(mean, rate.unsqueeze(-1))
-        self.variance.lerp_(variance, rate.unsqueeze(-1))
-        self.seen |= now
+    def update(self, first: Tensor, second: Tensor, count: Tensor) -> None:
+        """Blend in a batch's means of x and of x^2, (G, domains, groups, D), where `count` clips made them."""
+        if self.first is None or self.second is None or self.seen is None:
+            self.first, self.second = torch.zeros_like(first), torch.zeros_like(second)
+            self.seen = torch.zeros_like(count)
+        rate = torch.where(self.seen > 0, 1 - MOMENTUM, 1.0) * (count > 0)
+        self.first.lerp_(first.detach(), rate.unsqueeze(-1))
+        self.second.lerp_(second.detach(), rate.unsqueeze(-1))
+        self.seen += count
 
 
 def moment_distance(features: Tensor, masks: Tensor, running: RunningMoments) -> tuple[Tensor, Tensor]:
     """Distance of the target's moments to each source's, averaged over the groups that both have.
 
     Squared differences of mean and of standard deviation, each over the source's mean variance, so that the distance
-    has no unit and shrinking all features gains nothing.
+    has no unit and shrinking all features gains nothing. One batch holds but a few clips of a class, so the values are
+    the running ones; the target's carry the batch's gradient, the sources' none.
 
     Returns:
         distance (G, sources) and whether there was anything to compare (G, sources).
     """
-    mean, variance, count = batch_moments(features, masks)
-    running.update(mean, variance, count)
-    assert running.mean is not None and running.variance is not None and running.seen is not None
-    unit = running.variance[:, 1:].mean(-1) + 1e-4
-    spread = (variance[:, :1] + 1e-4).sqrt() - (running.variance[:, 1:] + 1e-4).sqrt()
-    difference = ((mean[:, :1] - running.mean[:, 1:]).square() + spread.square()).mean(-1) / unit
-    usable = (running.seen[:, 1:] & (count[:, :1] >= 2)).float()
-    return (difference * usable).sum(-1) / usable.sum(-1).clamp(min=1), usable.sum(-1) > 0
+    first, second, count = batch_moments(features, masks)
+    running.update(first, second, count)
+    assert running.first is not None and running.second is not None and running.seen is not None
+    mean = running.first[:, :1] + first[:, :1] - first[:, :1].detach()
+    square = running.second[:, :1] + second[:, :1] - second[:, :1].detach()
+    deviation = _deviation(mean, square)
+    source_mean, source_deviation = running.first[:, 1:], _deviation(running.first, running.second)[:, 1:]
+    unit = source_deviation.square().mean(-1)
+    gap = (mean - source_mean).square() + (deviation - source_deviation).square()
+    seen = running.seen
+    usable = ((seen[:, 1:] >= 2) & (seen[:, :1] >= 2) & (count[:, :1] > 0)).float()
+    return (gap.mean(-1) / unit * usable).sum(-1) / usable.sum(-1).clamp(min=1), usable.sum(-1) > 0
+
+
+def _deviation(mean: Tensor, square: Tensor) -> Tensor:
+    return ((square - mean.square()).clamp(min=0) + 1e-3).sqrt()
 
 
 def mmd_distance(features: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
@@ -131,7 +135,7 @@ def mmd_distance(features: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
     for s in range(1, domains):
         cross = _mean_kernel(kernels[1], share[:, 0], share[:, s])
         ss = _mean_kernel(kernels[2], share[:, s], share[:, s])
-        both = ((masks[:, s].sum(-1) >= 2) & (target.sum(-1) >= 2)).float()
+        both = ((masks[:, s].sum(-1) > 0) & (target.sum(-1) > 0)).float()
         distances.append(((tt - 2 * cross + ss) * both).sum(-1) / both.sum(-1).clamp(min=1))
         usable.append(both.sum(-1) > 0)
     return torch.stack(distances, 1), torch.stack(usable, 1)
