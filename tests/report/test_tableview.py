@@ -32,6 +32,8 @@ def test_confusion_is_by_rows(finished: Tree) -> None:
     (found,) = confusions(read_table(finished.path("tables", "recognition_rec.json")))
     assert found.method == "mdml" and found.classes == ("neg", "pos")
     assert found.rows[0] == ("neg", (("1.5", 0.75), ("0.5", 0.25)))
+    shown = view(read_table(finished.path("tables", "recognition_rec.json")))
+    assert shown.headings[-1] == "F1 pos" and [cells[-1].spread for _, cells in shown.rows] == ["2 clips", "2 clips"]
     assert not confusions(read_table(finished.path("tables", "spotting_main.json")))
 
 
@@ -43,5 +45,5 @@ def test_counts_of_a_subject(finished: Tree) -> None:
 
 def test_words() -> None:
     assert heading("true_positives") == "TP" and heading("f1_disgust") == "F1 disgust"
-    assert heading("n_disgust") == "clips disgust" and heading("some_thing") == "some thing"
+    assert heading("some_thing") == "some thing"
     assert spread_text({"f1_sd": 0.1234}, "f1") == "± 0.123" and spread_text({"f1_low": 0.1}, "f1") == ""

@@ -20,12 +20,10 @@ def photo(image: np.ndarray, side_px: int = 96) -> str:
     return _address(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
 
 
-def drawing(image: np.ndarray, side_px: int = 96) -> str:
-    """(S, S, 3) uint8 RGB -> PNG address, enlarged smoothly to `side_px`."""
+def drawing(image: np.ndarray) -> str:
+    """(S, S, 3) uint8 RGB -> PNG address; the page enlarges it."""
     import cv2
 
-    if image.shape[0] != side_px:
-        image = cv2.resize(image, (side_px, side_px), interpolation=cv2.INTER_CUBIC)
     return _address(".png", np.ascontiguousarray(image[..., ::-1]), [cv2.IMWRITE_PNG_COMPRESSION, 9])
 
 

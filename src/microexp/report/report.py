@@ -200,6 +200,7 @@ def run(job: Job[FrontParams]) -> None:
     detections = read_rows(job.inputs["detections"], DETECTION_COLUMNS)
     exclusions = sorted({e for t in tables for e in t.exclusions})
     every = [p for name, paths in job.inputs.items() if name != "pages" for p in paths]
+    versions = read_versions(every)
     text = render(
         "report.html",
         title=job.params.title,
@@ -211,8 +212,9 @@ def run(job: Job[FrontParams]) -> None:
         people=people(job, videos, expressions),
         counted=[t.experiment for t in tables if t.details.get("per_subject")],
         timelines=timelines(videos, expressions, detections, job.params.timelines),
-        wheel=images.drawing(images.colour_wheel(64), 64),
-        versions=read_versions(every),
+        wheel=images.drawing(images.colour_wheel(64)),
+        versions=versions,
+        release=dict.fromkeys(v.split()[0] for v in versions.software.get("microexp", [])),
         kinds=KINDS,
         issue_fields=astuple,
     )

@@ -184,7 +184,7 @@ def run(job: Job[PageParams]) -> None:
         report_title=job.params.title,
         home=job.keys["home"],
         videos=views,
-        wheel=images.drawing(images.colour_wheel(64), 64),
+        wheel=images.drawing(images.colour_wheel(64)),
         versions=read_versions(every),
         faces=job.params.faces,
         total=len(expressions),

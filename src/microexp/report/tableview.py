@@ -57,8 +57,8 @@ def heading(column: str) -> str:
     if column in HEADINGS:
         return HEADINGS[column]
     first, _, rest = column.partition("_")
-    if rest and first in ("f1", "n"):
-        return f"{'F1' if first == 'f1' else 'clips'} {rest}"
+    if rest and first == "f1":
+        return f"F1 {rest}"
     return column.replace("_", " ")
 
 
@@ -75,7 +75,10 @@ def is_number(value: object) -> bool:
 
 
 def spread_text(row: Mapping[str, Any], column: str) -> str:
-    """`± sd [low, high]`, as far as the table has them."""
+    """`± sd [low, high]` of a figure, or the clips of a class, as far as the table has them."""
+    clips = row.get(column.replace("f1_", "n_", 1)) if column.startswith("f1_") else None
+    if is_number(clips):
+        return f"{clips} clips"
     sd, low, high = (row.get(column + s) for s in SPREADS)
     parts = [f"± {sd:.3f}"] if is_number(sd) else []
     parts += [f"[{low:.2f}, {high:.2f}]"] if is_number(low) and is_number(high) else []
@@ -85,6 +88,7 @@ def spread_text(row: Mapping[str, Any], column: str) -> str:
 def view(table: ResultTable) -> View:
     """The table's columns and rows for the page; the first method's rows are marked `main`, published ones `quoted`."""
     merged = {c + s for c in table.columns for s in SPREADS}
+    merged |= {c.replace("f1_", "n_", 1) for c in table.columns if c.startswith("f1_")}
     columns = [c for c in table.columns if c not in merged and any(r.get(c) is not None for r in table.rows)]
     numeric = tuple(not any(isinstance(r.get(c), str) for r in table.rows) for c in columns)
     rows, above = [], ""
@@ -166,7 +170,9 @@ class Confusion:
 def confusions(table: ResultTable) -> list[Confusion]:
     """The confusion matrices that come with a table, one per method."""
     found = []
-    for method, entry in table.details.get("confusion", {}).items():
+    matrices = table.details.get("confusion", {})
+    for method in (m for m in table.methods if m in matrices):
+        entry = matrices[method]
         rows = []
         for name, counts in zip(entry["classes"], entry["matrix"], strict=True):
             total = sum(counts) or 1
