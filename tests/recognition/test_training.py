@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from microexp.evaluation.recognition import check_once
 from microexp.recognition import folds, loso
 from microexp.recognition.mdml import pool_of
 from microexp.recognition.protocol import labels_of
@@ -141,3 +142,14 @@ def test_leave_one_data_set_out(experiment):
     pool, role = setting(clips, e)
     p = loso.mdml(clips, pool, role, e, 3)[0]
     assert (p.argmax(1) == role.label).mean() > 0.8
+
+
+def test_variants_are_compared_on_the_same_clips(demo, experiment):
+    plain = {"mutual": {"weight": 0.0}, "epochs": 2}
+    rows = loso.compare(demo, {"mdml": experiment(mdml={"seeds": 2, "epochs": 2}), "no mutual": experiment(mdml=plain)})
+    check_once(rows)
+    counted = {(r.method, r.seed): 0 for r in rows}
+    for r in rows:
+        counted[r.method, r.seed] += 1
+    assert set(counted.values()) == {len(demo)}
+    assert list(counted) == [("majority", 0), ("logistic_regression", 0), ("mdml", 0), ("mdml", 1), ("no mutual", 0)]

@@ -6,7 +6,7 @@ several times faster. Both build their members with the same functions.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from microexp.recognition.batches import Member, Pool
 from microexp.recognition.clips import Clips
 from microexp.recognition.folds import Roles
 from microexp.recognition.params import MdmlParams, RecognitionExperiment
+from microexp.recognition.protocol import class_names, labels_of
 
 
 def mdml(
@@ -107,3 +108,24 @@ def predictions(
 def _prediction(method: str, seed: int, clips: Clips, row: int, label: str, answer: str) -> Prediction:
     dataset, subject, video, expression = clips.key(row)
     return Prediction(method, seed, dataset, subject, video, str(expression), label, answer)
+
+
+def compare(
+    clips: Clips, variants: Mapping[str, RecognitionExperiment], log: Callable[[str], None] = lambda line: None
+) -> list[Prediction]:
+    """Predictions of all folds for each named variant of an experiment (same classes), after both baselines."""
+    from microexp.recognition.mdml import pool_of
+
+    first = next(iter(variants.values()))
+    names, label = class_names(first), labels_of(clips, first)
+    role = folds.roles(clips, label, first)
+    count = len(names)
+    rows = predictions("majority", 0, clips, label, majority(clips, role, first, count), names)
+    rows += predictions("logistic_regression", 0, clips, label, logistic(clips, role, first, count), names)
+    for name, experiment in variants.items():
+        log(name)
+        role = folds.roles(clips, label, experiment)
+        pool = pool_of(clips, label, experiment.mdml)
+        for seed, p in mdml(clips, pool, role, experiment, count).items():
+            rows += predictions(name, seed, clips, label, p, names)
+    return rows

@@ -1,0 +1,76 @@
+"""MDML with each of its parts switched off in turn, on `apexdiff` shards (such as the demo's), leave one subject out.
+
+    python benchmarks/mdml_parts.py CONFIG EXPERIMENT [--results results] [--seeds 5] [--identity]
+
+Takes the experiment as CONFIG has it and reads its shards under RESULTS/apexdiff. With `--identity` the ways of
+identity removal are compared instead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from microexp import config as configuration
+from microexp.evaluation import recognition as evaluation
+from microexp.evaluation.table import markdown
+from microexp.recognition import loso
+from microexp.recognition.clips import read_shards
+from microexp.recognition.params import MdmlParams, RecognitionExperiment
+from microexp.recognition.protocol import class_names
+
+OFF: dict[str, Any] = {"weight": 0.0}
+PARTS: dict[str, dict[str, Any]] = {
+    "MDML": {},
+    "without mutual learning": {"mutual": OFF},
+    "without multi-source": {"domain": OFF},
+    "sources as a whole, not by class": {"domain": {"by_class": False}},
+    "sources by MMD, not moments": {"domain": {"model": "mmd"}},
+    "without learned source weights": {"domain": {"learn_weights": False}},
+    "without labels of the sources": {"domain": {"label_weight": 0.0}},
+    "without class balance": {"balance": "none"},
+    "without mirror": {"mirror": False, "mirror_test": False},
+    "without the difference stream": {"streams": {"flow": ["u", "v"]}},
+    "without the flow stream": {"streams": {"difference": ["difference"]}},
+    "with a linear path": {"linear_path": True},
+    "with strain in the flow stream": {"streams": {"difference": ["difference"], "flow": ["u", "v", "strain"]}},
+}
+IDENTITY: dict[str, dict[str, Any]] = {
+    f"identity: {way}": {"identity": way} for way in ("difference", "flow", "median", "strain", "none")
+}
+
+
+def variant(experiment: RecognitionExperiment, change: dict[str, Any], seeds: int) -> RecognitionExperiment:
+    options = experiment.mdml.model_dump()
+    for key, value in change.items():
+        merged = isinstance(value, dict) and key != "streams"
+        options[key] = {**options[key], **value} if merged else value
+    options["seeds"] = seeds
+    return experiment.model_copy(update={"mdml": MdmlParams.model_validate(options)})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", type=Path)
+    parser.add_argument("experiment")
+    parser.add_argument("--results", type=Path, default=Path("results"))
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--identity", action="store_true", help="compare the ways of identity removal")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    options = configuration.stage_options(configuration.load(args.config), "mdml", args.experiment)
+    experiment = RecognitionExperiment.model_validate(options)
+    used = (*experiment.datasets, *experiment.source_datasets())
+    paths = sorted(p for name in dict.fromkeys(used) for p in (args.results / "apexdiff" / name).glob("*.h5"))
+    changes = IDENTITY if args.identity else PARTS
+    variants = {name: variant(experiment, change, args.seeds) for name, change in changes.items()}
+    rows = loso.compare(read_shards(paths), variants, log=lambda line: print(line, file=sys.stderr))
+    print(markdown(evaluation.table(f"MDML on {args.experiment}", rows, class_names(experiment))))
+
+
+if __name__ == "__main__":
+    main()

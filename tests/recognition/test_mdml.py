@@ -1,0 +1,173 @@
+import csv
+import json
+from dataclasses import replace
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from microexp.cli import main
+from microexp.errors import UserError
+from microexp.recognition import model_file
+from microexp.recognition.batches import Source
+from microexp.recognition.clips import read_shards
+from microexp.recognition.mdml import pick_device, pool_of
+from microexp.recognition.protocol import class_names, labels_of
+from microexp.recognition.training import _probabilities
+from tests.recognition.conftest import QUICK
+from tests.recognition.synthetic import CLASSES, clips_of, write_shards
+
+PARAMS = {
+    "datasets": ["demo"],
+    "classes": CLASSES,
+    "sources": ["demo:macro"],
+    "mdml": {**QUICK, "seeds": 2, "epochs": 8},
+}
+
+
+@pytest.fixture
+def shards(tmp_path):
+    clips = clips_of({"demo": ["a", "b", "c", "d"]}, per_kind=4, kinds=("micro", "macro"))
+    clips.emotion[3] = "fear"  # in no class: neither trained on nor predicted
+    return write_shards(clips, tmp_path / "apexdiff")
+
+
+def run(shards, out, params=PARAMS, fold="demo-b", *more):
+    args = ["mdml", "--apexdiff", *map(str, shards), "--fold", fold, "--params", json.dumps(params), "--device", "cpu"]
+    for name, suffix in (("model", "safetensors"), ("training", "csv"), ("predictions", "csv")):
+        args += [f"--out-{name}", str(out / f"{name}.{suffix}")]
+    assert main([*args, *more]) == 0
+    with (out / "predictions.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def contents(folder):
+    return {p.name: p.read_bytes() for p in folder.iterdir() if p.name.startswith(("model", "training"))}
+
+
+def test_a_fold_from_shards_to_predictions(shards, tmp_path):
+    rows = run(shards, tmp_path / "out")
+    assert [(r["method"], r["seed"]) for r in rows[::4]] == [
+        ("mdml", "0"),
+        ("mdml", "1"),
+        ("majority", "0"),
+        ("logistic_regression", "0"),
+    ]
+    assert {r["subject"] for r in rows} == {"b"} and len(rows) == 16
+    for row in rows:
+        p = {c: float(row[f"p_{c}"]) for c in CLASSES}
+        assert sum(p.values()) == pytest.approx(1) and row["prediction"] == max(p, key=p.get)
+    with (tmp_path / "out" / "training.csv").open() as file:
+        log = list(csv.DictReader(file))
+    assert [int(r["epoch"]) for r in log if r["seed"] == "1"] == list(range(1, len(log) // 2 + 1))
+    assert float(log[0]["classification"]) > float(log[len(log) // 2 - 1]["classification"])
+    record = json.loads((tmp_path / "out" / "model.safetensors.prov.json").read_text())
+    assert record["source_clips"] == 12 and record["train_clips"] == 11 and record["device"] == "cpu"
+
+
+def test_two_runs_are_byte_identical_whatever_the_threads(shards, tmp_path):
+    first, second = run(shards, tmp_path / "1"), run(shards, tmp_path / "2", PARAMS, "demo-b", "--threads", "2")
+    assert first == second and contents(tmp_path / "1") == contents(tmp_path / "2")
+    other = {**PARAMS, "mdml": {**PARAMS["mdml"], "seed": 1}}
+    again = run(shards, tmp_path / "3", other)
+    assert [r["seed"] for r in again[::4]] == ["1", "2", "1", "1"]
+    assert float(again[0]["p_positive"]) == pytest.approx(float(first[4]["p_positive"]), abs=1e-4)
+
+
+def test_poison_in_the_held_out_subject_leaves_the_training_byte_identical(shards, tmp_path):
+    run(shards, tmp_path / "clean")
+    with h5py.File(shards[1], "r+") as file:
+        assert file.attrs["subject"] == "b"
+        for name in ("difference", "flow", "strain", "onset_grey"):
+            file[name][:] = 1e6 * np.random.default_rng(0).normal(size=file[name].shape)
+        shuffled = file["emotion"].asstr()[()][::-1]
+        del file["emotion"]
+        file["emotion"] = shuffled.astype(object)
+    poisoned = run(shards, tmp_path / "poisoned")
+    assert contents(tmp_path / "clean").keys() >= {"model.safetensors", "training.csv"}
+    for name in ("model.safetensors", "training.csv"):
+        assert (tmp_path / "clean" / name).read_bytes() == (tmp_path / "poisoned" / name).read_bytes(), name
+    assert len(poisoned) == 16
+    run(
+        shards, tmp_path / "other", PARAMS, "demo-a"
+    )  # the canary can sing: for another fold the poison is training data
+    with h5py.File(shards[1], "r+") as file:
+        file["flow"][:] *= 2
+    run(shards, tmp_path / "other2", PARAMS, "demo-a")
+    assert (tmp_path / "other" / "training.csv").read_bytes() != (tmp_path / "other2" / "training.csv").read_bytes()
+
+
+def test_the_model_file_gives_the_same_predictions_again(shards, tmp_path, experiment):
+    params = {**PARAMS, "mdml": {**PARAMS["mdml"], "linear_path": True}}
+    rows = run(shards, tmp_path, params)
+    model = model_file.load(tmp_path / "model.safetensors")
+    assert model.classes == tuple(CLASSES) and model.runs == ((0, 0), (1, 0))
+    clips = read_shards(shards)
+    pool = pool_of(clips, np.zeros(len(clips), np.int64), model.options)
+    held = np.flatnonzero((clips.subject == "b") & (clips.kind == "micro"))
+    source, clip = Source(pool, 0), torch.from_numpy(held)[:, None].expand(-1, 2)
+    shift = torch.zeros((*clip.shape, 2), dtype=torch.int64)
+    p = sum(_probabilities(model.trained, source.batch(clip, torch.full(clip.shape, m), shift), "last") for m in (0, 1))
+    for seed in (0, 1):
+        expected = [
+            [float(r[f"p_{c}"]) for c in CLASSES] for r in rows if r["method"] == "mdml" and r["seed"] == str(seed)
+        ]
+        np.testing.assert_allclose(p[seed].numpy() / 2, expected, atol=1e-5)
+
+
+def test_a_foreign_or_damaged_model_is_refused(shards, tmp_path):
+    (tmp_path / "x.safetensors").write_bytes(b"nonsense")
+    with pytest.raises(UserError, match=r"x\.safetensors: got no usable model"):
+        model_file.load(tmp_path / "x.safetensors")
+    run(shards, tmp_path)
+    whole = (tmp_path / "model.safetensors").read_bytes()
+    (tmp_path / "y.safetensors").write_bytes(whole.replace(b"microexp mdml 1", b"microexp mdml 9"))
+    with pytest.raises(UserError, match="format"):
+        model_file.load(tmp_path / "y.safetensors")
+    (tmp_path / "z.safetensors").write_bytes(whole[:-40])
+    with pytest.raises(UserError, match="no usable model"):
+        model_file.load(tmp_path / "z.safetensors")
+
+
+def test_networks_are_averaged_within_a_run_and_the_logistic_regression_votes(shards, tmp_path):
+    two = {**PARAMS, "mdml": {**PARAMS["mdml"], "seeds": 1, "members": 2, "logistic_share": 0.5}}
+    rows = run(shards, tmp_path, two)
+    assert len(rows) == 12 and {r["seed"] for r in rows} == {"0"}
+    all_linear = {**PARAMS, "mdml": {**PARAMS["mdml"], "logistic_share": 1.0, "mirror_test": False}}
+    rows = run(shards, tmp_path / "l", all_linear)
+    mdml, linear = ([float(r["p_surprise"]) for r in rows if r["method"] == m] for m in ("mdml", "logistic_regression"))
+    np.testing.assert_allclose(mdml[:4], linear, atol=1e-6)
+
+
+def test_leaving_a_data_set_out(tmp_path):
+    clips = clips_of({"demo": ["a", "b"], "other": ["x", "y"]})
+    shards = write_shards(clips, tmp_path / "s")
+    rows = run(
+        shards, tmp_path, {**PARAMS, "datasets": ["demo", "other"], "sources": [], "leave": "dataset"}, "other-all"
+    )
+    assert {(r["dataset"], r["subject"]) for r in rows} == {("other", "x"), ("other", "y")}
+
+
+def test_a_subject_without_a_clip_to_recognise_has_no_predictions(shards, tmp_path):
+    clips = clips_of({"demo": ["e"]}, kinds=("macro",))
+    extra = write_shards(clips, tmp_path / "more")
+    assert run([*shards, *extra], tmp_path, PARAMS, "demo-e") == []
+
+
+def test_protocols_by_adapter(experiment):
+    clips = clips_of({"casme2": ["sub04"], "mine": ["x"]})
+    clips.emotion[:] = ["disgust", "sadness", "happiness"] * 2
+    e = experiment(["casme2", "mine"], classes=None, protocol="megc2019", adapters={"mine": "samm"})
+    assert class_names(e) == ("negative", "positive", "surprise")
+    assert labels_of(clips, e).tolist() == [0, -1, 1, 0, 0, 1]  # CASME II's sadness is not in the official list
+    broken = replace(clips, video=np.array(["EP12_01f"] * 6))  # its apex; left out of CASME II's list only
+    assert labels_of(broken, e).tolist() == [-1, -1, -1, 0, 0, 1]
+
+
+def test_devices():
+    assert pick_device("cpu").type == "cpu"
+    assert pick_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+    for name in ("cuda:99", "toaster"):
+        with pytest.raises(UserError, match="--device"):
+            pick_device(name)
