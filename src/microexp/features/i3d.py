@@ -129,12 +129,8 @@ class Pool:
     def __init__(self, threads: int) -> None:
         import torch
 
-        def alone() -> None:
-            torch.set_num_threads(1)  # sums in one order, whatever the number of threads
-
-        alone()
         self.threads = max(1, threads)
-        self.executor = ThreadPoolExecutor(self.threads, initializer=alone)
+        self.executor = ThreadPoolExecutor(self.threads, initializer=lambda: torch.set_num_threads(1))
 
     def map(self, calls: Iterator[Callable[[], np.ndarray]]) -> Iterator[np.ndarray]:
         """Results of `calls`, with at most one more in the making than there are threads."""
@@ -192,9 +188,12 @@ def pick_device(device: str, mixed_precision: bool) -> str:
 
 def run(job: Job[I3dParams]) -> dict[str, Any]:
     """Compute the shard of one subject."""
+    import torch
+
     from microexp.features.fast import FastI3d
     from microexp.features.load import load_streams
 
+    torch.set_num_threads(1)  # parallel over batches alone: each sum in one order, whatever the number of threads
     params = job.params
     flow_weights = job.input("flow_weights") if job.inputs.get("flow_weights") else None
     device = pick_device(job.device, params.mixed_precision)
