@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from microexp.flow import kernels, pyramid
+from microexp.flow import kernels, pyramid, sampling
 from microexp.flow.parallel import for_each
 from microexp.flow.params import Tvl1
 from microexp.flow.sizes import gaussian_weights, pyramid_sizes, spline_weights
@@ -34,7 +34,7 @@ class NumbaSolver:
         self.tvl1 = tvl1
         self.threads = threads
         self.sizes = np.array(pyramid_sizes(height, width, tvl1), np.int64)
-        pad = 2 * pyramid.PAD
+        pad = 2 * sampling.PAD
         self.pyramid_length = int(sum(4 * (h + pad) * (w + pad) for h, w in self.sizes))
         f = np.float32
         t = tvl1

@@ -6,9 +6,7 @@ import numpy as np
 from numba import float32, njit
 
 from microexp.flow.compiler import OPTIONS, NoOverlap
-
-PAD = 3
-"""Repeated edge around each pyramid level, px: room for the taps of the bicubic kernel."""
+from microexp.flow.sampling import PAD, sample_row, spline_row
 
 
 @njit(**OPTIONS)
@@ -87,6 +85,20 @@ def differentiate(grey, five_point, dx, dy):  # type: ignore[no-untyped-def]
 
 
 @njit(**OPTIONS)
+def value_at_pixels(view, h, w):  # type: ignore[no-untyped-def]
+    """Fill channel 3 with what a warp by nothing gives, so that equal images have no flow."""
+    taps = np.arange(w).astype(np.int32) + np.int32(PAD - 1)
+    down = np.empty(w, np.int32)
+    weights = np.empty((4, w), np.float32)
+    values = np.empty(4 * w, np.float32)
+    spline_row(np.zeros(w, np.float32), weights, w)
+    for y in range(h):
+        down[:] = y + PAD - 1
+        sample_row(view.reshape(-1), 4 * (w + 2 * PAD), taps, weights, down, weights, values, w)
+        view[y + PAD, PAD : PAD + w, 3] = values[::4]
+
+
+@njit(**OPTIONS)
 def build_pyramid(frame, sizes, ratio, five_point, spline, pyramid):  # type: ignore[no-untyped-def]
     """The flat `pyramid` of `frame` (h, w): 4 channels a pixel, as `level_view` says; `spline` is a filter or empty."""
     grey = frame
@@ -111,3 +123,5 @@ def build_pyramid(frame, sizes, ratio, five_point, spline, pyramid):  # type: ig
             view[y, PAD + w :] = view[y, PAD + w - 1]
         view[:PAD] = view[PAD]
         view[PAD + h :] = view[PAD + h - 1]
+        if spline.shape[0] > 0:
+            value_at_pixels(view, h, w)

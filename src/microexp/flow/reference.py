@@ -48,7 +48,7 @@ def convolve(image: Array, weights: Array) -> Array:
         n = image.shape[axis]
         total: Array = np.zeros(image.shape, F)
         for k, weight in enumerate(weights, -radius):
-            total += F(weight) * image.take(np.clip(np.arange(n) + k, 0, n - 1), axis)
+            total += F(weight) * np.take(image, np.clip(np.arange(n) + k, 0, n - 1), axis)
         image = total
     return image
 
@@ -62,6 +62,8 @@ def solve_level(first: Array, second: Array, flow: Array, tvl1: Tvl1) -> Array:
     images = [second, gradient(second, 1, tvl1.gradient), gradient(second, 0, tvl1.gradient)]
     if tvl1.interpolation == "spline":
         images = [convolve(image, spline_weights()) for image in images]
+        # what a warp by nothing gives, so that equal images have no flow
+        first = warp(convolve(first, spline_weights()), np.zeros_like(u), np.zeros_like(u), tvl1)
     for _ in range(tvl1.warps):
         warped, wx, wy = (warp(image, u, v, tvl1) for image in images)
         squared = wx * wx + wy * wy

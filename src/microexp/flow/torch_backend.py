@@ -188,9 +188,12 @@ class TorchSolver:
             if level:
                 grey = resize(grey, size, (down, down))
             images = [grey, gradient(grey, 2, self.tvl1.gradient), gradient(grey, 1, self.tvl1.gradient)]
-            if self.tvl1.interpolation == "spline":
+            value = grey
+            if self.tvl1.interpolation == "spline":  # then compare what a warp by nothing gives: equal means no flow
                 images = [convolve(image, spline_weights()) for image in images]
-            parts += [grey, *images]
+                still = torch.zeros_like(grey)
+                value = warp(images[0].unsqueeze(1), still, still, self.tvl1)[:, 0]
+            parts += [value, *images]
         return torch.cat([p.flatten(1) for p in parts], 1)
 
     @torch.inference_mode()

@@ -1,0 +1,119 @@
+"""The stage `flow`: shards in, shards out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from microexp import storage
+from microexp.errors import UserError
+from microexp.flow.flow import STAGE, read_grey, to_grey
+from microexp.flow.params import FlowParams
+from microexp.flow.quantise import quantise, read_flow
+from microexp.flow.tvl1 import compute_flow
+from microexp.runner import run_stage
+from microexp.stage import Job
+
+from .conftest import grey, shifted, texture
+
+
+def colour(count: int) -> np.ndarray:
+    """(count, 40, 40, 3) crops whose channels differ and that move a third of a pixel each time."""
+    image = texture(40, 40)
+    frames = [grey(shifted(image, 0.3 * k, 0)) for k in range(count)]
+    return np.stack([np.stack([f, f // 2, 255 - f], -1) for f in frames])
+
+
+@pytest.fixture
+def crops(tmp_path: Path) -> Path:
+    path = tmp_path / "crops.h5"
+    with storage.create_shard(path) as file:
+        for name, frames in (("b", colour(5)), ("a", colour(1)), ("grey", colour(3)[..., :1])):
+            storage.add_array(file.create_group(name), "frames", frames)
+            storage.set_attributes(file[name], {"fps": 30.0, "excluded": ""})
+        file.create_group("lost").attrs["excluded"] = "no face found"
+    return path
+
+
+def run(crops: Path, **options: Any) -> Path:
+    out = crops.with_name("flow.h5")
+    run_stage(STAGE, Job({"crops": [crops]}, {"flow": out}, FlowParams(**options)))
+    return out
+
+
+def test_every_video_gets_its_flow(crops: Path) -> None:
+    with storage.open_shard(run(crops)) as file:
+        assert list(file) == ["b", "a", "grey", "lost"]
+        found = file["b/flow"]
+        assert found.dtype == np.int16
+        assert found.chunks == (1, 40, 40, 2)
+        assert found.fletcher32
+        frames = np.stack([cv2.cvtColor(f, cv2.COLOR_RGB2GRAY) for f in colour(5)])
+        expected = compute_flow(frames[:-1], frames[1:])
+        np.testing.assert_allclose(read_flow(found), expected, atol=0.51 / 512)
+        np.testing.assert_allclose(read_flow(found, 1, 3), expected[1:3], atol=0.51 / 512)
+        assert file["b"].attrs["bound_px"] == pytest.approx(np.abs(expected).max())
+        assert file["b"].attrs["cut_values"] == 0
+        assert file["b"].attrs["fps"] == 30
+        assert file["a/flow"].shape == (0, 40, 40, 2)
+        assert file["grey/flow"].shape == (2, 40, 40, 2)
+
+
+def test_an_excluded_video_keeps_its_reason(crops: Path) -> None:
+    with storage.open_shard(run(crops)) as file:
+        assert file["lost"].attrs["excluded"] == "no face found"
+        assert len(file["lost"]) == 0
+
+
+def test_what_does_not_fit_is_reported(crops: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = run(crops, storage_scale_px=1e-6)
+    record = json.loads(storage.provenance_path(out).read_text())
+    assert record["cut_values"]["b"] > 0
+    assert "values beyond ±0.032767 px were cut" in capsys.readouterr().err
+    with storage.open_shard(out) as file:
+        assert file["b"].attrs["cut_values"] == record["cut_values"]["b"]
+        assert file["b"].attrs["bound_px"] > 0.2
+        assert np.abs(file["b/flow"][:]).max() == 32767
+
+
+def test_the_provenance_names_backend_device_and_parameters(crops: Path) -> None:
+    record = json.loads(storage.provenance_path(run(crops, preset="classic", iterations=2)).read_text())
+    assert (record["backend"], record["device"]) == ("numba", "cpu")
+    assert record["tvl1"]["cubic_a"] == -0.5
+    assert record["tvl1"]["iterations"] == 2
+
+
+def test_runs_and_threads_give_the_same_bytes(crops: Path) -> None:
+    first = run(crops).read_bytes()
+    run_stage(
+        STAGE, Job({"crops": [crops]}, {"flow": crops.with_name("two.h5")}, FlowParams(), threads=2, device="auto")
+    )
+    assert crops.with_name("two.h5").read_bytes() == first
+
+
+def test_crops_of_another_kind_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "crops.h5"
+    with storage.create_shard(path) as file:
+        storage.add_array(file.create_group("v"), "frames", np.zeros((3, 8, 8, 3), np.float32))
+        storage.set_attributes(file["v"], {"fps": 30.0, "excluded": ""})
+    with pytest.raises(UserError, match=r"/v: got float32 \(3, 8, 8, 3\)"):
+        run(path)
+    assert not (tmp_path / "flow.h5").exists()
+
+
+def test_grey_is_that_of_opencv() -> None:
+    frames = colour(3)
+    np.testing.assert_array_equal(to_grey(frames)[1], cv2.cvtColor(frames[1], cv2.COLOR_RGB2GRAY))
+    assert to_grey(frames[:0]).shape == (0, 40, 40)
+    np.testing.assert_array_equal(list(read_grey(frames, chunk=2)), to_grey(frames))
+
+
+def test_quantise_rounds_and_counts() -> None:
+    units, cut = quantise(np.array([0.0, 0.0014, -0.0006, 40.0, -40.0], np.float32), 0.001)
+    np.testing.assert_array_equal(units, [0, 1, -1, 32767, -32767])
+    assert cut == 2
