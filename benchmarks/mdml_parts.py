@@ -36,7 +36,7 @@ PARTS: dict[str, dict[str, Any]] = {
     "without mirror": {"mirror": False, "mirror_test": False},
     "without the difference stream": {"streams": {"flow": ["u", "v"]}},
     "without the flow stream": {"streams": {"difference": ["difference"]}},
-    "with a linear path": {"linear_path": True},
+    "without the linear path": {"linear_path": False},
     "with strain in the flow stream": {"streams": {"difference": ["difference"], "flow": ["u", "v", "strain"]}},
 }
 IDENTITY: dict[str, dict[str, Any]] = {

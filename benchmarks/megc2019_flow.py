@@ -45,6 +45,7 @@ BASE: dict[str, Any] = {
     "streams": {"flow": ["u", "v"], "flow_strain": ["u", "v", "strain"]},
     "mutual": {"weight": 0.0},
     "domain": {"weight": 0.0},
+    "linear_path": False,
 }
 MUTUAL = {"weight": 0.2}
 ROWS: dict[str, dict[str, Any]] = {

@@ -62,7 +62,7 @@ SWITCHES = {
     "learn_weights": {"domain": {"learn_weights": False, "weight": 1.0, "entropy": 0.01}},
     "labels of sources": {"domain": {"label_weight": 0.0}},
     "balance": {"balance": "none"},
-    "linear_path": {"linear_path": True},
+    "linear_path": {"linear_path": False},
     "mirror": {"mirror": False},
     "shift": {"shift_px": 0},
     "normalise": {"normalise": "pixel"},

@@ -1,7 +1,7 @@
 """Log files of recognition on MEGC2019's 442 clips, in two forms.
 
 As MEGC2019 asked for them: a header `casme2 sub01` per subject, then `file truth prediction` per clip. And as the
-Python code of STSTNet and its descendants prints them: `Subject: sub01`, `Predicted   : [0, 1]`, `Ground Truth: [0, 0]`;
+Python code of STSTNet and its descendants prints them: `Subject: sub01`, `Predicted: [0, 1]`, `Ground Truth: [0, 0]`;
 these name neither data set nor clips, so the data set is `log` and a clip's name is its number.
 """
 

@@ -21,7 +21,7 @@ Channel = Literal["difference", "u", "v", "strain"]
 class MutualParams(Params):
     """Stage-wise mutual learning: at each stage a stream also learns from the other streams' class probabilities."""
 
-    weight: float = Field(1.0, ge=0, description="Weight of the term (lambda_I); 0 switches it off.")
+    weight: float = Field(0.2, ge=0, description="Weight of the term (lambda_I); 0 switches it off.")
     temperature: float = Field(2.5, gt=0, description="Softmax temperature of the exchanged probabilities.")
     ramp: float = Field(0.25, ge=0, le=1, description="Share of the training over which the weight rises from 0.")
 
@@ -64,7 +64,7 @@ class MdmlParams(Params):
     stage_weights: list[float] | None = Field(None, description="Weight of each stage's loss; none weighs all alike.")
     head_size: int = Field(7, ge=1, description="Side of the grid on which a head sees its stage's features.")
     dropout: float = Field(0.5, ge=0, lt=1, description="Dropout before each head.")
-    linear_path: bool = Field(False, description="Add a linear map of the input to the last stage's class scores.")
+    linear_path: bool = Field(True, description="Add a linear map of the input to the last stage's class scores.")
     balance: Literal["none", "class", "class_and_dataset"] = Field(
         "class", description="What the classification loss is balanced over."
     )
