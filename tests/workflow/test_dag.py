@@ -1,0 +1,129 @@
+"""What would be run, seen by dry-runs: folds by name, changed options, profiles, configuration errors."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.workflow import runs
+
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("runs")]
+
+AFTER = {
+    # rule -> rules that read what it makes
+    "demo_sheet": {"index"},
+    "demo": {"index", "faces", "crops"},
+    "index": {"index_subject", "aemnet", "detect", "tables", "report"},
+    "index_subject": {"faces", "crops", "apexdiff", "report_subject"},
+    "faces": {"crops", "motion", "report_subject", "report"},
+    "crops": {"flow", "apexdiff", "i3d", "motion", "report_subject", "report"},
+    "flow": {"i3d", "motion", "report_subject", "report"},
+    "apexdiff": {"shards apexdiff", "tables", "report_subject", "report", "complete"},
+    "i3d": {"shards i3d", "tables", "report", "complete"},
+    "motion": {"shards motion", "report_subject"},
+    "shards apexdiff": {"mdml"},
+    "shards i3d": {"aemnet"},
+    "shards motion": {"detect"},
+    "aemnet": {"detect", "report"},
+    "detect": {"tables", "report", "report_subject"},
+    "mdml": {"tables", "report", "report_subject"},
+    "tables": {"report", "complete"},
+    "report_subject": {"report"},
+    "report": set[str](),
+    "complete": set[str](),
+}
+
+
+def downstream(*rules: str) -> set[str]:
+    """The rules and all that depend on them."""
+    found, queue = set[str](), list(rules)
+    while queue:
+        rule = queue.pop()
+        if rule not in found:
+            found.add(rule)
+            queue.extend(AFTER[rule])
+    return {rule.partition(" ")[0] for rule in found}
+
+
+CHANGES = [
+    # text in the configuration, its replacement, the rules that read it
+    ("micro: 3", "micro: 4", ("demo_sheet", "demo")),
+    ("demo: {adapter: demo}", "demo: {adapter: demo, apex_missing: flow}", ("index",)),
+    ("crops: {size: 48}", "crops: {size: 56}", ("crops",)),
+    ("crops: {size: 48}", "crops: {size: 48}\nfaces: {backend: face_alignment}", ("faces",)),
+    ("preset: opencv", "preset: micro", ("flow",)),
+    ("apexdiff: {size: 28}", "apexdiff: {size: 24}", ("apexdiff",)),
+    ("size_px: 32", "size_px: 40", ("i3d",)),
+    ("epochs: 2\n      warmup", "epochs: 3\n      warmup", ("aemnet",)),
+    ("mdml: {epochs: 2", "mdml: {epochs: 3", ("mdml",)),
+    ("bootstrap: 50", "bootstrap: 51", ("tables",)),
+    ("seed: 3", "seed: 3\nreport: {title: mine}", ("report", "report_subject")),
+    ("seed: 3", "seed: 3\nallow_exclusions: true", ("complete", "tables")),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "readers"), CHANGES)
+def test_one_changed_option_re_runs_the_stages_that_read_it_and_what_depends_on_them(
+    finished: Path, tmp_path: Path, old: str, new: str, readers: tuple[str, ...]
+) -> None:
+    outcome = runs.run(finished, "-n", "--quiet", "rules", config=runs.mini(tmp_path, "c.yaml", [(old, new)]))
+    assert outcome.status == 0, outcome.text
+    assert set(outcome.jobs()) == downstream(*readers), outcome.text
+
+
+def test_a_second_run_has_nothing_to_do(finished: Path) -> None:
+    outcome = runs.run(finished)
+    assert outcome.status == 0 and "Nothing to be done" in outcome.text
+    assert outcome.rules() == {}
+
+
+def test_a_single_fold_by_target_name(tmp_path: Path, finished: Path) -> None:
+    target = "results/recognition/demo/demo-s01/predictions.csv"
+    jobs = runs.run(runs.prepare(tmp_path / "new"), target, "-n", "--quiet", "rules").jobs()
+    assert jobs == {
+        "demo": 3, "demo_sheet": 1, "index": 1, "index_subject": 3, "faces": 3, "crops": 3, "apexdiff": 3, "shards": 1,
+        "mdml": 1,
+    }  # fmt: skip
+    assert runs.run(finished, target, "-f", "-n", "--quiet", "rules").jobs() == {"mdml": 1}
+
+
+def test_a_fold_that_does_not_exist_is_refused(finished: Path) -> None:
+    outcome = runs.run(finished, "-n", "results/recognition/demo/demo-s99/predictions.csv")
+    assert outcome.status != 0 and "MissingRuleException" in outcome.text
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        ("size: 48", "sise: 48", "c.yaml: crops.sise: got an unknown option (did you mean 'size'?)"),
+        ("size: 48", "size: 4", "c.yaml: crops.size: got 4, expected input should be greater than or equal to 16"),
+        ("[demo]", "[dem]", "c.yaml: spotting.demo.datasets: got 'dem', expected one of datasets: demo"),
+        ("{adapter: demo}", "{adapter: casme2}", "datasets.demo.root: expected the folder of the release on disk"),
+        ("{adapter: demo}", "{adapter: casme2, root: /no}", "/no: datasets.demo.root: got no such folder"),
+    ],
+)
+def test_a_wrong_configuration_is_one_clear_line(finished: Path, tmp_path: Path, old: str, new: str, line: str) -> None:
+    outcome = runs.run(finished, "-n", config=runs.mini(tmp_path, "c.yaml", [(old, new)]))
+    errors = [text for text in outcome.text.splitlines() if text.startswith("microexp: error:")]
+    assert outcome.status != 0
+    assert len(errors) == 1 and line in errors[0], outcome.text
+    assert "Traceback" not in outcome.text
+
+
+def test_gpu_rules_ask_slurm_for_a_gpu_and_cpu_rules_do_not(tmp_path: Path) -> None:
+    profile = ("--workflow-profile", str(runs.ROOT / "profiles" / "slurm"))
+    text = runs.run(runs.prepare(tmp_path / "new"), "-n", *profile).text
+    asked: dict[str, set[str]] = {}
+    for rule, resources in re.findall(r"^(?:local)?rule (\w+):\n(?:    .*\n)*?    resources: (.*)$", text, re.M):
+        gpu = re.search(r"\bgpu=(\d)", resources)
+        asked.setdefault(gpu[1] if gpu else "0", set()).add(rule)
+        if rule != "all" and rule not in ("weights", "shards", "complete"):
+            assert re.search(r"mem_mb=\d+", resources) and re.search(r"runtime=\d+", resources), rule
+    assert asked["1"] == {"flow", "i3d", "aemnet", "mdml"}
+
+
+def test_the_workflow_passes_snakemakes_own_checks() -> None:
+    outcome = runs.run(runs.ROOT, "--lint", config=runs.ROOT / "config.yaml")
+    assert outcome.status == 0, outcome.text

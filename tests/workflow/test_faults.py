@@ -1,0 +1,113 @@
+"""The n-th write of a stage fails, for every n: there is no final file, no record and no leftover afterwards."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from microexp import storage
+from microexp.cli import main
+
+DOORS = [
+    (storage, "_fsync"),
+    (Path, "replace"),
+    (Path, "write_bytes"),
+    (h5py.Group, "create_dataset"),
+    (h5py.Dataset, "__setitem__"),
+]
+"""Everything through which a stage writes."""
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], list[str]]]:
+    """A function that makes the n-th write from now fail; it returns the list of writes that happen."""
+
+    def fail_at(n: int) -> list[str]:
+        calls: list[str] = []
+        monkeypatch.undo()
+        for owner, name in DOORS:
+            monkeypatch.setattr(owner, name, failing(getattr(owner, name), name, n, calls))
+        return calls
+
+    yield fail_at
+    monkeypatch.undo()
+
+
+def failing(real: Callable[..., Any], name: str, n: int, calls: list[str]) -> Callable[..., Any]:
+    def write(*arguments: Any, **options: Any) -> Any:
+        calls.append(name)
+        if len(calls) == n:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(*arguments, **options)
+
+    return write
+
+
+def videos(folder: Path) -> list[str]:
+    """Arguments of `index-subject`: small, but with two outputs."""
+    (folder / "videos.csv").write_text(
+        "dataset,subject,video,path,n_frames,fps,width,height\ndemo,s01,v1,x.mp4,9,30.0,64,48\n"
+    )
+    (folder / "expressions.csv").write_text(
+        "dataset,subject,video,expression,onset,apex,offset,kind,emotion,aus\ndemo,s01,v1,1,2,3,4,micro,happiness,12\n"
+    )
+    inputs = ["--videos", str(folder / "videos.csv"), "--expressions", str(folder / "expressions.csv")]
+    out = folder / "out"
+    return [
+        "index-subject",
+        "--subject",
+        "s01",
+        *inputs,
+        "--out-videos",
+        f"{out}/v.csv",
+        "--out-expressions",
+        f"{out}/e.csv",
+    ]
+
+
+def flow(folder: Path) -> list[str]:
+    """Arguments of `flow` on two tiny videos: a shard with several data sets."""
+    rng = np.random.default_rng(0)
+    with storage.create_shard(folder / "crops.h5") as shard:
+        for video in ("v1", "v2"):
+            group = shard.create_group(video)
+            storage.set_attributes(group, {"fps": 30.0, "source_fps": 30.0, "source_n_frames": 4, "excluded": ""})
+            storage.add_array(group, "frames", rng.integers(0, 255, (4, 32, 32, 3), dtype=np.uint8))
+            storage.add_array(group, "frame_index", np.arange(4, dtype=np.int32))
+    crops, out = str(folder / "crops.h5"), str(folder / "out" / "f.h5")
+    return ["flow", "--crops", crops, "--out-flow", out, "--set", "backend=opencv", "--set", "preset=opencv"]
+
+
+@pytest.mark.parametrize("stage", [videos, flow])
+def test_whichever_write_fails_nothing_half_written_stays(
+    tmp_path: Path,
+    disk: Callable[[int], list[str]],
+    capsys: pytest.CaptureFixture[str],
+    stage: Callable[[Path], list[str]],
+) -> None:
+    arguments = stage(tmp_path)
+    out = tmp_path / "out"
+    writes = disk(0)
+    assert main(arguments) == 0
+    whole = {p.name: p.read_bytes() for p in out.iterdir()}
+    assert len(writes) >= 6
+    for n in range(1, len(writes) + 1):
+        for path in out.iterdir():
+            path.unlink()
+        disk(n)
+        assert main(arguments) == 2, f"write {n} ({writes[n - 1]})"
+        error = capsys.readouterr().err.splitlines()[-1]
+        assert error.startswith("microexp: error: ") and "No space left on device" in error
+        left = {p.name: p.read_bytes() for p in out.iterdir()}
+        assert not [name for name in left if name.startswith(storage.TEMPORARY)]
+        assert all(whole[name] == data for name, data in left.items()), "a file that is there is whole"
+        disk(0)
+        assert main(arguments) == 0
+        assert {p.name: p.read_bytes() for p in out.iterdir()} == whole

@@ -1,0 +1,173 @@
+"""Killed at any moment, a run goes on with the same command and ends with the same bytes.
+
+`MICROEXP_KILLS=50` sets the number of moments (10 by default).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.workflow import runs
+
+pytestmark = [pytest.mark.kill, pytest.mark.long, pytest.mark.xdist_group("runs")]
+
+KILLS = int(os.environ.get("MICROEXP_KILLS", "10"))
+CORES = 2
+LATE = ("motion", "apexdiff", "i3d", "spotting", "recognition", "tables", "report")
+"""Folders to compute again in tests of one interruption each."""
+
+
+def forget(folder: Path, *parts: str) -> None:
+    for part in parts:
+        shutil.rmtree(folder / "results" / part)
+
+
+def leftovers(folder: Path) -> list[Path]:
+    return list((folder / "results").rglob(".microexp-tmp-*"))
+
+
+def test_killed_at_random_moments(finished: Path, tmp_path: Path) -> None:
+    """SIGKILL to the whole group, or to Snakemake alone so that its jobs are orphans; then the same command again."""
+    rng = np.random.default_rng()
+    folder = runs.prepare(tmp_path / "killed")
+    done, repeated, kills = set[str](), Counter[str](), 0
+    while True:
+        run = runs.Running(folder, cores=CORES)
+        try:
+            outcome = run.wait(float(rng.uniform(3, 15)) if kills < KILLS else 300)
+        except subprocess.TimeoutExpired:
+            run.process.kill() if kills % 2 else run.kill_group()
+            outcome, kills = run.wait(), kills + 1
+            assert runs.orphans(run.process.pid) == []
+        started = outcome.started()
+        assert not done & set(started), "a finished job was repeated"
+        done |= set(outcome.finished())
+        repeated.update(set(started) - set(outcome.finished()))
+        if outcome.status == 0 and kills >= KILLS:
+            break
+        if outcome.status == 0:  # finished before the last kill: compute a part again
+            parts = rng.choice(LATE, 3, replace=False)
+            forget(folder, *parts)
+            done = {name for name in done if (folder / name).exists() and not _depends(name)}
+        else:
+            assert outcome.status < 0, outcome.text
+    assert sum(repeated.values()) <= CORES * kills
+    assert leftovers(folder) == []
+    assert runs.differing(finished, folder) == []
+
+
+def _depends(name: str) -> bool:
+    """Whether a result may depend on one of `LATE`, so that it is rightly made again."""
+    return name.startswith(tuple(f"results/{part}" for part in LATE)) or name.count("/") == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("whole_group", [True, False])
+def test_asked_to_stop(finished: Path, copy: Path, number: int, whole_group: bool) -> None:
+    forget(copy, "recognition", "apexdiff")
+    run = runs.Running(copy, cores=CORES)
+    run.wait_for_job()
+    time.sleep(1)
+    run.kill_group(number) if whole_group else run.process.send_signal(number)
+    stopped = run.wait(60)
+    assert stopped.status != 0
+    assert runs.orphans(run.process.pid) == []
+    again = runs.run(copy)
+    assert again.status == 0, again.text
+    assert not set(stopped.finished()) & set(again.started())
+    assert leftovers(copy) == [] and runs.differing(finished, copy) == []
+
+
+def test_a_killed_worker(finished: Path, copy: Path) -> None:
+    forget(copy, "apexdiff")
+    run = runs.Running(copy, cores=CORES)
+    os.kill(run.wait_for_job(), signal.SIGKILL)
+    failed = run.wait()
+    assert failed.status != 0
+    assert len([n for n in failed.finished() if n.startswith("results/apexdiff/")]) == 2, "the others go on"
+    again = runs.run(copy)
+    assert again.status == 0, again.text
+    assert leftovers(copy) == [] and runs.differing(finished, copy) == []
+
+
+@contextmanager
+def results_on(folder: Path, size: str) -> Iterator[Path]:
+    """The results of a run moved onto a small file system of their own."""
+    results = folder / "results"
+    aside = folder / "aside"
+    results.rename(aside)
+    results.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(results)]
+    if os.getuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
+        pytest.skip("needs root and the right to mount a small file system")
+    try:
+        shutil.copytree(aside, results, dirs_exist_ok=True, copy_function=shutil.copy2)
+        yield results
+    finally:
+        subprocess.run(["umount", str(results)], check=True)
+
+
+def remount(results: Path, options: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{options}", str(results)], check=True)
+
+
+def errors(outcome: runs.Outcome) -> list[str]:
+    return [line for line in outcome.text.splitlines() if "microexp: error:" in line]
+
+
+def test_a_full_disk(finished: Path, copy: Path) -> None:
+    with results_on(copy, "100m") as results:
+        forget(copy, "flow")
+        used = sum(p.stat().st_blocks * 512 for p in results.rglob("*"))
+        remount(results, f"size={used + 200_000}")
+        full = runs.run(copy)
+        assert full.status != 0
+        assert any("No space left on device" in line for line in errors(full)), full.text
+        assert "Traceback" not in full.text
+        assert leftovers(copy) == []
+        remount(results, "size=100m")
+        again = runs.run(copy)
+        assert again.status == 0, again.text
+        assert runs.differing(finished, copy) == []
+
+
+def test_a_read_only_results_folder(finished: Path, copy: Path) -> None:
+    with results_on(copy, "100m") as results:
+        (results / "complete.csv").unlink()
+        (results / "apexdiff/demo/s02.h5").unlink()
+        remount(results, "ro")
+        refused = runs.run(copy)
+        assert refused.status != 0
+        assert any("Read-only file system" in line for line in refused.text.splitlines()), refused.text
+        remount(results, "rw")
+        again = runs.run(copy)
+        assert again.status == 0, again.text
+        assert runs.differing(finished, copy) == []
+
+
+def test_resume_as_documented(finished: Path, copy: Path) -> None:
+    """`make resume`: unlock, then the command; also where the locks of Snakemake were left by another machine."""
+    forget(copy, "apexdiff")
+    run = runs.Running(copy, cores=CORES)
+    run.wait_for_job()
+    run.kill_group()
+    run.wait()
+    (copy / ".snakemake/microexp-run.lock").write_text("another-machine 1\n")
+    locked = runs.run(copy)
+    assert locked.status != 0 and "--unlock" in locked.text
+    (copy / ".snakemake/microexp-run.lock").write_text("another-machine 1\n")
+    assert runs.run(copy, "--unlock").status == 0
+    again = runs.run(copy)
+    assert again.status == 0, again.text
+    assert runs.differing(finished, copy) == []

@@ -1,0 +1,126 @@
+"""Real runs of the miniature: same bytes with any number of cores, exact re-runs, mending, bad input."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from microexp.cli import main
+from tests.workflow import runs
+
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("runs")]
+
+
+def test_one_core_and_two_cores_give_the_same_bytes(finished: Path, tmp_path: Path) -> None:
+    """Everything after the rendered videos, which have a test of their own, is computed again on one core."""
+    again = runs.copy_run(finished, tmp_path / "again")
+    for part in ("faces", "crops", "flow", "motion", "apexdiff", "i3d", "spotting", "recognition", "tables", "report"):
+        shutil.rmtree(again / "results" / part)
+    (again / "results" / "report.html").unlink()
+    outcome = runs.run(again, cores=1)
+    assert outcome.status == 0, outcome.text
+    assert runs.differing(finished, again) == []
+
+
+def test_results_are_verified_and_have_provenance(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", str(finished / "results")]) == 0, capsys.readouterr().out
+    assert main(["provenance", str(finished / "results/i3d/demo/s01.h5")]) == 0
+    text = capsys.readouterr().out
+    for part in ("stage: i3d", "clip_frames: 8", "device: cpu", "torch: ", "version: ", "rgb:", "s01.h5  "):
+        assert part in text
+    assert not [p for p in (finished / "results").rglob("*") if str(finished) in p.read_text(errors="ignore")], (
+        "an absolute path in a result"
+    )
+
+
+def test_a_deleted_fold_costs_one_job_and_what_depends_on_it(finished: Path, copy: Path) -> None:
+    (copy / "results/recognition/demo/demo-s02/predictions.csv").unlink()
+    outcome = runs.run(copy)
+    assert outcome.status == 0, outcome.text
+    assert outcome.rules() == {"mdml": 1, "tables": 1, "report_subject": 1, "report": 1, "complete": 1, "all": 1}
+    assert runs.differing(finished, copy) == []
+
+
+def test_damaged_shards_are_named_deleted_and_made_again(
+    finished: Path, copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng, damaged = np.random.default_rng(8), []
+    for stage, change in [("motion", "flip"), ("apexdiff", "truncate"), ("flow", "flip")]:
+        path = copy / f"results/{stage}/demo/s02.h5"
+        data = bytearray(path.read_bytes())
+        if change == "flip":
+            data[rng.integers(len(data))] ^= 16
+        else:
+            del data[rng.integers(len(data)) :]
+        path.write_bytes(bytes(data))
+        damaged.append(path)
+    leftover = copy / "results/flow/demo/.microexp-tmp-00-s03.h5"
+    leftover.write_text("half")
+    assert main(["verify", str(copy / "results"), "--delete"]) == 1
+    named = capsys.readouterr().out
+    assert all(str(path) in named for path in [*damaged, leftover]) and named.count("\n") == 4
+    outcome = runs.run(copy)
+    assert outcome.status == 0, outcome.text
+    assert runs.differing(finished, copy) == []
+
+
+def test_a_video_without_a_face_is_an_exclusion_and_the_other_results_stand(finished: Path, copy: Path) -> None:
+    import av
+
+    from microexp.datasets.demo.demo import write_video
+
+    video = copy / "results/demo/videos/s02/s02_1.mp4"
+    with av.open(str(finished / "results/demo/videos/s02/s02_1.mp4")) as file:
+        count = file.streams.video[0].frames
+    rng = np.random.default_rng(0)
+    write_video(video, (rng.integers(0, 40, (120, 160, 3), dtype=np.uint8) for _ in range(count)), 30)
+    runs.run(copy, "--touch", str(video.relative_to(copy)))
+    outcome = runs.run(copy)
+    lines = [line.strip() for line in outcome.text.splitlines() if "microexp: error:" in line]
+    assert outcome.status != 0
+    assert lines and len(set(lines)) == 1 and "demo/s02/s02_1: excluded: got " in lines[0], outcome.text
+    assert "Traceback" not in outcome.text
+    assert "INCOMPLETE" in (copy / "results/tables/spotting_demo.md").read_text()
+    assert not (copy / "results/complete.csv").exists()
+    for name in ("faces", "crops", "flow", "apexdiff", "i3d"):
+        one, other = (f / f"results/{name}/demo/s01.h5" for f in (finished, copy))
+        assert one.read_bytes() == other.read_bytes()
+    allowed = runs.mini(copy, "allowed.yaml", [("seed: 3", "seed: 3\nallow_exclusions: true")])
+    again = runs.run(copy, config=allowed)
+    assert again.status == 0, again.text
+    assert "s02_1" in (copy / "results/complete.csv").read_text()
+
+
+def test_an_empty_sheet_is_one_clear_line(copy: Path) -> None:
+    sheet = copy / "results/demo/annotations.csv"
+    sheet.write_text("")
+    (copy / "results/index/demo/videos.csv").unlink()
+    outcome = runs.run(copy)
+    errors = {line for line in outcome.text.splitlines() if "microexp: error:" in line}
+    assert outcome.status != 0
+    assert len(errors) == 1 and "annotations.csv" in errors.pop(), outcome.text
+    assert (copy / "results/i3d/demo/s01.h5").exists()  # what stood still stands
+    assert not list((copy / "results").rglob(".microexp-tmp-*"))
+
+
+def test_a_missing_weights_file_is_one_clear_line(copy: Path) -> None:
+    config = runs.mini(copy, "c.yaml", [("size_px: 32", "size_px: 32, rgb_weights: nowhere/rgb.pt")])
+    outcome = runs.run(copy, config=config)
+    assert outcome.status != 0 and "nowhere/rgb.pt" in outcome.text and "Traceback" not in outcome.text
+
+
+def test_two_runs_in_one_folder(copy: Path) -> None:
+    (copy / "results/recognition/demo/demo-s02/predictions.csv").unlink()
+    first = runs.Running(copy)
+    first.wait_for_job()
+    second = runs.run(copy)
+    errors = [line for line in second.text.splitlines() if line.startswith("microexp: error:")]
+    assert second.status != 0 and len(errors) == 1
+    assert f"another run in this folder (process {first.process.pid} on " in errors[0]
+    assert "Traceback" not in second.text and "LockException" not in second.text
+    looking = runs.run(copy, "-n")
+    assert looking.status == 0, looking.text  # a dry-run is welcome at any time
+    assert first.wait().status == 0
