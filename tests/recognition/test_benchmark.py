@@ -1,4 +1,5 @@
 import importlib.util
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,10 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def benchmark():
+def benchmark(monkeypatch):
     spec = importlib.util.spec_from_file_location("megc2019_flow", ROOT / "benchmarks" / "megc2019_flow.py")
     module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, spec.name, module)
     spec.loader.exec_module(module)
     return module
 
