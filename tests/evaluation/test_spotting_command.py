@@ -66,3 +66,21 @@ def test_a_log_needs_the_data_set(capsys, files, tmp_path):
 def test_a_missing_file_is_one_line(capsys, files):
     status, out = run(capsys, "nowhere.csv", files[1])
     assert status == 2 and len(out.err.splitlines()) == 1
+
+
+def test_detections_of_several_folds_are_scored_and_written_for_the_challenge(capsys, tmp_path):
+    header = "method,seed,dataset,subject,video,onset,offset,kind,score\n"
+    paths = []
+    first = "aemnet,0,d,s1,s1_1,0,9,micro,0.5\nrandom,0,d,s1,s1_1,50,59,micro,0.5\n"
+    second = "aemnet,0,d,s2,s2_1,0,9,macro,0.5\naemnet,1,d,s2,s2_1,70,79,micro,0.5\n"
+    for subject, rows in (("s1", first), ("s2", second)):
+        paths.append(tmp_path / f"{subject}.csv")
+        paths[-1].write_text(header + rows)
+    truths = tmp_path / "expressions.csv"
+    truths.write_text("dataset,subject,video,onset,offset,kind\nd,s1,s1_1,0,9,micro\nd,s2,s2_1,0,9,macro\n")
+    status, out = run(capsys, *map(str, paths), str(truths), "--json", "--write-megc", str(tmp_path / "megc.csv"))
+    result = json.loads(out.out)
+    assert status == 0 and result["overall"]["f1"] == 1 and set(result["subjects"]) == {"d/s1", "d/s2"}
+    assert (tmp_path / "megc.csv").read_text().splitlines()[1:] == ["s1_1,0,9,me", "s2_1,0,9,mae"]
+    _, out = run(capsys, str(paths[0]), str(truths), "--json", "--method", "random")
+    assert json.loads(out.out)["micro"]["true_positives"] == 0

@@ -14,6 +14,7 @@ def make():
     return nn.Sequential(nn.Conv1d(3, 4, 3), nn.Mish(), nn.Conv1d(4, 2, 1))
 
 
+@pytest.mark.long  # importing torch.optim takes seconds
 @pytest.mark.parametrize("decay", [0.0, 0.1])
 def test_it_steps_like_torchs_adamw(decay):
     ours, theirs = make(), make()

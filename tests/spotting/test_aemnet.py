@@ -147,6 +147,14 @@ def test_training_goes_on_where_it_was_stopped(data, tmp_path, monkeypatch, stop
     assert not (tmp_path / "parts" / "model.safetensors.checkpoint").exists()
 
 
+def test_the_samm_lv_setting_runs_on_videos_shorter_than_its_window(data, tmp_path):
+    out = run_fold(data, tmp_path, options={**QUICK, "window_frames": 1024, "epochs": 1, "learning_rate": 5e-4})
+    _, geometry, _ = read_model(out / "model.safetensors")
+    assert geometry.lengths == (128, 64, 32, 16, 8, 4, 2)  # 256 features that are 4 frames apart, stride 1 in the stem
+    test = [p for p in read_proposals(out / "proposals.csv") if p.role == "test"]
+    assert test and all(0 <= p.onset < p.offset <= 299 for p in test)
+
+
 def test_a_checkpoint_of_other_options_is_not_used(data, tmp_path, monkeypatch):
     monkeypatch.setattr(aemnet, "CHECKPOINT_EVERY_S", 0.0)
 

@@ -19,7 +19,13 @@ from microexp.evaluation.spotting import (
     count_subjects,
     strs,
 )
-from microexp.evaluation.spotting_files import read_predictions, read_truths
+from microexp.evaluation.spotting_files import (
+    is_detections,
+    read_detected,
+    read_predictions,
+    read_truths,
+    write_predictions,
+)
 from microexp.evaluation.spotting_official import MICRO_MAX_FRAMES, is_log, read_log, read_sheet
 
 DATASETS = tuple(MICRO_MAX_FRAMES)
@@ -27,13 +33,21 @@ DATASETS = tuple(MICRO_MAX_FRAMES)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `microexp evaluate spotting`."""
-    parser.add_argument("predictions", type=Path, help="vid,pred_onset,pred_offset,type (MEGC2022), or a MEGC2020 log")
+    parser.add_argument(
+        "predictions",
+        type=Path,
+        nargs="+",
+        help="vid,pred_onset,pred_offset,type (MEGC2022), a MEGC2020 log, or detections.csv of any number of folds",
+    )
     parser.add_argument(
         "ground_truth", type=Path, help="vid,onset,offset,type, an expressions.csv, or with --dataset a release's sheet"
     )
     parser.add_argument("--matching", choices=("megc", "one_to_one"), default="one_to_one", help="how hits are counted")
     parser.add_argument("--dataset", choices=DATASETS, help="whose part of a log, whose sheet")
     parser.add_argument("--micro-max-frames", type=int, metavar="N", help="longest micro-expression of a log")
+    parser.add_argument("--method", default="aemnet", help="method to take from a detections.csv")
+    parser.add_argument("--run-seed", type=int, default=0, metavar="N", help="seed to take from a detections.csv")
+    parser.add_argument("--write-megc", type=Path, metavar="FILE", help="also write the predictions as MEGC2022 CSV")
     parser.add_argument("--bootstrap", type=int, default=1000, metavar="N", help="samples over subjects; 0 for none")
     parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap")
     parser.add_argument("--subjects", action="store_true", help="also print every subject's counts")
@@ -42,23 +56,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Print counts, precision, recall, F1 and its confidence interval; returns 0."""
-    for path in (args.predictions, args.ground_truth):
+    for path in (*args.predictions, args.ground_truth):
         if not path.is_file():
             raise UserError(path, None, "no such file", "a file of intervals")
-    predictions, truths = _read(args)
+    predictions, truths = _read_predictions(args), _read_truths(args)
+    if args.write_megc:
+        write_predictions(args.write_megc, predictions)
     result = evaluate(predictions, truths, args.matching, args.bootstrap, args.seed)
     print(json.dumps(result, indent=1) if args.json else as_text(result, args.subjects))
     return 0
 
 
-def _read(args: argparse.Namespace) -> tuple[list[Interval], list[Interval]]:
-    log, sheet = is_log(args.predictions), args.ground_truth.suffix.lower() in (".xlsx", ".xls")
-    if (log or sheet) and args.dataset is None:
+def _read_predictions(args: argparse.Namespace) -> list[Interval]:
+    found: list[Interval] = []
+    for path in args.predictions:
+        if is_log(path):
+            found += read_log(path, _dataset(args), args.micro_max_frames)
+        elif is_detections(path):
+            found += read_detected(path, args.method, args.run_seed)
+        else:
+            found += read_predictions(path)
+    return found
+
+
+def _read_truths(args: argparse.Namespace) -> list[Interval]:
+    if args.ground_truth.suffix.lower() in (".xlsx", ".xls"):
+        return read_sheet(args.ground_truth, _dataset(args))
+    return read_truths(args.ground_truth)
+
+
+def _dataset(args: argparse.Namespace) -> str:
+    if args.dataset is None:
         raise UserError("command line", "--dataset", "nothing", "cas_me2 or samm_lv for a log or a release's sheet")
-    predictions = (
-        read_log(args.predictions, args.dataset, args.micro_max_frames) if log else read_predictions(args.predictions)
-    )
-    return predictions, read_sheet(args.ground_truth, args.dataset) if sheet else read_truths(args.ground_truth)
+    return str(args.dataset)
 
 
 def evaluate(

@@ -41,11 +41,31 @@ def read_truths(path: Path) -> list[Interval]:
     Raises:
         UserError: naming the row that does not fit.
     """
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
-        header = file.readline().strip().split(",")
+    header = _header(path)
     if "kind" in header and "video" in header and "vid" not in header:
         return _read(path, "video", "onset", "offset", "kind")
     return _read(path, *TRUTH_COLUMNS)
+
+
+def is_detections(path: Path) -> bool:
+    """Whether a file is a `detections.csv` of the stage `detect`."""
+    return {"method", "seed", "video", "kind"} <= set(_header(path))
+
+
+def read_detected(path: Path, method: str, seed: int) -> list[Interval]:
+    """Detections of one method and seed in a `detections.csv`."""
+    from microexp.spotting.detect import read_detections
+
+    return [
+        Interval(f"{d.dataset}/{d.subject}", d.video, d.onset, d.offset, d.kind)
+        for d in read_detections(path)
+        if (d.method, d.seed) == (method, seed)
+    ]
+
+
+def _header(path: Path) -> list[str]:
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        return file.readline().strip().split(",")
 
 
 def _read(path: Path, video: str, onset: str, offset: str, kind: str) -> list[Interval]:
