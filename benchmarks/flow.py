@@ -84,12 +84,12 @@ def tvl1(**options: Any) -> Method:
 
 def dis(finest: int | None = None, refinements: int | None = None) -> Method:
     def run(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        method = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        method: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         if finest is not None:
             method.setFinestScale(finest)
         if refinements is not None:
             method.setVariationalRefinementIterations(refinements)
-        return method.calc(a, b, None)
+        return np.asarray(method.calc(a, b, None))
 
     return run
 
@@ -211,7 +211,7 @@ def gpu(device: str) -> None:
     for preset in ("classic", "micro"):
         rates = []
         for backend, count in (("numba", 16), ("torch", 1), ("torch", 32), ("torch", 256)):
-            solver = make_solver(224, 224, FlowParams(preset=preset, backend=backend), 1, device)  # type: ignore[arg-type]
+            solver = make_solver(224, 224, FlowParams(preset=preset, backend=backend), 1, device)
             solver.batch = count
             a, b = (solver.prepare(np.repeat(i[None], count, 0)) for i in (sample.first, sample.second))
             solver.solve(a, b)  # compile

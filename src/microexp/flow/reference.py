@@ -110,8 +110,8 @@ def gradient(image: Array, axis: int, scheme: str) -> Array:
         return moved[2:-2] if axis == 1 else moved[:, 2:-2]
 
     near = at(1) - at(-1)
-    slope: Array = F(0.5) * (near if scheme == "central" else (F(8) * near - (at(2) - at(-2))) / F(6))
-    return slope
+    slope = near if scheme == "central" else (F(8) * near - (at(2) - at(-2))) / F(6)
+    return np.asarray(F(0.5) * slope, F)
 
 
 def cubic_weights(t: Array, a: np.float32) -> list[Array]:
