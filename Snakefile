@@ -30,6 +30,4 @@ localrules:
 rule all:
     default_target: True
     input:
-        PLAN.tables(),
-        "results/report.html",
-        "results/complete.csv",
+        PLAN.everything(),

@@ -89,12 +89,12 @@ def run(folder: Path, *arguments: str, config: Path = MINI, cores: int = 2, time
 class Running:
     """A run in the background, in a process group of its own."""
 
-    def __init__(self, folder: Path, *arguments: str, cores: int = 2) -> None:
+    def __init__(self, folder: Path, *arguments: str, config: Path = MINI, cores: int = 2) -> None:
+        self.folder = folder
         self.log = folder / f"run-{time.monotonic_ns()}.txt"
+        line = command(*arguments, config=config, cores=cores)
         with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                command(*arguments, cores=cores), cwd=folder, stdout=log, stderr=log, start_new_session=True
-            )
+            self.process = subprocess.Popen(line, cwd=folder, stdout=log, stderr=log, start_new_session=True)
 
     def wait(self, timeout_s: float = 300) -> Outcome:
         """Wait for the end."""
@@ -131,6 +131,18 @@ def job_processes() -> Iterator[tuple[int, int]]:
         for variable in variables:
             if variable.startswith(b"MICROEXP_RUN=") and state not in "ZX":
                 yield int(entry.name), int(variable.split(b"=")[1].split(b":")[0])
+
+
+def jobs_in(folder: Path) -> list[int]:
+    """Living jobs that work in `folder`."""
+    found = []
+    for pid, _ in job_processes():
+        try:
+            if (Path("/proc") / str(pid) / "cwd").resolve() == folder.resolve():
+                found.append(pid)
+        except OSError:
+            continue
+    return found
 
 
 def orphans(run_pid: int, within_s: float = 5.0) -> list[int]:

@@ -103,17 +103,20 @@ def test_a_failing_job_is_retried_with_more_memory(slurm: Path, finished: Path, 
 def test_a_cancelled_job_leaves_nothing_wrong(slurm: Path, finished: Path, copy: Path) -> None:
     fold = Path(FOLDS[0])
     shutil.rmtree(copy / fold.parent)
+    log = copy / "logs/mdml/demo/demo-s01.log"
+    log.unlink()
+    slow = runs.mini(copy, "slow.yaml", [("mdml: {epochs: 2", "mdml: {epochs: 20000")])
     profile = str(runs.ROOT / "profiles/slurm")
-    run = runs.Running(copy, str(fold), "--workflow-profile", profile, *FAST, "--retries", "0")
+    run = runs.Running(copy, str(fold), "--workflow-profile", profile, *FAST, "--retries", "0", config=slow)
     end = time.monotonic() + 60
-    while not (copy / "logs/mdml/demo/demo-s01.log").exists() or not list(runs.job_processes()):
+    while not log.exists():
         assert time.monotonic() < end and run.process.poll() is None, run.log.read_text()
         time.sleep(0.1)
     subprocess.run(["scancel", "--state=RUNNING", "-u", "root"], check=True)
     outcome = run.wait(120)
     assert outcome.status != 0
     assert not (copy / fold).exists()
-    assert list(runs.job_processes()) == []
+    assert runs.jobs_in(copy) == []
     again = runs.run(copy)
     assert again.status == 0, again.text
     assert runs.differing(finished, copy) == []

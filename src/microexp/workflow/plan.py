@@ -146,6 +146,32 @@ class Plan:
             if fold in self._known_folds[kind, e]
         ]
 
+    def everything(self) -> list[str]:
+        """All results. They are all targets, so that a file that was deleted is made again, whoever still needs it."""
+        stages = ("faces", "crops", "flow", "motion", "apexdiff", "i3d")
+        folds = {
+            "spotting": ("model.safetensors", "training.csv", "proposals.csv", "detections.csv", "selection.json"),
+            "recognition": ("model.safetensors", "training.csv", "predictions.csv"),
+        }
+        lists = {"spotting": ("i3d.list", "motion.list"), "recognition": ("apexdiff.list",)}
+        return [
+            *(v for d, names in self.subjects.items() for s in names for v in self.rendered(d, s)),
+            *(f for name in ("videos", "expressions", "issues", "counts") for f in self.indexes(name)),
+            *(
+                f"results/index/{d}/subjects/{s}/{name}.csv"
+                for d, names in self.subjects.items()
+                for s in names
+                for name in ("videos", "expressions")
+            ),
+            *(f for stage in stages for f in self.made(stage)),
+            *(f for kind in KINDS for name in folds[kind] for f in self.all_folds(kind, name)),
+            *(f"results/{k}/{e}/{name}" for k in KINDS for name in lists[k] for e in getattr(self.config, k)),
+            *self.tables(),
+            *self.pages(),
+            "results/report.html",
+            "results/complete.csv",
+        ]
+
     def indexes(self, name: str) -> list[str]:
         """Table `name` (videos, expressions, issues) of every data set."""
         return [f"results/index/{d}/{name}.csv" for d in self.subjects]
