@@ -82,7 +82,7 @@ def time_steps(store: FeatureStore, windows: list, geometry, options: AemnetPara
     rows = []
     for chosen in batches(order, options.batch_size)[:steps]:
         start = clock(device)
-        x = torch.from_numpy(stack_windows([windows[i] for i in chosen], store, geometry.window_steps)).to(device)
+        x = stack_windows([windows[i] for i in chosen], store, geometry.window_steps, device)
         truth = tensors(targets, chosen, device)
         read = clock(device)
         parts = loss_parts(fit.network(x), truth, options.focal_alpha, options.focal_gamma)

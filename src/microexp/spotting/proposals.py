@@ -90,7 +90,7 @@ def propose(
     with torch.inference_mode():
         for first in range(0, len(windows), BATCH):
             part = windows[first : first + BATCH]
-            x = torch.from_numpy(stack_windows(part, store, geometry.window_steps)).to(device)
+            x = stack_windows(part, store, geometry.window_steps, device)
             with autocast(device, options.precision):
                 predictions = network(x)
             starts, ends, scores = decode(predictions, geometry)

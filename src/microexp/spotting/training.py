@@ -137,7 +137,7 @@ def train(
         order = np.random.default_rng([fit.seed, 3, fit.epoch]).permutation(len(windows))
         sums = np.zeros(5)
         for chosen in batches(order, options.batch_size):
-            x = torch.from_numpy(stack_windows([windows[i] for i in chosen], store, geometry.window_steps)).to(device)
+            x = stack_windows([windows[i] for i in chosen], store, geometry.window_steps, device)
             truth = tensors(targets, chosen, device)
             with autocast(device, options.precision):
                 predictions = fit.network(x)
@@ -161,10 +161,10 @@ def batches(order: np.ndarray, size: int) -> list[np.ndarray]:
     return parts
 
 
-def stack_windows(windows: Sequence[Window], store: FeatureStore, window_steps: int) -> np.ndarray:
-    """(B, C, W) float32 features of windows."""
-    read = [store.read(w.video, w.start, window_steps) for w in windows]
-    return np.ascontiguousarray(np.stack(read).transpose(0, 2, 1))
+def stack_windows(windows: Sequence[Window], store: FeatureStore, window_steps: int, device: torch.device) -> Tensor:
+    """(B, C, W) float32 features of windows on `device`."""
+    read = np.stack([store.read(w.video, w.start, window_steps) for w in windows])
+    return torch.from_numpy(read).to(device).transpose(1, 2).contiguous()
 
 
 def tensors(targets: Targets, chosen: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
