@@ -28,7 +28,17 @@ def plan(subjects: int) -> tuple[int, float]:
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "config.yaml").write_text(CONFIG.format(subjects=subjects))
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        command = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile"), "-n", "--quiet", "rules"]
+        command = [
+            sys.executable,
+            "-m",
+            "snakemake",
+            "-s",
+            str(ROOT / "Snakefile"),
+            "-n",
+            "--quiet",
+            "rules",
+            "progress",
+        ]
         text = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
     jobs = re.search(r"^total +(\d+)$", text.stdout + text.stderr, re.M)

@@ -8,10 +8,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from microexp.config import Config, parse, stage_options
 from microexp.datasets.demo.layout import demo_subjects, video_path
 from microexp.errors import UserError
+from microexp.features.params import I3dParams
 from microexp.names import NAME, check_name, fold_name
 
 TABLE_FORMATS = ("csv", "md", "tex", "json")
@@ -207,7 +209,17 @@ def read_plan(options: object, file: object) -> Plan:
         UserError: in one line, naming file and key.
     """
     config = parse(options, file)
+    _check_weights(config, file)
     return Plan(config, {name: subjects(config, name) for name in config.datasets})
+
+
+def _check_weights(config: Config, file: object) -> None:
+    """Snakemake would quietly keep old features when weights of the user's own are not there."""
+    made = I3dParams().rgb_weights
+    for name in ("rgb_weights", "flow_weights"):
+        path = getattr(config.i3d, name)
+        if path is not None and path != made and not Path(path).is_file():
+            raise UserError(file, f"i3d.{name}", repr(path), "an existing file")
 
 
 def subjects(config: Config, dataset: str) -> list[str]:
