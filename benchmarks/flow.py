@@ -59,7 +59,7 @@ def translation(size: int, amplitude: float, seed: int) -> Sample:
 
     def camera(image: np.ndarray) -> np.ndarray:
         noisy = 128 + image + 0.7 * rng.standard_normal(image.shape)
-        return np.clip(np.rint(noisy), 0, 255).astype(np.uint8)[16:-16, 16:-16]
+        return np.ascontiguousarray(np.clip(np.rint(noisy), 0, 255).astype(np.uint8)[16:-16, 16:-16])
 
     inside = np.zeros((size, size), bool)
     inside[6:-6, 6:-6] = True

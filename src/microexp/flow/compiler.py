@@ -12,7 +12,7 @@ OPTIONS: dict[str, Any] = {
     "boundscheck": False,
     "error_model": "numpy",
     # Fast maths would gain 15 %, and lose this: the order of additions would hang on whether the code was compiled
-    # just now or comes from the cache, and on the processor. Without it the same bytes come out everywhere.
+    # just now or comes from the cache. Without it the same bytes come out every time.
     "fastmath": False,
 }
 
