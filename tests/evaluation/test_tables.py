@@ -9,9 +9,10 @@ from microexp.datasets.schema import Expression, Video, write_expressions, write
 from microexp.evaluation.params import TablesStageParams
 from microexp.evaluation.recognition import Prediction
 from microexp.evaluation.spotting import Interval
-from microexp.evaluation.spotting_table import COLUMNS, chance, displaced, published_rows
+from microexp.evaluation.spotting_table import COLUMNS, as_intervals, chance, displaced, published_rows
 from microexp.evaluation.tables import permuted_scores
 from microexp.spotting.detect import COLUMNS as DETECTION_COLUMNS
+from microexp.spotting.detect import Detection
 
 SUBJECTS = ("s01", "s02", "s03")
 
@@ -148,6 +149,16 @@ def test_displaced_detections_keep_length_and_stay_inside():
         moved = displaced(items, {("d/s", "v"): 100}, rng)
         assert [m.offset - m.onset for m in moved] == [9, 4]
         assert all(m.onset >= 0 and m.offset < 100 for m in moved)
+
+
+def test_a_seed_that_found_nothing_counts_as_a_run():
+    found = as_intervals(
+        [
+            Detection("aemnet", 0, "d", "s", "v", 1, 2, "micro", 0.5),
+            Detection("random", 1, "d", "s", "v", 1, 2, "micro", 1.0),
+        ]
+    )
+    assert found["aemnet"][1] == [] and list(found["random"]) == [1]
 
 
 def test_chance_of_a_perfect_detector_is_far_below_it():

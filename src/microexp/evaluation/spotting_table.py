@@ -26,6 +26,10 @@ def as_intervals(detections: Sequence[Detection]) -> dict[str, dict[int, list[In
     for d in detections:
         item = Interval(f"{d.dataset}/{d.subject}", d.video, d.onset, d.offset, d.kind)
         found.setdefault(d.method, {}).setdefault(d.seed, []).append(item)
+    seeds = sorted({d.seed for d in detections})
+    for method, runs in found.items():  # a seed that found nothing at all is a result too; flow_magnitude has no seeds
+        if method.startswith("aemnet"):
+            found[method] = {seed: runs.get(seed, []) for seed in seeds}
     return found
 
 
