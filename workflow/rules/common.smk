@@ -1,4 +1,6 @@
 # The plan of the run and the few functions that rules use. The logic is in src/microexp/workflow/, typed and tested.
+import gc
+import inspect
 from snakemake.settings.types import DeploymentMethod
 from microexp.errors import UserError
 from microexp.gpu_pool import visible_gpus
@@ -13,14 +15,15 @@ def begin_run():
         return run.begin(Path.cwd())
 
 
-def memory(mb):
-    """Memory for the first attempt, MB; each further attempt gets as much more."""
-    return lambda wildcards, attempt: mb * attempt
+def per_attempt(first):
+    """A resource that grows with the attempt: `first`, then twice, three times as much."""
+    grow = lambda wildcards, attempt: first * attempt
+    grow.__signature__ = inspect.signature(grow)  # Snakemake asks for it, once per job
+    return grow
 
 
-def minutes(first):
-    """Wall time for the first attempt, min; each further attempt gets as much more."""
-    return lambda wildcards, attempt: first * attempt
+memory = per_attempt  # MB
+minutes = per_attempt  # wall time
 
 
 def options_of(stage):
@@ -39,6 +42,10 @@ def held_out(kind, name):
         kind, name, wildcards.dataset, wildcards.subject
     )
 
+
+gc.set_threshold(
+    200_000, 20, 100
+)  # a plan is millions of objects that stay: looking for garbage costs a tenth
 
 try:
     PLAN = read_plan(config, workflow.configfiles[-1])
