@@ -56,8 +56,8 @@ ROWS: dict[str, dict[str, Any]] = {
     "+ multi-source": {"mutual": MUTUAL, "linear_path": True, "domain": {"weight": 0.1}},
 }
 VOTED = {"MDML + logistic regression": "+ multi-source", "MDML without sources + logistic regression": "+ linear path"}
-PLAIN: dict[str, Any] = {"standardise": False, "c": 3e-3}
-"""The field's logistic regression: on the published grey levels as they are, 0 to 1, middle taken off."""
+PLAIN: dict[str, Any] = {"standardise": False, "c": 3e-2}
+"""The usual logistic regression: on the published grey levels as they are, 0 to 1, middle taken off."""
 LOGISTIC = "LR (u, v) + mirror, rest at 0"
 CHOSEN = "chosen on inner folds"
 

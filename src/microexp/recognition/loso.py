@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from microexp.evaluation.recognition import Prediction
+from microexp.evaluation.recognition import Prediction, confusion, scores
 from microexp.recognition import baselines, folds
 from microexp.recognition.batches import Member, Pool
 from microexp.recognition.clips import Clips
@@ -123,9 +123,11 @@ def compare(
     rows = predictions("majority", 0, clips, label, majority(clips, role, first, count), names)
     rows += predictions("logistic_regression", 0, clips, label, logistic(clips, role, first, count), names)
     for name, experiment in variants.items():
-        log(name)
         role = folds.roles(clips, label, experiment)
         pool = pool_of(clips, label, experiment.mdml)
-        for seed, p in mdml(clips, pool, role, experiment, count).items():
-            rows += predictions(name, seed, clips, label, p, names)
+        found = mdml(clips, pool, role, experiment, count)
+        new = [row for seed, p in found.items() for row in predictions(name, seed, clips, label, p, names)]
+        scored = [scores(confusion((r for r in new if r.seed == seed), names)) for seed in found]
+        log(f"{name}: UF1 {np.mean([s.uf1 for s in scored]):.3f}, UAR {np.mean([s.uar for s in scored]):.3f}")
+        rows += new
     return rows

@@ -56,11 +56,11 @@ class MdmlParams(Params):
     identity: Literal["difference", "flow", "median", "strain", "none"] = Field(
         "difference", description="How identity is removed from the inputs (see docs/recognition.md)."
     )
-    size: int | None = Field(28, ge=8, description="Side to which the maps are averaged down, px; none keeps theirs.")
+    size: int | None = Field(14, ge=8, description="Side to which the maps are averaged down, px; none keeps theirs.")
     normalise: Literal["scale", "pixel"] = Field(
         "scale", description="Statistic of the training clips: one scale per channel, or mean and sd of every pixel."
     )
-    channels: list[int] = Field([8, 16, 32], min_length=1, description="Feature maps of each stage.")
+    channels: list[int] = Field([8, 16, 16], min_length=1, description="Feature maps of each stage.")
     stage_weights: list[float] | None = Field(None, description="Weight of each stage's loss; none weighs all alike.")
     head_size: int = Field(7, ge=1, description="Side of the grid on which a head sees its stage's features.")
     dropout: float = Field(0.5, ge=0, lt=1, description="Dropout before each head.")
