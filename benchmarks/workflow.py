@@ -37,7 +37,6 @@ def plan(subjects: int) -> tuple[int, float]:
             "-n",
             "--quiet",
             "rules",
-            "progress",
         ]
         text = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)

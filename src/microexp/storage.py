@@ -123,11 +123,58 @@ def read_csv(path: str | Path, columns: Sequence[str]) -> list[dict[str, str]]:
 
 @contextmanager
 def create_shard(path: str | Path) -> Iterator[h5py.File]:
-    """Yield a new HDF5 file that appears under `path` only when the block ends without an error."""
+    """Yield a new HDF5 file that appears under `path` only when the block ends and everything reached the disk.
+
+    Raises:
+        UserError: when the folder cannot be written or the disk is full.
+    """
     import h5py
 
-    with atomic(path) as temporary, h5py.File(temporary, "w", libver="v110", track_order=True) as file:
-        yield file
+    with atomic(path) as temporary, _Remembering(temporary) as target:
+        with h5py.File(target, "w", libver="v110", track_order=True) as file:
+            yield file
+        if target.error is not None:
+            raise target.error
+
+
+class _Remembering:
+    """A file for HDF5 that keeps the first error of a write to itself, and takes everything after it without writing.
+
+    HDF5 writes cached chunks when a data set or the file is closed, where h5py cannot raise: it goes on without the
+    data, or the process crashes. So HDF5 closes in peace here, and the error is raised afterwards.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = open(path, "w+b", buffering=0)  # noqa: SIM115  closed by __exit__
+        self.error: OSError | None = None
+        self.seek, self.tell = self._file.seek, self._file.tell
+        self.read, self.readinto = self._file.read, self._file.readinto
+
+    def __enter__(self) -> _Remembering:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._file.close()
+
+    def write(self, data: memoryview) -> int:
+        view = memoryview(data).cast("B")
+        done = 0
+        try:
+            while self.error is None and done < len(view):
+                done += self._file.write(view[done:])
+        except OSError as error:
+            self.error = error
+        return len(view)
+
+    def truncate(self, size: int) -> int:
+        try:
+            return self._file.truncate(size) if self.error is None else size
+        except OSError as error:
+            self.error = error
+            return size
+
+    def flush(self) -> None:
+        """Nothing is held back."""
 
 
 def add_array(

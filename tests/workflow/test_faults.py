@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 
 from microexp import storage
 from microexp.cli import main
+from microexp.errors import UserError
 
 DOORS = [
     (storage, "_fsync"),
@@ -48,6 +50,35 @@ def failing(real: Callable[..., Any], name: str, n: int, calls: list[str]) -> Ca
         return real(*arguments, **options)
 
     return write
+
+
+def test_a_disk_that_is_full_at_any_byte_leaves_no_shard(tmp_path: Path) -> None:
+    """The system refuses every write beyond a byte; h5py meets that in places where it cannot raise."""
+    images = np.random.default_rng(0).integers(0, 255, (20, 16, 16), dtype=np.uint8)
+    path = tmp_path / "s01.h5"
+
+    def write() -> None:
+        with storage.create_shard(path) as shard:
+            for video in ("v1", "v2"):
+                target = storage.add_array(shard.create_group(video), "frames", shape=images.shape, dtype=images.dtype)
+                for number, image in enumerate(images):
+                    target[number] = image
+                del target  # here HDF5 writes what it has cached
+
+    write()
+    size = path.stat().st_size
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for limit in [*range(1, size, 397), size - 1]:
+        path.unlink(missing_ok=True)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+        try:
+            with pytest.raises(UserError, match=r"s01\.h5: got File too large"):
+                write()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert list(tmp_path.iterdir()) == []
+    write()
+    assert path.stat().st_size == size
 
 
 def videos(folder: Path) -> list[str]:
