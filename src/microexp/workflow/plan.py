@@ -18,6 +18,8 @@ from microexp.names import NAME, check_name, fold_name
 
 TABLE_FORMATS = ("csv", "md", "tex", "json")
 KINDS = ("spotting", "recognition")
+READER = {"apexdiff": "recognition", "flow": "spotting", "motion": "spotting", "i3d": "spotting"}
+"""Kind of experiment for which alone a stage is run."""
 NOTHING = "(?!)"
 """Regular expression that matches no name."""
 
@@ -96,16 +98,19 @@ class Plan:
 
     def sources(self, dataset: str) -> list[str]:
         """Files that the index of `dataset` is made from: sheets, and the demo's videos, which this run renders."""
-        options = self.config.datasets[dataset]
-        if (options.adapter or dataset) != "demo":
+        if not self.is_rendered(dataset):
             from microexp.datasets.index import files
 
-            return [str(path) for path in files(dataset, options)]
+            return [str(path) for path in files(dataset, self.config.datasets[dataset])]
         return ["results/demo/annotations.csv", *(v for s in self.subjects[dataset] for v in self.rendered(dataset, s))]
+
+    def is_rendered(self, dataset: str) -> bool:
+        """Whether this run makes the data set itself."""
+        return (self.config.datasets[dataset].adapter or dataset) == "demo"
 
     def rendered(self, dataset: str, subject: str) -> list[str]:
         """Videos of a subject that this run renders itself; a release's own are found by its index."""
-        if (self.config.datasets[dataset].adapter or dataset) != "demo":
+        if not self.is_rendered(dataset):
             return []
         takes = range(1, self.config.demo.videos + 1)
         return [f"results/demo/{video_path(subject, f'{subject}_{take}')}" for take in takes]
@@ -119,16 +124,17 @@ class Plan:
 
     def made(self, stage: str, datasets: Iterable[str] | None = None) -> list[str]:
         """Shards of `stage` that some experiment needs, of all data sets or of `datasets`."""
-        kinds = {"apexdiff": ("recognition",), "flow": ("spotting",), "motion": ("spotting",), "i3d": ("spotting",)}
-        needed = {
-            d for kind in kinds.get(stage, ()) for e in getattr(self.config, kind) for d in self.datasets(kind, e)
-        }
         wanted = self.subjects if datasets is None else datasets
-        return self.shards(stage, [d for d in wanted if d in needed or stage not in kinds])
+        return self.shards(stage, [d for d in wanted if self.needs(d, stage)])
+
+    def needs(self, dataset: str, stage: str) -> bool:
+        """Whether some experiment, or every subject's page, reads what `stage` makes of `dataset`."""
+        kind = READER.get(stage)
+        return kind is None or any(dataset in self.datasets(kind, e) for e in getattr(self.config, kind))
 
     def made_for(self, stage: str, dataset: str, subject: str) -> list[str]:
         """The shard of `stage` of one subject, if some experiment needs it."""
-        return [f"results/{stage}/{dataset}/{subject}.h5"] if self.made(stage, [dataset]) else []
+        return [f"results/{stage}/{dataset}/{subject}.h5"] if self.needs(dataset, stage) else []
 
     def all_folds(self, kind: str, name: str) -> list[str]:
         """File `name` of every fold of every experiment of `kind`."""
@@ -157,7 +163,7 @@ class Plan:
         }
         lists = {"spotting": ("i3d.list", "motion.list"), "recognition": ("apexdiff.list",)}
         return [
-            *(v for d, names in self.subjects.items() for s in names for v in self.rendered(d, s)),
+            *(f for d in self.subjects if self.is_rendered(d) for f in self.sources(d)),
             *(f for name in ("videos", "expressions", "issues", "counts") for f in self.indexes(name)),
             *(
                 f"results/index/{d}/subjects/{s}/{name}.csv"
