@@ -128,3 +128,19 @@ def test_two_runs_in_one_folder(copy: Path) -> None:
     looking = runs.run(copy, "-n")
     assert looking.status == 0, looking.text  # a dry-run is welcome at any time
     assert first.wait().status == 0
+
+
+def test_a_changed_row_of_a_sheet_costs_one_subject_and_the_folds(copy: Path) -> None:
+    """As docs/cluster.md says: first `--until index_subject`, then the usual command."""
+    sheet = copy / "results/demo/annotations.csv"
+    lines = sheet.read_text().splitlines()
+    row = next(number for number, line in enumerate(lines) if line.startswith("s02,"))
+    fields = lines[row].split(",")
+    fields[3] = str(int(fields[3]) + 1)  # apex
+    lines[row] = ",".join(fields)
+    sheet.write_text("\n".join(lines) + "\n")
+    first = runs.run(copy, "--until", "index_subject")
+    assert first.status == 0 and set(first.rules()) <= {"index", "index_subject", "all"}, first.text
+    jobs = runs.run(copy, "-n", "--quiet", "rules").jobs()
+    assert jobs["apexdiff"] == 1 and jobs["mdml"] == 3
+    assert not {"faces", "crops", "flow", "i3d", "motion"} & set(jobs)
