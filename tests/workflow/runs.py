@@ -94,7 +94,9 @@ class Running:
         self.log = folder / f"run-{time.monotonic_ns()}.txt"
         line = command(*arguments, config=config, cores=cores)
         with self.log.open("wb") as log:
-            self.process = subprocess.Popen(line, cwd=folder, stdout=log, stderr=log, start_new_session=True)
+            self.process = subprocess.Popen(
+                line, cwd=folder, stdout=log, stderr=log, start_new_session=True, preexec_fn=_interruptible
+            )
 
     def wait(self, timeout_s: float = 300) -> Outcome:
         """Wait for the end."""
@@ -188,3 +190,8 @@ def mini(folder: Path, name: str, change: Sequence[tuple[str, str]]) -> Path:
     path = folder / name
     path.write_text(text)
     return path
+
+
+def _interruptible() -> None:
+    """What a shell puts into the background ignores Ctrl-C, and so would the run, had it inherited that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

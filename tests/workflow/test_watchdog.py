@@ -19,8 +19,8 @@ import os, sys, time
 from microexp.workflow import watchdog
 {before}
 with watchdog.job_of_run(os.environ):
-    print("ready", flush=True)
     try:
+        print("ready", flush=True)
         {work}
     finally:
         print("cleaned", flush=True)
