@@ -102,6 +102,18 @@ class Running:
         """Wait for the end."""
         return Outcome(self.process.wait(timeout_s), self.log.read_text())
 
+    def asked_to_end(self, grace_s: float = 45) -> Outcome:
+        """Wait for the end after SIGTERM or SIGINT, and kill what does not end, as batch systems do.
+
+        Snakemake's handler of these signals takes a lock; when the signal meets Snakemake while it holds that lock, it
+        hangs for ever.
+        """
+        try:
+            return self.wait(grace_s)
+        except subprocess.TimeoutExpired:
+            self.kill_group()
+            return self.wait(10)
+
     def kill_group(self, number: int = signal.SIGKILL) -> None:
         """Send a signal to the run and all its jobs, as Ctrl-C or a batch system does."""
         os.killpg(self.process.pid, number)

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.datasets import releases
 from tests.workflow import runs
 
-pytestmark = [pytest.mark.long, pytest.mark.xdist_group("runs")]
+pytestmark = [pytest.mark.long]
 
 AFTER = {
     # rule -> rules that read what it makes
@@ -122,6 +123,25 @@ def test_gpu_rules_ask_slurm_for_a_gpu_and_cpu_rules_do_not(tmp_path: Path) -> N
         if rule != "all" and rule not in ("weights", "shards", "complete"):
             assert re.search(r"mem_mb=\d+", resources) and re.search(r"runtime=\d+", resources), rule
     assert asked["1"] == {"flow", "i3d", "aemnet", "mdml"}
+
+
+def test_a_release_on_disk_is_indexed_and_planned(tmp_path: Path) -> None:
+    releases.casme2(tmp_path / "CASME2")
+    config = tmp_path / "mine.yaml"
+    config.write_text(
+        f"datasets:\n  casme2: {{root: '{tmp_path / 'CASME2'}'}}\n"
+        "recognition:\n  mine:\n    datasets: [casme2]\n    classes: {happy: [happiness], other: [disgust, others]}\n"
+    )
+    folder = runs.prepare(tmp_path / "run")
+    indexed = runs.run(folder, "--until", "index_subject", config=config)
+    assert indexed.status == 0, indexed.text
+    subjects = [p.parent.name for p in sorted(folder.glob("results/index/casme2/subjects/*/expressions.csv"))]
+    assert subjects
+    jobs = runs.run(folder, "-n", "--quiet", "rules", config=config).jobs()
+    assert jobs == {
+        **dict.fromkeys(("faces", "crops", "apexdiff", "mdml", "report_subject"), len(subjects)),
+        **dict.fromkeys(("shards", "tables", "report", "complete"), 1),
+    }
 
 
 def test_the_workflow_passes_snakemakes_own_checks() -> None:

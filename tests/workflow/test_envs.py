@@ -89,7 +89,6 @@ def test_every_rule_names_an_environment_that_exists_and_all_are_used() -> None:
 
 @pytest.mark.conda
 @pytest.mark.long
-@pytest.mark.xdist_group("runs")
 def test_jobs_run_in_their_environment(tmp_path: Path) -> None:
     """With `tests/workflow/conda_double` in place of conda: it proves the wiring, not that conda-forge can solve.
 

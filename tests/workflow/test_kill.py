@@ -20,7 +20,7 @@ import pytest
 
 from tests.workflow import runs
 
-pytestmark = [pytest.mark.kill, pytest.mark.long, pytest.mark.xdist_group("runs")]
+pytestmark = [pytest.mark.kill, pytest.mark.long]
 
 KILLS = int(os.environ.get("MICROEXP_KILLS", "10"))
 CORES = 2
@@ -80,7 +80,7 @@ def test_asked_to_stop(finished: Path, copy: Path, number: int, whole_group: boo
     run.wait_for_job()
     time.sleep(1)
     run.kill_group(number) if whole_group else run.process.send_signal(number)
-    stopped = run.wait(60)
+    stopped = run.asked_to_end()
     assert stopped.status != 0
     assert runs.orphans(run.process.pid) == []
     again = runs.run(copy)

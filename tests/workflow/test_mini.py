@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from microexp.cli import main
+from microexp.workflow.plan import read_plan
 from tests.workflow import runs
 
-pytestmark = [pytest.mark.long, pytest.mark.xdist_group("runs")]
+pytestmark = [pytest.mark.long]
 
 
 def test_one_core_and_two_cores_give_the_same_bytes(finished: Path, tmp_path: Path) -> None:
@@ -33,6 +35,13 @@ def test_results_are_verified_and_have_provenance(finished: Path, capsys: pytest
         assert part in text
     files = [p for p in (finished / "results").rglob("*") if p.is_file()]
     assert not [p for p in files if str(finished).encode() in p.read_bytes()], "an absolute path in a result"
+
+
+def test_every_result_is_a_target(finished: Path) -> None:
+    """Only then is a file that was deleted made again whatever stands behind it."""
+    plan = read_plan(yaml.safe_load(runs.MINI.read_text()), "mini.yaml")
+    found = {p.relative_to(finished).as_posix() for p in (finished / "results").rglob("*") if p.is_file()}
+    assert set(plan.everything()) == {name for name in found if not name.endswith(".prov.json")}
 
 
 def test_a_deleted_fold_costs_one_job_and_what_depends_on_it(finished: Path, copy: Path) -> None:

@@ -14,6 +14,7 @@ import yaml
 from microexp.config import Config, load, parse
 from microexp.errors import UserError
 from microexp.workflow.plan import NOTHING, Plan, closed, read_plan
+from tests.datasets import releases
 
 TWO: dict[str, Any] = {
     "datasets": {"demo": {}, "casme2": {"root": "/data"}},
@@ -55,6 +56,46 @@ def test_the_page_of_a_subject_shows_the_folds_that_hold_it_out(plan: Plan) -> N
         "results/recognition/cde/casme2-sub01/predictions.csv", "results/recognition/hde/casme2-all/predictions.csv",
     ]  # fmt: skip
     assert plan.held_out("spotting", "detections.csv", "casme2", "sub01") == []
+
+
+def test_what_a_run_makes(plan: Plan) -> None:
+    made = plan.everything()
+    assert len(made) == len(set(made))
+    assert made[:3] == plan.sources("demo") and "results/demo/annotations.csv" in made
+    for name in (
+        "results/index/casme2/counts.csv", "results/crops/casme2/sub01.h5", "results/spotting/long/motion.list",
+        "results/spotting/long/demo-s02/selection.json", "results/recognition/hde/casme2-all/model.safetensors",
+        "results/tables/recognition_cde.tex", "results/report/demo/s01.html", "results/complete.csv",
+    ):  # fmt: skip
+        assert name in made
+    assert "results/flow/casme2/sub01.h5" not in made
+
+
+def test_what_tables_report_and_check_read(plan: Plan) -> None:
+    assert plan.scored("spotting", "long") == [
+        "results/spotting/long/demo-s01/detections.csv", "results/spotting/long/demo-s02/detections.csv",
+    ]  # fmt: skip
+    assert plan.index("videos", "recognition", "hde") == plan.indexes("videos")[::-1]
+    assert plan.excluding("spotting", "long") == ["results/i3d/demo/s01.h5", "results/i3d/demo/s02.h5"]
+    assert plan.last_shards() == [*plan.shards("apexdiff", ["casme2", "demo"]), *plan.shards("i3d", ["demo"])]
+    assert len(plan.training()) == 2 + 3 + 1
+    assert plan.flow_weights() == []
+
+
+def test_weights_that_are_not_there_are_refused(tmp_path: Path) -> None:
+    options = {"datasets": {"demo": {}}, "i3d": {"flow_weights": str(tmp_path / "flow.pt")}}
+    with pytest.raises(UserError, match=r"c\.yaml: i3d\.flow_weights: got .*flow\.pt', expected an existing file"):
+        read_plan(options, "c.yaml")
+    (tmp_path / "flow.pt").write_bytes(b"")
+    assert read_plan(options, "c.yaml").flow_weights() == [str(tmp_path / "flow.pt")]
+
+
+def test_a_release_is_planned_by_its_folders_and_its_sheet(tmp_path: Path) -> None:
+    releases.casme2(tmp_path)
+    plan = read_plan({"datasets": {"casme2": {"root": str(tmp_path)}}}, "c.yaml")
+    assert len(plan.subjects["casme2"]) >= 1
+    assert [Path(p).suffix for p in plan.sources("casme2")] == [".xlsx"]
+    assert not any(name.startswith("results/demo/") for name in plan.everything())
 
 
 def test_wildcards_match_names_of_this_run_and_nothing_else(plan: Plan) -> None:

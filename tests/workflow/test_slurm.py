@@ -14,7 +14,7 @@ import pytest
 
 from tests.workflow import runs
 
-pytestmark = [pytest.mark.slurm, pytest.mark.long, pytest.mark.xdist_group("runs")]
+pytestmark = [pytest.mark.slurm, pytest.mark.long]
 
 SCRIPTS = Path(__file__).with_name("slurm")
 FOLDS = [f"results/recognition/demo/demo-s0{n}/predictions.csv" for n in (1, 2, 3)]
