@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from microexp.config import Config, load, parse
 from microexp.errors import UserError
@@ -103,6 +105,13 @@ def test_wildcards_match_names_of_this_run_and_nothing_else(plan: Plan) -> None:
     assert re.fullmatch(constraints["fold"], "casme2-all")
     for wildcard, bad in [("fold", "demo-s03"), ("subject", "s011"), ("dataset", "samm"), ("experiment", "x/../cde")]:
         assert not re.fullmatch(constraints[wildcard], bad)
+
+
+@given(st.sets(st.text("ab.-1", min_size=1, max_size=5)), st.text("ab.-1", max_size=5))
+def test_closed_sets_match_their_members_and_nothing_else(names: set[str], other: str) -> None:
+    pattern = re.compile(closed(names))
+    assert all(pattern.fullmatch(name) for name in names)
+    assert bool(pattern.fullmatch(other)) == (other in names)
 
 
 def test_closed_sets_treat_names_as_text() -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from microexp.config import Config, parse, stage_options
@@ -205,7 +205,20 @@ class Plan:
 
 def closed(names: Iterable[str]) -> str:
     """A regular expression that matches exactly `names`."""
-    return "|".join(re.escape(name) for name in sorted(set(names))) or NOTHING
+    return _branches(sorted(set(names))) or NOTHING
+
+
+def _branches(names: Sequence[str]) -> str:
+    """Distinct names as a regular expression that branches at each character: with a thousand, trying one after the
+    other would take a seventh of the time in which a run is planned."""
+    rests: dict[str, list[str]] = {}
+    for name in names:
+        if name:
+            rests.setdefault(name[0], []).append(name[1:])
+    text = "|".join(re.escape(first) + _branches(rest) for first, rest in rests.items())
+    if text and "" in names:
+        return f"(?:{text})?"
+    return f"(?:{text})" if len(rests) > 1 else text
 
 
 def read_plan(options: object, file: object) -> Plan:
