@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from microexp import storage
+from microexp.devices import pick_device
 from microexp.errors import UserError
 from microexp.features.params import I3dParams
 from microexp.progress import track
@@ -167,25 +168,6 @@ def check_pair(name: str, crops: h5py.Group, flow_file: h5py.File, path: object)
     return flow
 
 
-def pick_device(device: str, mixed_precision: bool) -> str:
-    """`auto` becomes cuda where there is one.
-
-    Raises:
-        UserError: when a GPU is asked for and there is none.
-    """
-    import torch
-
-    available = torch.cuda.is_available()
-    chosen = ("cuda" if available else "cpu") if device == "auto" else device
-    gpus = ["cuda", *(f"cuda:{n}" for n in range(torch.cuda.device_count()))] if available else []
-    if chosen not in ("cpu", *gpus):
-        hint = f"torch sees {', '.join(gpus[1:]) or 'no GPU'} here"
-        raise UserError("command line", "--device", repr(device), "auto, cpu, or a GPU that torch sees", hint)
-    if mixed_precision and chosen == "cpu":
-        raise UserError("i3d.mixed_precision", None, "true on a CPU", "a GPU", "set it to false")
-    return chosen
-
-
 def run(job: Job[I3dParams]) -> dict[str, Any]:
     """Compute the shard of one subject."""
     import torch
@@ -196,7 +178,9 @@ def run(job: Job[I3dParams]) -> dict[str, Any]:
     torch.set_num_threads(1)  # parallel over batches alone: each sum in one order, whatever the number of threads
     params = job.params
     flow_weights = job.input("flow_weights") if job.inputs.get("flow_weights") else None
-    device = pick_device(job.device, params.mixed_precision)
+    device = str(pick_device(job.device))
+    if params.mixed_precision and device == "cpu":
+        raise UserError("i3d.mixed_precision", None, "true on a CPU", "a GPU", "set it to false")
     rgb_sha256, flow_sha256 = params.rgb_weights_sha256, params.flow_weights_sha256
     states, about = load_streams(job.input("weights"), flow_weights, rgb_sha256, flow_sha256)
     streams = {name: FastI3d(state, device) for name, state in states.items()}
