@@ -12,7 +12,7 @@ from microexp.errors import UserError
 from microexp.recognition import model_file
 from microexp.recognition.batches import Source
 from microexp.recognition.clips import read_shards
-from microexp.recognition.mdml import pick_device, pool_of
+from microexp.recognition.mdml import pool_of
 from microexp.recognition.protocol import class_names, labels_of
 from microexp.recognition.training import _probabilities
 from tests.recognition.conftest import QUICK
@@ -163,11 +163,3 @@ def test_protocols_by_adapter(experiment):
     assert labels_of(clips, e).tolist() == [0, -1, 1, 0, 0, 1]  # CASME II's sadness is not in the official list
     broken = replace(clips, video=np.array(["EP12_01f"] * 6))  # its apex; left out of CASME II's list only
     assert labels_of(broken, e).tolist() == [-1, -1, -1, 0, 0, 1]
-
-
-def test_devices():
-    assert pick_device("cpu").type == "cpu"
-    assert pick_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
-    for name in ("cuda:99", "toaster"):
-        with pytest.raises(UserError, match="--device"):
-            pick_device(name)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from microexp import progress, storage
-from microexp.errors import UserError
+from microexp.devices import pick_device
 from microexp.recognition import baselines, folds, model_file
 from microexp.recognition.batches import Member, Pool
 from microexp.recognition.clips import Clips, read_shards, shrink
@@ -166,25 +166,6 @@ def numbers_within_runs(runs: Sequence[tuple[int, int]]) -> list[tuple[int, int]
 
 def _log_row(values: np.ndarray) -> tuple[object, ...]:
     return (int(values[0]), *(float(v) for v in values[1:]))
-
-
-def pick_device(name: str) -> Any:
-    """The torch device of `--device`; `auto` takes a GPU when there is one.
-
-    Raises:
-        UserError: when the device asked for is not there.
-    """
-    import torch
-
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise UserError("command line", "--device", repr(name), "auto, cpu, cuda or cuda:N") from error
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UserError("command line", "--device", repr(name), "a GPU that torch can see, or auto")
-    return device
 
 
 STAGE = Stage(

@@ -19,6 +19,7 @@ import torch
 
 from microexp import storage
 from microexp.datasets.schema import Expression, read_expressions
+from microexp.devices import pick_device
 from microexp.errors import UserError
 from microexp.names import split_fold
 from microexp.progress import track
@@ -32,7 +33,6 @@ from microexp.spotting.training import (
     Fit,
     fingerprint,
     load_checkpoint,
-    pick_device,
     reproducible,
     restore_fit,
     save_checkpoint,
