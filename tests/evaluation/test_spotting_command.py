@@ -129,7 +129,7 @@ def test_a_log_that_disagrees_with_the_truths_is_told(capsys, files, tmp_path):
     (tmp_path / "t.csv").write_text("vid,onset,offset,type\n15_0101,0,9,me\n")
     status, out = run(capsys, *files, "--dataset", "cas_me2")
     assert status == 0
-    assert "differs from the ground truths in 2 places, the first: line 2, FP in s15_0101: it hits 0 to 9" in out.err
+    assert "line 2, FP in s15_0101: it hits 0 to 9 (2 differences in all)" in out.err
 
 
 def write_folds(folder, dataset="d"):

@@ -103,7 +103,7 @@ def _compare(path: Path, pairs: Sequence[Pair], predictions: Sequence[Interval],
     """Warn where a log's own verdicts are others than the ground truths bring about."""
     differences = log_differences(pairs, predictions, truths)
     if differences:
-        log(f"{path}: differs from the ground truths in {len(differences)} places, the first: {differences[0]}")
+        log(f"{path}: differs from the ground truths: {differences[0]} ({len(differences)} differences in all)")
 
 
 def _read_truths(path: Path, args: argparse.Namespace) -> list[Interval]:
