@@ -48,11 +48,6 @@ def pick_device(device: str) -> torch.device:
         raise UserError("command line", "--device", f"{device} ({reason})", "auto, cpu, cuda or cuda:N") from error
 
 
-def device_name(device: torch.device) -> str:
-    """What computes, as far as bytes depend on it: a GPU's model, or `cpu`."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-
-
 @contextlib.contextmanager
 def reproducible(device: torch.device) -> Iterator[None]:
     """One CPU thread and deterministic kernels inside the block; torch's settings and generators are put back after."""
@@ -180,6 +175,11 @@ def tensors(targets: Targets, chosen: np.ndarray, device: torch.device) -> tuple
 
 
 # --- exact resume -----------------------------------------------------------------------------------------------------
+
+
+def device_name(device: torch.device) -> str:
+    """What computes, as far as bytes depend on it: a GPU's model, or `cpu`."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def fingerprint(*parts: object) -> str:
