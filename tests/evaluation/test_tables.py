@@ -168,9 +168,11 @@ def test_a_seed_or_method_that_found_nothing_counts_as_a_run():
 
 def test_a_model_that_found_nothing_keeps_its_row(index):
     folder, _ = index
-    storage.write_csv(folder / "d.csv", DETECTION_COLUMNS, [("random", 0, "demo", "s01", "s01_1", 1, 2, "micro", 0.5)])
+    folds = [folder / f"demo-{s}" / "detections.csv" for s in SUBJECTS]
+    for path, s in zip(folds, SUBJECTS, strict=True):
+        storage.write_csv(path, DETECTION_COLUMNS, [("random", 0, "demo", s, f"{s}_1", 1, 2, "micro", 0.5)])
     storage.write_json(folder / "s.json", {"methods": {"aemnet": {"0": {}, "1": {}}, "flow_magnitude": {"0": {}}}})
-    assert run_tables(folder, "spotting", [folder / "d.csv"], [], "--selections", str(folder / "s.json")) == 0
+    assert run_tables(folder, "spotting", folds, [], "--selections", str(folder / "s.json")) == 0
     with (folder / "t.csv").open(newline="") as file:
         rows = {r["method"]: r for r in csv.DictReader(file) if r["kind"] == "overall"}
     assert {m: (r["f1"], r["predictions"], r["seeds"]) for m, r in rows.items() if m != "random"} == {
@@ -182,8 +184,8 @@ def test_a_model_that_found_nothing_keeps_its_row(index):
 def test_a_damaged_selection_is_named(index, capsys):
     folder, expressions = index
     (folder / "s.json").write_text("{")
-    path = make_detections(folder, expressions, "s01")
-    assert run_tables(folder, "spotting", [path], [], "--selections", str(folder / "s.json")) == 2
+    folds = [make_detections(folder, expressions, s) for s in SUBJECTS]
+    assert run_tables(folder, "spotting", folds, [], "--selections", str(folder / "s.json")) == 2
     assert "s.json" in capsys.readouterr().err
 
 
