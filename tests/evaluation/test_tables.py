@@ -151,14 +151,42 @@ def test_displaced_detections_keep_length_and_stay_inside():
         assert all(m.onset >= 0 and m.offset < 100 for m in moved)
 
 
-def test_a_seed_that_found_nothing_counts_as_a_run():
+def test_a_seed_or_method_that_found_nothing_counts_as_a_run():
     found = as_intervals(
         [
             Detection("aemnet", 0, "d", "s", "v", 1, 2, "micro", 0.5),
             Detection("random", 1, "d", "s", "v", 1, 2, "micro", 1.0),
-        ]
+        ],
+        {"aemnet_permuted": [0, 1], "flow_magnitude": [0], "aemnet": [2]},
     )
-    assert found["aemnet"][1] == [] and list(found["random"]) == [1]
+    assert {m: {s: len(i) for s, i in runs.items()} for m, runs in found.items()} == {
+        "aemnet": {0: 1, 1: 0, 2: 0}, "random": {0: 0, 1: 1, 2: 0}, "aemnet_permuted": {0: 0, 1: 0, 2: 0},
+        "flow_magnitude": {0: 0},
+    }  # fmt: skip
+    assert as_intervals([]) == {"aemnet": {0: []}}
+
+
+def test_a_model_that_found_nothing_keeps_its_row(index):
+    folder, _ = index
+    folds = [folder / f"demo-{s}" / "detections.csv" for s in SUBJECTS]
+    for path, s in zip(folds, SUBJECTS, strict=True):
+        storage.write_csv(path, DETECTION_COLUMNS, [("random", 0, "demo", s, f"{s}_1", 1, 2, "micro", 0.5)])
+    storage.write_json(folder / "s.json", {"methods": {"aemnet": {"0": {}, "1": {}}, "flow_magnitude": {"0": {}}}})
+    assert run_tables(folder, "spotting", folds, [], "--selections", str(folder / "s.json")) == 0
+    with (folder / "t.csv").open(newline="") as file:
+        rows = {r["method"]: r for r in csv.DictReader(file) if r["kind"] == "overall"}
+    assert {m: (r["f1"], r["predictions"], r["seeds"]) for m, r in rows.items() if m != "random"} == {
+        "aemnet": ("0.0", "0", "2"), "flow_magnitude": ("0.0", "0", "1"),
+    }  # fmt: skip
+    assert json.loads((folder / "t.json").read_text())["per_subject"]["aemnet"]["demo/s02"]["micro"]["predictions"] == 0
+
+
+def test_a_damaged_selection_is_named(index, capsys):
+    folder, expressions = index
+    (folder / "s.json").write_text("{")
+    folds = [make_detections(folder, expressions, s) for s in SUBJECTS]
+    assert run_tables(folder, "spotting", folds, [], "--selections", str(folder / "s.json")) == 2
+    assert "s.json" in capsys.readouterr().err
 
 
 def test_chance_of_a_perfect_detector_is_far_below_it():

@@ -8,6 +8,9 @@ localrules:
 rule tables:
     input:
         folds=lambda wildcards: PLAN.scored(wildcards.kind, wildcards.experiment),
+        selections=lambda wildcards: PLAN.selections(
+            wildcards.kind, wildcards.experiment
+        ),
         expressions=lambda wildcards: PLAN.index(
             "expressions", wildcards.kind, wildcards.experiment
         ),
@@ -35,6 +38,7 @@ rule tables:
         code=code_hash("tables"),
     shell:
         "python -m microexp tables --kind {wildcards.kind} --experiment {wildcards.experiment:q} --folds {input.folds:q}"
+        " --selections {input.selections:q}"
         " --expressions {input.expressions:q} --videos {input.videos:q} --shards {input.shards:q} --out-csv {output.csv:q} --out-md {output.md:q}"
         " --out-tex {output.tex:q} --out-json {output.json:q}"
         " --params {params.options:q} --threads {threads} > {log:q} 2>&1"

@@ -16,7 +16,7 @@ from microexp.evaluation import recognition
 from microexp.evaluation.exclusions import Exclusion, read_exclusions
 from microexp.evaluation.params import TablesStageParams
 from microexp.evaluation.spotting import Interval, count_subjects
-from microexp.evaluation.spotting_table import as_intervals, spotting_table
+from microexp.evaluation.spotting_table import as_intervals, read_ran, spotting_table
 from microexp.evaluation.table import Table, as_json, write
 from microexp.spotting.detect import read_detections
 from microexp.stage import Job, Stage
@@ -51,6 +51,7 @@ def spotting(job: Job[TablesStageParams], title: str) -> tuple[Table, dict[str, 
             if (f"{d.dataset}/{d.subject}", d.video) not in frames:
                 raise UserError(path, f"{d.dataset}/{d.subject}/{d.video}", "a video that the index does not list")
             detections.append(d)
+    methods = as_intervals(detections, read_ran(job.inputs["selections"]))
     subjects = sorted({subject for subject, _ in frames})
     per_subject = {
         method: {
@@ -59,9 +60,9 @@ def spotting(job: Job[TablesStageParams], title: str) -> tuple[Table, dict[str, 
                 next(iter(runs.values())), truths, job.params.matching, subjects
             ).items()
         }
-        for method, runs in as_intervals(detections).items()
+        for method, runs in methods.items()
     }
-    return spotting_table(title, detections, truths, frames, job.params), {"per_subject": per_subject}
+    return spotting_table(title, methods, truths, frames, job.params), {"per_subject": per_subject}
 
 
 def permuted_scores(
@@ -151,6 +152,7 @@ STAGE = Stage(
     params=TablesStageParams,
     inputs={
         "folds*": "detections.csv or predictions.csv of every fold",
+        "selections*": "selection.json of every fold (spotting): what ran, whether it found something or not",
         "expressions*": "expressions.csv of the data sets",
         "videos*": "videos.csv of the data sets",
         "shards*": "last shards of every subject (i3d or apexdiff), which know what was left out",

@@ -161,6 +161,11 @@ def tensors(targets: Targets, chosen: np.ndarray, device: torch.device) -> tuple
 # --- exact resume -----------------------------------------------------------------------------------------------------
 
 
+def device_name(device: torch.device) -> str:
+    """What computes, as far as bytes depend on it: a GPU's model, or `cpu`."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
 def fingerprint(*parts: object) -> str:
     """Hash of everything that a checkpoint depends on."""
     return hashlib.sha256(repr(parts).encode()).hexdigest()

@@ -80,6 +80,10 @@ class Plan:
         """What the folds of an experiment are scored by."""
         return self.fold_files(kind, experiment, {"spotting": "detections.csv", "recognition": "predictions.csv"}[kind])
 
+    def selections(self, kind: str, experiment: str) -> list[str]:
+        """What the folds of a spotting experiment ran."""
+        return self.fold_files(kind, experiment, "selection.json") if kind == "spotting" else []
+
     def folds(self, kind: str, experiment: str) -> list[str]:
         """Folds of a `spotting` or `recognition` experiment, one per subject (or data set): `casme2-sub05`."""
         options = getattr(self.config, kind)[experiment]
