@@ -10,11 +10,9 @@ import torch
 from microexp.cli import main
 from microexp.errors import UserError
 from microexp.recognition import model_file
-from microexp.recognition.batches import Source
 from microexp.recognition.clips import read_shards
-from microexp.recognition.mdml import pick_device, pool_of
+from microexp.recognition.mdml import pick_device
 from microexp.recognition.protocol import class_names, labels_of
-from microexp.recognition.training import _probabilities
 from tests.recognition.conftest import QUICK
 from tests.recognition.synthetic import CLASSES, clips_of, write_shards
 
@@ -98,22 +96,24 @@ def test_poison_in_the_held_out_subject_leaves_the_training_byte_identical(shard
     assert (tmp_path / "other" / "training.csv").read_bytes() != (tmp_path / "other2" / "training.csv").read_bytes()
 
 
-def test_the_model_file_gives_the_same_predictions_again(shards, tmp_path, experiment):
-    params = {**PARAMS, "mdml": {**PARAMS["mdml"], "linear_path": True}}
+@pytest.mark.parametrize("share", [0.0, 0.4])
+def test_the_model_file_gives_the_same_predictions_again(shards, tmp_path, share):
+    params = {**PARAMS, "mdml": {**PARAMS["mdml"], "linear_path": True, "logistic_share": share}}
     rows = run(shards, tmp_path, params)
     model = model_file.load(tmp_path / "model.safetensors")
+    assert (model.linear is not None) == (share > 0)
     assert model.classes == tuple(CLASSES) and model.runs == ((0, 0), (1, 0))
     clips = read_shards(shards)
-    pool = pool_of(clips, np.zeros(len(clips), np.int64), model.options)
-    held = np.flatnonzero((clips.subject == "b") & (clips.kind == "micro"))
-    source, clip = Source(pool, 0), torch.from_numpy(held)[:, None].expand(-1, 2)
-    shift = torch.zeros((*clip.shape, 2), dtype=torch.int64)
-    p = sum(_probabilities(model.trained, source.batch(clip, torch.full(clip.shape, m), shift), "last") for m in (0, 1))
-    for seed in (0, 1):
-        expected = [
-            [float(r[f"p_{c}"]) for c in CLASSES] for r in rows if r["method"] == "mdml" and r["seed"] == str(seed)
-        ]
-        np.testing.assert_allclose(p[seed].numpy() / 2, expected, atol=1e-5)
+    held = clips.take((clips.subject == "b") & (clips.kind == "micro"))
+    found = model_file.predict(model, held)
+    assert list(found) == [0, 1]
+    for seed, p in found.items():
+        mine = [r for r in rows if r["method"] == "mdml" and r["seed"] == str(seed)]
+        np.testing.assert_allclose(p, [[float(r[f"p_{c}"]) for c in CLASSES] for r in mine], atol=1e-6)
+    with pytest.raises(UserError, match="maps of 8 px, expected 14 px"):
+        model_file.predict(model, replace(held, maps=held.maps[..., :8, :8]))
+    with pytest.raises(UserError, match="no difference in the clips"):
+        model_file.predict(model, replace(held, maps=held.maps[:, 1:], channels=held.channels[1:]))
 
 
 def test_a_foreign_or_damaged_model_is_refused(shards, tmp_path):

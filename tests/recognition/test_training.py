@@ -4,9 +4,9 @@ import torch
 
 from microexp.evaluation.recognition import check_once
 from microexp.recognition import folds, loso
-from microexp.recognition.mdml import pool_of
 from microexp.recognition.protocol import labels_of
 from microexp.recognition.training import LOG_COLUMNS, one_cycle, predict, stacks, train
+from microexp.recognition.views import pool_of
 from tests.recognition.synthetic import clips_of
 
 

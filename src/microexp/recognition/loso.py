@@ -16,8 +16,10 @@ from microexp.recognition import baselines, folds
 from microexp.recognition.batches import Member, Pool
 from microexp.recognition.clips import Clips
 from microexp.recognition.folds import Roles
+from microexp.recognition.model_file import blend
 from microexp.recognition.params import MdmlParams, RecognitionExperiment
 from microexp.recognition.protocol import class_names, labels_of
+from microexp.recognition.views import pool_of
 
 
 def mdml(
@@ -38,7 +40,12 @@ def mdml(
     runs = folds.runs(options, options.seed or 0)
     members = [folds.member(clips, role, experiment, name, seed, options) for name in names for _, seed in runs]
     owners = [run for _ in names for run, _ in runs]
-    return by_run(members, owners, train_predict(pool, members, options, classes, device), len(clips), classes)
+    found = by_run(members, owners, train_predict(pool, members, options, classes, device), len(clips), classes)
+    if not options.logistic_share:
+        return found
+    size = options.size or clips.maps.shape[-1]
+    linear = logistic(clips, role, experiment, classes, size=size, mirror_test=options.mirror_test)
+    return {run: blend(p, linear, options) for run, p in found.items()}
 
 
 def by_run(
@@ -114,8 +121,6 @@ def compare(
     clips: Clips, variants: Mapping[str, RecognitionExperiment], log: Callable[[str], None] = lambda line: None
 ) -> list[Prediction]:
     """Predictions of all folds for each named variant of an experiment (same classes), after both baselines."""
-    from microexp.recognition.mdml import pool_of
-
     first = next(iter(variants.values()))
     names, label = class_names(first), labels_of(clips, first)
     role = folds.roles(clips, label, first)

@@ -94,6 +94,11 @@ class MdmlParams(Params):
             raise ValueError("stage_weights needs one number per stage, as channels has")
         return self
 
+    def input_channels(self) -> tuple[str, ...]:
+        """The channels that any stream reads, in the order of the maps."""
+        used = {c for channels in self.streams.values() for c in channels}
+        return tuple(c for c in CHANNELS if c in used)
+
 
 class RecognitionExperiment(Params):
     """One recognition experiment: leave one subject (or one data set) out over its data sets."""
