@@ -73,15 +73,20 @@ def test_two_runs_are_byte_identical_whatever_the_threads(shards, tmp_path):
     assert float(again[0]["p_positive"]) == pytest.approx(float(first[4]["p_positive"]), abs=1e-4)
 
 
-def test_poison_in_the_held_out_subject_leaves_the_training_byte_identical(shards, tmp_path):
-    run(shards, tmp_path / "clean")
-    with h5py.File(shards[1], "r+") as file:
-        assert file.attrs["subject"] == "b"
+def poison(path):
+    """Replace a subject's maps by garbage, and turn the order of its labels."""
+    with h5py.File(path, "r+") as file:
         for name in ("difference", "flow", "strain", "onset_grey"):
             file[name][:] = 1e6 * np.random.default_rng(0).normal(size=file[name].shape)
         shuffled = file["emotion"].asstr()[()][::-1]
         del file["emotion"]
         file["emotion"] = shuffled.astype(object)
+
+
+def test_poison_in_the_held_out_subject_leaves_the_training_byte_identical(shards, tmp_path):
+    run(shards, tmp_path / "clean")
+    assert shards[1].name == "demo_b.h5"
+    poison(shards[1])
     poisoned = run(shards, tmp_path / "poisoned")
     assert contents(tmp_path / "clean").keys() >= {"model.safetensors", "training.csv"}
     for name in ("model.safetensors", "training.csv"):
@@ -94,6 +99,40 @@ def test_poison_in_the_held_out_subject_leaves_the_training_byte_identical(shard
         file["flow"][:] *= 2
     run(shards, tmp_path / "other2", PARAMS, "demo-a")
     assert (tmp_path / "other" / "training.csv").read_bytes() != (tmp_path / "other2" / "training.csv").read_bytes()
+
+
+@pytest.mark.parametrize(("fold", "leave"), [("samm-a", "subject"), ("samm-all", "dataset")])
+def test_poison_in_every_data_set_of_the_held_out_people_changes_nothing(tmp_path, fold, leave):
+    """Other data sets guide, SAMM Long Videos show SAMM's people without anybody saying so, and `mine` by saying so."""
+    people = {
+        "samm": ["a", "b", "c"],
+        "other": ["a", "x"],
+        "third": ["y", "z"],
+        "samm_lv": ["a", "d"],
+        "mine": ["a", "e"],
+    }
+    clips = clips_of(people, per_kind=3)
+    params = {
+        **PARAMS,
+        "datasets": ["samm", "other", "third"],
+        "sources": ["samm_lv", "mine"],
+        "same_people": [["mine", "samm"]],
+        "leave": leave,
+        "mdml": {**QUICK, "epochs": 3, "logistic_share": 0.3, "domain": {"weight": 1.0}},
+    }
+    paths = write_shards(clips, tmp_path / "s")
+    run(paths, tmp_path / "clean", params, fold)
+    poisoned = [p for p in paths if p.name in ("samm_a.h5", "samm_lv_a.h5", "mine_a.h5")]
+    assert len(poisoned) == 3
+    for path in [*poisoned, *((tmp_path / "s").glob("samm_[bc].h5") if leave == "dataset" else ())]:
+        poison(path)
+    run(paths, tmp_path / "poisoned", params, fold)
+    assert contents(tmp_path / "clean").keys() >= {"model.safetensors", "training.csv"}
+    for name in ("model.safetensors", "training.csv"):
+        assert (tmp_path / "clean" / name).read_bytes() == (tmp_path / "poisoned" / name).read_bytes(), name
+    poison(tmp_path / "s" / "other_a.h5")  # a namesake of another data set is another person, and trains
+    run(paths, tmp_path / "namesake", params, fold)
+    assert (tmp_path / "namesake" / "training.csv").read_bytes() != (tmp_path / "clean" / "training.csv").read_bytes()
 
 
 @pytest.mark.parametrize("share", [0.0, 0.4])
