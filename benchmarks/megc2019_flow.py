@@ -27,7 +27,7 @@ import torch
 from microexp import storage
 from microexp.datasets.protocols import MEGC2019
 from microexp.errors import UserError
-from microexp.evaluation import megc2019
+from microexp.evaluation import completeness, megc2019
 from microexp.evaluation import recognition as evaluation
 from microexp.evaluation.table import markdown
 from microexp.recognition import baselines, flowmaps, folds, loso
@@ -95,9 +95,9 @@ def check(path: Path, maps: Clips, role: Roles, allow_subset: bool) -> None:
         got = f"'{maps.emotion[row]}' of data set '{maps.dataset[row]}'"
         raise UserError(path, "/".join(maps.key(row)[:3]), got, f"{', '.join(CLASSES)} of {', '.join(DATASETS)}")
     names = (CLASSES[k] for k in role.label)
-    differences = megc2019.differences(zip(maps.dataset.tolist(), maps.subject.tolist(), names, strict=True))
-    if differences and not allow_subset:
-        raise UserError(path, None, "; ".join(differences), "all 442 clips of 68 subjects", "or give --allow-subset")
+    found = completeness.differences("megc2019", zip(maps.dataset.tolist(), maps.subject.tolist(), names, strict=True))
+    if found and not allow_subset:
+        raise UserError(path, None, "; ".join(found), "all 442 clips of 68 subjects", "or give --allow-subset")
     for name in ROWS:
         pool_of(maps, role.label, options_of(name))
 

@@ -1,10 +1,8 @@
-"""The MEGC2019 composite as other people's files spell it, and whether such a file holds all of it."""
+"""The MEGC2019 composite as other people's files spell it."""
 
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterable
 
 from microexp.datasets.protocols import MEGC2019
 
@@ -33,22 +31,3 @@ def dataset_name(name: str) -> str:
 def dataset_of_subject(subject: str) -> str | None:
     """The data set that spells its subjects so (`sub01`, `s1`, `006`); None when it is none of the three."""
     return next((name for name, pattern in _SUBJECTS.items() if pattern.fullmatch(subject)), None)
-
-
-def differences(clips: Iterable[tuple[str, str, str]]) -> list[str]:
-    """How clips (data set, subject, class) differ from the composite: a line per data set and count that does."""
-    clips = list(clips)
-    found = Counter((dataset, name) for dataset, _, name in clips)
-    people = Counter(dataset for dataset, _ in {(dataset, subject) for dataset, subject, _ in clips})
-    counts = {"subjects": (people, SUBJECTS)}
-    for name in CLASSES:
-        expected = {d: MEGC2019.counts[d, name] for d in SUBJECTS}
-        counts[name] = (Counter({d: n for (d, c), n in found.items() if c == name}), expected)
-    lines = [
-        f"{dataset}: {has[dataset]} {what} instead of {number}"
-        for dataset in SUBJECTS
-        for what, (has, expected) in counts.items()
-        if has[dataset] != (number := expected[dataset])
-    ]
-    foreign = Counter(dataset for dataset, _, _ in clips if dataset not in SUBJECTS)
-    return lines + [f"{dataset}: {number} clips of another data set" for dataset, number in sorted(foreign.items())]
