@@ -57,7 +57,7 @@ def _people(benchmark, npz):
 
 
 def test_what_is_not_the_composite_is_an_error(benchmark, npz, tmp_path, capsys):
-    with pytest.raises(UserError, match="casme2: 8 negative instead of 88.*casme2: 8 subjects instead of 24"):
+    with pytest.raises(UserError, match=r"casme2: 8 negative instead of 88.*casme2: 8 subjects instead of 24"):
         benchmark.load(npz)
     assert "casme2: 8 subjects, 24 clips: 8 negative, 8 positive, 8 surprise" in capsys.readouterr().out
     parts = dict(np.load(npz))

@@ -118,7 +118,10 @@ def _prediction(method: str, seed: int, clips: Clips, row: int, label: str, answ
 
 
 def compare(
-    clips: Clips, variants: Mapping[str, RecognitionExperiment], log: Callable[[str], None] = lambda line: None
+    clips: Clips,
+    variants: Mapping[str, RecognitionExperiment],
+    log: Callable[[str], None] = lambda line: None,
+    device: str = "cpu",
 ) -> list[Prediction]:
     """Predictions of all folds for each named variant of an experiment (same classes), after both baselines."""
     first = next(iter(variants.values()))
@@ -130,7 +133,7 @@ def compare(
     for name, experiment in variants.items():
         role = folds.roles(clips, label, experiment)
         pool = pool_of(clips, label, experiment.mdml)
-        found = mdml(clips, pool, role, experiment, count)
+        found = mdml(clips, pool, role, experiment, count, device=device)
         new = [row for seed, p in found.items() for row in predictions(name, seed, clips, label, p, names)]
         scored = [scores(confusion((r for r in new if r.seed == seed), names)) for seed in found]
         log(f"{name}: UF1 {np.mean([s.uf1 for s in scored]):.3f}, UAR {np.mean([s.uar for s in scored]):.3f}")
