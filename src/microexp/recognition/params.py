@@ -155,11 +155,11 @@ class RecognitionExperiment(Params):
             adapter = adapters.get(name) or name
             known.setdefault(SAME_PEOPLE.get(adapter, adapter), []).append(name)
         merged: list[list[str]] = []
-        for group in (*self.same_people, *known.values()):
+        for group in (*self.same_people, *(group for group in known.values() if len(group) > 1)):
             overlapping = [m for m in merged if set(m) & set(group)]
             joined = dict.fromkeys(name for m in (*overlapping, group) for name in m)
             merged = [m for m in merged if m not in overlapping] + [list(joined)]
-        return [group for group in merged if len(group) > 1]
+        return merged
 
     def with_adapters(self, adapters: Mapping[str, str | None]) -> Self:
         """The experiment with what it needs to know of its data sets' adapters (data set -> adapter).
