@@ -40,7 +40,7 @@ def test_published_emotions_give_the_official_numbers_of_442() -> None:
     }  # fmt: skip
     left_out = {"casme2": {"negative": 2}}
     for name, protocol in PROTOCOLS.items():
-        for adapter in protocol.datasets:
+        for adapter in {a for a, _ in protocol.counts}:
             for label in protocol.classes:
                 number = sum(n for e, n in emotions[adapter].items() if class_of(name, adapter, e) == label)
                 less = left_out.get(adapter, {}).get(label, 0) if name == "megc2019" else 0
@@ -48,6 +48,15 @@ def test_published_emotions_give_the_official_numbers_of_442() -> None:
     assert sum(PROTOCOLS["megc2019"].counts.values()) == 442
     assert sum(PROTOCOLS["casme2_5"].counts.values()) == 246
     assert sum(PROTOCOLS["samm_5"].counts.values()) == 136
+
+
+@pytest.mark.parametrize(
+    ("classes", "fear", "others"), [(3, "negative", None), (4, "negative", "others"), (7, "fear", "others")]
+)
+def test_cas_me3(classes: int, fear: str, others: str | None) -> None:
+    name = f"cas_me3_{classes}"
+    assert len(PROTOCOLS[name].classes) == classes
+    assert class_of(name, "cas_me3", "fear") == fear and class_of(name, "cas_me3", "others") == others
 
 
 def test_protocols_name_adapters_that_exist() -> None:

@@ -61,6 +61,13 @@ MEGC2019 = Protocol(
     },
 )
 
+_VALENCE = {
+    "negative": ("disgust", "fear", "anger", "sadness"),
+    "positive": ("happiness",),
+    "surprise": ("surprise",),
+}
+_SEVEN = ("disgust", "surprise", "others", "fear", "anger", "sadness", "happiness")
+
 PROTOCOLS = {
     "megc2019": MEGC2019,
     "casme2_5": Protocol(
@@ -81,6 +88,14 @@ PROTOCOLS = {
         datasets=("smic",),
         counts=_counts("smic", negative=70, positive=51, surprise=43),
     ),
+    **{
+        f"cas_me3_{len(classes)}": Protocol(
+            f"CAS(ME)^3, {len(classes)} classes (Li et al. 2022); counts differ with the version of its sheets",
+            classes,
+            datasets=("cas_me3",),
+        )
+        for classes in (_VALENCE, _VALENCE | {"others": ("others",)}, {name: (name,) for name in _SEVEN})
+    },
 }
 
 
