@@ -50,7 +50,8 @@ def downstream(*rules: str) -> set[str]:
 
 CHANGES = [
     # text in the configuration, its replacement, the rules that read it
-    ("micro: 3", "micro: 4", ("demo_sheet", "demo")),
+    ("micro: 3", "micro: 2", ("demo_sheet", "demo")),
+    ("width: 160", "width: 192", ("demo",)),
     ("demo: {adapter: demo}", "demo: {adapter: demo, apex_missing: flow}", ("index",)),
     ("crops: {size: 48}", "crops: {size: 56}", ("crops",)),
     ("crops: {size: 48}", "crops: {size: 48}\nfaces: {backend: face_alignment}", ("faces",)),

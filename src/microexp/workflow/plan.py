@@ -98,19 +98,15 @@ class Plan:
 
     def sources(self, dataset: str) -> list[str]:
         """Files that the index of `dataset` is made from: sheets, and the demo's videos, which this run renders."""
-        if not self.is_rendered(dataset):
+        if not self.config.is_rendered(dataset):
             from microexp.datasets.index import files
 
             return [str(path) for path in files(dataset, self.config.datasets[dataset])]
         return ["results/demo/annotations.csv", *(v for s in self.subjects[dataset] for v in self.rendered(dataset, s))]
 
-    def is_rendered(self, dataset: str) -> bool:
-        """Whether this run makes the data set itself."""
-        return (self.config.datasets[dataset].adapter or dataset) == "demo"
-
     def rendered(self, dataset: str, subject: str) -> list[str]:
         """Videos of a subject that this run renders itself; a release's own are found by its index."""
-        if not self.is_rendered(dataset):
+        if not self.config.is_rendered(dataset):
             return []
         takes = range(1, self.config.demo.videos + 1)
         return [f"results/demo/{video_path(subject, f'{subject}_{take}')}" for take in takes]
@@ -163,7 +159,7 @@ class Plan:
         }
         lists = {"spotting": ("i3d.list", "motion.list"), "recognition": ("apexdiff.list",)}
         return [
-            *(f for d in self.subjects if self.is_rendered(d) for f in self.sources(d)),
+            *(f for d in self.subjects if self.config.is_rendered(d) for f in self.sources(d)),
             *(f for name in ("videos", "expressions", "issues", "counts") for f in self.indexes(name)),
             *(
                 f"results/index/{d}/subjects/{s}/{name}.csv"
@@ -243,7 +239,7 @@ def _check_weights(config: Config, file: object) -> None:
 
 def subjects(config: Config, dataset: str) -> list[str]:
     """Subjects of a data set: the demo's follow from the options, a release's from the names of its folders."""
-    if (config.datasets[dataset].adapter or dataset) == "demo":
+    if config.is_rendered(dataset):
         return demo_subjects(config.demo)
     from microexp.datasets.index import subjects as of_release
 
