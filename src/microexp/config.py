@@ -21,7 +21,7 @@ from microexp.features.params import I3dParams
 from microexp.flow.params import FlowParams
 from microexp.inputs.params import ApexdiffParams
 from microexp.names import check_name
-from microexp.recognition.params import RecognitionExperiment
+from microexp.recognition.params import RecognitionExperiment, RecognitionTask
 from microexp.report.params import FrontParams, PageParams, ReportParams
 from microexp.spotting.params import MotionParams, SpottingExperiment
 from microexp.stage import Params
@@ -150,13 +150,12 @@ def stage_options(config: Config, stage: str, experiment: str | None = None) -> 
         return config.crops.model_dump(mode="json") | {"fps": fps or config.crops.fps}
     if stage == "complete":
         return {"allow_exclusions": config.allow_exclusions}
-    if stage == "tables":
-        return _tables_options(config, str(experiment))
+    if stage in ("tables-spotting", "tables-recognition"):
+        return _tables_options(config, stage.partition("-")[2], str(experiment))
     if stage in ("aemnet", "detect"):
         options: dict[str, Any] = getattr(config.spotting[str(experiment)], stage).model_dump(mode="json")
     elif stage == "mdml":
-        adapters = {name: dataset.adapter for name, dataset in config.datasets.items()}
-        options = config.recognition[str(experiment)].with_adapters(adapters).model_dump(mode="json")
+        options = _recognition(config, str(experiment)).model_dump(mode="json")
         if options["mdml"]["seed"] is None:
             options["mdml"]["seed"] = config.seed
     elif stage in PARTS:
@@ -169,14 +168,23 @@ def stage_options(config: Config, stage: str, experiment: str | None = None) -> 
     return options
 
 
-def _tables_options(config: Config, experiment: str) -> dict[str, Any]:
-    names = config.spotting[experiment].datasets if experiment in config.spotting else []
-    return {
+def _recognition(config: Config, experiment: str) -> RecognitionExperiment:
+    """A recognition experiment that knows the adapters of its data sets."""
+    adapters = {name: dataset.adapter for name, dataset in config.datasets.items()}
+    return config.recognition[experiment].with_adapters(adapters)
+
+
+def _tables_options(config: Config, kind: str, experiment: str) -> dict[str, Any]:
+    options = {
         **config.tables.model_dump(mode="json"),
         "seed": config.seed if config.tables.seed is None else config.tables.seed,
         "allow_exclusions": config.allow_exclusions,
-        "releases": [config.datasets[name].adapter or name for name in names],
     }
+    if kind == "spotting":
+        names = config.spotting[experiment].datasets
+        return options | {"releases": [config.datasets[name].adapter or name for name in names]}
+    read = set(RecognitionTask.model_fields)
+    return options | {"task": _recognition(config, experiment).model_dump(mode="json", include=read)}
 
 
 def reference() -> str:

@@ -152,16 +152,17 @@ READERS = {
     # stage: names of which it is run (data set, experiment)
     "demo-sheet": None, "demo": None, "index": "demo", "faces": None, "crops": "demo", "flow": None,
     "apexdiff": None, "i3d": None, "motion": None,
-    "aemnet": "demo", "detect": "demo", "mdml": "demo", "tables": "demo", "report": None,
-    "report-subject": None, "complete": None,
+    "aemnet": "demo", "detect": "demo", "mdml": "demo", "tables-spotting": "demo", "tables-recognition": "demo",
+    "report": None, "report-subject": None, "complete": None,
 }  # fmt: skip
-SEEDED = {"demo-sheet", "demo", "aemnet", "detect", "mdml", "tables"}
+TABLES = {"tables-spotting", "tables-recognition"}
+SEEDED = {"demo-sheet", "demo", "aemnet", "detect", "mdml", *TABLES}
 RULES_OF = [
     # options below this path: the stages that read them; the longest path counts
     ("seed", SEEDED),
-    ("allow_exclusions", {"complete", "tables"}),
+    ("allow_exclusions", {"complete", *TABLES}),
     ("datasets.demo", {"index"}),
-    ("datasets.demo.adapter", {"index", "tables"}),
+    ("datasets.demo.adapter", {"index", "tables-spotting"}),
     ("datasets.demo.fps", {"crops"}),
     ("demo", {"demo-sheet", "demo"}),
     ("demo.subjects", {"demo-sheet"}),
@@ -177,7 +178,9 @@ RULES_OF = [
     ("spotting.demo.aemnet", {"aemnet"}),
     ("spotting.demo.detect", {"detect"}),
     ("recognition.demo", {"mdml"}),
-    ("tables", {"tables"}),
+    ("recognition.demo.classes", {"mdml", "tables-recognition"}),
+    ("recognition.demo.kinds", {"mdml", "tables-recognition"}),
+    ("tables", TABLES),
     ("report.title", {"report", "report-subject"}),
     ("report.faces", {"report", "report-subject"}),
     ("report.expressions", {"report-subject"}),
@@ -294,9 +297,9 @@ def test_the_shipped_configuration_is_planned() -> None:
     assert len(plan.pages()) == len(plan.folds("recognition", "demo")) >= 8
 
 
-def test_a_protocol_is_read_by_recognition_alone(mini: dict[str, Any]) -> None:
+def test_a_protocol_is_read_by_recognition_and_its_table_alone(mini: dict[str, Any]) -> None:
     before = options(Plan(parse(mini, "c"), {"demo": ["s01"]}))
     mini = json.loads(json.dumps(mini))
     mini["recognition"]["demo"] |= {"classes": None, "protocol": "megc2019"}
     after = options(Plan(parse(mini, "c"), {"demo": ["s01"]}))
-    assert {stage for stage in after if after[stage] != before[stage]} == {"mdml"}
+    assert {stage for stage in after if after[stage] != before[stage]} == {"mdml", "tables-recognition"}

@@ -31,7 +31,9 @@ rule tables:
         mem_mb=memory(2000),
         runtime=minutes(60),
     params:
-        options=lambda wildcards: PLAN.options("tables", wildcards.experiment),
+        options=lambda wildcards: PLAN.options(
+            f"tables-{wildcards.kind}", wildcards.experiment
+        ),
         code=code_hash("tables"),
     shell:
         "python -m microexp tables --kind {wildcards.kind} --experiment {wildcards.experiment:q} --folds {input.folds:q}"
