@@ -80,6 +80,9 @@ def test_what_tables_report_and_check_read(plan: Plan) -> None:
     assert plan.index("videos", "recognition", "hde") == plan.indexes("videos")[::-1]
     assert plan.excluding("spotting", "long") == ["results/i3d/demo/s01.h5", "results/i3d/demo/s02.h5"]
     assert plan.last_shards() == [*plan.shards("apexdiff", ["casme2", "demo"]), *plan.shards("i3d", ["demo"])]
+    assert plan.records() == [
+        *plan.sources("demo"), *plan.shards("i3d", ["demo"]), *plan.shards("motion", ["demo"]),
+    ]  # fmt: skip
     assert len(plan.training()) == 2 + 3 + 1
     assert plan.flow_weights() == []
 

@@ -14,7 +14,7 @@ from microexp.config import Config, parse, stage_options
 from microexp.datasets.demo.layout import demo_subjects, video_path
 from microexp.errors import UserError
 from microexp.features.params import I3dParams
-from microexp.names import NAME, check_name, fold_name
+from microexp.names import NAME, WHOLE_DATASET, check_name, fold_name
 
 TABLE_FORMATS = ("csv", "md", "tex", "json")
 KINDS = ("spotting", "recognition")
@@ -84,7 +84,7 @@ class Plan:
         """Folds of a `spotting` or `recognition` experiment, one per subject (or data set): `casme2-sub05`."""
         options = getattr(self.config, kind)[experiment]
         if getattr(options, "leave", "subject") == "dataset":
-            return [fold_name(d, "all") for d in options.datasets]
+            return [fold_name(d, WHOLE_DATASET) for d in options.datasets]
         return [fold_name(d, s) for d in options.datasets for s in self.subjects[d]]
 
     def fold_files(self, kind: str, experiment: str, name: str) -> list[str]:
@@ -140,9 +140,14 @@ class Plan:
         """Training logs of every fold of every experiment."""
         return [f for kind in KINDS for f in self.all_folds(kind, "training.csv")]
 
+    def records(self) -> list[str]:
+        """Files that the report shows nothing of but what they were made with."""
+        rendered = [f for d in self.subjects if self.config.is_rendered(d) for f in self.sources(d)]
+        return [*rendered, *self.made("i3d"), *self.made("motion")]
+
     def held_out(self, kind: str, name: str, dataset: str, subject: str) -> list[str]:
         """File `name` of every fold of `kind` that holds out this subject (or its data set)."""
-        folds = (fold_name(dataset, subject), fold_name(dataset, "all"))
+        folds = (fold_name(dataset, subject), fold_name(dataset, WHOLE_DATASET))
         return [
             f"results/{kind}/{e}/{fold}/{name}"
             for e in getattr(self.config, kind)
