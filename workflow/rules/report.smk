@@ -34,7 +34,9 @@ rule tables:
         mem_mb=memory(2000),
         runtime=minutes(60),
     params:
-        options=lambda wildcards: PLAN.options("tables", wildcards.experiment),
+        options=lambda wildcards: PLAN.options(
+            f"tables-{wildcards.kind}", wildcards.experiment
+        ),
         code=code_hash("tables"),
     shell:
         "python -m microexp tables --kind {wildcards.kind} --experiment {wildcards.experiment:q} --folds {input.folds:q}"
@@ -86,10 +88,11 @@ rule report:
         issues=PLAN.indexes("issues"),
         detections=PLAN.all_folds("spotting", "detections.csv"),
         training=PLAN.training(),
+        faces=PLAN.made("faces"),
         crops=PLAN.made("crops"),
         flow=PLAN.made("flow"),
         apexdiff=PLAN.made("apexdiff"),
-        records=PLAN.made("faces") + PLAN.made("i3d"),
+        records=PLAN.records(),
         pages=PLAN.pages(),
     output:
         report="results/report.html",
@@ -109,7 +112,7 @@ rule report:
     shell:
         "python -m microexp report --tables {input.tables:q} --videos {input.videos:q}"
         " --expressions {input.expressions:q} --issues {input.issues:q} --detections {input.detections:q}"
-        " --training {input.training:q} --crops {input.crops:q} --flow {input.flow:q} --apexdiff {input.apexdiff:q}"
+        " --training {input.training:q} --faces {input.faces:q} --crops {input.crops:q} --flow {input.flow:q} --apexdiff {input.apexdiff:q}"
         " --records {input.records:q} --pages {input.pages:q} --out-report {output.report:q}"
         " --params {params.options:q} --threads {threads} > {log:q} 2>&1"
 

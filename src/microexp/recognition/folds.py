@@ -8,13 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from microexp.errors import UserError
-from microexp.names import fold_name, split_fold
+from microexp.names import WHOLE_DATASET, fold_name, split_fold
 from microexp.recognition.batches import Member
 from microexp.recognition.clips import Clips
 from microexp.recognition.params import MdmlParams, RecognitionExperiment
-
-WHOLE_DATASET = "all"
-"""Stands for the subject in the name of a fold that leaves a whole data set out: `samm-all`."""
 
 
 @dataclass(frozen=True)

@@ -102,8 +102,8 @@ class MdmlParams(Params):
         return tuple(c for c in CHANNELS if c in used)
 
 
-class RecognitionExperiment(Params):
-    """One recognition experiment: leave one subject (or one data set) out over its data sets."""
+class RecognitionTask(Params):
+    """Which expressions are to be recognised, and as what."""
 
     datasets: list[str] = Field(min_length=1, description="Data sets whose subjects are the folds.")
     classes: dict[str, list[str]] | None = Field(
@@ -116,6 +116,20 @@ class RecognitionExperiment(Params):
     kinds: list[Literal["micro", "macro"]] = Field(
         ["micro"], min_length=1, description="Kinds of expression to recognise."
     )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.classes is None) == (self.protocol is None):
+            raise ValueError("needs either classes or a protocol")
+        emotions = [e for members in (self.classes or {}).values() for e in members]
+        if len(set(emotions)) < len(emotions):
+            raise ValueError("classes hold an emotion twice")
+        return self
+
+
+class RecognitionExperiment(RecognitionTask):
+    """One recognition experiment: leave one subject (or one data set) out over its data sets."""
+
     sources: list[str] = Field(
         [], description="Source domains that guide MDML: a data set (`ckplus`) or one kind of it (`demo:macro`)."
     )
@@ -128,12 +142,7 @@ class RecognitionExperiment(Params):
     mdml: MdmlParams = MdmlParams()
 
     @model_validator(mode="after")
-    def _check(self) -> Self:
-        if (self.classes is None) == (self.protocol is None):
-            raise ValueError("needs either classes or a protocol")
-        emotions = [e for members in (self.classes or {}).values() for e in members]
-        if len(set(emotions)) < len(emotions):
-            raise ValueError("classes hold an emotion twice")
+    def _check_sources(self) -> Self:
         for source in self.sources:
             if source.partition(":")[2] not in ("", "micro", "macro"):
                 raise ValueError(f"source {source!r}: after ':' comes micro or macro")
