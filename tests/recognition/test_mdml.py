@@ -5,7 +5,6 @@ from dataclasses import replace
 import h5py
 import numpy as np
 import pytest
-import torch
 
 from microexp.cli import main
 from microexp.errors import UserError
