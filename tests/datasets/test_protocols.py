@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
 import pytest
 
 from microexp.datasets.adapters import ADAPTERS
-from microexp.datasets.protocols import PROTOCOLS, class_of, fingerprint
+from microexp.datasets.protocols import MEGC2019, PROTOCOLS, class_of, clip_hash
 from microexp.errors import UserError
 
 
@@ -19,13 +23,12 @@ from microexp.errors import UserError
     ],
 )  # fmt: skip
 def test_megc2019(adapter: str, emotion: str, expected: str | None) -> None:
-    assert class_of("megc2019", adapter, emotion, "sub01", "EP02_01f") == expected
+    assert class_of("megc2019", adapter, emotion) == expected
 
 
 def test_the_two_clips_with_a_broken_apex_do_not_count() -> None:
     assert class_of("megc2019", "casme2", "disgust", "sub04", "EP12_01f") is None
-    assert class_of("megc2019", "casme2", "disgust", "sub05", "EP09_05f") is None
-    assert class_of("megc2019", "casme2", "disgust", "sub05", "EP12_01f") == "negative"
+    assert class_of("megc2019", "casme2", "disgust", "sub05", "ep09_05f") is None
     assert class_of("casme2_5", "casme2", "disgust", "sub04", "EP12_01f") == "disgust"
 
 
@@ -45,6 +48,8 @@ def test_published_emotions_give_the_official_numbers_of_442() -> None:
                 number = sum(n for e, n in emotions[adapter].items() if class_of(name, adapter, e) == label)
                 less = left_out.get(adapter, {}).get(label, 0) if name == "megc2019" else 0
                 assert number - less == protocol.counts[adapter, label], (name, adapter, label)
+            if adapter in protocol.lists:
+                assert len(protocol.lists[adapter]) == sum(protocol.counts[adapter, c] for c in protocol.classes)
     assert sum(PROTOCOLS["megc2019"].counts.values()) == 442
     assert sum(PROTOCOLS["casme2_5"].counts.values()) == 246
     assert sum(PROTOCOLS["samm_5"].counts.values()) == 136
@@ -52,9 +57,8 @@ def test_published_emotions_give_the_official_numbers_of_442() -> None:
 
 def test_protocols_name_adapters_that_exist() -> None:
     for protocol in PROTOCOLS.values():
-        assert {*protocol.datasets, *protocol.special, *(a for a, _ in protocol.counts), *protocol.lists} <= set(
-            ADAPTERS
-        )
+        named = {*protocol.datasets, *protocol.special, *protocol.lists, *protocol.by_list}
+        assert named | {adapter for adapter, _ in protocol.counts} <= set(ADAPTERS)
 
 
 def test_unknown_protocol() -> None:
@@ -62,8 +66,34 @@ def test_unknown_protocol() -> None:
         class_of("megc2018", "samm", "anger")
 
 
-def test_fingerprint_depends_on_the_clips_not_on_their_order() -> None:
-    clips = [("s1", "a", "negative"), ("s2", "b", "positive")]
-    assert fingerprint(clips) == fingerprint(reversed(clips))
-    assert fingerprint(clips) != fingerprint([("s1", "a", "positive"), clips[1]])
-    assert fingerprint(clips) != fingerprint(clips[:1])
+def test_hashes_of_clips_depend_on_the_clip_and_its_class_not_on_case() -> None:
+    one = clip_hash("casme2", "sub01", "EP02_01f", "positive")
+    assert one == clip_hash("casme2", "Sub01", "ep02_01F", "positive")
+    assert one not in {clip_hash("casme2", "sub01", "EP02_01f", "negative"), clip_hash("samm", "sub01", "EP02_01f", "")}
+
+
+def test_the_official_list_decides_whatever_the_sheet_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = frozenset({clip_hash("casme2", "sub01", "EP02_01f", "negative")})
+    monkeypatch.setitem(PROTOCOLS, "megc2019", replace(MEGC2019, lists={**MEGC2019.lists, "casme2": listed}))
+    for emotion in ("disgust", "surprise", "others", ""):
+        assert class_of("megc2019", "casme2", emotion, "sub01", "ep02_01f") == "negative"
+        assert class_of("megc2019", "casme2", emotion, "sub01", "EP02_02f") is None
+    assert class_of("megc2019", "samm", "surprise", "006", "006_1_2") == "surprise"
+
+
+OFFICIAL = Path(__file__).parents[3] / "shared/data/megc2019_flow28/flow28_u_v_os_442.npz"
+
+
+@pytest.mark.skipif(not OFFICIAL.is_file(), reason="the published maps of the 442 clips are not there")
+def test_the_lists_are_the_442_clips() -> None:
+    archive = np.load(OFFICIAL)
+    found: dict[str, set[str]] = {}
+    for adapter, subject, video, label in zip(
+        *(archive[key] for key in ("dataset", "subject", "sample", "label")), strict=True
+    ):
+        name = tuple(MEGC2019.classes)[label]
+        found.setdefault(str(adapter), set()).add(clip_hash(adapter, subject, video, name))
+        if adapter == "casme2":
+            assert class_of("megc2019", "casme2", "", subject, video.lower()) == name
+    assert {adapter: set(hashes) for adapter, hashes in MEGC2019.lists.items()} == found
+    assert sum(map(len, found.values())) == 442
