@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -99,7 +100,7 @@ def test_cas_me2_video_files(tmp_path: Path, make_video) -> None:
     index = read("cas_me2", tmp_path)
     assert spans(index)[0] == ("s15_0101", 4, 8, 13)  # frame 1 of the sheet is the first of the file
     assert spans(read("cas_me2", tmp_path, first_number=0))[0] == ("s15_0101", 5, 9, 14)
-    assert ("s40/s40_0508 is not on disk", "left out") in [(p, a) for _, p, a in notes(index, "video")]
+    assert ("s40/s40_0508 is not on disk", "row left out") in [(p, a) for _, p, a in notes(index, "video")]
 
 
 def test_two_copies_that_cannot_be_told_apart(tmp_path: Path) -> None:
@@ -120,7 +121,7 @@ def test_samm_lv(tmp_path: Path, version: str) -> None:
     assert spans(index) == [
         ("006_1", 9, 19, 29),
         ("006_1", 10, 19, 30),  # halves are rounded up: 10.5 is frame 11, index 10
-        ("006_1", 0, 3, 7),  # onset 0 is before the first frame; apex -1 is none
+        ("006_1", 0, 4, 7),  # onset 0 is before the first frame; apex -1 is none
         ("016_7", 9, 11, 15),  # frame 9999 follows 9998, and 10001 follows 10000
         ("032_3", 39, 49, 59),  # clipped to the last frame
         ("037_4", 9, 14, 19),
@@ -189,7 +190,47 @@ def test_casme2_numbers_for_subjects_other_case_and_no_header(tmp_path: Path) ->
     workbook(tmp_path / "CASME2-coding-20140508.xlsx", Sheet1=rows)
     index = read("casme2", tmp_path)
     assert index.expressions == plain.expressions
-    assert (1, "ep02_01f", "read as EP02_01f") in notes(index, "video")
+
+
+def test_casme2_names_have_one_spelling_whatever_the_copy(tmp_path: Path) -> None:
+    plain = read("casme2", releases.casme2(tmp_path / "a"))
+    releases.casme2(tmp_path / "b")
+    for clip in (tmp_path / "b/CASME2_RAW_selected").glob("*/*"):
+        clip.rename(clip.with_name(clip.name.lower()))
+    assert read("casme2", tmp_path / "b").expressions == plain.expressions
+
+
+def test_a_header_is_read_by_name_also_where_columns_are_missing(tmp_path: Path) -> None:
+    plain = read("casme2", releases.casme2(tmp_path))
+    rows = [(r[0], r[1], r[3], r[4], r[5], r[8]) for r in releases.CASME2_ROWS]
+    header = ("Subject", "Filename", "OnsetFrame", "ApexFrame", "OffsetFrame", "Estimated Emotion")
+    workbook(tmp_path / "CASME2-coding-20140508.xlsx", Sheet1=[header, *rows])
+    assert read("casme2", tmp_path).expressions == [replace(e, aus="") for e in plain.expressions]
+    workbook(tmp_path / "CASME2-coding-20140508.xlsx", Sheet1=[(*header[:5], "Label"), *rows])
+    with pytest.raises(UserError, match=r"no such header.* a column 'Estimated Emotion' or 'Emotion'"):
+        read("casme2", tmp_path)
+
+
+def test_cas_me2_header_without_action_units_and_emotion(tmp_path: Path) -> None:
+    plain = read("cas_me2", releases.cas_me2(tmp_path))
+    header = ("Participant", "Clip", "Onset", "Apex", "Offset", "Type")
+    rows = [(*r[:5], r[7]) for r in releases.CAS_ME2_ROWS]
+    workbook(tmp_path / "CAS(ME)^2code_final.xlsx", CASFEcode_final=[header, *rows])
+    assert read("cas_me2", tmp_path).expressions == [replace(e, aus="", emotion="") for e in plain.expressions]
+
+
+@pytest.mark.parametrize(
+    ("name", "sheet", "rows"),
+    [
+        ("samm_lv", "SAMM_LongVideos_V1_Release.xlsx", releases.SAMM_LV_ROWS),
+        ("samm", "SAMM_Micro_FACS_Codes_v2.xlsx", releases.SAMM_ROWS),
+        ("mmew", "MMEW_Micro_Exp.xlsx", releases.MMEW_ROWS),
+    ],
+)
+def test_copies_without_header_row(tmp_path: Path, name: str, sheet: str, rows: list[object]) -> None:
+    plain = read(name, getattr(releases, name)(tmp_path))
+    workbook(tmp_path / sheet, Sheet1=rows)
+    assert read(name, tmp_path).expressions == plain.expressions
 
 
 def test_casme2_release_of_2019(tmp_path: Path) -> None:
@@ -283,7 +324,7 @@ def test_apex_by_flow(tmp_path: Path) -> None:
         if shift > 0:
             moved[70:110, 40:120] = texture[70 + shift : 110 + shift, 40:120]
         cv2.imwrite(str(clip / f"image{n + 100}.png"), moved)
-    assert spans(read("smic", tmp_path)) == [("s01_po_01", 0, 5, 11)]
+    assert spans(read("smic", tmp_path)) == [("s01_po_01", 0, 6, 11)]
     assert spans(read("smic", tmp_path, apex_missing="flow")) == [("s01_po_01", 0, 8, 11)]
 
 
@@ -316,7 +357,7 @@ def test_cas_me3_first_version_is_noted(tmp_path: Path) -> None:
 
 def test_cas_me3_part_c_has_no_apex(tmp_path: Path) -> None:
     index = read("cas_me3", releases.cas_me3_c(tmp_path), release="C")
-    assert spans(index) == [("a", 4, 6, 8), ("a", 11, 12, 14)]
+    assert spans(index) == [("a", 4, 6, 8), ("a", 11, 13, 14)]
     assert [e.emotion for e in index.expressions] == ["negative", "positive"]
     assert index.issues == []
     with pytest.raises(UserError, match="A or C"):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from microexp.cli import main
 from microexp.datasets import schema
 
 from . import releases
@@ -219,6 +220,66 @@ def test_noted_and_the_other_subject_is_untouched(case: str, tmp_path: Path, mon
         )
         assert good == bad and good
     assert listing(tmp_path) == before
+
+
+LOST: dict[str, tuple[Callable[[Path], None], tuple[str, str, str]]] = {
+    # name: (what is spoiled, (subject, video, reason))
+    "a damaged first frame": (NOTED["a damaged first frame"][0], ("anna", "v1", "img1.jpg: got no image data")),
+    "a video without frames": (in_clip(emptied), ("anna", "v1", "v1: got no frame")),
+    "a row without its video": (
+        sheet("anna,v1,3,5,9,,,\nanna,v9,3,5,9,,,\nanna,v9,13,15,19,,,\n"),
+        ("anna", "v9", "is not on disk, but has rows in annotations.csv"),
+    ),
+    "a row outside of its video": (
+        sheet("anna,v1,90,95,99,,,\n"), ("anna", "v1", "annotations.csv, row 2: onset: 90 to 99 outside of the frames")
+    ),
+    "a row without an onset": (
+        sheet("anna,v1,/,5,9,,,\n"), ("anna", "v1", "annotations.csv, row 2: onset: '/' is no frame")
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", LOST)
+def test_what_is_lost_is_listed_once_and_makes_the_run_incomplete(
+    case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, (spoil, (subject, video, reason)) = releases.folder(tmp_path / "own"), LOST[case]
+    spoil(root)
+    assert index(root, tmp_path / "o", "folder", source_fps=30) == 0
+    (found,) = schema.read_exclusions(tmp_path / "o/left_out.csv")
+    assert (found.dataset, found.subject, found.video) == ("folder", subject, video)
+    assert found.reason.startswith(reason)
+    capsys.readouterr()
+    assert (
+        main(["complete", "--left_out", str(tmp_path / "o/left_out.csv"), "--out-complete", str(tmp_path / "c")]) == 2
+    )
+    assert f"folder/{subject}/{video}: excluded: got {reason}" in capsys.readouterr().err
+
+
+MENDED = (
+    "offset zero",
+    "offset after the video",
+    "apex is a slash",
+    "halves of frames",
+    "gaps",
+    "action units that are none",
+)
+
+
+@pytest.mark.parametrize("case", MENDED)
+def test_what_is_mended_or_clipped_is_not_lost(case: str, tmp_path: Path) -> None:
+    root = releases.folder(tmp_path / "own")
+    NOTED[case][0](root)
+    assert index(root, tmp_path / "o", "folder", source_fps=30) == 0
+    assert schema.read_exclusions(tmp_path / "o/left_out.csv") == []
+
+
+def test_an_expression_of_another_form_is_lost_and_a_line_of_text_is_not(tmp_path: Path) -> None:
+    rows = [*releases.SAMM_ROWS, ("006", "006-1-4", 1, 5562, 5588, 5632), ("in all", "2 movements")]
+    index(releases.samm(tmp_path, rows=rows), tmp_path / "o", "samm")
+    (lost,) = schema.read_exclusions(tmp_path / "o/left_out.csv")
+    problem = "row 18: filename: '006-1-4' is not a clip such as 006_1_2"
+    assert str(lost) == f"samm: SAMM_Micro_FACS_Codes_v2.xlsx, {problem}"
 
 
 def test_a_loop_of_folders_ends(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def run(stage: str, *arguments: object, **params: object) -> None:
 
 def through_all_stages(dataset: str, root: Path, out: Path, **options: object) -> tuple[list[Expression], list[Path]]:
     """Expressions of the data set and the `apexdiff` shard of every subject."""
-    names = ("videos", "expressions", "issues", "counts")
+    names = ("videos", "expressions", "issues", "counts", "left_out")
     run(
         "index",
         "--dataset",

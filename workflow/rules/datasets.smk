@@ -51,6 +51,7 @@ rule index:
         expressions="results/index/{dataset}/expressions.csv",
         issues="results/index/{dataset}/issues.csv",
         counts="results/index/{dataset}/counts.csv",
+        left_out="results/index/{dataset}/left_out.csv",
     log:
         "logs/index/{dataset}.log",
     benchmark:
@@ -67,7 +68,7 @@ rule index:
     shell:
         "python -m microexp index --dataset {wildcards.dataset:q} --files {input.files:q} --out-videos {output.videos:q}"
         " --out-expressions {output.expressions:q} --out-issues {output.issues:q} --out-counts {output.counts:q}"
-        " --params {params.options:q} --threads {threads} > {log:q} 2>&1"
+        " --out-left_out {output.left_out:q} --params {params.options:q} --threads {threads} > {log:q} 2>&1"
 
 
 rule index_subject:

@@ -15,6 +15,9 @@ rule tables:
             "videos", wildcards.kind, wildcards.experiment
         ),
         shards=lambda wildcards: PLAN.excluding(wildcards.kind, wildcards.experiment),
+        left_out=lambda wildcards: PLAN.index(
+            "left_out", wildcards.kind, wildcards.experiment
+        ),
     output:
         csv="results/tables/{kind}_{experiment}.csv",
         md="results/tables/{kind}_{experiment}.md",
@@ -35,7 +38,8 @@ rule tables:
         code=code_hash("tables"),
     shell:
         "python -m microexp tables --kind {wildcards.kind} --experiment {wildcards.experiment:q} --folds {input.folds:q}"
-        " --expressions {input.expressions:q} --videos {input.videos:q} --shards {input.shards:q} --out-csv {output.csv:q} --out-md {output.md:q}"
+        " --expressions {input.expressions:q} --videos {input.videos:q} --shards {input.shards:q}"
+        " --left_out {input.left_out:q} --out-csv {output.csv:q} --out-md {output.md:q}"
         " --out-tex {output.tex:q} --out-json {output.json:q}"
         " --params {params.options:q} --threads {threads} > {log:q} 2>&1"
 
@@ -113,6 +117,7 @@ rule report:
 rule complete:
     input:
         shards=PLAN.last_shards(),
+        left_out=PLAN.left_out(),
         tables=PLAN.tables("json"),
     output:
         complete="results/complete.csv",
@@ -130,5 +135,5 @@ rule complete:
         options=PLAN.options("complete"),
         code=code_hash("complete"),
     shell:
-        "python -m microexp complete --shards {input.shards:q} --out-complete {output.complete:q}"
+        "python -m microexp complete --shards {input.shards:q} --left_out {input.left_out:q} --out-complete {output.complete:q}"
         " --params {params.options:q} --threads {threads} > {log:q} 2>&1"

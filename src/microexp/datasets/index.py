@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from microexp.datasets.adapters import load_adapter
-from microexp.datasets.base import Adapter, Index, Release, list_videos, read_release
+from microexp.datasets.base import Adapter, Index, Release
 from microexp.datasets.counts import compare, differences, write_counts
 from microexp.datasets.params import DatasetParams, DemoParams, IndexParams
-from microexp.datasets.schema import write_expressions, write_issues, write_videos
+from microexp.datasets.reading import list_videos, read_release
+from microexp.datasets.schema import write_exclusions, write_expressions, write_issues, write_videos
 from microexp.errors import UserError
 from microexp.names import check_name
 from microexp.progress import log
@@ -93,9 +94,11 @@ def run(job: Job[IndexParams]) -> Mapping[str, Any]:
     write_expressions(job.output("expressions"), index.expressions)
     write_issues(job.output("issues"), index.issues)
     write_counts(job.output("counts"), counts)
+    write_exclusions(job.output("left_out"), index.exclusions)
     log(
         f"{name}: {len(index.videos)} videos, {len(index.expressions)} expressions, "
-        f"{len(index.issues)} issues, {len(wrong)} differences to the published counts"
+        f"{len(index.issues)} issues, "
+        f"{len(index.exclusions)} left out, {len(wrong)} differences to the published counts"
     )
     return {"root": release.root.name}
 
@@ -110,6 +113,7 @@ STAGE = Stage(
         "expressions": "expressions.csv",
         "issues": "issues.csv: what was mended, clipped or left out",
         "counts": "counts.csv: found against published",
+        "left_out": "left_out.csv: videos and expressions of the release that no result can cover",
     },
     run=run,
     keys={"dataset": "name of the data set"},

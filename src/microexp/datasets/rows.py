@@ -8,6 +8,7 @@ from pathlib import Path
 
 from microexp.datasets.base import Release, Row
 from microexp.datasets.facs import format_aus, parse_aus
+from microexp.datasets.intervals import ROW_LEFT_OUT, as_frame
 from microexp.datasets.sheets import Line, Sheet, choose_sheet, read_sheets
 from microexp.datasets.tree import find_file
 from microexp.errors import UserError
@@ -85,5 +86,8 @@ def common_row(release: Release, file: str, line: Line, subject: str, video: str
 
 
 def left_out(release: Release, file: str, line: Line, field: str, expected: str) -> None:
-    """Note a row whose names do not have the release's form."""
-    release.note(file, line.row, field, f"{line.text(field)!r} is not {expected}", "row left out")
+    """Note a row whose names do not have the release's form; it is an expression lost if it has an onset."""
+    problem = f"{line.text(field)!r} is not {expected}"
+    release.note(file, line.row, field, problem, ROW_LEFT_OUT)
+    if as_frame(line.value("onset"))[0] is not None:
+        release.lose("", "", f"{file}, row {line.row}: {field}: {problem}")

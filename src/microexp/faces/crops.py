@@ -14,8 +14,8 @@ import numpy as np
 
 from microexp.datasets.frames import VideoSource
 from microexp.datasets.schema import Video
-from microexp.errors import UserError
-from microexp.faces.faces import Unusable, open_listed, read_subject, reason_of
+from microexp.errors import UserError, reason_of
+from microexp.faces.faces import Unusable, open_listed, read_subject
 from microexp.faces.params import CropsParams
 from microexp.faces.resample import resampled_frames
 from microexp.faces.warp import cut, plan_crops

@@ -21,7 +21,7 @@ import numpy as np
 
 from microexp.datasets.frames import VideoSource, open_video
 from microexp.datasets.schema import Video, read_videos
-from microexp.errors import UserError
+from microexp.errors import UserError, reason_of
 from microexp.faces import align, given
 from microexp.faces.geometry import face_alignment, scale_of
 from microexp.faces.observe import Backend, Observations, observe, regular_frames, spread_frames
@@ -93,12 +93,6 @@ def describe(video: Video, seen: Observations, params: FacesParams) -> tuple[dic
         "drift_px": drift_px,
     }
     return arrays, attributes
-
-
-def reason_of(error: UserError) -> str:
-    """What is wrong, without the folder, so that results do not depend on where the data lies."""
-    name = Path(str(error.file)).name if error.file is not None else None
-    return str(UserError(name, error.where, error.got, error.expected))
 
 
 def open_listed(video: Video, listed: Path) -> VideoSource:

@@ -20,6 +20,8 @@ TABLE_FORMATS = ("csv", "md", "tex", "json")
 KINDS = ("spotting", "recognition")
 READER = {"apexdiff": "recognition", "flow": "spotting", "motion": "spotting", "i3d": "spotting"}
 """Kind of experiment for which alone a stage is run."""
+INDEX = ("videos", "expressions", "issues", "counts", "left_out")
+"""Tables of a data set's index."""
 NOTHING = "(?!)"
 """Regular expression that matches no name."""
 
@@ -67,6 +69,11 @@ class Plan:
         spotting = {f for e in self.config.spotting for f in self.inputs("spotting", e, "i3d")}
         recognition = {f for e in self.config.recognition for f in self.inputs("recognition", e, "apexdiff")}
         return sorted(spotting | recognition) or self.shards("faces", self.subjects)
+
+    def left_out(self) -> list[str]:
+        """What the indexes of the data sets that some experiment uses could not take in; of all where there is none."""
+        used = {d for kind in KINDS for e in getattr(self.config, kind) for d in self.datasets(kind, e)}
+        return [f"results/index/{d}/left_out.csv" for d in self.subjects if d in used or not used]
 
     def excluding(self, kind: str, experiment: str) -> list[str]:
         """The shards that know what an experiment had to leave out."""
@@ -164,7 +171,7 @@ class Plan:
         lists = {"spotting": ("i3d.list", "motion.list"), "recognition": ("apexdiff.list",)}
         return [
             *(f for d in self.subjects if self.is_rendered(d) for f in self.sources(d)),
-            *(f for name in ("videos", "expressions", "issues", "counts") for f in self.indexes(name)),
+            *(f for name in INDEX for f in self.indexes(name)),
             *(
                 f"results/index/{d}/subjects/{s}/{name}.csv"
                 for d, names in self.subjects.items()
