@@ -67,13 +67,15 @@ def test_subject_split(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
         str(tmp_path / "videos.csv"),
         "--expressions",
         str(tmp_path / "expressions.csv"),
+        "--left_out",
+        str(tmp_path / "left_out.csv"),
     ]
     outputs = ["--out-videos", str(tmp_path / "s/v.csv"), "--out-expressions", str(tmp_path / "s/e.csv")]
     assert main([*split, "--subject", "sub05", *outputs]) == 0
     assert {v.video for v in schema.read_videos(tmp_path / "s/v.csv")} == {"EP09_05f", "EP03_01", "EP03_02"}
     assert {e.subject for e in schema.read_expressions(tmp_path / "s/e.csv")} == {"sub05"}
     assert main([*split, "--subject", "sub09", *outputs]) == 2
-    assert "subject sub09: got no video that can be read" in capsys.readouterr().err
+    assert "subject sub09: got no video, expected a subject of the data set" in capsys.readouterr().err
 
 
 def test_one_subjects_rows_change_only_that_subjects_split(tmp_path: Path) -> None:
@@ -86,6 +88,8 @@ def test_one_subjects_rows_change_only_that_subjects_split(tmp_path: Path) -> No
                 str(tmp_path / out / "videos.csv"),
                 "--expressions",
                 str(tmp_path / out / "expressions.csv"),
+                "--left_out",
+                str(tmp_path / out / "left_out.csv"),
             ]
             place = tmp_path / out / subject
             arguments = [

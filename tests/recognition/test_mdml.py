@@ -150,10 +150,15 @@ def test_leaving_a_data_set_out(tmp_path):
     assert {(r["dataset"], r["subject"]) for r in rows} == {("other", "x"), ("other", "y")}
 
 
-def test_a_subject_without_a_clip_to_recognise_has_no_predictions(shards, tmp_path):
+def test_for_a_subject_without_a_clip_to_recognise_nothing_is_trained(shards, tmp_path, monkeypatch):
     clips = clips_of({"demo": ["e"]}, kinds=("macro",))
     extra = write_shards(clips, tmp_path / "more")
+    monkeypatch.setattr("microexp.recognition.training.train", lambda *a: pytest.fail("it was trained"))
     assert run([*shards, *extra], tmp_path, PARAMS, "demo-e") == []
+    header, *rows = (tmp_path / "training.csv").read_text().splitlines()
+    assert header.startswith("seed,member,epoch,loss") and rows == []
+    with pytest.raises(UserError, match="no network"):
+        model_file.load(tmp_path / "model.safetensors")
 
 
 def test_protocols_by_adapter(experiment, monkeypatch):

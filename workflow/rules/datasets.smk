@@ -75,6 +75,7 @@ rule index_subject:
     input:
         videos="results/index/{dataset}/videos.csv",
         expressions="results/index/{dataset}/expressions.csv",
+        left_out="results/index/{dataset}/left_out.csv",
     output:
         videos="results/index/{dataset}/subjects/{subject}/videos.csv",
         expressions="results/index/{dataset}/subjects/{subject}/expressions.csv",
@@ -92,5 +93,5 @@ rule index_subject:
         code=code_hash("index-subject"),
     shell:
         "python -m microexp index-subject --subject {wildcards.subject:q} --videos {input.videos:q}"
-        " --expressions {input.expressions:q} --out-videos {output.videos:q} --out-expressions {output.expressions:q}"
-        " --threads {threads} > {log:q} 2>&1"
+        " --expressions {input.expressions:q} --left_out {input.left_out:q} --out-videos {output.videos:q}"
+        " --out-expressions {output.expressions:q} --threads {threads} > {log:q} 2>&1"

@@ -97,7 +97,7 @@ def run_average(runs: Sequence[tuple[int, int]], p: Sequence[np.ndarray]) -> dic
 
 
 def run(job: Job[RecognitionExperiment]) -> Mapping[str, Any]:
-    """Train and predict one fold; see `STAGE` for the files."""
+    """Train and predict one fold; see `STAGE` for the files. Where nobody is to be predicted, nothing is trained."""
     import torch
 
     from microexp.recognition.training import train
@@ -112,16 +112,21 @@ def run(job: Job[RecognitionExperiment]) -> Mapping[str, Any]:
     runs = folds.runs(experiment.mdml, first)
     members = [folds.member(clips, role, experiment, name, seed, experiment.mdml) for _, seed in runs]
     fold = Fold(clips, role, classes, members[0].main, members[0].test)
-    progress.log(f"mdml {name}: {len(fold.train)} clips to train on, {len(fold.test)} to predict, on {device}")
-    pool, options = pool_of(clips, label, experiment.mdml), experiment.mdml
-    trained = train(pool, members, options, len(classes), device)
-    _write(job, fold, pool, members, trained, options, runs)
-    return {
-        "device": str(device),
+    about = {
         "train_clips": len(fold.train),
         "test_clips": len(fold.test),
         "source_clips": int((members[0].extra & (members[0].domain >= 0)).sum()),
     }
+    if not len(fold.test):
+        progress.log(f"mdml {name}: no clip to predict, nothing is trained")
+        model_file.save(job.output("model"), None, experiment.mdml, classes, runs)
+        _write_tables(job, [], [], fold, [])
+        return about
+    progress.log(f"mdml {name}: {len(fold.train)} clips to train on, {len(fold.test)} to predict, on {device}")
+    pool, options = pool_of(clips, label, experiment.mdml), experiment.mdml
+    trained = train(pool, members, options, len(classes), device)
+    _write(job, fold, pool, members, trained, options, runs)
+    return {"device": str(device), **about}
 
 
 def _write(
@@ -133,7 +138,7 @@ def _write(
     options: MdmlParams,
     runs: Sequence[tuple[int, int]],
 ) -> None:
-    from microexp.recognition.training import LOG_COLUMNS, predict
+    from microexp.recognition.training import predict
 
     first = job.params.mdml.seed or 0
     numbered = numbers_within_runs(runs)
@@ -144,12 +149,24 @@ def _write(
         for g, (seed, number) in enumerate(numbered)
         for e in range(trained.log.shape[1])
     ]
-    storage.write_csv(job.output("training"), ("seed", "member", *LOG_COLUMNS, *names), log)
     rows: list[tuple[object, ...]] = []
     voted = vote(fold, options, predict(trained, pool, members, options))
     for seed, p in run_average(runs, voted).items():
         rows += prediction_rows("mdml", seed, fold.clips, fold.roles.label, fold.test, p, fold.classes)
     rows += baseline_rows(fold, first)
+    _write_tables(job, names, log, fold, rows)
+
+
+def _write_tables(
+    job: Job[RecognitionExperiment],
+    sources: Sequence[str],
+    log: Sequence[tuple[object, ...]],
+    fold: Fold,
+    rows: Sequence[tuple[object, ...]],
+) -> None:
+    from microexp.recognition.training import LOG_COLUMNS
+
+    storage.write_csv(job.output("training"), ("seed", "member", *LOG_COLUMNS, *sources), log)
     columns = (*PREDICTION_COLUMNS, *(f"p_{c}" for c in fold.classes))
     storage.write_csv(job.output("predictions"), columns, rows)
 

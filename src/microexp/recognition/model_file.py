@@ -42,11 +42,27 @@ class Model:
 
 
 def save(
-    path: Path, trained: Trained, options: MdmlParams, classes: Sequence[str], runs: Sequence[tuple[int, int]]
+    path: Path, trained: Trained | None, options: MdmlParams, classes: Sequence[str], runs: Sequence[tuple[int, int]]
 ) -> None:
-    """Write all members: `runs` gives each one's (seed of the run, number within the run)."""
+    """Write all members: `runs` gives each one's (seed of the run, number within the run).
+
+    Without `trained` the file says which options there would be, and holds no network.
+    """
     from safetensors.torch import save as to_bytes
 
+    about = {
+        "classes": list(classes),
+        "options": options.model_dump(mode="json"),
+        "runs": [list(run) for run in runs if trained],
+        "size_px": next(iter(trained.streams.values())).shape.size if trained else 0,
+    }
+    metadata = {"format": FORMAT, "model": json.dumps(about, sort_keys=True)}
+    tensors = _tensors(trained, runs) if trained else {}
+    plain = {name: tensors[name].detach().cpu().contiguous().clone() for name in sorted(tensors)}
+    storage.write_bytes(path, _sorted_header(to_bytes(plain, metadata)))
+
+
+def _tensors(trained: Trained, runs: Sequence[tuple[int, int]]) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
     for g, (seed, number) in enumerate(runs):
         prefix = f"seed{seed}/member{number}"
@@ -55,15 +71,7 @@ def save(
         for stream, net in trained.streams.items():
             for name, value in net.member_tensors(g).items():
                 tensors[f"{prefix}/{stream}/{name}"] = value
-    about = {
-        "classes": list(classes),
-        "options": options.model_dump(mode="json"),
-        "runs": [list(run) for run in runs],
-        "size_px": next(iter(trained.streams.values())).shape.size,
-    }
-    metadata = {"format": FORMAT, "model": json.dumps(about, sort_keys=True)}
-    plain = {name: tensors[name].detach().cpu().contiguous().clone() for name in sorted(tensors)}
-    storage.write_bytes(path, _sorted_header(to_bytes(plain, metadata)))
+    return tensors
 
 
 def _sorted_header(data: bytes) -> bytes:
@@ -98,6 +106,8 @@ def load(path: Path) -> Model:
         about = json.loads(metadata["model"])
         options = MdmlParams.model_validate(about["options"])
         runs = tuple((int(s), int(n)) for s, n in about["runs"])
+        if not runs:
+            raise UserError(path, None, "no network", "a fold with somebody to predict")
         prefixes = [f"seed{s}/member{n}" for s, n in runs]
         streams, columns = {}, {}
         present = input_channels(options)
