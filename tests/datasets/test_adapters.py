@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from microexp.datasets.base import Index
-from microexp.datasets.index import files, read_index, subjects
+from microexp.datasets.index import files, listing, read_index
 from microexp.datasets.params import DatasetParams, DemoParams
 from microexp.datasets.schema import Expression
 from microexp.errors import UserError
@@ -436,12 +437,28 @@ def test_subjects_come_from_folders_in_natural_order(tmp_path: Path) -> None:
     releases.cas_me3(tmp_path)
     dataset = DatasetParams(root=str(tmp_path))
     frames(tmp_path / "part_A/data/part_A/spNO.2/a/color", [1])
-    assert subjects("cas_me3", dataset, DemoParams()) == ["spNO.1", "spNO.2", "spNO.10"]
+    assert listing("cas_me3", dataset, DemoParams()).subjects == ("spNO.1", "spNO.2", "spNO.10")
     assert files("cas_me3", dataset)[0].name == "CAS(ME)3_part_A_v2.xlsx"
 
 
 def test_subjects_of_the_demo_are_planned() -> None:
-    assert subjects("demo", DatasetParams(), DemoParams(subjects=3)) == ["s01", "s02", "s03"]
+    assert listing("demo", DatasetParams(), DemoParams(subjects=3)).subjects == ("s01", "s02", "s03")
+
+
+def test_the_digest_changes_with_the_videos_and_their_frames_and_with_nothing_else(tmp_path: Path) -> None:
+    def digest(**options: object) -> str:
+        return listing("casme2", DatasetParams(root=str(tmp_path), **options), DemoParams()).digest
+
+    releases.casme2(tmp_path)
+    first = digest()
+    clip = tmp_path / "CASME2_RAW_selected/sub01/EP02_01f"
+    workbook(tmp_path / "CASME2-coding-20140508.xlsx", Sheet1=[(1,)])
+    (tmp_path / "note.txt").write_text("x")
+    assert digest() == first == digest(offset_zero="apex+20")
+    os.utime(clip, ns=(1, 1))  # as adding or removing a frame does
+    touched = digest()
+    clip.rename(clip.with_name("EP02_03f"))
+    assert len({first, touched, digest()}) == 3
 
 
 @pytest.mark.parametrize(
@@ -451,4 +468,4 @@ def test_subjects_are_those_of_the_index(tmp_path: Path, name: str) -> None:
     root = getattr(releases, name)(tmp_path)
     dataset = DatasetParams(root=str(root), source_fps=30)
     index = read_index(name, dataset)[2]
-    assert subjects(name, dataset, DemoParams()) == list(dict.fromkeys(v.subject for v in index.videos))
+    assert listing(name, dataset, DemoParams()).subjects == tuple(dict.fromkeys(v.subject for v in index.videos))

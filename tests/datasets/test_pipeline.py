@@ -13,7 +13,7 @@ import pytest
 from microexp import storage
 from microexp.cli import main
 from microexp.datasets import schema
-from microexp.datasets.index import subjects
+from microexp.datasets.index import listing
 from microexp.datasets.params import DatasetParams, DemoParams
 from microexp.datasets.schema import Expression
 from microexp.evaluation.exclusions import read_exclusions
@@ -81,7 +81,7 @@ def through_all_stages(dataset: str, root: Path, out: Path, **options: object) -
     videos = schema.read_videos(out / "videos.csv")
     pattern = write_landmarks(videos, out / "landmarks")
     shards = []
-    for subject in subjects(dataset, DatasetParams(root=str(root), **options), DemoParams()):
+    for subject in listing(dataset, DatasetParams(root=str(root), **options), DemoParams()).subjects:
         here = out / subject
         whole = (a for n in ("videos", "expressions", "left_out") for a in (f"--{n}", out / f"{n}.csv"))
         parts = ("--out-videos", here / "v.csv", "--out-expressions", here / "e.csv")

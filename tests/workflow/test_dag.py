@@ -16,7 +16,7 @@ AFTER = {
     # rule -> rules that read what it makes
     "demo_sheet": {"index"},
     "demo": {"index", "faces", "crops"},
-    "index": {"index_subject", "aemnet", "detect", "tables", "report"},
+    "index": {"index_subject", "aemnet", "detect", "tables", "report", "complete"},
     "index_subject": {"faces", "crops", "apexdiff", "report_subject"},
     "faces": {"crops", "motion", "report_subject", "report"},
     "crops": {"flow", "apexdiff", "i3d", "motion", "report_subject", "report"},
@@ -142,6 +142,8 @@ def test_a_release_on_disk_is_indexed_and_planned(tmp_path: Path) -> None:
         **dict.fromkeys(("faces", "crops", "apexdiff", "mdml", "report_subject"), len(subjects)),
         **dict.fromkeys(("shards", "tables", "report", "complete"), 1),
     }
+    next((tmp_path / "CASME2/CASME2_RAW_selected/sub01/EP02_01f").iterdir()).unlink()
+    assert runs.run(folder, "-n", "--quiet", "rules", config=config).jobs()["index"] == 1
 
 
 def test_the_workflow_passes_snakemakes_own_checks() -> None:

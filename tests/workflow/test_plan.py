@@ -97,6 +97,7 @@ def test_a_release_is_planned_by_its_folders_and_its_sheet(tmp_path: Path) -> No
     plan = read_plan({"datasets": {"casme2": {"root": str(tmp_path)}}}, "c.yaml")
     assert len(plan.subjects["casme2"]) >= 1
     assert [Path(p).suffix for p in plan.sources("casme2")] == [".xlsx"]
+    assert len(plan.digest("casme2")) == 16
     assert not any(name.startswith("results/demo/") for name in plan.everything())
 
 

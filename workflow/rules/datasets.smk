@@ -64,6 +64,7 @@ rule index:
         runtime=minutes(60),
     params:
         options=lambda wildcards: PLAN.options("index", wildcards.dataset),
+        listing=lambda wildcards: PLAN.digest(wildcards.dataset),
         code=code_hash("index"),
     shell:
         "python -m microexp index --dataset {wildcards.dataset:q} --files {input.files:q} --out-videos {output.videos:q}"

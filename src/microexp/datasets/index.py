@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,20 +38,44 @@ def open_release(name: str, options: IndexParams) -> tuple[Adapter, Release]:
     return adapter, Release(name, place, options)
 
 
-def subjects(name: str, dataset: DatasetParams, demo: DemoParams) -> list[str]:
-    """Subjects of a data set from names of folders alone, in natural order: what the workflow plans its jobs by.
+@dataclass(frozen=True)
+class Listing:
+    """What names of folders alone tell of a data set: what the workflow plans its jobs by.
+
+    Attributes:
+        subjects: in natural order.
+        digest: changes when a video comes, goes, or gets or loses a frame; empty for what the run itself makes.
+    """
+
+    subjects: tuple[str, ...]
+    digest: str
+
+
+def listing(name: str, dataset: DatasetParams, demo: DemoParams) -> Listing:
+    """List the videos of a data set; a folder of frames is looked at, not into.
 
     Raises:
         UserError: when the release is not there or holds no video.
     """
     adapter = load_adapter(dataset.adapter or name, name)
     if adapter.planned is not None:
-        return [check_name(s, "subject") for s in adapter.planned(demo)]
+        return Listing(tuple(check_name(s, "subject") for s in adapter.planned(demo)), "")
     adapter, release = open_release(name, dataset)
     found = list_videos(adapter, release)
     if not found:
         raise _no_video(release)
-    return list(dict.fromkeys(item.subject for item in found))
+    digest = hashlib.sha256()
+    for item in found:
+        digest.update(f"{item.subject}/{item.video} {release.relative(item.path)} {_changed(item.path)}\n".encode())
+    return Listing(tuple(dict.fromkeys(item.subject for item in found)), digest.hexdigest()[:16])
+
+
+def _changed(path: Path) -> int | None:
+    """When a file, or the list of files in a folder, changed last (ns); None for a broken link."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return None
 
 
 def files(name: str, dataset: DatasetParams) -> list[Path]:

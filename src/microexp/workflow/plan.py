@@ -32,13 +32,17 @@ class Plan:
     Args:
         config: the checked configuration.
         subjects: data set -> its subjects, in order.
+        digests: data set -> a hash of the list of its videos: when it changes, `index` runs again.
 
     Raises:
         UserError: when a data set has no subject, or a name is unsafe.
     """
 
-    def __init__(self, config: Config, subjects: Mapping[str, Iterable[str]]) -> None:
+    def __init__(
+        self, config: Config, subjects: Mapping[str, Iterable[str]], digests: Mapping[str, str] | None = None
+    ) -> None:
         self.config = config
+        self.digests = digests or {}
         self._options: dict[tuple[str, str | None], str] = {}
         self.subjects = {d: tuple(check_name(s, "subject", d) for s in names) for d, names in subjects.items()}
         for dataset, names in self.subjects.items():
@@ -110,6 +114,10 @@ class Plan:
 
             return [str(path) for path in files(dataset, self.config.datasets[dataset])]
         return ["results/demo/annotations.csv", *(v for s in self.subjects[dataset] for v in self.rendered(dataset, s))]
+
+    def digest(self, dataset: str) -> str:
+        """Hash of the list of videos of a release on disk; empty for what this run renders."""
+        return self.digests.get(dataset, "")
 
     def is_rendered(self, dataset: str) -> bool:
         """Whether this run makes the data set itself."""
@@ -236,7 +244,8 @@ def read_plan(options: object, file: object) -> Plan:
     """
     config = parse(options, file)
     _check_weights(config, file)
-    return Plan(config, {name: subjects(config, name) for name in config.datasets})
+    found = {name: list_release(config, name) for name in config.datasets}
+    return Plan(config, {name: who for name, (who, _) in found.items()}, {name: d for name, (_, d) in found.items()})
 
 
 def _check_weights(config: Config, file: object) -> None:
@@ -248,10 +257,12 @@ def _check_weights(config: Config, file: object) -> None:
             raise UserError(file, f"i3d.{name}", repr(path), "an existing file")
 
 
-def subjects(config: Config, dataset: str) -> list[str]:
-    """Subjects of a data set: the demo's follow from the options, a release's from the names of its folders."""
+def list_release(config: Config, dataset: str) -> tuple[Sequence[str], str]:
+    """Subjects of a data set and the hash of its list of videos: the demo's follow from the options, a release's from
+    the names of its folders."""
     if (config.datasets[dataset].adapter or dataset) == "demo":
-        return demo_subjects(config.demo)
-    from microexp.datasets.index import subjects as of_release
+        return demo_subjects(config.demo), ""
+    from microexp.datasets.index import listing
 
-    return of_release(dataset, config.datasets[dataset], config.demo)
+    found = listing(dataset, config.datasets[dataset], config.demo)
+    return found.subjects, found.digest
