@@ -245,6 +245,18 @@ def test_casme2_release_of_2019(tmp_path: Path) -> None:
         read("casme2", tmp_path, release="2020")
 
 
+def test_another_sheet_that_differs_is_noted_and_a_copy_is_not(tmp_path: Path) -> None:
+    sheet = releases.casme2(tmp_path) / "CASME2-coding-20140508.xlsx"
+    shutil.copy(sheet, tmp_path / "CASME2-coding-20140508 (1).xlsx")
+    assert notes(read("casme2", tmp_path), "sheet") == []
+    releases.casme2(tmp_path, "CASME2-coding-20190701.xlsx", releases.CASME2_ROWS[:2])
+    (note,) = notes(read("casme2", tmp_path), "sheet")
+    assert note == (0, "CASME2-coding-20190701.xlsx is there too and differs", "this one read; options sheet, release")
+    for release in (20140508, "2019"):  # YAML gives an int
+        assert notes(read("casme2", tmp_path, release=release), "sheet") == []
+    assert len(read("casme2", tmp_path, release=20190701).expressions) == 2
+
+
 def test_a_clip_twice_in_the_sheet_counts_once(tmp_path: Path) -> None:
     index = read("casme2", releases.casme2(tmp_path, rows=[*releases.CASME2_ROWS, releases.CASME2_ROWS[0]]))
     assert len(index.expressions) == 7
@@ -348,6 +360,39 @@ def test_cas_me3_without_the_sheet_of_all_expressions(tmp_path: Path) -> None:
     whole = read("cas_me3", releases.cas_me3(tmp_path)).expressions
     (tmp_path / "part_A/annotation/CAS(ME)3_part_A_v2.xlsx").unlink()
     assert sorted(read("cas_me3", tmp_path).expressions) == sorted(whole)
+
+
+def test_cas_me3_labels_by_frames_or_by_overlap_and_those_of_no_row(tmp_path: Path) -> None:
+    whole = read("cas_me3", releases.cas_me3(tmp_path)).expressions
+    labels = [
+        ("spNO.1", "J", "3 ", 6, "8.0", "12", "II", "Happy"),  # other text, another offset
+        ("spNO.10", "b", 2, 3, 4.0, "1+2", "III", "surprise"),
+        ("spNO.10", "b", 20, 23, 24, "1+2", "III", "anger"),
+    ]
+    annotation = tmp_path / "part_A/annotation"
+    workbook(annotation / "cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx", label=[releases.ME_LABEL_HEADER, *labels])
+    index = read("cas_me3", tmp_path)
+    assert index.expressions == whole
+    problem = "spNO.10/b, 20 to 24 is no row of CAS(ME)3_part_A_v2.xlsx"
+    assert notes(index, "emotion") == [(4, problem, "label not used")]
+
+
+def test_cas_me3_kinds_from_the_label_sheets(tmp_path: Path) -> None:
+    whole = read("cas_me3", releases.cas_me3(tmp_path)).expressions
+    extra = ("spNO.10", "b", "20", "22", "25", "4", "", "I")
+    rows = [[*r[:6], *r[7:]] for r in [releases.CAS_ME3_HEADER, *releases.CAS_ME3_ROWS, extra]]
+    workbook(tmp_path / "part_A/annotation/CAS(ME)3_part_A_v2.xlsx", label=rows)
+    index = read("cas_me3", tmp_path)
+    assert index.expressions == whole
+    assert notes(index, "kind") == [(5, "in none of the sheets", "row left out")]
+    assert [(e.subject, e.video) for e in index.exclusions] == [("spNO.10", "b")]
+
+
+def test_cas_me3_numbers_of_subjects_with_zeros(tmp_path: Path) -> None:
+    whole = read("cas_me3", releases.cas_me3(tmp_path))
+    for folder in (tmp_path / "part_A/data/part_A").iterdir():
+        folder.rename(folder.with_name("spNO." + folder.name.partition(".")[2].zfill(3)))
+    assert read("cas_me3", tmp_path).expressions == whole.expressions
 
 
 def test_cas_me3_first_version_is_noted(tmp_path: Path) -> None:

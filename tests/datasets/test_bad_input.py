@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -320,11 +321,16 @@ def test_rows_of_another_form_are_left_out_by_name(tmp_path: Path, name: str, sp
 
 @pytest.mark.parametrize(
     ("text", "line"),
-    [("9", "expected one number from 0 to 7"), ("x", "expected numbers"), ("1 2", "one number"), ("", "one number")],
+    [("9", "not one number from 0 to 7"), ("x", "not numbers"), ("1 2", "one number"), ("", "one number")],
 )
-def test_bad_label_files_of_ck_plus(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, line: str) -> None:
+def test_a_bad_label_file_of_ck_plus_is_noted_and_costs_nothing_else(tmp_path: Path, text: str, line: str) -> None:
     root = releases.ck_plus(tmp_path / "ck")
+    index(root, tmp_path / "good", "ck_plus")
     (root / "Emotion/S005/001/S005_001_00000011_emotion.txt").write_text(text)
-    assert index(root, tmp_path / "o", "ck_plus") == 2
-    error = capsys.readouterr().err.splitlines()[-1]
-    assert "S005_001_00000011_emotion.txt" in error and line in error
+    (root / "FACS/S010/002/S010_002_00000008_facs.txt").write_text("100 1")
+    assert index(root, tmp_path / "o", "ck_plus") == 0
+    one, other = schema.read_issues(tmp_path / "o/issues.csv")
+    assert (one.file, one.action) == ("Emotion/S005/001/S005_001_00000011_emotion.txt", "left empty")
+    assert line in one.problem and other.file.endswith("S010_002_00000008_facs.txt")
+    good, bad = (schema.read_expressions(tmp_path / which / "expressions.csv") for which in ("good", "o"))
+    assert bad == [replace(good[0], emotion=""), replace(good[1], aus="")]
