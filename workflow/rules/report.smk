@@ -83,6 +83,7 @@ rule report:
         tables=PLAN.tables("json"),
         videos=PLAN.indexes("videos"),
         expressions=PLAN.indexes("expressions"),
+        counts=PLAN.indexes("counts"),
         issues=PLAN.indexes("issues"),
         detections=PLAN.all_folds("spotting", "detections.csv"),
         training=PLAN.training(),
@@ -108,7 +109,7 @@ rule report:
         code=code_hash("report"),
     shell:
         "python -m microexp report --tables {input.tables:q} --videos {input.videos:q}"
-        " --expressions {input.expressions:q} --issues {input.issues:q} --detections {input.detections:q}"
+        " --expressions {input.expressions:q} --counts {input.counts:q} --issues {input.issues:q} --detections {input.detections:q}"
         " --training {input.training:q} --crops {input.crops:q} --flow {input.flow:q} --apexdiff {input.apexdiff:q}"
         " --records {input.records:q} --pages {input.pages:q} --out-report {output.report:q}"
         " --params {params.options:q} --threads {threads} > {log:q} 2>&1"

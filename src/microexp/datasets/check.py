@@ -13,7 +13,7 @@ from microexp.datasets.counts import Count, compare, differences
 from microexp.datasets.index import open_release
 from microexp.datasets.params import DatasetParams
 from microexp.datasets.reading import read_release
-from microexp.datasets.schema import Issue
+from microexp.datasets.schema import Issue, by_kind
 from microexp.errors import UserError, one_line
 
 
@@ -97,8 +97,4 @@ def describe(issues: Sequence[Issue], summary: bool) -> list[str]:
             one_line(f"  {i.file}{f', row {i.row}' if i.row else ''}: {i.field}: {i.problem}: {i.action}")
             for i in issues
         ]
-    kinds: dict[tuple[str, str], int] = {}
-    for issue in issues:
-        key = issue.field, issue.action.rstrip("0123456789 ")
-        kinds[key] = kinds.get(key, 0) + 1
-    return [f"  {number} x {field}: {action}" for (field, action), number in sorted(kinds.items())]
+    return [f"  {len(found)} x {field}: {action}" for (field, action), found in by_kind(issues).items()]

@@ -101,6 +101,14 @@ class Exclusion:
         return f"{self.place}: {self.reason}"
 
 
+def by_kind(issues: Iterable[Issue]) -> dict[tuple[str, str], list[Issue]]:
+    """(field, action without the numbers at its end) -> issues of this kind, sorted by kind."""
+    kinds: dict[tuple[str, str], list[Issue]] = {}
+    for issue in issues:
+        kinds.setdefault((issue.field, issue.action.rstrip("0123456789 =")), []).append(issue)
+    return dict(sorted(kinds.items()))
+
+
 VIDEO_COLUMNS = tuple(f.name for f in fields(Video))
 EXPRESSION_COLUMNS = tuple(f.name for f in fields(Expression))
 ISSUE_COLUMNS = tuple(f.name for f in fields(Issue))
