@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,8 +8,15 @@ import numpy as np
 import pytest
 
 from microexp.datasets.adapters import ADAPTERS
+from microexp.datasets.base import Release
+from microexp.datasets.casme2 import ADAPTER
+from microexp.datasets.counts import compare
+from microexp.datasets.params import IndexParams
 from microexp.datasets.protocols import MEGC2019, PROTOCOLS, class_of, clip_hash
+from microexp.datasets.reading import read_release
 from microexp.errors import UserError
+
+from .releases import CASME2_HEADER, workbook
 
 
 @pytest.mark.parametrize(
@@ -84,7 +92,10 @@ def test_the_official_list_decides_whatever_the_sheet_says(monkeypatch: pytest.M
 OFFICIAL = Path(__file__).parents[3] / "shared/data/megc2019_flow28/flow28_u_v_os_442.npz"
 
 
-@pytest.mark.skipif(not OFFICIAL.is_file(), reason="the published maps of the 442 clips are not there")
+needs_official = pytest.mark.skipif(not OFFICIAL.is_file(), reason="the published maps of the 442 clips are not there")
+
+
+@needs_official
 def test_the_lists_are_the_442_clips() -> None:
     archive = np.load(OFFICIAL)
     found: dict[str, set[str]] = {}
@@ -97,3 +108,22 @@ def test_the_lists_are_the_442_clips() -> None:
             assert class_of("megc2019", "casme2", "", subject, video.lower()) == name
     assert {adapter: set(hashes) for adapter, hashes in MEGC2019.lists.items()} == found
     assert sum(map(len, found.values())) == 442
+
+
+@needs_official
+@pytest.mark.parametrize("spelled", [str, str.lower])
+def test_a_sheet_of_the_official_clips_has_the_145_also_where_a_later_one_has_other_labels(
+    tmp_path: Path, spelled: Callable[[str], str]
+) -> None:
+    archive = np.load(OFFICIAL)
+    own = archive["dataset"] == "casme2"
+    clips = list(zip(*(archive[key][own].tolist() for key in ("subject", "sample", "label")), strict=True))
+    emotions = ("disgust", "happiness", "surprise")
+    rows = [(s[3:], spelled(v), None, 1, 2, 3, None, "4", emotions[label]) for s, v, label in clips]
+    rows += [("04", "EP12_01f", None, 1, "/", 3, None, 4, "disgust")]
+    rows += [("05", "EP09_05f", None, 1, 1, 3, None, 4, "disgust")]
+    rows += [("09", f"EP99_{n:02d}", None, 1, 2, 3, None, 4, "surprise") for n in range(3)]
+    workbook(tmp_path / "CASME2-coding-20190701.xlsx", Sheet1=[CASME2_HEADER, *rows])
+    index = read_release(ADAPTER, Release("casme2", tmp_path, IndexParams()))
+    found = {c.group: (c.published, c.sheet) for c in compare("x", "casme2", index, {}) if c.what == "megc2019"}
+    assert found == {"negative": (88, 88), "positive": (32, 32), "surprise": (25, 25), "official list": (145, 145)}
