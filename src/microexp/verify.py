@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from microexp import storage
 from microexp.errors import UserError, one_line
+from microexp.features.i3d import clip_count
 from microexp.progress import log, track
 
 if TYPE_CHECKING:
@@ -121,8 +122,7 @@ def _read_through(name: str, item: h5py.Dataset | h5py.Group) -> None:
 def _check_video(group: h5py.Group, stage: str, where: str) -> str | None:
     wrong = _check_shapes(group, PER_VIDEO.get(stage, {}), where)
     if wrong is None and stage == "i3d":
-        clip, step, frames = (int(group.attrs[k]) for k in ("clip_frames", "step_frames", "n_frames"))
-        expected = max(0, (frames - clip) // step + 1)
+        expected = clip_count(*(int(group.attrs[k]) for k in ("n_frames", "clip_frames", "step_frames")))
         if len(group["features"]) != expected:
             return f"{where}features: {len(group['features'])} clips, expected {expected}"
     return wrong

@@ -51,7 +51,7 @@ def test_published_emotions_give_the_official_numbers_of_442() -> None:
     }  # fmt: skip
     left_out = {"casme2": {"negative": 2}}
     for name, protocol in PROTOCOLS.items():
-        for adapter in protocol.datasets:
+        for adapter in {a for a, _ in protocol.counts}:
             for label in protocol.classes:
                 number = sum(n for e, n in emotions[adapter].items() if class_of(name, adapter, e) == label)
                 less = left_out.get(adapter, {}).get(label, 0) if name == "megc2019" else 0
@@ -63,9 +63,18 @@ def test_published_emotions_give_the_official_numbers_of_442() -> None:
     assert sum(PROTOCOLS["samm_5"].counts.values()) == 136
 
 
+@pytest.mark.parametrize(
+    ("classes", "fear", "others"), [(3, "negative", None), (4, "negative", "others"), (7, "fear", "others")]
+)
+def test_cas_me3(classes: int, fear: str, others: str | None) -> None:
+    name = f"cas_me3_{classes}"
+    assert len(PROTOCOLS[name].classes) == classes
+    assert class_of(name, "cas_me3", "fear") == fear and class_of(name, "cas_me3", "others") == others
+
+
 def test_protocols_name_adapters_that_exist() -> None:
     for protocol in PROTOCOLS.values():
-        named = {*protocol.datasets, *protocol.special, *protocol.lists, *protocol.by_list}
+        named = {*protocol.datasets, *protocol.special, *protocol.subjects, *protocol.lists, *protocol.by_list}
         assert named | {adapter for adapter, _ in protocol.counts} <= set(ADAPTERS)
 
 
@@ -83,7 +92,7 @@ def test_hashes_of_clips_depend_on_the_clip_and_its_class_not_on_case() -> None:
 def test_the_official_list_decides_whatever_the_sheet_says(monkeypatch: pytest.MonkeyPatch) -> None:
     listed = frozenset({clip_hash("casme2", "sub01", "EP02_01f", "negative")})
     monkeypatch.setitem(PROTOCOLS, "megc2019", replace(MEGC2019, lists={**MEGC2019.lists, "casme2": listed}))
-    for emotion in ("disgust", "surprise", "others", ""):
+    for emotion in ("disgust", "surprise", "others", "negative", "positive", ""):
         assert class_of("megc2019", "casme2", emotion, "sub01", "ep02_01f") == "negative"
         assert class_of("megc2019", "casme2", emotion, "sub01", "EP02_02f") is None
     assert class_of("megc2019", "samm", "surprise", "006", "006_1_2") == "surprise"

@@ -160,7 +160,8 @@ class Tree:
 def fill(kind: str, group: object, rng: np.random.Generator) -> None:
     """Arrays of one video."""
     if kind == "faces":
-        storage.set_attributes(group, {"jitter_px": 0.31, "misses": 2})  # type: ignore[arg-type]
+        about = {"jitter_px": 0.31, "misses": 2, "looked_at": 48, "scale": 130.8, "drift_px": 0.02}
+        storage.set_attributes(group, about)  # type: ignore[arg-type]
     elif kind == "crops":
         storage.add_array(group, "frames", rng.integers(0, 256, (FRAMES, SIDE, SIDE, 3), dtype=np.uint8))  # type: ignore[arg-type]
         storage.add_array(group, "frame_index", np.arange(FRAMES, dtype=np.int32))  # type: ignore[arg-type]

@@ -14,8 +14,8 @@ pytestmark = [pytest.mark.long]
 
 AFTER = {
     # rule -> rules that read what it makes
-    "demo_sheet": {"index"},
-    "demo": {"index", "faces", "crops"},
+    "demo_sheet": {"index", "report"},
+    "demo": {"index", "faces", "crops", "report"},
     "index": {"index_subject", "aemnet", "detect", "tables", "report", "complete"},
     "index_subject": {"faces", "crops", "apexdiff", "report_subject"},
     "faces": {"crops", "motion", "report_subject", "report"},
@@ -23,7 +23,7 @@ AFTER = {
     "flow": {"i3d", "motion", "report_subject", "report"},
     "apexdiff": {"shards apexdiff", "tables", "report_subject", "report", "complete"},
     "i3d": {"shards i3d", "tables", "report", "complete"},
-    "motion": {"shards motion", "report_subject"},
+    "motion": {"shards motion", "report_subject", "report"},
     "shards apexdiff": {"mdml"},
     "shards i3d": {"aemnet"},
     "shards motion": {"detect"},
@@ -50,7 +50,8 @@ def downstream(*rules: str) -> set[str]:
 
 CHANGES = [
     # text in the configuration, its replacement, the rules that read it
-    ("micro: 3", "micro: 4", ("demo_sheet", "demo")),
+    ("micro: 3", "micro: 2", ("demo_sheet", "demo")),
+    ("width: 160", "width: 192", ("demo",)),
     ("demo: {adapter: demo}", "demo: {adapter: demo, apex_missing: flow}", ("index",)),
     ("crops: {size: 48}", "crops: {size: 56}", ("crops",)),
     ("crops: {size: 48}", "crops: {size: 48}\nfaces: {backend: face_alignment}", ("faces",)),

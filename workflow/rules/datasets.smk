@@ -15,7 +15,7 @@ rule demo_sheet:
         mem_mb=memory(1000),
         runtime=minutes(10),
     params:
-        options=PLAN.options("demo"),
+        options=PLAN.options("demo-sheet"),
         code=code_hash("demo-sheet"),
     shell:
         "python -m microexp demo-sheet --out-sheet {output.sheet:q}"

@@ -8,6 +8,9 @@ localrules:
 rule tables:
     input:
         folds=lambda wildcards: PLAN.scored(wildcards.kind, wildcards.experiment),
+        selections=lambda wildcards: PLAN.selections(
+            wildcards.kind, wildcards.experiment
+        ),
         expressions=lambda wildcards: PLAN.index(
             "expressions", wildcards.kind, wildcards.experiment
         ),
@@ -34,12 +37,14 @@ rule tables:
         mem_mb=memory(2000),
         runtime=minutes(60),
     params:
-        options=lambda wildcards: PLAN.options("tables", wildcards.experiment),
+        options=lambda wildcards: PLAN.options(
+            f"tables-{wildcards.kind}", wildcards.experiment
+        ),
         code=code_hash("tables"),
     shell:
         "python -m microexp tables --kind {wildcards.kind} --experiment {wildcards.experiment:q} --folds {input.folds:q}"
-        " --expressions {input.expressions:q} --videos {input.videos:q} --shards {input.shards:q}"
-        " --left_out {input.left_out:q} --out-csv {output.csv:q} --out-md {output.md:q}"
+        " --selections {input.selections:q} --expressions {input.expressions:q} --videos {input.videos:q}"
+        " --shards {input.shards:q} --left_out {input.left_out:q} --out-csv {output.csv:q} --out-md {output.md:q}"
         " --out-tex {output.tex:q} --out-json {output.json:q}"
         " --params {params.options:q} --threads {threads} > {log:q} 2>&1"
 
@@ -87,10 +92,11 @@ rule report:
         issues=PLAN.indexes("issues"),
         detections=PLAN.all_folds("spotting", "detections.csv"),
         training=PLAN.training(),
+        faces=PLAN.made("faces"),
         crops=PLAN.made("crops"),
         flow=PLAN.made("flow"),
         apexdiff=PLAN.made("apexdiff"),
-        records=PLAN.made("faces") + PLAN.made("i3d"),
+        records=PLAN.records(),
         pages=PLAN.pages(),
     output:
         report="results/report.html",
@@ -110,7 +116,7 @@ rule report:
     shell:
         "python -m microexp report --tables {input.tables:q} --videos {input.videos:q}"
         " --expressions {input.expressions:q} --counts {input.counts:q} --issues {input.issues:q} --detections {input.detections:q}"
-        " --training {input.training:q} --crops {input.crops:q} --flow {input.flow:q} --apexdiff {input.apexdiff:q}"
+        " --training {input.training:q} --faces {input.faces:q} --crops {input.crops:q} --flow {input.flow:q} --apexdiff {input.apexdiff:q}"
         " --records {input.records:q} --pages {input.pages:q} --out-report {output.report:q}"
         " --params {params.options:q} --threads {threads} > {log:q} 2>&1"
 

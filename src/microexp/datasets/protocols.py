@@ -22,6 +22,7 @@ class Protocol:
         special: adapter -> class -> emotions.
         datasets: adapters of the official task.
         counts: (adapter, class) -> official number of clips.
+        subjects: adapter -> official number of people, where it is told.
         lists: adapter -> the official list of clips with their classes, each as its `clip_hash`.
         by_list: adapters whose clips have the class that the list gives them, whatever the emotion in the sheet.
     """
@@ -31,6 +32,7 @@ class Protocol:
     special: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
     datasets: tuple[str, ...] = ()
     counts: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    subjects: Mapping[str, int] = field(default_factory=dict)
     lists: Mapping[str, frozenset[str]] = field(default_factory=dict)
     by_list: tuple[str, ...] = ()
 
@@ -66,9 +68,17 @@ MEGC2019 = Protocol(
         **_counts("casme2", negative=88, positive=32, surprise=25),
         **_counts("samm", negative=92, positive=26, surprise=15),
     },
+    subjects={"casme2": 24, "smic": 16, "samm": 28},
     lists=_official("megc2019.json"),
     by_list=("casme2",),
 )
+
+_VALENCE = {
+    "negative": ("disgust", "fear", "anger", "sadness"),
+    "positive": ("happiness",),
+    "surprise": ("surprise",),
+}
+_SEVEN = ("disgust", "surprise", "others", "fear", "anger", "sadness", "happiness")
 
 PROTOCOLS = {
     "megc2019": MEGC2019,
@@ -90,6 +100,14 @@ PROTOCOLS = {
         datasets=("smic",),
         counts=_counts("smic", negative=70, positive=51, surprise=43),
     ),
+    **{
+        f"cas_me3_{len(classes)}": Protocol(
+            f"CAS(ME)^3, {len(classes)} classes (Li et al. 2022); counts differ with the version of its sheets",
+            classes,
+            datasets=("cas_me3",),
+        )
+        for classes in (_VALENCE, _VALENCE | {"others": ("others",)}, {name: (name,) for name in _SEVEN})
+    },
 }
 
 

@@ -98,7 +98,11 @@ def choose_sheet(sheets: Sequence[Sheet], names: Iterable[str]) -> Sheet:
 
 
 def table(
-    sheet: Sheet, columns: Mapping[str, Sequence[str]], optional: Iterable[str] = (), positions: Sequence[str] = ()
+    sheet: Sheet,
+    columns: Mapping[str, Sequence[str]],
+    optional: Iterable[str] = (),
+    positions: Sequence[str] = (),
+    may_be_empty: bool = False,
 ) -> list[Line]:
     """Rows under the header, or by position where a copy has lost its header.
 
@@ -111,6 +115,7 @@ def table(
         optional: columns that may be missing.
         positions: columns in the order of a copy without header ('' for a column to skip); none means that a header
             is needed.
+        may_be_empty: whether a header without any row under it is a table too.
 
     Raises:
         UserError: when a needed column is not in the header, there is no header and no `positions`, or no row at all.
@@ -121,7 +126,7 @@ def table(
     for index, row in enumerate(sheet.rows[:HEADER_WITHIN_ROWS]):
         places = _header(row, columns)
         if needed <= set(places):
-            return _lines(sheet, index + 1, places)
+            return _lines(sheet, index + 1, places, may_be_empty)
         best = max(best, set(places) & needed, key=len)
         has_header |= len(places) >= HEADER_FROM_COLUMNS
     if positions and not has_header:
@@ -147,12 +152,12 @@ def _plain(name: str) -> str:
     return re.sub(r"[\W_]+", "", name.casefold())
 
 
-def _lines(sheet: Sheet, start: int, places: Mapping[str, int]) -> list[Line]:
+def _lines(sheet: Sheet, start: int, places: Mapping[str, int], may_be_empty: bool = False) -> list[Line]:
     lines = []
     for number, row in enumerate(sheet.rows[start:], start + 1):
         if any(as_text(cell) for cell in row):
             lines.append(Line(number, {c: row[i] if i < len(row) else None for c, i in places.items()}))
-    if not lines:
+    if not lines and not may_be_empty:
         raise UserError(sheet.path, f"sheet {sheet.name!r}" if sheet.name else None, "no row", "annotations")
     return lines
 

@@ -14,7 +14,7 @@ from microexp.config import Config, parse, stage_options
 from microexp.datasets.demo.layout import demo_subjects, video_path
 from microexp.errors import UserError
 from microexp.features.params import I3dParams
-from microexp.names import NAME, check_name, fold_name
+from microexp.names import NAME, WHOLE_DATASET, check_name, fold_name
 
 TABLE_FORMATS = ("csv", "md", "tex", "json")
 KINDS = ("spotting", "recognition")
@@ -91,11 +91,15 @@ class Plan:
         """What the folds of an experiment are scored by."""
         return self.fold_files(kind, experiment, {"spotting": "detections.csv", "recognition": "predictions.csv"}[kind])
 
+    def selections(self, kind: str, experiment: str) -> list[str]:
+        """What the folds of a spotting experiment ran."""
+        return self.fold_files(kind, experiment, "selection.json") if kind == "spotting" else []
+
     def folds(self, kind: str, experiment: str) -> list[str]:
         """Folds of a `spotting` or `recognition` experiment, one per subject (or data set): `casme2-sub05`."""
         options = getattr(self.config, kind)[experiment]
         if getattr(options, "leave", "subject") == "dataset":
-            return [fold_name(d, "all") for d in options.datasets]
+            return [fold_name(d, WHOLE_DATASET) for d in options.datasets]
         return [fold_name(d, s) for d in options.datasets for s in self.subjects[d]]
 
     def fold_files(self, kind: str, experiment: str, name: str) -> list[str]:
@@ -109,7 +113,7 @@ class Plan:
 
     def sources(self, dataset: str) -> list[str]:
         """Files that the index of `dataset` is made from: sheets, and the demo's videos, which this run renders."""
-        if not self.is_rendered(dataset):
+        if not self.config.is_rendered(dataset):
             from microexp.datasets.index import files
 
             return [str(path) for path in files(dataset, self.config.datasets[dataset])]
@@ -119,13 +123,9 @@ class Plan:
         """Hash of the list of videos of a release on disk; empty for what this run renders."""
         return self.digests.get(dataset, "")
 
-    def is_rendered(self, dataset: str) -> bool:
-        """Whether this run makes the data set itself."""
-        return (self.config.datasets[dataset].adapter or dataset) == "demo"
-
     def rendered(self, dataset: str, subject: str) -> list[str]:
         """Videos of a subject that this run renders itself; a release's own are found by its index."""
-        if not self.is_rendered(dataset):
+        if not self.config.is_rendered(dataset):
             return []
         takes = range(1, self.config.demo.videos + 1)
         return [f"results/demo/{video_path(subject, f'{subject}_{take}')}" for take in takes]
@@ -159,9 +159,14 @@ class Plan:
         """Training logs of every fold of every experiment."""
         return [f for kind in KINDS for f in self.all_folds(kind, "training.csv")]
 
+    def records(self) -> list[str]:
+        """Files that the report shows nothing of but what they were made with."""
+        rendered = [f for d in self.subjects if self.config.is_rendered(d) for f in self.sources(d)]
+        return [*rendered, *self.made("i3d"), *self.made("motion")]
+
     def held_out(self, kind: str, name: str, dataset: str, subject: str) -> list[str]:
         """File `name` of every fold of `kind` that holds out this subject (or its data set)."""
-        folds = (fold_name(dataset, subject), fold_name(dataset, "all"))
+        folds = (fold_name(dataset, subject), fold_name(dataset, WHOLE_DATASET))
         return [
             f"results/{kind}/{e}/{fold}/{name}"
             for e in getattr(self.config, kind)
@@ -178,7 +183,7 @@ class Plan:
         }
         lists = {"spotting": ("i3d.list", "motion.list"), "recognition": ("apexdiff.list",)}
         return [
-            *(f for d in self.subjects if self.is_rendered(d) for f in self.sources(d)),
+            *(f for d in self.subjects if self.config.is_rendered(d) for f in self.sources(d)),
             *(f for name in INDEX for f in self.indexes(name)),
             *(
                 f"results/index/{d}/subjects/{s}/{name}.csv"
@@ -260,7 +265,7 @@ def _check_weights(config: Config, file: object) -> None:
 def list_release(config: Config, dataset: str) -> tuple[Sequence[str], str]:
     """Subjects of a data set and the hash of its list of videos: the demo's follow from the options, a release's from
     the names of its folders."""
-    if (config.datasets[dataset].adapter or dataset) == "demo":
+    if config.is_rendered(dataset):
         return demo_subjects(config.demo), ""
     from microexp.datasets.index import listing
 
