@@ -2,6 +2,7 @@
 
 
 localrules:
+    report_shards,
     complete,
 
 
@@ -44,7 +45,7 @@ rule tables:
     shell:
         "python -m microexp tables --kind {wildcards.kind} --experiment {wildcards.experiment:q} --folds {input.folds:q}"
         " --selections {input.selections:q} --expressions {input.expressions:q} --videos {input.videos:q}"
-        " --shards {input.shards:q} --left_out {input.left_out:q} --out-csv {output.csv:q} --out-md {output.md:q}"
+        " --shards @{input.shards:q} --left_out {input.left_out:q} --out-csv {output.csv:q} --out-md {output.md:q}"
         " --out-tex {output.tex:q} --out-json {output.json:q}"
         " --params {params.options:q} --threads {threads} > {log:q} 2>&1"
 
@@ -83,6 +84,17 @@ rule report_subject:
         " --params {params.options:q} --threads {threads} > {log:q} 2>&1"
 
 
+use rule shards as report_shards with:
+    input:
+        shards=lambda wildcards: PLAN.reported(wildcards.reported),
+    output:
+        list="results/report/{reported}.list",
+    log:
+        "logs/shards/report_{reported}.log",
+    benchmark:
+        "logs/benchmarks/shards/report_{reported}.tsv"
+
+
 rule report:
     input:
         tables=PLAN.tables("json"),
@@ -90,14 +102,14 @@ rule report:
         expressions=PLAN.indexes("expressions"),
         counts=PLAN.indexes("counts"),
         issues=PLAN.indexes("issues"),
-        detections=PLAN.all_folds("spotting", "detections.csv"),
-        training=PLAN.training(),
-        faces=PLAN.made("faces"),
-        crops=PLAN.made("crops"),
-        flow=PLAN.made("flow"),
-        apexdiff=PLAN.made("apexdiff"),
-        records=PLAN.records(),
-        pages=PLAN.pages(),
+        detections="results/report/detections.list",
+        training="results/report/training.list",
+        faces="results/report/faces.list",
+        crops="results/report/crops.list",
+        flow="results/report/flow.list",
+        apexdiff="results/report/apexdiff.list",
+        records="results/report/records.list",
+        pages="results/report/pages.list",
     output:
         report="results/report.html",
     log:
@@ -115,9 +127,9 @@ rule report:
         code=code_hash("report"),
     shell:
         "python -m microexp report --tables {input.tables:q} --videos {input.videos:q}"
-        " --expressions {input.expressions:q} --counts {input.counts:q} --issues {input.issues:q} --detections {input.detections:q}"
-        " --training {input.training:q} --faces {input.faces:q} --crops {input.crops:q} --flow {input.flow:q} --apexdiff {input.apexdiff:q}"
-        " --records {input.records:q} --pages {input.pages:q} --out-report {output.report:q}"
+        " --expressions {input.expressions:q} --counts {input.counts:q} --issues {input.issues:q} --detections @{input.detections:q}"
+        " --training @{input.training:q} --faces @{input.faces:q} --crops @{input.crops:q} --flow @{input.flow:q} --apexdiff @{input.apexdiff:q}"
+        " --records @{input.records:q} --pages @{input.pages:q} --out-report {output.report:q}"
         " --params {params.options:q} --threads {threads} > {log:q} 2>&1"
 
 

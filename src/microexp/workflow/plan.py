@@ -22,6 +22,8 @@ READER = {"apexdiff": "recognition", "flow": "spotting", "motion": "spotting", "
 """Kind of experiment for which alone a stage is run."""
 INDEX = ("videos", "expressions", "issues", "counts", "left_out")
 """Tables of a data set's index."""
+REPORTED = ("detections", "training", "faces", "crops", "flow", "apexdiff", "records", "pages")
+"""What the report reads of every subject or fold, as lists: a command that named it all would soon be too long."""
 NOTHING = "(?!)"
 """Regular expression that matches no name."""
 
@@ -79,9 +81,10 @@ class Plan:
         used = {d for kind in KINDS for e in getattr(self.config, kind) for d in self.datasets(kind, e)}
         return [f"results/index/{d}/left_out.csv" for d in self.subjects if d in used or not used]
 
-    def excluding(self, kind: str, experiment: str) -> list[str]:
-        """The shards that know what an experiment had to leave out."""
-        return self.inputs(kind, experiment, {"spotting": "i3d", "recognition": "apexdiff"}[kind])
+    def excluding(self, kind: str, experiment: str) -> str:
+        """The list of the shards that know what an experiment had to leave out."""
+        stage = {"spotting": "i3d", "recognition": "apexdiff"}[kind]
+        return f"results/{kind}/{experiment}/{stage}.list"
 
     def flow_weights(self) -> list[str]:
         """The user's own weights of I3D's flow stream, if any."""
@@ -164,6 +167,19 @@ class Plan:
         rendered = [f for d in self.subjects if self.config.is_rendered(d) for f in self.sources(d)]
         return [*rendered, *self.made("i3d"), *self.made("motion")]
 
+    def reported(self, what: str) -> list[str]:
+        """The files of one of the report's lists."""
+        match what:
+            case "detections":
+                return self.all_folds("spotting", "detections.csv")
+            case "training":
+                return self.training()
+            case "records":
+                return self.records()
+            case "pages":
+                return self.pages()
+        return self.made(what)
+
     def held_out(self, kind: str, name: str, dataset: str, subject: str) -> list[str]:
         """File `name` of every fold of `kind` that holds out this subject (or its data set)."""
         folds = (fold_name(dataset, subject), fold_name(dataset, WHOLE_DATASET))
@@ -196,6 +212,7 @@ class Plan:
             *(f"results/{k}/{e}/{name}" for k in KINDS for name in lists[k] for e in getattr(self.config, k)),
             *self.tables(),
             *self.pages(),
+            *(f"results/report/{what}.list" for what in REPORTED),
             "results/report.html",
             "results/complete.csv",
         ]
@@ -217,6 +234,7 @@ class Plan:
             "subject": closed(s for names in self.subjects.values() for s in names),
             "fold": closed(folds),
             "stage": "i3d|motion|apexdiff",
+            "reported": "|".join(REPORTED),
             "kind": "|".join(KINDS),
             "video": NAME,
             "experiment": closed([*self.config.spotting, *self.config.recognition]),
