@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from microexp import cli, storage
-from microexp.datasets.schema import Expression, Video, write_expressions, write_videos
+from microexp.datasets.schema import Exclusion, Expression, Video, write_exclusions, write_expressions, write_videos
 from microexp.evaluation.params import TablesStageParams
 from microexp.evaluation.recognition import Prediction
 from microexp.evaluation.spotting import Interval
@@ -95,6 +95,19 @@ def test_a_left_out_video_makes_the_table_incomplete_unless_allowed(index):
         )
     assert run_tables(folder, "spotting", folds, [path], "--set", "allow_exclusions=true") == 0
     assert "INCOMPLETE" not in (folder / "t.md").read_text()
+
+
+def test_what_the_index_lost_makes_the_table_incomplete_and_many_are_counted(index):
+    folder, expressions = index
+    folds = [make_detections(folder, expressions, s) for s in SUBJECTS]
+    lost = folder / "left_out.csv"
+    write_exclusions(lost, [Exclusion("demo", "s01", f"v{n:02d}", "is not on disk") for n in range(25)])
+    assert run_tables(folder, "spotting", folds, [], "--left_out", lost) == 0
+    text = (folder / "t.md").read_text()
+    assert "INCOMPLETE: Spotting, demo" in text
+    assert "demo/s01/v19: is not on disk; and 5 more" in text and "v20" not in text
+    record = json.loads((folder / "t.json").read_text())
+    assert record["complete"] is False and len(record["exclusions"]) == 25
 
 
 def make_predictions(folder, expressions, label=lambda e: "ab"[e.expression % 2], answer=None):

@@ -182,8 +182,6 @@ def test_what_the_user_can_mend_is_one_line(swaying: Path, make_index: Make, tmp
     assert code == 2 and "videos.csv: video v1: path" in line and "nowhere.mp4" in line
     code, line = status(make_index({"v1": (swaying, 13)}))
     assert code == 2 and "n_frames: got 13, expected 12" in line and "index" in line
-    code, line = status(make_index({}))
-    assert code == 2 and "videos.csv: subject" in line
     code = main(["faces", "--videos", "x", "--out-faces", "y", "--set", "landmark_frame=3"])
     assert code == 2 and "landmark_frames" in capsys.readouterr().err
 

@@ -27,7 +27,7 @@ def subject_page(tree: Tree, who: str, without: tuple[str, ...] = (), **options:
 
 
 def report_inputs(tree: Tree) -> dict[str, list[Path]]:
-    inputs = {n: [tree.path("index", "toy", f"{n}.csv")] for n in ("videos", "expressions", "issues")}
+    inputs = {n: [tree.path("index", "toy", f"{n}.csv")] for n in ("videos", "expressions", "counts", "issues")}
     inputs["tables"] = [tree.path("tables", f"{n}.json") for n in ("spotting_main", "recognition_rec")]
     inputs["detections"] = sorted(tree.root.glob("spotting/*/*/detections.csv"))
     inputs["training"] = sorted(tree.root.glob("*/*/*/training.csv"))

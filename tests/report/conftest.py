@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from microexp import storage
+from microexp.datasets.counts import Count, write_counts
 from microexp.datasets.schema import (
     Expression,
     Issue,
@@ -62,6 +63,9 @@ class Tree:
         write_videos(base / "videos.csv", self.videos)
         write_expressions(base / "expressions.csv", self.expressions)
         write_issues(base / "issues.csv", [Issue("sheet.xlsx", 7, "apex", "after <offset>", "clipped")])
+        write_counts(
+            base / "counts.csv", [Count("toy", "videos", "", 5, 4, 3), Count("toy", "frames", "", None, None, 7)]
+        )
         for who in SUBJECTS:
             write_videos(base / who / "videos.csv", [v for v in self.videos if v.subject == who])
             write_expressions(base / who / "expressions.csv", [e for e in self.expressions if e.subject == who])

@@ -94,10 +94,16 @@ def test_a_report_of_nothing(tree: Tree) -> None:
     assert "No experiment." in page.text and "No video and no expression was left out." in page.text
 
 
-def test_long_lists_of_issues_are_cut_with_a_word(tree: Tree) -> None:
+def test_all_issues_are_shown_by_kind(tree: Tree) -> None:
     path = tree.path("index", "toy", "issues.csv")
-    rows = [("s.xlsx", i, "apex", f"problem {i}", "clipped") for i in range(1, 231)]
+    rows = [("s.xlsx", i, ("apex", "onset")[i % 2], f"problem {i}.", f"read as {i}") for i in range(1, 231)]
     storage.write_csv(path, ("file", "row", "field", "problem", "action"), rows)
     text = Page(whole_report(tree)).text
-    assert "230 rows or files" in text and "the first 200 of them" in text
-    assert "problem 200" in text and "problem 201" not in text
+    assert "230 rows or files" in text and "apex: read as 115" in text and "onset: read as 115" in text
+    assert all(f"problem {i}." in text for i in range(1, 231))
+
+
+def test_found_against_published_is_shown(tree: Tree) -> None:
+    text = Page(whole_report(tree)).text
+    assert "toy: found against published 1 not as published" in text
+    assert "videos 5 4 3 not as published" in text and "frames 7" in text

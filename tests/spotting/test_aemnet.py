@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -267,6 +268,23 @@ def test_one_training_subject_is_not_enough(data, tmp_path):
     two = type(data)(data.folder, data.features[:2], data.motion[:2], data.expressions, data.videos)
     with pytest.raises(UserError, match="at least 2"):
         run_fold(two, tmp_path)
+
+
+def test_a_subject_without_a_usable_video_has_a_fold_and_costs_the_others_nothing(data, tmp_path):
+    for stage in ("i3d", "motion"):
+        with create_shard(tmp_path / stage / "fake" / "s99.h5"):
+            pass
+    more = replace(
+        data,
+        features=[*data.features, tmp_path / "i3d/fake/s99.h5"],
+        motion=[*data.motion, tmp_path / "motion/fake/s99.h5"],
+    )
+    empty = run_fold(more, tmp_path / "empty", "fake-s99")
+    assert detect.read_detections(empty / "detections.csv") == []
+    assert json.loads((empty / "selection.json").read_text())["methods"]["aemnet"]
+    for folder, shards in ((tmp_path / "with", more), (tmp_path / "without", data)):
+        run_fold(shards, folder, "fake-s01")
+    assert (tmp_path / "with/detections.csv").read_bytes() == (tmp_path / "without/detections.csv").read_bytes()
 
 
 def test_the_command_line_runs_both_stages(data, tmp_path, capsys):

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from microexp.config import Config, load, parse
 from microexp.errors import UserError
-from microexp.workflow.plan import NOTHING, Plan, closed, read_plan
+from microexp.workflow.plan import NOTHING, REPORTED, Plan, closed, read_plan
 from tests.datasets import releases
 
 TWO: dict[str, Any] = {
@@ -78,12 +78,16 @@ def test_what_tables_report_and_check_read(plan: Plan) -> None:
         "results/spotting/long/demo-s01/detections.csv", "results/spotting/long/demo-s02/detections.csv",
     ]  # fmt: skip
     assert plan.index("videos", "recognition", "hde") == plan.indexes("videos")[::-1]
-    assert plan.excluding("spotting", "long") == ["results/i3d/demo/s01.h5", "results/i3d/demo/s02.h5"]
+    assert plan.excluding("spotting", "long") == "results/spotting/long/i3d.list"
     assert plan.last_shards() == [*plan.shards("apexdiff", ["casme2", "demo"]), *plan.shards("i3d", ["demo"])]
     assert plan.records() == [
         *plan.sources("demo"), *plan.shards("i3d", ["demo"]), *plan.shards("motion", ["demo"]),
     ]  # fmt: skip
     assert len(plan.training()) == 2 + 3 + 1
+    assert {what: len(plan.reported(what)) for what in REPORTED} == {
+        "detections": 2, "training": 6, "faces": 3, "crops": 3, "flow": 2, "apexdiff": 3, "pages": 3,
+        "records": len(plan.records()),
+    }  # fmt: skip
     assert plan.flow_weights() == []
 
 
@@ -100,6 +104,7 @@ def test_a_release_is_planned_by_its_folders_and_its_sheet(tmp_path: Path) -> No
     plan = read_plan({"datasets": {"casme2": {"root": str(tmp_path)}}}, "c.yaml")
     assert len(plan.subjects["casme2"]) >= 1
     assert [Path(p).suffix for p in plan.sources("casme2")] == [".xlsx"]
+    assert len(plan.digest("casme2")) == 16
     assert not any(name.startswith("results/demo/") for name in plan.everything())
 
 

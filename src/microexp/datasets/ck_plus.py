@@ -6,6 +6,7 @@ Lucey et al. 2010, doi:10.1109/CVPRW.2010.5543262
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from microexp.datasets.base import Adapter, Counts, Found, Release, Row
@@ -40,8 +41,9 @@ def read_rows(release: Release) -> list[Row]:
     rows = []
     for item in find_videos(release):
         name = item.video.casefold()
-        emotion = _emotion(labels[name, "emotion"]) if (name, "emotion") in labels else ""
-        units = _units(labels[name, "facs"]) if (name, "facs") in labels else ""
+        emotion, units = (
+            _label(release, labels.get((name, what)), read) for what, read in (("emotion", _emotion), ("facs", _units))
+        )
         try:
             last = int(list_frames(item.path).numbers[-1])
         except UserError:
@@ -50,6 +52,16 @@ def read_rows(release: Release) -> list[Row]:
             Row(release.relative(item.path), 0, item.subject, item.video, None, last, last, "macro", emotion, units)
         )
     return rows
+
+
+def _label(release: Release, path: Path | None, read: Callable[[Path], str]) -> str:
+    """What a label file says; '' where there is none, or, with a note, where it is damaged."""
+    try:
+        return read(path) if path else ""
+    except UserError as error:
+        assert path is not None
+        release.note(release.relative(path), 0, "label", f"{error.got}, not {error.expected}", "left empty")
+        return ""
 
 
 def _label_files(release: Release) -> dict[tuple[str, str], Path]:

@@ -17,7 +17,9 @@ class IndexParams(Params):
     )
     root: str | None = Field(None, description="Folder of the release on disk; not needed for the demo.")
     release: str | None = Field(
-        None, description="Which release or part where there are several: V2, 20190701, HS, VIS, NIR, A, C."
+        None,
+        coerce_numbers_to_str=True,
+        description="Which release or part where there are several: V2, 20190701, HS, VIS, NIR, A, C.",
     )
     sheet: str | None = Field(None, description="Annotation sheet, relative to root; none finds it by its usual name.")
     videos: str | None = Field(None, description="Folder of the videos, relative to root; none finds it.")

@@ -9,7 +9,7 @@ from pathlib import Path
 from microexp import storage
 from microexp.datasets.protocols import class_of, find_protocol
 from microexp.errors import UserError
-from microexp.evaluation.megc2019 import SUBJECTS, dataset_name
+from microexp.evaluation.megc2019 import dataset_name
 
 MEGC = "megc2019"
 Clip = tuple[str, str, str, str]
@@ -25,9 +25,8 @@ def differences(protocol: str, clips: Iterable[tuple[str, str, str]]) -> list[st
     chosen, clips = find_protocol(protocol), list(clips)
     found: Counter[tuple[str, str]] = Counter((dataset, name) for dataset, _, name in clips)
     expected = dict(chosen.counts)
-    if protocol == MEGC:
-        found.update((dataset, "subjects") for dataset, _ in {(dataset, subject) for dataset, subject, _ in clips})
-        expected |= {(dataset, "subjects"): number for dataset, number in SUBJECTS.items()}
+    found.update((dataset, "subjects") for dataset, _ in {(dataset, subject) for dataset, subject, _ in clips})
+    expected |= {(dataset, "subjects"): number for dataset, number in chosen.subjects.items()}
     lines = [
         f"{dataset}: {found[dataset, what]} {what} instead of {number}"
         for (dataset, what), number in expected.items()

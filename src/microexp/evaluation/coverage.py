@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from microexp.datasets.schema import Expression
+from microexp.datasets.schema import Exclusion, Expression
 from microexp.errors import UserError
-from microexp.evaluation.exclusions import Exclusion
 from microexp.evaluation.recognition import Prediction
 from microexp.names import fold_name
 from microexp.recognition.params import RecognitionTask

@@ -9,9 +9,6 @@ from microexp.datasets.protocols import MEGC2019
 CLASSES = tuple(MEGC2019.classes)
 """0, 1 and 2 of the field's files: negative, positive, surprise."""
 
-SUBJECTS = {"casme2": 24, "smic": 16, "samm": 28}
-"""Data set -> its subjects in the composite."""
-
 ALIASES = {
     "casme2": ("casmeii", "casme2raw", "casmeiiraw"),
     "smic": ("smichs", "smicehs", "smichse"),

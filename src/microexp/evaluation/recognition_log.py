@@ -19,7 +19,7 @@ from pathlib import Path
 
 from microexp import storage
 from microexp.errors import UserError
-from microexp.evaluation.megc2019 import CLASSES, SUBJECTS, dataset_name, dataset_of_subject
+from microexp.evaluation.megc2019 import ALIASES, CLASSES, dataset_name, dataset_of_subject
 from microexp.evaluation.recognition import Prediction
 
 UNKNOWN = "log"
@@ -89,7 +89,7 @@ def _header(words: Sequence[str], datasets: Collection[str]) -> tuple[str, str] 
     for size in (2, 1):
         name = " ".join(words[:size])
         dataset = dataset_name(name)
-        known = dataset if dataset in SUBJECTS else name.rstrip(":") if name.rstrip(":") in datasets else None
+        known = dataset if dataset in ALIASES else name.rstrip(":") if name.rstrip(":") in datasets else None
         rest = words[size:]
         if known and rest and (len(rest) == 1 or _COUNT.fullmatch(" ".join(rest[1:]))):
             return known, rest[0].rstrip(":")
@@ -112,7 +112,7 @@ def _read_by_clip(
             found.append(Prediction(method, 0, *where, words[0], "1", truth, answer))
         else:
             expected = "a header 'dataset subject', or 'file truth prediction' under one"
-            hint = f"known data sets: {', '.join((*SUBJECTS, *datasets))}; name others with --datasets"
+            hint = f"known data sets: {', '.join((*ALIASES, *datasets))}; name others with --datasets"
             raise UserError(path, f"line {number}", repr(line), expected, hint)
     return found
 

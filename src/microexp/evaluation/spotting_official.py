@@ -20,6 +20,7 @@ def read_sheet(path: Path, dataset: str) -> list[Interval]:
     """
     from microexp.datasets.adapters import load_adapter
     from microexp.datasets.base import Release
+    from microexp.datasets.intervals import ROW_LEFT_OUT
     from microexp.datasets.params import IndexParams
 
     release = Release(dataset, path.parent, IndexParams(sheet=path.name))
@@ -32,6 +33,6 @@ def read_sheet(path: Path, dataset: str) -> list[Interval]:
             raise UserError(path, f"row {row.row}", f"{row.onset!r} to {row.offset!r}", "frame numbers")
         found.append(Interval(row.subject, row.video, onset, offset, row.kind, row.emotion))
     for issue in release.issues:
-        if issue.action == "row left out":
+        if issue.action == ROW_LEFT_OUT:
             raise UserError(path, f"row {issue.row}: {issue.field}", issue.problem, "a row of the release")
     return found

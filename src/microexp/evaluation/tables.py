@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from microexp import storage
-from microexp.datasets.schema import read_expressions, read_videos
+from microexp.datasets.schema import Exclusion, read_expressions, read_videos
 from microexp.errors import UserError
 from microexp.evaluation import recognition
 from microexp.evaluation.coverage import check_clips, check_folds, labelled_clips
-from microexp.evaluation.exclusions import Exclusion, read_exclusions
+from microexp.evaluation.exclusions import read_exclusions
 from microexp.evaluation.params import TablesStageParams
 from microexp.evaluation.spotting import Interval, count_subjects
 from microexp.evaluation.spotting_table import as_intervals, read_ran, spotting_table
@@ -23,6 +23,8 @@ from microexp.recognition.protocol import class_names
 from microexp.spotting.detect import read_detections
 from microexp.stage import Job, Stage
 
+NAMED = 20
+"""Exclusions that a table's note names; the report lists all."""
 COUNTS = ("true_positives", "predictions", "truths")
 
 
@@ -103,7 +105,7 @@ def recognise(job: Job[TablesStageParams], title: str) -> tuple[Table, dict[str,
     else:
         classes = list(class_names(options.task))
         expressions = [e for path in job.inputs["expressions"] for e in read_expressions(path)]
-        expected = labelled_clips(expressions, options.task, read_exclusions(job.inputs["shards"]))
+        expected = labelled_clips(expressions, options.task, read_exclusions(job.inputs["shards"], ()))
         check_clips(expected, predictions)
     table = recognition.table(title, predictions, classes, options.bootstrap, options.seed or 0)
     groups = recognition.grouped(predictions)
@@ -130,9 +132,10 @@ def with_exclusions(table: Table, exclusions: Sequence[Exclusion], allowed: bool
     """The table with a note on what was left out; the title says INCOMPLETE unless that is allowed."""
     if not exclusions:
         return table
-    listed = "; ".join(f"{e.dataset}/{e.subject}/{e.video}: {e.reason}" for e in exclusions)
+    listed = "; ".join(map(str, exclusions[:NAMED]))
+    more = f"; and {len(exclusions) - NAMED} more, see left_out.csv and the report" if len(exclusions) > NAMED else ""
     title = table.title if allowed else f"INCOMPLETE: {table.title}"
-    return replace(table, title=title, notes=[*table.notes, f"Left out: {listed}"])
+    return replace(table, title=title, notes=[*table.notes, f"Left out: {listed}{more}"])
 
 
 def run(job: Job[TablesStageParams]) -> Mapping[str, Any] | None:
@@ -144,7 +147,7 @@ def run(job: Job[TablesStageParams]) -> Mapping[str, Any] | None:
     if not job.inputs["folds"]:
         raise UserError("command line", "--folds", "no file", "detections.csv or predictions.csv of every fold")
     table, details = makers[kind](job, f"{kind.capitalize()}, {experiment}")
-    exclusions = read_exclusions(job.inputs["shards"])
+    exclusions = read_exclusions(job.inputs["shards"], job.inputs["left_out"])
     table = with_exclusions(table, exclusions, job.params.allow_exclusions)
     write(table, job.output("csv"), job.output("md"), job.output("tex"))
     record = {
@@ -169,6 +172,7 @@ STAGE = Stage(
         "expressions*": "expressions.csv of the data sets",
         "videos*": "videos.csv of the data sets",
         "shards*": "last shards of every subject (i3d or apexdiff), which know what was left out",
+        "left_out*": "left_out.csv of the data sets: what their indexes could not take in",
     },
     outputs={"csv": "every digit", "md": "Markdown", "tex": "LaTeX", "json": "for the report"},
     run=run,

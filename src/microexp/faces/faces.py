@@ -13,7 +13,7 @@ in source px) and `drift_px` (largest motion of the transform itself, source px 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ import numpy as np
 
 from microexp.datasets.frames import VideoSource, open_video
 from microexp.datasets.schema import Video, read_videos
-from microexp.errors import UserError
+from microexp.errors import UserError, reason_of
 from microexp.faces import align, given
 from microexp.faces.geometry import face_alignment, scale_of
 from microexp.faces.observe import Backend, Observations, observe, regular_frames, spread_frames
@@ -39,16 +39,23 @@ class Unusable(Exception):
 
 
 def read_subject(path: Path) -> list[Video]:
-    """The videos of one subject.
+    """The videos of one subject; none when the index could read none of them.
 
     Raises:
-        UserError: when there is none, or they are of several subjects.
+        UserError: when they are of several subjects.
     """
     videos = read_videos(path)
     subjects = sorted({f"{v.dataset}/{v.subject}" for v in videos})
-    if len(subjects) != 1:
-        raise UserError(path, "subject", ", ".join(subjects) or "no video", "the videos of one subject")
+    if len(subjects) > 1:
+        raise UserError(path, "subject", ", ".join(subjects), "the videos of one subject")
     return videos
+
+
+def whose(videos: Sequence[Video], shard: Path) -> dict[str, object]:
+    """Data set and subject of the videos; without any, of the shard by its place `…/{dataset}/{subject}.h5`."""
+    if videos:
+        return {"dataset": videos[0].dataset, "subject": videos[0].subject}
+    return {"dataset": shard.parent.name, "subject": shard.stem}
 
 
 def look(video: Video, source: VideoSource, params: FacesParams, backend: Backend) -> Observations:
@@ -93,12 +100,6 @@ def describe(video: Video, seen: Observations, params: FacesParams) -> tuple[dic
         "drift_px": drift_px,
     }
     return arrays, attributes
-
-
-def reason_of(error: UserError) -> str:
-    """What is wrong, without the folder, so that results do not depend on where the data lies."""
-    name = Path(str(error.file)).name if error.file is not None else None
-    return str(UserError(name, error.where, error.got, error.expected))
 
 
 def open_listed(video: Video, listed: Path) -> VideoSource:
@@ -178,7 +179,7 @@ def run(job: Job[FacesParams]) -> Mapping[str, Any]:
     videos = read_subject(listed)
     backend = make_backend(job.params, job.device)
     with create_shard(job.output("faces")) as shard:
-        set_attributes(shard, {"dataset": videos[0].dataset, "subject": videos[0].subject})
+        set_attributes(shard, whose(videos, job.output("faces")))
         for video in track(videos, "faces"):
             _process(shard.create_group(video.video), video, listed, job.params, backend)
     if backend is not None:

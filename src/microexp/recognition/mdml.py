@@ -62,7 +62,7 @@ def baseline_rows(fold: Fold, seed: int) -> list[tuple[object, ...]]:
 
 
 def run(job: Job[RecognitionExperiment]) -> Mapping[str, Any]:
-    """Train and predict one fold; see `STAGE` for the files."""
+    """Train and predict one fold; see `STAGE` for the files. Where nobody is to be predicted, nothing is trained."""
     import torch
 
     from microexp.recognition.training import train
@@ -73,10 +73,19 @@ def run(job: Job[RecognitionExperiment]) -> Mapping[str, Any]:
     clips = read_shards(job.inputs["apexdiff"])
     classes, label = class_names(experiment), labels_of(clips, experiment)
     role = folds.roles(clips, label, experiment)
-    first = experiment.mdml.seed or 0
-    runs = folds.runs(experiment.mdml, first)
+    runs = folds.runs(experiment.mdml, experiment.mdml.seed or 0)
     members = [folds.member(clips, role, experiment, name, seed, experiment.mdml) for _, seed in runs]
     fold = Fold(clips, role, classes, members[0].main, members[0].test)
+    about = {
+        "train_clips": len(fold.train),
+        "test_clips": len(fold.test),
+        "source_clips": int((members[0].extra & (members[0].domain >= 0)).sum()),
+    }
+    if not len(fold.test):
+        progress.log(f"mdml {name}: no clip to predict, nothing is trained")
+        model_file.save_empty(job.output("model"), experiment.mdml, classes)
+        _write_tables(job, fold)
+        return about
     progress.log(f"mdml {name}: {len(fold.train)} clips to train on, {len(fold.test)} to predict, on {device}")
     options = experiment.mdml
     pool = pool_of(clips, label, options)
@@ -85,12 +94,7 @@ def run(job: Job[RecognitionExperiment]) -> Mapping[str, Any]:
         options, classes, numbers_within_runs(runs), pool.maps.shape[-1], trained, vote(fold, options)
     )
     _write(job, fold, model)
-    return {
-        "device": str(device),
-        "train_clips": len(fold.train),
-        "test_clips": len(fold.test),
-        "source_clips": int((members[0].extra & (members[0].domain >= 0)).sum()),
-    }
+    return {"device": str(device), **about}
 
 
 def vote(fold: Fold, options: MdmlParams) -> baselines.Linear | None:
@@ -104,8 +108,6 @@ def vote(fold: Fold, options: MdmlParams) -> baselines.Linear | None:
 
 
 def _write(job: Job[RecognitionExperiment], fold: Fold, model: model_file.Model) -> None:
-    from microexp.recognition.training import LOG_COLUMNS
-
     trained = model.trained
     model_file.save(job.output("model"), model)
     names = [f"weight_source_{i}" for i in range(1, trained.source_weights.shape[2] + 1)]
@@ -114,11 +116,23 @@ def _write(job: Job[RecognitionExperiment], fold: Fold, model: model_file.Model)
         for g, (seed, number) in enumerate(model.runs)
         for e in range(trained.log.shape[1])
     ]
-    storage.write_csv(job.output("training"), ("seed", "member", *LOG_COLUMNS, *names), log)
     rows: list[tuple[object, ...]] = []
     for seed, p in model_file.predict(model, fold.clips.take(fold.test)).items():
         rows += prediction_rows("mdml", seed, fold.clips, fold.roles.label, fold.test, p, fold.classes)
     rows += baseline_rows(fold, job.params.mdml.seed or 0)
+    _write_tables(job, fold, names, log, rows)
+
+
+def _write_tables(
+    job: Job[RecognitionExperiment],
+    fold: Fold,
+    sources: Sequence[str] = (),
+    log: Sequence[tuple[object, ...]] = (),
+    rows: Sequence[tuple[object, ...]] = (),
+) -> None:
+    from microexp.recognition.training import LOG_COLUMNS
+
+    storage.write_csv(job.output("training"), ("seed", "member", *LOG_COLUMNS, *sources), log)
     columns = (*PREDICTION_COLUMNS, *(f"p_{c}" for c in fold.classes))
     storage.write_csv(job.output("predictions"), columns, rows)
 

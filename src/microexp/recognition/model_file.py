@@ -11,6 +11,7 @@ safetensors: reading runs no code.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -88,7 +89,6 @@ def blend(networks: np.ndarray, linear: np.ndarray, options: MdmlParams) -> np.n
 def save(path: Path, model: Model) -> None:
     """Write a model."""
     import torch
-    from safetensors.torch import save as to_bytes
 
     trained = model.trained
     tensors: dict[str, Tensor] = {}
@@ -101,11 +101,29 @@ def save(path: Path, model: Model) -> None:
                 tensors[f"{prefix}/{stream}/{name}"] = value
     if model.linear is not None:
         tensors |= {f"logistic/{n}": torch.from_numpy(getattr(model.linear, n)) for n in LINEAR}
+    _save(path, model.options, model.classes, model.runs, model.size, tensors)
+
+
+def save_empty(path: Path, options: MdmlParams, classes: Sequence[str]) -> None:
+    """Write a file without a network, for a fold with nobody to predict; `load` refuses it and says so."""
+    _save(path, options, classes, (), 0, {})
+
+
+def _save(
+    path: Path,
+    options: MdmlParams,
+    classes: Sequence[str],
+    runs: Sequence[tuple[int, int]],
+    size: int,
+    tensors: Mapping[str, Tensor],
+) -> None:
+    from safetensors.torch import save as to_bytes
+
     about = {
-        "classes": list(model.classes),
-        "options": model.options.model_dump(mode="json"),
-        "runs": [list(run) for run in model.runs],
-        "size_px": model.size,
+        "classes": list(classes),
+        "options": options.model_dump(mode="json"),
+        "runs": [list(run) for run in runs],
+        "size_px": size,
     }
     metadata = {"format": FORMAT, "model": json.dumps(about, sort_keys=True)}
     plain = {name: tensors[name].detach().cpu().contiguous().clone() for name in sorted(tensors)}
@@ -143,6 +161,8 @@ def load(path: Path) -> Model:
         about = json.loads(metadata["model"])
         options = MdmlParams.model_validate(about["options"])
         runs = tuple((int(s), int(n)) for s, n in about["runs"])
+        if not runs:
+            raise UserError(path, None, "no network", "a fold with somebody to predict")
         prefixes = [f"seed{s}/member{n}" for s, n in runs]
         streams, columns = {}, {}
         present = options.input_channels()

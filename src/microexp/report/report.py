@@ -12,7 +12,8 @@ from typing import Any
 from markupsafe import Markup
 
 from microexp import storage
-from microexp.datasets.schema import Expression, Issue, Video, read_expressions, read_issues, read_videos
+from microexp.datasets.counts import Count, read_counts
+from microexp.datasets.schema import Expression, Issue, Video, by_kind, read_expressions, read_issues, read_videos
 from microexp.evaluation.spotting import KINDS
 from microexp.names import WHOLE_DATASET, split_fold
 from microexp.report import images, svg
@@ -26,7 +27,6 @@ from microexp.report.subject import expression_pictures, maps_of
 from microexp.report.tableview import Confusion, Headline, View, confusions, headlines, subject_counts, view
 from microexp.stage import Job, Stage
 
-ISSUES_SHOWN = 200
 Subject = tuple[str, str]
 
 
@@ -62,7 +62,7 @@ class Person:
 
 @dataclass(frozen=True)
 class DataSet:
-    """Counts of a data set and what was wrong in its release."""
+    """A data set: how much it holds, also against what was published, and what was wrong in its release, by kind."""
 
     name: str
     subjects: int
@@ -70,7 +70,8 @@ class DataSet:
     seconds: float
     kinds: tuple[int, ...]
     emotions: tuple[tuple[str, int], ...]
-    issues: tuple[Issue, ...]
+    counts: tuple[Count, ...]
+    issues: tuple[tuple[str, tuple[Issue, ...]], ...]
     n_issues: int
 
 
@@ -104,14 +105,17 @@ def read_logs(paths: Iterable[Path]) -> dict[tuple[str, str], list[Rows]]:
 
 
 def data_sets(
-    videos: Sequence[Video], expressions: Sequence[Expression], issues: Mapping[str, Sequence[Issue]]
+    videos: Sequence[Video],
+    expressions: Sequence[Expression],
+    counts: Mapping[str, Sequence[Count]],
+    issues: Mapping[str, Sequence[Issue]],
 ) -> list[DataSet]:
-    """Counts per data set, in the order in which the videos name them."""
+    """What the page shows of each data set, in the order in which the videos name them."""
     found = []
     for name in dict.fromkeys(v.dataset for v in videos):
         own = [v for v in videos if v.dataset == name]
         labels = [e for e in expressions if e.dataset == name]
-        listed = tuple(issues.get(name, ()))
+        kinds = by_kind(issues.get(name, ()))
         found.append(
             DataSet(
                 name,
@@ -120,8 +124,9 @@ def data_sets(
                 sum(v.n_frames / v.fps for v in own),
                 tuple(sum(e.kind == k for e in labels) for k in KINDS),
                 tuple(sorted(Counter(e.emotion for e in labels if e.emotion).items(), key=lambda i: (-i[1], i[0]))),
-                listed[:ISSUES_SHOWN],
-                len(listed),
+                tuple(counts.get(name, ())),
+                tuple((f"{field}: {action}", tuple(listed)) for (field, action), listed in kinds.items()),
+                sum(map(len, kinds.values())),
             )
         )
     return found
@@ -218,6 +223,7 @@ def run(job: Job[FrontParams]) -> None:
     """Write the page."""
     videos = [v for p in job.inputs["videos"] for v in read_videos(p)]
     expressions = [e for p in job.inputs["expressions"] for e in read_expressions(p)]
+    counts = {p.parent.name: read_counts(p) for p in job.inputs["counts"]}
     issues = {p.parent.name: read_issues(p) for p in job.inputs["issues"]}
     tables = [read_table(p) for p in job.inputs["tables"]]
     shown = experiments(tables, read_logs(job.inputs["training"]))
@@ -232,7 +238,7 @@ def run(job: Job[FrontParams]) -> None:
         exclusions=exclusions,
         experiments=shown,
         pipeline=svg.pipeline(),
-        datasets=data_sets(videos, expressions, issues),
+        datasets=data_sets(videos, expressions, counts, issues),
         people=people(job, videos, expressions),
         counted=[t.experiment for t in tables if t.details.get("per_subject")],
         timelines=timelines(videos, expressions, detections, job.params.timelines),
@@ -255,6 +261,7 @@ STAGE: Stage[Any] = Stage(
         "tables*": "tables of all experiments as JSON",
         "videos*": "videos.csv of the data sets",
         "expressions*": "expressions.csv of the data sets",
+        "counts*": "counts.csv of the data sets",
         "issues*": "issues.csv of the data sets",
         "detections*": "detections.csv of all folds",
         "training*": "training.csv of all folds, as {kind}/{experiment}/{fold}/training.csv",

@@ -11,12 +11,13 @@ import pytest
 from microexp import storage
 from microexp.cli import main
 from microexp.datasets.adapters import load_adapter
-from microexp.datasets.base import Release, read_release
+from microexp.datasets.base import Release
 from microexp.datasets.demo.demo import write_video
 from microexp.datasets.demo.layout import demo_subjects, demo_videos, video_path
 from microexp.datasets.demo.scene import make_scene, render
 from microexp.datasets.demo.schedule import draw_expressions, n_frames
 from microexp.datasets.params import DemoSheetParams, DemoVideoParams, IndexParams
+from microexp.datasets.reading import read_release
 
 from .conftest import SMALL
 
