@@ -7,8 +7,9 @@ PATH is an npz of flow maps (`flow` (442, 28, 28, 3) uint8: u, v, strain, min-ma
 printed first; unless it is the whole composite, class by class, that is an error (`--allow-subset` goes on).
 
 Every row predicts each clip with models that never saw its subject. The maps hold no grey-level difference, so the
-second stream is a SURROGATE: the same flow with its strain. The last row chooses among the rows above it by inner
-folds: subjects are dealt into four blocks, and for those of a block the row is taken that did best in a five-fold
+second stream is a SURROGATE: the same flow with its strain. Rows "with rendered source" are guided by flow maps of
+rendered people (`microexp.recognition.rendered`), who are in no fold. The last row chooses among the rows above it by
+inner folds: subjects are dealt into four blocks, and for those of a block the row is taken that did best in a five-fold
 cross-validation over the subjects of the other three blocks only.
 """
 
@@ -17,7 +18,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,8 @@ from microexp.errors import UserError
 from microexp.evaluation import completeness, megc2019
 from microexp.evaluation import recognition as evaluation
 from microexp.evaluation.table import markdown
-from microexp.recognition import baselines, flowmaps, folds, loso
-from microexp.recognition.clips import Clips
+from microexp.recognition import baselines, flowmaps, folds, loso, rendered
+from microexp.recognition.clips import Clips, concatenate
 from microexp.recognition.folds import Roles
 from microexp.recognition.params import MdmlParams, RecognitionExperiment
 from microexp.recognition.protocol import labels_of
@@ -41,6 +42,8 @@ CLASSES = megc2019.CLASSES
 DATASETS = ("casme2", "smic", "samm")
 BLOCKS, INNER = 4, 5
 DEAL_SEED = 2019
+RENDERED = 6000
+"""Clips of the rendered source."""
 BASE: dict[str, Any] = {
     "size": 14,
     "channels": [8, 8, 8],
@@ -52,14 +55,29 @@ BASE: dict[str, Any] = {
     "linear_path": False,
 }
 MUTUAL = {"weight": 0.2}
+FINE: dict[str, Any] = {
+    "size": 28,
+    "channels": [8, 16, 16],
+    "linear_path": True,
+    "domain": {"weight": 0.0, "others": False, "label_weight": 1.0},
+}
 ROWS: dict[str, dict[str, Any]] = {
     "CNN, one stream (u, v)": {"streams": {"flow": ["u", "v"]}},
     "two streams": {},
     "+ mutual learning": {"mutual": MUTUAL},
     "+ linear path": {"mutual": MUTUAL, "linear_path": True},
     "+ multi-source": {"mutual": MUTUAL, "linear_path": True, "domain": {"weight": 0.1}},
+    "CNN, one stream, with rendered source": {"streams": {"flow": ["u", "v"]}, **FINE},
+    "the same, 4 networks": {"streams": {"flow": ["u", "v"]}, **FINE, "members": 4},
+    "MDML with rendered source": {"mutual": MUTUAL, **FINE},
+    "the same without it": {"mutual": MUTUAL, **FINE, "domain": {"weight": 0.0, "others": False}},
 }
-VOTED = {"MDML + logistic regression": "+ multi-source", "MDML without sources + logistic regression": "+ linear path"}
+GUIDED = tuple(name for name, how in ROWS.items() if how.get("domain") == FINE["domain"])
+VOTED = {
+    "MDML + logistic regression": "+ multi-source",
+    "MDML without sources + logistic regression": "+ linear path",
+    "4 networks with rendered source + logistic regression": "the same, 4 networks",
+}
 PLAIN: dict[str, Any] = {"standardise": False, "c": 3e-2}
 """The usual logistic regression: on the published grey levels as they are, 0 to 1, middle taken off."""
 LOGISTIC = "LR (u, v) + mirror, rest at 0"
@@ -74,6 +92,15 @@ class Data:
     raw: Clips
     role: Roles
     experiment: RecognitionExperiment
+
+    def guided(self) -> Data:
+        """The clips, each map with rms 1, and behind them the rendered source."""
+        values = self.maps.maps
+        even = values / np.sqrt(np.square(values).mean((2, 3), keepdims=True) + 1e-6)
+        source = rendered.render_source(self.experiment.classes or {}, RENDERED, DEAL_SEED, values.shape[-1])
+        clips = concatenate([replace(self.maps, maps=even.astype(np.float32)), source])
+        experiment = self.experiment.model_copy(update={"sources": [rendered.DATASET]})
+        return Data(clips, clips, folds.roles(clips, labels_of(clips, experiment), experiment), experiment)
 
 
 def load(path: Path, allow_subset: bool = False, **reading: Any) -> Data:
@@ -107,7 +134,7 @@ def options_of(row: str) -> MdmlParams:
 
 
 def networks(data: Data, row: str, seed: int) -> np.ndarray:
-    """(N, 3) class probabilities of one row and seed, all 68 folds stacked."""
+    """(N, 3) class probabilities of one row and seed, all 68 folds stacked; those of rendered clips are nan."""
     options = options_of(row).model_copy(update={"seed": seed, "seeds": 1})
     experiment = data.experiment.model_copy(update={"mdml": options})
     pool = pool_of(data.maps, data.role.label, options)
@@ -143,7 +170,9 @@ def deal(person: np.ndarray, dataset: np.ndarray, rows: np.ndarray, parts: int, 
     return part
 
 
-def inner_scores(data: Data, rng: np.random.Generator, seed: int) -> tuple[np.ndarray, dict[str, list[float]]]:
+def inner_scores(
+    data: Data, guided: Data, rng: np.random.Generator, seed: int
+) -> tuple[np.ndarray, dict[str, list[float]]]:
     """Block of each clip; row -> (UF1 + UAR) / 2 of the inner folds of each block."""
     person, dataset = data.role.person, data.maps.dataset
     everything = np.ones(len(person), bool)
@@ -152,7 +181,7 @@ def inner_scores(data: Data, rng: np.random.Generator, seed: int) -> tuple[np.nd
     linear = [inner_logistic(data, block != b, inner[b]) for b in range(BLOCKS)]
     found = {LOGISTIC: [score(data, p) for p in linear]}
     for row in ROWS:
-        p = inner_networks(data, row, block, inner, seed)
+        p = inner_networks(guided if row in GUIDED else data, row, block, inner, seed)
         found[row] = [score(data, q) for q in p]
         for voted in (v for v, own in VOTED.items() if own == row):
             found[voted] = [score(data, (q + one) / 2) for q, one in zip(p, linear, strict=True)]
@@ -164,6 +193,8 @@ def inner_networks(data: Data, row: str, block: np.ndarray, inner: Sequence[np.n
     """Per block (N, 3) probabilities of the clips of the other blocks, each by networks without its inner fold."""
     options = options_of(row)
     pool = pool_of(data.maps, data.role.label, options)
+    source = np.full(len(data.maps) - len(block), -1)  # rendered clips are in no block and no fold
+    block, inner = np.concatenate([block, source]), [np.concatenate([i, source]) for i in inner]
     members, owners = [], []
     for b in range(BLOCKS):
         for k in range(INNER):
@@ -171,11 +202,14 @@ def inner_networks(data: Data, row: str, block: np.ndarray, inner: Sequence[np.n
             for own in DATASETS if options.domain.weight else (None,):
                 tested = out & (data.maps.dataset == own) if own else out
                 usable = (block != b) & (~out | tested)
-                members.append(folds.member_without(data.maps, data.role, DATASETS, tested, own, seed, options, usable))
-                owners.append(b)
+                for _, number in folds.runs(options.model_copy(update={"seeds": 1}), seed):
+                    members.append(
+                        folds.member_without(data.maps, data.role, DATASETS, tested, own, number, options, usable)
+                    )
+                    owners.append(b)
     p = loso.train_predict(pool, members, options, len(CLASSES))
     found = loso.by_run(members, owners, p, len(block), len(CLASSES))
-    return [found[b] for b in range(BLOCKS)]
+    return [found[b][: len(block) - len(source)] for b in range(BLOCKS)]
 
 
 def inner_logistic(data: Data, usable: np.ndarray, inner: np.ndarray) -> np.ndarray:
@@ -206,17 +240,17 @@ def run(data: Data, seeds: int) -> list[evaluation.Prediction]:
     def add(name: str, seed: int, p: np.ndarray) -> None:
         rows.extend(loso.predictions(name, seed, data.maps, label, p, CLASSES))
 
-    linear = linear_rows(data)
+    linear, guided = linear_rows(data), data.guided()
     for name, p in linear.items():
         add(name, 0, p)
-    block, inner = inner_scores(data, np.random.default_rng(DEAL_SEED), seed=1000)
+    block, inner = inner_scores(data, guided, np.random.default_rng(DEAL_SEED), seed=1000)
     best = [max(inner, key=lambda name, b=b: inner[name][b]) for b in range(BLOCKS)]  # type: ignore[misc]
     print("  chosen per block: " + "; ".join(best), flush=True)
     for seed in range(seeds):
         found = {LOGISTIC: linear[LOGISTIC]}
         for name in ROWS:
             start = time.process_time()
-            found[name] = networks(data, name, seed)
+            found[name] = networks(guided if name in GUIDED else data, name, seed)[: len(data.maps)]
             print(f"  seed {seed}, {name}: {time.process_time() - start:.0f} CPU-s", flush=True)
         found |= {name: (found[own] + linear[LOGISTIC]) / 2 for name, own in VOTED.items()}
         for name in (*ROWS, *VOTED):
