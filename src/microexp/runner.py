@@ -28,7 +28,7 @@ def run_stage(stage: Stage[Any], job: Job[Any]) -> None:
                 raise UserError(path, f"input {name!r} of {stage.name}", "no such file", "an existing file")
     inputs = {name: [storage.input_hash(p) for p in paths if p.is_file()] for name, paths in job.inputs.items()}
     for path in job.outputs.values():  # an old record must not vouch for a new file
-        storage.provenance_path(path).unlink(missing_ok=True)
+        storage.remove_provenance(path)
     extra = stage.run(job) or {}
     record = {
         "stage": stage.name,

@@ -142,3 +142,54 @@ def test_whichever_write_fails_nothing_half_written_stays(
         disk(0)
         assert main(arguments) == 0
         assert {p.name: p.read_bytes() for p in out.iterdir()} == whole
+
+
+@pytest.mark.parametrize("hashed_bytes", [storage.HASHED_BYTES, 0])
+def test_damage_of_an_input_is_blamed_on_it_and_mended_by_making_it_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, hashed_bytes: int
+) -> None:
+    """By its hash; or where it is too big for that by HDF5, which does not look at bytes that it does not need."""
+    arguments = flow(tmp_path)
+    crops, out = tmp_path / "crops.h5", tmp_path / "out"
+    storage.write_provenance(crops, {"stage": "crops"})
+    assert main(arguments) == 0
+    whole, result = crops.read_bytes(), (out / "f.h5").read_bytes()
+    monkeypatch.setattr(storage, "HASHED_BYTES", hashed_bytes)
+    rng = np.random.default_rng(9)
+    bits = rng.integers(0, len(whole) * 8, 200 if hashed_bytes else 50)
+    noticed = 0
+    for damaged in [*(flipped(whole, bit) for bit in bits), *(whole[:n] for n in rng.integers(0, len(whole), 50))]:
+        crops.write_bytes(damaged)
+        for path in out.iterdir():
+            path.unlink()
+        status = main(arguments)
+        error = capsys.readouterr().err.splitlines()[-1]
+        if status == 0 and not hashed_bytes:
+            assert (out / "f.h5").read_bytes() == result
+            continue
+        noticed += 1
+        assert status == 2 and error.startswith(f"microexp: error: {crops}: "), error
+        assert error.endswith("(delete it and run again)")
+        assert list(out.iterdir()) == []
+    assert noticed == 250 or (not hashed_bytes and noticed > 80)
+    crops.write_bytes(whole)
+    assert main(arguments) == 0 and (out / "f.h5").read_bytes() == result
+
+
+def flipped(data: bytes, bit: int) -> bytes:
+    """`data` with one bit changed."""
+    changed = bytearray(data)
+    changed[bit // 8] ^= 1 << (bit % 8)
+    return bytes(changed)
+
+
+def test_a_changed_digit_in_a_table_is_noticed_by_whoever_reads_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments, table = videos(tmp_path), tmp_path / "expressions.csv"
+    storage.write_provenance(table, {"stage": "index"})
+    assert main(arguments) == 0
+    table.write_text(table.read_text().replace(",2,3,4,", ",2,3,5,"))
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert f"microexp: error: {table}: got a file that has changed since it was written (delete it and run" in error

@@ -1,6 +1,7 @@
 # The plan of the run and the few functions that rules use. The logic is in src/microexp/workflow/, typed and tested.
 import gc
 import inspect
+from snakemake.cli import get_argument_parser
 from snakemake.settings.types import DeploymentMethod
 from microexp.errors import UserError
 from microexp.gpu_pool import visible_gpus
@@ -11,8 +12,9 @@ from microexp.workflow.plan import read_plan
 
 def begin_run():
     """One run at a time in a folder; the lock is held until the process ends. A job of a run does not take it."""
-    if workflow.is_main_process and run.runs_jobs(sys.argv[1:]):
-        return run.begin(Path.cwd())
+    if workflow.is_main_process:
+        options, _ = get_argument_parser().parse_known_args()
+        return run.begin(Path.cwd()) if run.runs_jobs(options) else None
 
 
 def per_attempt(first):
