@@ -193,6 +193,11 @@ def copy_run(source: Path, target: Path) -> Path:
     return target
 
 
+def brought_by_the_user(path: Path) -> None:
+    """Make a file that stands for a release's own what it would be there: without a record of how it was made."""
+    path.with_name(path.name + ".prov.json").unlink()
+
+
 def mini(folder: Path, name: str, change: Sequence[tuple[str, str]]) -> Path:
     """The miniature's configuration with texts replaced, as `folder`/`name`."""
     text = MINI.read_text()
