@@ -80,10 +80,11 @@ def test_every_rule_names_an_environment_that_exists_and_all_are_used() -> None:
     for file in RULES:
         rules = re.split(r"(?m)^rule ", file.read_text())[1:]
         for rule in rules:
-            named = re.search(r'conda:\s+(?:"\.\./\.\./envs/(\w+)\.yaml"|(GPU_ENV))', rule)
-            assert named, f"{file.name}: rule {rule.split(':')[0]}"
+            name = rule.split(":")[0]
+            named = re.search(rf'conda:\s+(?:"\.\./\.\./envs/(\w+)\.yaml"|(environment\("{name}"\)))', rule)
+            assert named, f"{file.name}: rule {name}"
             used |= {"gpu", "cpu"} if named[2] else {named[1]}
-            assert bool(named[2]) == ("gpu=GPU" in rule), rule.split(":")[0]
+            assert bool(named[2]) == (f'gpu=gpus("{name}")' in rule) == ("--gpus {resources.gpu}" in rule), name
     assert used == {env.stem for env in ENVS}
 
 

@@ -33,6 +33,17 @@ def options_of(stage):
     return lambda wildcards: PLAN.options(stage, wildcards.experiment)
 
 
+def gpus(stage):
+    """GPUs that a job of `stage` asks for on this machine; profiles/slurm asks the cluster instead."""
+    return min(1, len(visible_gpus())) if PLAN.uses_gpu(stage) else 0
+
+
+def environment(stage):
+    """Conda environment of a stage that can use a GPU."""
+    kind = run.environment_for_gpu() if PLAN.uses_gpu(stage) else "cpu"
+    return f"../../envs/{kind}.yaml"
+
+
 def made_for(stage):
     """The shard of `stage` of the wildcards' subject, if some experiment needs it."""
     return lambda wildcards: PLAN.made_for(stage, wildcards.dataset, wildcards.subject)
@@ -56,8 +67,6 @@ except UserError as error:
     sys.exit(f"microexp: error: {error}")
 
 CONDA = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
-GPU = min(1, len(visible_gpus()))  # locally; profiles/slurm asks the cluster instead
-GPU_ENV = f"../../envs/{run.environment_for_gpu()}.yaml"
 
 shell.prefix(run.shell_prefix(Path(workflow.basedir) / "src", CONDA))
 

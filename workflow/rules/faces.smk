@@ -12,12 +12,12 @@ rule faces:
     benchmark:
         "logs/benchmarks/faces/{dataset}/{subject}.tsv"
     conda:
-        GPU_ENV
+        environment("faces")
     threads: 1
     resources:
         mem_mb=memory(2000),
         runtime=minutes(240),
-        gpu=GPU,
+        gpu=gpus("faces"),
     params:
         options=PLAN.options("faces"),
         code=code_hash("faces"),
@@ -61,12 +61,12 @@ rule flow:
     benchmark:
         "logs/benchmarks/flow/{dataset}/{subject}.tsv"
     conda:
-        GPU_ENV
+        environment("flow")
     threads: 1
     resources:
         mem_mb=memory(2000),
         runtime=minutes(480),
-        gpu=GPU,
+        gpu=gpus("flow"),
     params:
         options=PLAN.options("flow"),
         code=code_hash("flow"),
@@ -86,15 +86,16 @@ rule apexdiff:
     benchmark:
         "logs/benchmarks/apexdiff/{dataset}/{subject}.tsv"
     conda:
-        "../../envs/cpu.yaml"
+        environment("apexdiff")
     threads: 1
     resources:
         mem_mb=memory(2000),
         runtime=minutes(60),
+        gpu=gpus("apexdiff"),
     params:
         options=PLAN.options("apexdiff"),
         code=code_hash("apexdiff"),
     shell:
         "python -m microexp apexdiff --crops {input.crops:q} --expressions {input.expressions:q}"
         " --out-apexdiff {output.apexdiff:q}"
-        " --params {params.options:q} --threads {threads} > {log:q} 2>&1"
+        " --params {params.options:q} --threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"

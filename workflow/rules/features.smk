@@ -37,12 +37,12 @@ rule i3d:
     benchmark:
         "logs/benchmarks/i3d/{dataset}/{subject}.tsv"
     conda:
-        GPU_ENV
+        environment("i3d")
     threads: 1
     resources:
         mem_mb=memory(3000),
         runtime=minutes(480),
-        gpu=GPU,
+        gpu=gpus("i3d"),
     params:
         options=PLAN.options("i3d"),
         code=code_hash("i3d"),

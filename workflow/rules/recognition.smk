@@ -13,12 +13,12 @@ rule mdml:
     benchmark:
         "logs/benchmarks/mdml/{experiment}/{fold}.tsv"
     conda:
-        GPU_ENV
+        environment("mdml")
     threads: 1
     resources:
         mem_mb=memory(3000),
         runtime=minutes(240),
-        gpu=GPU,
+        gpu=gpus("mdml"),
     params:
         options=options_of("mdml"),
         code=code_hash("mdml"),

@@ -16,12 +16,12 @@ rule aemnet:
     benchmark:
         "logs/benchmarks/aemnet/{experiment}/{fold}.tsv"
     conda:
-        GPU_ENV
+        environment("aemnet")
     threads: 1
     resources:
         mem_mb=memory(4000),
         runtime=minutes(480),
-        gpu=GPU,
+        gpu=gpus("aemnet"),
     params:
         options=options_of("aemnet"),
         code=code_hash("aemnet"),

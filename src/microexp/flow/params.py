@@ -77,11 +77,17 @@ PRESETS: dict[str, Tvl1] = {
 }
 
 
+GPU_BACKENDS = ("torch", "opencv_cuda")
+"""Backends that use a GPU: where there is one, and always."""
+
+
 class FlowParams(Params):
     """Options of TV-L1 flow, used by the stages `flow` and `apexdiff`; what is null comes from the preset."""
 
     backend: Literal["auto", "numba", "torch", "opencv", "opencv_cuda"] = Field(
-        "auto", description="Implementation; auto is numba, or torch when the job is given a GPU."
+        "auto",
+        description="Implementation; auto is numba on any machine, GPU or not. torch uses a GPU where there is one, "
+        "opencv_cuda needs one.",
     )
     preset: Literal["opencv", "classic", "micro"] = Field("micro", description="Named set of TV-L1 parameters.")
     tau: float | None = Field(None, gt=0, le=0.25, description="Time step of the dual update.")
