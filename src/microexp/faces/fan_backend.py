@@ -83,7 +83,8 @@ def load(folder: str | None, device: str) -> FanBackend:
     if importlib.util.find_spec("face_alignment") is None:
         raise UserError(
             "faces.backend", "face_alignment", "no such package", "face-alignment 1.5.0",
-            "pip install --no-deps face-alignment==1.5.0, and tqdm: with its dependencies it overwrites OpenCV",
+            "pip install scikit-image tqdm; pip install --no-deps face-alignment==1.5.0: with its dependencies it "
+            "overwrites OpenCV",
         )  # fmt: skip
     import face_alignment
     import torch
