@@ -177,6 +177,12 @@ def test_a_release_on_disk_is_indexed_and_planned(tmp_path: Path) -> None:
     }
 
 
+def test_every_rule_keeps_the_log_of_the_attempt_before() -> None:
+    for file in (runs.ROOT / "workflow/rules").glob("*.smk"):
+        text = file.read_text()
+        assert text.count("    shell:\n") == text.count('    shell:\n        "logged {log:q} python -m microexp ')
+
+
 def test_the_workflow_passes_snakemakes_own_checks() -> None:
     outcome = runs.run(runs.ROOT, "--lint", config=runs.ROOT / "config.yaml")
     assert outcome.status == 0, outcome.text

@@ -23,6 +23,7 @@ from microexp.gpu_pool import visible_gpus
 from microexp.workflow.watchdog import JOBS_LOCK, RUN, token
 
 RUN_LOCK = Path(".snakemake/microexp-run.lock")
+LOGGED = 'logged() { log="$1"; shift; [ ! -s "$log" ] || mv -f "$log" "$log.before"; exec "$@" > "$log" 2>&1; }'
 SNAKEMAKE_LOCKS = Path(".snakemake/locks")
 LOOKING = (
     "dryrun", "lint", "list_rules", "list_target_rules", "print_compilation", "containerize", "report",
@@ -144,7 +145,8 @@ def environment_for_gpu(environment: Mapping[str, str] = os.environ) -> str:
 
 
 def shell_prefix(source: Path, conda: bool) -> str:
-    """What stands before every shell command of the workflow: the package's path, the run that the job belongs to.
+    """What stands before every shell command of the workflow: the package's path, the run that the job belongs to, and
+    `logged LOG COMMAND`, which keeps what the attempt before printed as `LOG.before`.
 
     It ends in `exec`, so that the job is the direct child of the run: signals reach it, no shell stands in between.
     Without conda, `python` is the interpreter that runs Snakemake.
@@ -152,5 +154,6 @@ def shell_prefix(source: Path, conda: bool) -> str:
     lines = [f"export PYTHONPATH={shlex.quote(str(source))}", f"export {RUN}={token()}"]
     if not conda:
         lines.append(f'export PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH"')
+    lines.append(LOGGED)
     # Snakemake fills in braces, also here
-    return "; ".join(lines).replace("{", "{{").replace("}", "}}") + "; exec "
+    return "; ".join(lines).replace("{", "{{").replace("}", "}}") + "; "
