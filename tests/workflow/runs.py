@@ -185,6 +185,13 @@ def differing(one: Path, other: Path) -> list[str]:
     return sorted(name for name in a.keys() | b.keys() if a.get(name) != b.get(name))
 
 
+def note(line: str) -> None:
+    """Add a figure to the file that `MICROEXP_FIGURES` names, which .ci/run prints at its end."""
+    if path := os.environ.get("MICROEXP_FIGURES"):
+        with open(path, "a") as file:
+            file.write(line + "\n")
+
+
 def copy_run(source: Path, target: Path) -> Path:
     """A copy of a finished run that Snakemake takes for finished, too."""
     shutil.copytree(
