@@ -26,7 +26,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from microexp.flow.params import FlowParams
-from microexp.flow.tvl1 import compute_flow, make_solver, stream_flow
+from microexp.flow.tvl1 import compute_flow, device_name, make_solver, stream_flow
 
 Method = Callable[[np.ndarray, np.ndarray], np.ndarray]
 AMPLITUDES_PX = (0.1, 0.3, 0.5, 1.0, 3.0)
@@ -200,38 +200,56 @@ def memory(count: int = 10_000) -> None:
             print(f"after {done} pairs of 64 px: peak memory {peak:.1f} MiB", flush=True)
 
 
-def gpu(device: str) -> None:
-    """Pairs per second on a GPU, beside numba on one core."""
-    import torch
-
-    sample = translation(224, 0.5, 0)
+def gpu(device: str, size: int = 224, batches: tuple[int, ...] = (1, 32, 256)) -> None:
+    """Pairs per second on a GPU, beside numba on one core: the solver alone, and all of it, from images to flow."""
+    sample = translation(size, 0.5, 0)
     os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[0]})
-    print(f"\n{torch.cuda.get_device_name(device)}\n\n| preset | numba, one core | batch 1 | batch 32 | batch 256 |")
-    print("|---" * 5 + "|")
+    print(f"\n**{device_name(device)}, {size} px, pairs/s (x numba on one core)**\n")
+    print("| method | " + " | ".join(f"batch {n}" for n in batches) + " |")
+    print("|---" * (1 + len(batches)) + "|")
     for preset in ("classic", "micro"):
-        rates = []
-        for backend, count in (("numba", 16), ("torch", 1), ("torch", 32), ("torch", 256)):
-            solver = make_solver(224, 224, FlowParams(preset=preset, backend=backend), 1, device)
-            solver.batch = count
-            a, b = (solver.prepare(np.repeat(i[None], count, 0)) for i in (sample.first, sample.second))
-            solver.solve(a, b)  # compile
-            rates.append(_rate(solver, a, b, count, device if backend == "torch" else ""))
-        print(
-            f"| {preset} | " + " | ".join(f"{r:.0f} pairs/s ({r / rates[0]:.1f} x)" for r in rates) + " |", flush=True
-        )
+        images = {n: [np.repeat(i[None], n, 0) for i in (sample.first, sample.second)] for n in (16, *batches)}
+        numba = _rate(whole(images[16], FlowParams(preset=preset, backend="numba"), "cpu"), 16, "cpu")
+        params = FlowParams(preset=preset, backend="torch")
+        alone = [_rate(solve_alone(images[n], params, device), n, device) for n in batches]
+        full = [_rate(whole(images[n], params, device), n, device) for n in batches]
+        for name, rates in (
+            ("numba, one core", [numba] * len(batches)),
+            ("torch, solver alone", alone),
+            ("torch, images to flow", full),
+        ):
+            cells = " | ".join(f"{r:.0f} ({r / numba:.1f})" for r in rates)
+            print(f"| {preset}, {name} | {cells} |", flush=True)
 
 
-def _rate(solver: Any, a: Any, b: Any, count: int, device: str) -> float:
+def whole(images: list[np.ndarray], params: FlowParams, device: str) -> Callable[[], Any]:
+    """A call that does all: upload, pyramids, flow, download."""
+    return lambda: compute_flow(images[0], images[1], params, device=device)
+
+
+def solve_alone(images: list[np.ndarray], params: FlowParams, device: str) -> Callable[[], Any]:
+    """A call that computes the flow of pyramids which are there, as one batch, and leaves it there."""
+    solver = make_solver(*images[0].shape[1:], params, 1, device)
+    solver.batch = len(images[0])
+    first, second = (solver.prepare(i) for i in images)
+    return lambda: solver.solve(first, second)
+
+
+def _rate(call: Callable[[], Any], count: int, device: str) -> float:
+    """Pairs per second of a call that works on `count` pairs: the median of 7, after one that compiles."""
     import torch
 
+    def wait() -> None:
+        if device != "cpu":
+            torch.cuda.synchronize(device)
+
+    call()
     seconds = []
     for _ in range(7):
-        if device:
-            torch.cuda.synchronize(device)
+        wait()
         start = time.perf_counter()
-        solver.solve(a, b)
-        if device:
-            torch.cuda.synchronize(device)
+        call()
+        wait()
         seconds.append(time.perf_counter() - start)
     return count / float(np.median(seconds))
 

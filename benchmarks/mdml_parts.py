@@ -15,13 +15,12 @@ from typing import Any
 
 import torch
 
-from microexp import config as configuration
 from microexp.evaluation import recognition as evaluation
 from microexp.evaluation.table import markdown
 from microexp.recognition import loso
-from microexp.recognition.clips import read_shards
 from microexp.recognition.params import MdmlParams, RecognitionExperiment
 from microexp.recognition.protocol import class_names
+from microexp.recognition.recognise import read_experiment
 
 OFF: dict[str, Any] = {"weight": 0.0}
 PARTS: dict[str, dict[str, Any]] = {
@@ -62,13 +61,10 @@ def main() -> None:
     parser.add_argument("--identity", action="store_true", help="compare the ways of identity removal")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    options = configuration.stage_options(configuration.load(args.config), "mdml", args.experiment)
-    experiment = RecognitionExperiment.model_validate(options)
-    used = (*experiment.datasets, *experiment.source_datasets())
-    paths = sorted(p for name in dict.fromkeys(used) for p in (args.results / "apexdiff" / name).glob("*.h5"))
+    experiment, clips = read_experiment(args.config, args.experiment, args.results / "apexdiff")
     changes = IDENTITY if args.identity else PARTS
     variants = {name: variant(experiment, change, args.seeds) for name, change in changes.items()}
-    rows = loso.compare(read_shards(paths), variants, log=lambda line: print(line, file=sys.stderr))
+    rows = loso.compare(clips, variants, log=lambda line: print(line, file=sys.stderr))
     print(markdown(evaluation.table(f"MDML on {args.experiment}", rows, class_names(experiment))))
 
 

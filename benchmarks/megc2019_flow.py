@@ -1,9 +1,10 @@
 """Honest leave-one-subject-out on the 442 clips of the MEGC2019 composite, from 28 x 28 flow maps.
 
-    python benchmarks/megc2019_flow.py PATH [--seeds 5] [--out FOLDER]
+    python benchmarks/megc2019_flow.py PATH [--seeds 5] [--zero mode] [--scale rms] [--out FOLDER]
 
 PATH is an npz of flow maps (`flow` (442, 28, 28, 3) uint8: u, v, strain, min-maxed per image; `label`, `subject`,
-`dataset`, `sample`, `channels`) or an index CSV of a folder of images; see docs/recognition.md.
+`dataset`, `sample`, `channels`) or an index CSV of a folder of images; see docs/recognition.md. What it holds is
+printed first; unless it is the whole composite, class by class, that is an error (`--allow-subset` goes on).
 
 Every row predicts each clip with models that never saw its subject. The maps hold no grey-level difference, so the
 second stream is a SURROGATE: the same flow with its strain. The last row chooses among the rows above it by inner
@@ -24,16 +25,19 @@ import numpy as np
 import torch
 
 from microexp import storage
+from microexp.datasets.protocols import MEGC2019
+from microexp.errors import UserError
+from microexp.evaluation import completeness, megc2019
 from microexp.evaluation import recognition as evaluation
 from microexp.evaluation.table import markdown
 from microexp.recognition import baselines, flowmaps, folds, loso
 from microexp.recognition.clips import Clips
 from microexp.recognition.folds import Roles
-from microexp.recognition.mdml import pool_of
 from microexp.recognition.params import MdmlParams, RecognitionExperiment
 from microexp.recognition.protocol import labels_of
+from microexp.recognition.views import pool_of
 
-CLASSES = flowmaps.MEGC_CLASSES
+CLASSES = megc2019.CLASSES
 DATASETS = ("casme2", "smic", "samm")
 BLOCKS, INNER = 4, 5
 DEAL_SEED = 2019
@@ -72,16 +76,30 @@ class Data:
     experiment: RecognitionExperiment
 
 
-def load(path: Path) -> Data:
-    def read(zero: flowmaps.Zero, scale: flowmaps.Scale) -> Clips:
-        if path.suffix == ".npz":
-            return flowmaps.read_npz(path, zero=zero, scale=scale)
-        return flowmaps.read_index(path, zero=zero, scale=scale)
-
-    maps, raw = read("mode", "rms"), read("middle", "range")
-    experiment = RecognitionExperiment(datasets=list(DATASETS), classes={c: [c] for c in CLASSES})
+def load(path: Path, allow_subset: bool = False, **reading: Any) -> Data:
+    """Read the maps (`reading` as `flowmaps.read_maps` has it) and say what they hold."""
+    maps = flowmaps.read_maps(path, **reading)
+    raw = flowmaps.read_maps(path, **{**reading, "zero": "middle", "scale": "range"})
+    print("\n".join(flowmaps.count_lines(maps)), flush=True)
+    experiment = RecognitionExperiment(
+        datasets=list(DATASETS), classes={c: list(emotions) for c, emotions in MEGC2019.classes.items()}
+    )
     role = folds.roles(maps, labels_of(maps, experiment), experiment)
+    check(path, maps, role, allow_subset)
     return Data(maps, raw, role, experiment)
+
+
+def check(path: Path, maps: Clips, role: Roles, allow_subset: bool) -> None:
+    """Every clip must have a class and a data set of the composite, and every row of the table its channels."""
+    for row in np.flatnonzero(~role.target)[:1]:
+        got = f"'{maps.emotion[row]}' of data set '{maps.dataset[row]}'"
+        raise UserError(path, "/".join(maps.key(row)[:3]), got, f"{', '.join(CLASSES)} of {', '.join(DATASETS)}")
+    names = (CLASSES[k] for k in role.label)
+    found = completeness.differences("megc2019", zip(maps.dataset.tolist(), maps.subject.tolist(), names, strict=True))
+    if found and not allow_subset:
+        raise UserError(path, None, "; ".join(found), "all 442 clips of 68 subjects", "or give --allow-subset")
+    for name in ROWS:
+        pool_of(maps, role.label, options_of(name))
 
 
 def options_of(row: str) -> MdmlParams:
@@ -214,12 +232,18 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--bootstrap", type=int, default=1000)
     parser.add_argument("--out", type=Path, help="folder for the predictions and the table")
+    parser.add_argument("--allow-subset", action="store_true", help="go on when clips of the composite are missing")
+    flowmaps.add_reading_arguments(parser)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    data = load(args.path)
+    try:
+        data = load(args.path, args.allow_subset, **flowmaps.reading(args))
+    except UserError as error:
+        parser.exit(2, f"{parser.prog}: error: {error}\n")
     start = time.process_time()
     rows = run(data, args.seeds)
-    table = evaluation.table("MEGC2019 composite, 28 x 28 flow maps", rows, CLASSES, args.bootstrap)
+    size = data.maps.maps.shape[-1]
+    table = evaluation.table(f"MEGC2019 composite, {size} x {size} flow maps", rows, CLASSES, args.bootstrap)
     print(markdown(table))
     print(f"whole benchmark: {time.process_time() - start:.0f} CPU-s")
     if args.out:

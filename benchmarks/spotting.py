@@ -20,12 +20,13 @@ import numpy as np
 import torch
 
 from microexp.datasets.schema import Expression
+from microexp.devices import pick_device
 from microexp.spotting.features import FeatureStore, list_videos
 from microexp.spotting.geometry import make_geometry
 from microexp.spotting.losses import loss_parts
 from microexp.spotting.params import AemnetParams
 from microexp.spotting.targets import make_targets
-from microexp.spotting.training import batches, pick_device, reproducible, stack_windows, start_fit, tensors
+from microexp.spotting.training import batches, reproducible, stack_windows, start_fit, tensors
 from microexp.spotting.windows import VideoKey, training_windows
 from microexp.storage import add_array, create_shard, set_attributes
 

@@ -4,13 +4,14 @@
     python benchmarks/spotting_ablation.py --jobs 2 --seeds 3 --out results/ablation
 
 Variants differ from the experiment's configuration in what their name says and in nothing else; thresholds are chosen
-on training subjects only, as always. Folds that are done are not run again. Prints a Markdown table and writes it,
-with a CSV, to `--out`.
+on training subjects only, as always. Folds that are done are not run again, unless their options, inputs or code have
+changed. Prints a Markdown table and writes it, with a CSV, to `--out`.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -19,15 +20,17 @@ from pathlib import Path
 import numpy as np
 
 from microexp.config import Config, load, stage_options
-from microexp.datasets.schema import read_expressions
 from microexp.evaluation.spotting import KINDS, OVERALL, Interval, count
+from microexp.evaluation.spotting_table import Runs, as_intervals, read_ran
 from microexp.evaluation.table import Row, Table, markdown
+from microexp.evaluation.tables import read_truths
 from microexp.names import fold_name
 from microexp.progress import track
 from microexp.spotting import aemnet, detect
 from microexp.spotting.params import AemnetParams, DetectParams
 from microexp.stage import Job
-from microexp.storage import write_csv, write_text
+from microexp.storage import input_hash, write_csv, write_text
+from microexp.workflow.code import code_hash
 
 VARIANTS: dict[str, dict[str, object]] = {
     "AEM-Net": {},
@@ -40,8 +43,6 @@ VARIANTS: dict[str, dict[str, object]] = {
     "flow only": {"streams": "flow"},
     "the released code's network": {"fidelity": "released"},
 }
-ONCE = ("flow_magnitude",)
-"""Methods without chance: they run once, with seed 0."""
 COLUMNS = ("variant", "overall", "overall_sd", "micro", "micro_sd", "macro", "macro_sd", "tp", "predictions", "truths")
 
 
@@ -81,11 +82,24 @@ def make_tasks(config: Config, experiment: str, results: Path, out: Path, seeds:
     return tasks
 
 
+def depends_on(task: Task) -> str:
+    """What a fold's results depend on, as JSON: options, code, and the contents of all inputs."""
+    inputs = [*task.features, *task.motion, *task.expressions, *task.videos]
+    return json.dumps(
+        {
+            "options": [task.aemnet.model_dump(mode="json"), task.detect.model_dump(mode="json")],
+            "code": [code_hash(stage) for stage in ("aemnet", "detect")],
+            "inputs": [input_hash(path) for path in inputs],
+        }
+    )
+
+
 def run_task(task: Task) -> None:
-    key = task.aemnet.model_dump_json() + task.detect.model_dump_json()
-    done = task.out / "options.json"
+    key = depends_on(task)
+    done = task.out / "done.json"
     if done.exists() and done.read_text() == key:
         return
+    done.unlink(missing_ok=True)  # from here on the files are no longer what it says
     files = {n: task.out / f"{n}.csv" for n in ("training", "proposals", "detections")}
     about = {"expressions": task.expressions, "videos": task.videos, "motion": task.motion}
     outputs = {"model": task.out / "model.safetensors", "training": files["training"], "proposals": files["proposals"]}
@@ -99,29 +113,19 @@ def run_task(task: Task) -> None:
 
 
 def make_rows(tasks: list[Task]) -> list[Row]:
-    truths = [
-        Interval(f"{e.dataset}/{e.subject}", e.video, e.onset, e.offset, e.kind)
-        for path in tasks[0].expressions
-        for e in read_expressions(path)
-    ]
+    truths = read_truths(tasks[0].expressions)
     rows: list[Row] = []
     for variant in VARIANTS:
-        found = [d for t in tasks if t.variant == variant for d in detect.read_detections(t.out / "detections.csv")]
-        methods = sorted({d.method for d in found}) if not VARIANTS[variant] else ["aemnet"]
-        for method in methods:
-            name = variant if method == "aemnet" else method
-            seeds = (0,) if method in ONCE else tasks[0].aemnet.seeds
-            rows.append({"variant": name, **_measures([d for d in found if d.method == method], truths, seeds)})
+        folds = [t.out for t in tasks if t.variant == variant]
+        found = [d for fold in folds for d in detect.read_detections(fold / "detections.csv")]
+        for method, runs in as_intervals(found, read_ran([fold / "selection.json" for fold in folds])).items():
+            if method == "aemnet" or not VARIANTS[variant]:
+                rows.append({"variant": variant if method == "aemnet" else method, **_measures(runs, truths)})
     return rows
 
 
-def _measures(found: list[detect.Detection], truths: list[Interval], seeds: tuple[int, ...]) -> dict[str, float | str]:
-    counts = []
-    for seed in seeds:
-        own = [
-            Interval(f"{d.dataset}/{d.subject}", d.video, d.onset, d.offset, d.kind) for d in found if d.seed == seed
-        ]
-        counts.append(count(own, truths, "one_to_one"))
+def _measures(runs: Runs, truths: list[Interval]) -> dict[str, float | str]:
+    counts = [count(items, truths, "one_to_one") for items in runs.values()]
     row: dict[str, float | str] = {}
     for kind in (OVERALL, *KINDS):
         values = [c[kind].f1 for c in counts]

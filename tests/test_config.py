@@ -40,6 +40,11 @@ def test_defaults_make_a_whole_run():
         (with_change(datasets={"a b": {"adapter": "demo"}}), ["'a b'"]),
         (with_change(spotting={"demo": {"datasets": ["demos"]}}), ["spotting.demo.datasets", "'demos'", "demo"]),
         (with_change(spotting={"demo": {"datasets": []}}), ["spotting.demo.datasets"]),
+        (
+            with_change(crops={"size": 48}),
+            ["config.yaml", "apexdiff.size", "got 56", "at most crops.size, 48 px"],
+        ),
+        (with_change(demo={"seconds": 5}), ["config.yaml", "demo.seconds", "got 5.0", "at least 1"]),
         (with_change(spotting={"demo": {"datasets": ["demo"], "aemnet": {"epoch": 3}}}), ["aemnet.epoch", "'epochs'"]),
     ],
 )
@@ -49,6 +54,12 @@ def test_a_wrong_configuration_is_one_line_that_names_the_key(data, words):
     line = str(caught.value)
     assert "\n" not in line
     assert [w for w in words if w not in line] == []
+
+
+def test_options_of_stages_that_are_not_run_cannot_contradict_each_other():
+    assert parse({**with_change(crops={"size": 48}), "recognition": {}}, "c").crops.size == 48
+    release = {"datasets": {"casme2": {"root": "/data"}}, "demo": {"seconds": 5}}
+    assert parse(release, "c").demo.seconds == 5
 
 
 @pytest.mark.parametrize("text", [": :", "a: [", "\x00"])

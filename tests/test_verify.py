@@ -90,8 +90,8 @@ def test_a_damaged_chunk_is_found_even_if_the_record_was_made_afterwards(tmp_pat
         (
             "i3d",
             {"features": np.zeros((3, 2048), np.float32), "frame_index": np.zeros(20, np.int32)},
-            {"clip_frames": 8, "step_frames": 4, "n_frames": 20},
-            "v1/features: 3 clips, expected 4",
+            {"clip_frames": 8, "step_frames": 2, "n_frames": 20},
+            "v1/features: 3 clips, expected 6",
         ),
         ("apexdiff", {"difference": np.zeros((2, 4, 4), np.float32)}, {}, "flow is missing"),
     ],
@@ -101,6 +101,18 @@ def test_shapes_are_checked(
 ) -> None:
     shard(tmp_path / "a.h5", stage, arrays, **attributes)
     assert problems(tmp_path) == {"a.h5": what}
+
+
+@pytest.mark.parametrize(
+    ("frames", "clip", "step", "clips"),
+    [(900, 8, 2, 446), (901, 8, 2, 447), (900, 16, 16, 56), (9, 8, 2, 1), (8, 8, 2, 1), (5, 8, 4, 1), (1, 8, 1, 1)],
+)
+def test_as_many_clips_as_i3d_makes_of_a_video_are_intact(
+    tmp_path: Path, frames: int, clip: int, step: int, clips: int
+) -> None:
+    arrays = {"features": np.zeros((clips, 2048), np.float32), "frame_index": np.arange(frames, dtype=np.int32)}
+    shard(tmp_path / "a.h5", "i3d", arrays, clip_frames=clip, step_frames=step, n_frames=frames)
+    assert problems(tmp_path) == {}
 
 
 def test_an_excluded_video_has_no_arrays(tmp_path: Path) -> None:

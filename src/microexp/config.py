@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError
 from pydantic.fields import FieldInfo
 
-from microexp.datasets.params import DatasetParams, DemoParams, index_options
+from microexp.datasets.params import DatasetParams, DemoParams, DemoSheetParams, DemoVideoParams, index_options
 from microexp.errors import UserError
 from microexp.evaluation.params import TablesParams
 from microexp.faces.params import CropsParams, FacesParams
@@ -21,12 +21,20 @@ from microexp.features.params import I3dParams
 from microexp.flow.params import FlowParams
 from microexp.inputs.params import ApexdiffParams
 from microexp.names import check_name
-from microexp.recognition.params import RecognitionExperiment
+from microexp.recognition.params import RecognitionExperiment, RecognitionTask
 from microexp.report.params import FrontParams, PageParams, ReportParams
 from microexp.spotting.params import MotionParams, SpottingExperiment
 from microexp.stage import Params
 
 M = TypeVar("M", bound=BaseModel)
+
+PARTS: dict[str, tuple[str, type[Params]]] = {
+    # stages that read a part of a section: the section, and the options that they read
+    "demo-sheet": ("demo", DemoSheetParams),
+    "demo": ("demo", DemoVideoParams),
+    "report-subject": ("report", PageParams),
+    "report": ("report", FrontParams),
+}
 
 
 class Config(Params):
@@ -46,6 +54,10 @@ class Config(Params):
     recognition: dict[str, RecognitionExperiment] = Field({}, description="Name -> recognition experiment.")
     tables: TablesParams = TablesParams()
     report: ReportParams = ReportParams()
+
+    def is_rendered(self, dataset: str) -> bool:
+        """Whether the run makes the data set itself."""
+        return (self.datasets[dataset].adapter or dataset) == "demo"
 
 
 def load(path: str | Path) -> Config:
@@ -79,7 +91,19 @@ def parse(data: object, file: object) -> Config:
                     raise UserError(
                         file, f"{kind}.{name}.datasets", repr(dataset), "one of datasets: " + ", ".join(config.datasets)
                     )
+    _check_together(config, file)
     return config
+
+
+def _check_together(config: Config, file: object) -> None:
+    """What no option is wrong about alone, and a job would stumble over later."""
+    size = config.apexdiff.size
+    if config.recognition and size > config.crops.size:
+        raise UserError(file, "apexdiff.size", size, f"at most crops.size, {config.crops.size} px")
+    if any(map(config.is_rendered, config.datasets)):
+        from microexp.datasets.demo.schedule import check_length
+
+        check_length(DemoSheetParams.model_validate(stage_options(config, "demo-sheet")), file)
 
 
 def validate(model: type[M], data: Mapping[str, Any], file: object, where: str = "") -> M:
@@ -126,18 +150,17 @@ def stage_options(config: Config, stage: str, experiment: str | None = None) -> 
         return config.crops.model_dump(mode="json") | {"fps": fps or config.crops.fps}
     if stage == "complete":
         return {"allow_exclusions": config.allow_exclusions}
-    if stage == "tables":
-        return _tables_options(config, str(experiment))
-    if stage in ("report", "report-subject"):
-        read = FrontParams if stage == "report" else PageParams
-        return config.report.model_dump(mode="json", include=set(read.model_fields))
+    if stage in ("tables-spotting", "tables-recognition"):
+        return _tables_options(config, stage.partition("-")[2], str(experiment))
     if stage in ("aemnet", "detect"):
         options: dict[str, Any] = getattr(config.spotting[str(experiment)], stage).model_dump(mode="json")
     elif stage == "mdml":
-        adapters = {name: dataset.adapter for name, dataset in config.datasets.items()}
-        options = config.recognition[str(experiment)].with_adapters(adapters).model_dump(mode="json")
+        options = _recognition(config, str(experiment)).model_dump(mode="json")
         if options["mdml"]["seed"] is None:
             options["mdml"]["seed"] = config.seed
+    elif stage in PARTS:
+        section, read = PARTS[stage]
+        options = getattr(config, section).model_dump(mode="json", include=set(read.model_fields))
     else:
         options = getattr(config, stage).model_dump(mode="json")
     if "seed" in options and options["seed"] is None:
@@ -145,14 +168,23 @@ def stage_options(config: Config, stage: str, experiment: str | None = None) -> 
     return options
 
 
-def _tables_options(config: Config, experiment: str) -> dict[str, Any]:
-    names = config.spotting[experiment].datasets if experiment in config.spotting else []
-    return {
+def _recognition(config: Config, experiment: str) -> RecognitionExperiment:
+    """A recognition experiment that knows the adapters of its data sets."""
+    adapters = {name: dataset.adapter for name, dataset in config.datasets.items()}
+    return config.recognition[experiment].with_adapters(adapters)
+
+
+def _tables_options(config: Config, kind: str, experiment: str) -> dict[str, Any]:
+    options = {
         **config.tables.model_dump(mode="json"),
         "seed": config.seed if config.tables.seed is None else config.tables.seed,
         "allow_exclusions": config.allow_exclusions,
-        "releases": [config.datasets[name].adapter or name for name in names],
     }
+    if kind == "spotting":
+        names = config.spotting[experiment].datasets
+        return options | {"releases": [config.datasets[name].adapter or name for name in names]}
+    read = set(RecognitionTask.model_fields)
+    return options | {"task": _recognition(config, experiment).model_dump(mode="json", include=read)}
 
 
 def reference() -> str:

@@ -41,6 +41,12 @@ class UserError(Exception):
         return one_line(line)
 
 
+def reason_of(error: UserError) -> str:
+    """What is wrong, without the folder, so that results do not depend on where the data lies."""
+    name = str(error.file).rpartition("/")[2] if error.file is not None else None
+    return str(UserError(name, error.where, error.got, error.expected))
+
+
 def one_line(text: str, limit: int = 1000) -> str:
     """`text` with control characters escaped and cut to `limit` characters: data from files never breaks a log."""
     clean = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -9,6 +9,9 @@ from microexp.errors import UserError
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.]*"
 """Data set, subject and video names; no '-', which joins data set and subject in a fold's name."""
 
+WHOLE_DATASET = "all"
+"""Stands for the subject in the name of a fold that leaves a whole data set out: `samm-all`."""
+
 _NAME = re.compile(NAME)
 
 

@@ -16,9 +16,8 @@ from microexp.stage import Job, Stage
 
 LIBRARIES = (
     # the names under which one library is distributed
-    ("numpy",), ("scipy",), ("scikit-learn",), ("numba",), ("torch",), ("opencv-contrib-python-headless",),
+    ("numpy",), ("scipy",), ("numba",), ("torch",), ("opencv-contrib-python-headless",),
     ("dlib-bin", "dlib"), ("face-alignment",), ("av",), ("pillow",), ("h5py",), ("hdf5plugin",), ("safetensors",),
-    ("pandas",),
 )  # fmt: skip
 
 

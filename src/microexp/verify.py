@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from microexp import hdf5, storage
 from microexp.errors import UserError, one_line
+from microexp.features.i3d import clip_count
 from microexp.progress import log, track
 from microexp.workflow.run import no_run
 
@@ -143,8 +144,7 @@ def _check_shard(path: Path, stage: str) -> str | None:
 def _check_video(group: h5py.Group, stage: str, where: str) -> str | None:
     wrong = _check_shapes(group, PER_VIDEO.get(stage, {}), where)
     if wrong is None and stage == "i3d":
-        clip, step, frames = (int(group.attrs[k]) for k in ("clip_frames", "step_frames", "n_frames"))
-        expected = max(0, (frames - clip) // step + 1)
+        expected = clip_count(*(int(group.attrs[k]) for k in ("n_frames", "clip_frames", "step_frames")))
         if len(group["features"]) != expected:
             return f"{where}features: {len(group['features'])} clips, expected {expected}"
     return wrong

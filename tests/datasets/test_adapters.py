@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from microexp.datasets.base import Index
-from microexp.datasets.index import files, read_index, subjects
+from microexp.datasets.index import files, listing, read_index
 from microexp.datasets.params import DatasetParams, DemoParams
 from microexp.datasets.schema import Expression
 from microexp.errors import UserError
@@ -99,7 +101,7 @@ def test_cas_me2_video_files(tmp_path: Path, make_video) -> None:
     index = read("cas_me2", tmp_path)
     assert spans(index)[0] == ("s15_0101", 4, 8, 13)  # frame 1 of the sheet is the first of the file
     assert spans(read("cas_me2", tmp_path, first_number=0))[0] == ("s15_0101", 5, 9, 14)
-    assert ("s40/s40_0508 is not on disk", "left out") in [(p, a) for _, p, a in notes(index, "video")]
+    assert ("s40/s40_0508 is not on disk", "row left out") in [(p, a) for _, p, a in notes(index, "video")]
 
 
 def test_two_copies_that_cannot_be_told_apart(tmp_path: Path) -> None:
@@ -120,7 +122,7 @@ def test_samm_lv(tmp_path: Path, version: str) -> None:
     assert spans(index) == [
         ("006_1", 9, 19, 29),
         ("006_1", 10, 19, 30),  # halves are rounded up: 10.5 is frame 11, index 10
-        ("006_1", 0, 3, 7),  # onset 0 is before the first frame; apex -1 is none
+        ("006_1", 0, 4, 7),  # onset 0 is before the first frame; apex -1 is none
         ("016_7", 9, 11, 15),  # frame 9999 follows 9998, and 10001 follows 10000
         ("032_3", 39, 49, 59),  # clipped to the last frame
         ("037_4", 9, 14, 19),
@@ -189,7 +191,47 @@ def test_casme2_numbers_for_subjects_other_case_and_no_header(tmp_path: Path) ->
     workbook(tmp_path / "CASME2-coding-20140508.xlsx", Sheet1=rows)
     index = read("casme2", tmp_path)
     assert index.expressions == plain.expressions
-    assert (1, "ep02_01f", "read as EP02_01f") in notes(index, "video")
+
+
+def test_casme2_names_have_one_spelling_whatever_the_copy(tmp_path: Path) -> None:
+    plain = read("casme2", releases.casme2(tmp_path / "a"))
+    releases.casme2(tmp_path / "b")
+    for clip in (tmp_path / "b/CASME2_RAW_selected").glob("*/*"):
+        clip.rename(clip.with_name(clip.name.lower()))
+    assert read("casme2", tmp_path / "b").expressions == plain.expressions
+
+
+def test_a_header_is_read_by_name_also_where_columns_are_missing(tmp_path: Path) -> None:
+    plain = read("casme2", releases.casme2(tmp_path))
+    rows = [(r[0], r[1], r[3], r[4], r[5], r[8]) for r in releases.CASME2_ROWS]
+    header = ("Subject", "Filename", "OnsetFrame", "ApexFrame", "OffsetFrame", "Estimated Emotion")
+    workbook(tmp_path / "CASME2-coding-20140508.xlsx", Sheet1=[header, *rows])
+    assert read("casme2", tmp_path).expressions == [replace(e, aus="") for e in plain.expressions]
+    workbook(tmp_path / "CASME2-coding-20140508.xlsx", Sheet1=[(*header[:5], "Label"), *rows])
+    with pytest.raises(UserError, match=r"no such header.* a column 'Estimated Emotion' or 'Emotion'"):
+        read("casme2", tmp_path)
+
+
+def test_cas_me2_header_without_action_units_and_emotion(tmp_path: Path) -> None:
+    plain = read("cas_me2", releases.cas_me2(tmp_path))
+    header = ("Participant", "Clip", "Onset", "Apex", "Offset", "Type")
+    rows = [(*r[:5], r[7]) for r in releases.CAS_ME2_ROWS]
+    workbook(tmp_path / "CAS(ME)^2code_final.xlsx", CASFEcode_final=[header, *rows])
+    assert read("cas_me2", tmp_path).expressions == [replace(e, aus="", emotion="") for e in plain.expressions]
+
+
+@pytest.mark.parametrize(
+    ("name", "sheet", "rows"),
+    [
+        ("samm_lv", "SAMM_LongVideos_V1_Release.xlsx", releases.SAMM_LV_ROWS),
+        ("samm", "SAMM_Micro_FACS_Codes_v2.xlsx", releases.SAMM_ROWS),
+        ("mmew", "MMEW_Micro_Exp.xlsx", releases.MMEW_ROWS),
+    ],
+)
+def test_copies_without_header_row(tmp_path: Path, name: str, sheet: str, rows: list[object]) -> None:
+    plain = read(name, getattr(releases, name)(tmp_path))
+    workbook(tmp_path / sheet, Sheet1=rows)
+    assert read(name, tmp_path).expressions == plain.expressions
 
 
 def test_casme2_release_of_2019(tmp_path: Path) -> None:
@@ -201,6 +243,18 @@ def test_casme2_release_of_2019(tmp_path: Path) -> None:
     assert len(notes(newer, "expression")) == 5  # clips without a row
     with pytest.raises(UserError, match="20140508 or 20190701"):
         read("casme2", tmp_path, release="2020")
+
+
+def test_another_sheet_that_differs_is_noted_and_a_copy_is_not(tmp_path: Path) -> None:
+    sheet = releases.casme2(tmp_path) / "CASME2-coding-20140508.xlsx"
+    shutil.copy(sheet, tmp_path / "CASME2-coding-20140508 (1).xlsx")
+    assert notes(read("casme2", tmp_path), "sheet") == []
+    releases.casme2(tmp_path, "CASME2-coding-20190701.xlsx", releases.CASME2_ROWS[:2])
+    (note,) = notes(read("casme2", tmp_path), "sheet")
+    assert note == (0, "CASME2-coding-20190701.xlsx is there too and differs", "this one read; options sheet, release")
+    for release in (20140508, "2019"):  # YAML gives an int
+        assert notes(read("casme2", tmp_path, release=release), "sheet") == []
+    assert len(read("casme2", tmp_path, release=20190701).expressions) == 2
 
 
 def test_a_clip_twice_in_the_sheet_counts_once(tmp_path: Path) -> None:
@@ -283,7 +337,7 @@ def test_apex_by_flow(tmp_path: Path) -> None:
         if shift > 0:
             moved[70:110, 40:120] = texture[70 + shift : 110 + shift, 40:120]
         cv2.imwrite(str(clip / f"image{n + 100}.png"), moved)
-    assert spans(read("smic", tmp_path)) == [("s01_po_01", 0, 5, 11)]
+    assert spans(read("smic", tmp_path)) == [("s01_po_01", 0, 6, 11)]
     assert spans(read("smic", tmp_path, apex_missing="flow")) == [("s01_po_01", 0, 8, 11)]
 
 
@@ -308,6 +362,39 @@ def test_cas_me3_without_the_sheet_of_all_expressions(tmp_path: Path) -> None:
     assert sorted(read("cas_me3", tmp_path).expressions) == sorted(whole)
 
 
+def test_cas_me3_labels_by_frames_or_by_overlap_and_those_of_no_row(tmp_path: Path) -> None:
+    whole = read("cas_me3", releases.cas_me3(tmp_path)).expressions
+    labels = [
+        ("spNO.1", "J", "3 ", 6, "8.0", "12", "II", "Happy"),  # other text, another offset
+        ("spNO.10", "b", 2, 3, 4.0, "1+2", "III", "surprise"),
+        ("spNO.10", "b", 20, 23, 24, "1+2", "III", "anger"),
+    ]
+    annotation = tmp_path / "part_A/annotation"
+    workbook(annotation / "cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx", label=[releases.ME_LABEL_HEADER, *labels])
+    index = read("cas_me3", tmp_path)
+    assert index.expressions == whole
+    problem = "spNO.10/b, 20 to 24 is no row of CAS(ME)3_part_A_v2.xlsx"
+    assert notes(index, "emotion") == [(4, problem, "label not used")]
+
+
+def test_cas_me3_kinds_from_the_label_sheets(tmp_path: Path) -> None:
+    whole = read("cas_me3", releases.cas_me3(tmp_path)).expressions
+    extra = ("spNO.10", "b", "20", "22", "25", "4", "", "I")
+    rows = [[*r[:6], *r[7:]] for r in [releases.CAS_ME3_HEADER, *releases.CAS_ME3_ROWS, extra]]
+    workbook(tmp_path / "part_A/annotation/CAS(ME)3_part_A_v2.xlsx", label=rows)
+    index = read("cas_me3", tmp_path)
+    assert index.expressions == whole
+    assert notes(index, "kind") == [(5, "in none of the sheets", "row left out")]
+    assert [(e.subject, e.video) for e in index.exclusions] == [("spNO.10", "b")]
+
+
+def test_cas_me3_numbers_of_subjects_with_zeros(tmp_path: Path) -> None:
+    whole = read("cas_me3", releases.cas_me3(tmp_path))
+    for folder in (tmp_path / "part_A/data/part_A").iterdir():
+        folder.rename(folder.with_name("spNO." + folder.name.partition(".")[2].zfill(3)))
+    assert read("cas_me3", tmp_path).expressions == whole.expressions
+
+
 def test_cas_me3_first_version_is_noted(tmp_path: Path) -> None:
     sheet = releases.cas_me3(tmp_path) / "part_A/annotation/CAS(ME)3_part_A_v2.xlsx"
     sheet.rename(sheet.with_name("CAS(ME)3_part_A.xlsx"))
@@ -316,7 +403,7 @@ def test_cas_me3_first_version_is_noted(tmp_path: Path) -> None:
 
 def test_cas_me3_part_c_has_no_apex(tmp_path: Path) -> None:
     index = read("cas_me3", releases.cas_me3_c(tmp_path), release="C")
-    assert spans(index) == [("a", 4, 6, 8), ("a", 11, 12, 14)]
+    assert spans(index) == [("a", 4, 6, 8), ("a", 11, 13, 14)]
     assert [e.emotion for e in index.expressions] == ["negative", "positive"]
     assert index.issues == []
     with pytest.raises(UserError, match="A or C"):
@@ -395,12 +482,28 @@ def test_subjects_come_from_folders_in_natural_order(tmp_path: Path) -> None:
     releases.cas_me3(tmp_path)
     dataset = DatasetParams(root=str(tmp_path))
     frames(tmp_path / "part_A/data/part_A/spNO.2/a/color", [1])
-    assert subjects("cas_me3", dataset, DemoParams()) == ["spNO.1", "spNO.2", "spNO.10"]
+    assert listing("cas_me3", dataset, DemoParams()).subjects == ("spNO.1", "spNO.2", "spNO.10")
     assert files("cas_me3", dataset)[0].name == "CAS(ME)3_part_A_v2.xlsx"
 
 
 def test_subjects_of_the_demo_are_planned() -> None:
-    assert subjects("demo", DatasetParams(), DemoParams(subjects=3)) == ["s01", "s02", "s03"]
+    assert listing("demo", DatasetParams(), DemoParams(subjects=3)).subjects == ("s01", "s02", "s03")
+
+
+def test_the_digest_changes_with_the_videos_and_their_frames_and_with_nothing_else(tmp_path: Path) -> None:
+    def digest(**options: object) -> str:
+        return listing("casme2", DatasetParams(root=str(tmp_path), **options), DemoParams()).digest
+
+    releases.casme2(tmp_path)
+    first = digest()
+    clip = tmp_path / "CASME2_RAW_selected/sub01/EP02_01f"
+    workbook(tmp_path / "CASME2-coding-20140508.xlsx", Sheet1=[(1,)])
+    (tmp_path / "note.txt").write_text("x")
+    assert digest() == first == digest(offset_zero="apex+20")
+    os.utime(clip, ns=(1, 1))  # as adding or removing a frame does
+    touched = digest()
+    clip.rename(clip.with_name("EP02_03f"))
+    assert len({first, touched, digest()}) == 3
 
 
 @pytest.mark.parametrize(
@@ -410,4 +513,4 @@ def test_subjects_are_those_of_the_index(tmp_path: Path, name: str) -> None:
     root = getattr(releases, name)(tmp_path)
     dataset = DatasetParams(root=str(root), source_fps=30)
     index = read_index(name, dataset)[2]
-    assert subjects(name, dataset, DemoParams()) == list(dict.fromkeys(v.subject for v in index.videos))
+    assert listing(name, dataset, DemoParams()).subjects == tuple(dict.fromkeys(v.subject for v in index.videos))

@@ -7,12 +7,16 @@ what he was.
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from microexp.cli import main
 from microexp.datasets import schema
 
 from . import releases
@@ -221,6 +225,66 @@ def test_noted_and_the_other_subject_is_untouched(case: str, tmp_path: Path, mon
     assert listing(tmp_path) == before
 
 
+LOST: dict[str, tuple[Callable[[Path], None], tuple[str, str, str]]] = {
+    # name: (what is spoiled, (subject, video, reason))
+    "a damaged first frame": (NOTED["a damaged first frame"][0], ("anna", "v1", "img1.jpg: got no image data")),
+    "a video without frames": (in_clip(emptied), ("anna", "v1", "v1: got no frame")),
+    "a row without its video": (
+        sheet("anna,v1,3,5,9,,,\nanna,v9,3,5,9,,,\nanna,v9,13,15,19,,,\n"),
+        ("anna", "v9", "is not on disk, but has rows in annotations.csv"),
+    ),
+    "a row outside of its video": (
+        sheet("anna,v1,90,95,99,,,\n"), ("anna", "v1", "annotations.csv, row 2: onset: 90 to 99 outside of the frames")
+    ),
+    "a row without an onset": (
+        sheet("anna,v1,/,5,9,,,\n"), ("anna", "v1", "annotations.csv, row 2: onset: '/' is no frame")
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", LOST)
+def test_what_is_lost_is_listed_once_and_makes_the_run_incomplete(
+    case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, (spoil, (subject, video, reason)) = releases.folder(tmp_path / "own"), LOST[case]
+    spoil(root)
+    assert index(root, tmp_path / "o", "folder", source_fps=30) == 0
+    (found,) = schema.read_exclusions(tmp_path / "o/left_out.csv")
+    assert (found.dataset, found.subject, found.video) == ("folder", subject, video)
+    assert found.reason.startswith(reason)
+    capsys.readouterr()
+    assert (
+        main(["complete", "--left_out", str(tmp_path / "o/left_out.csv"), "--out-complete", str(tmp_path / "c")]) == 2
+    )
+    assert f"folder/{subject}/{video}: excluded: got {reason}" in capsys.readouterr().err
+
+
+MENDED = (
+    "offset zero",
+    "offset after the video",
+    "apex is a slash",
+    "halves of frames",
+    "gaps",
+    "action units that are none",
+)
+
+
+@pytest.mark.parametrize("case", MENDED)
+def test_what_is_mended_or_clipped_is_not_lost(case: str, tmp_path: Path) -> None:
+    root = releases.folder(tmp_path / "own")
+    NOTED[case][0](root)
+    assert index(root, tmp_path / "o", "folder", source_fps=30) == 0
+    assert schema.read_exclusions(tmp_path / "o/left_out.csv") == []
+
+
+def test_an_expression_of_another_form_is_lost_and_a_line_of_text_is_not(tmp_path: Path) -> None:
+    rows = [*releases.SAMM_ROWS, ("006", "006-1-4", 1, 5562, 5588, 5632), ("in all", "2 movements")]
+    index(releases.samm(tmp_path, rows=rows), tmp_path / "o", "samm")
+    (lost,) = schema.read_exclusions(tmp_path / "o/left_out.csv")
+    problem = "row 18: filename: '006-1-4' is not a clip such as 006_1_2"
+    assert str(lost) == f"samm: SAMM_Micro_FACS_Codes_v2.xlsx, {problem}"
+
+
 def test_a_loop_of_folders_ends(tmp_path: Path) -> None:
     root = releases.casme2(tmp_path / "c")
     (root / "CASME2_RAW_selected/sub01/again").symlink_to(root)
@@ -259,11 +323,46 @@ def test_rows_of_another_form_are_left_out_by_name(tmp_path: Path, name: str, sp
 
 @pytest.mark.parametrize(
     ("text", "line"),
-    [("9", "expected one number from 0 to 7"), ("x", "expected numbers"), ("1 2", "one number"), ("", "one number")],
+    [("9", "not one number from 0 to 7"), ("x", "not numbers"), ("1 2", "one number"), ("", "one number")],
 )
-def test_bad_label_files_of_ck_plus(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, line: str) -> None:
+def test_a_bad_label_file_of_ck_plus_is_noted_and_costs_nothing_else(tmp_path: Path, text: str, line: str) -> None:
     root = releases.ck_plus(tmp_path / "ck")
+    index(root, tmp_path / "good", "ck_plus")
     (root / "Emotion/S005/001/S005_001_00000011_emotion.txt").write_text(text)
-    assert index(root, tmp_path / "o", "ck_plus") == 2
-    error = capsys.readouterr().err.splitlines()[-1]
-    assert "S005_001_00000011_emotion.txt" in error and line in error
+    (root / "FACS/S010/002/S010_002_00000008_facs.txt").write_text("100 1")
+    assert index(root, tmp_path / "o", "ck_plus") == 0
+    one, other = schema.read_issues(tmp_path / "o/issues.csv")
+    assert (one.file, one.action) == ("Emotion/S005/001/S005_001_00000011_emotion.txt", "left empty")
+    assert line in one.problem and other.file.endswith("S010_002_00000008_facs.txt")
+    good, bad = (schema.read_expressions(tmp_path / which / "expressions.csv") for which in ("good", "o"))
+    assert bad == [replace(good[0], emotion=""), replace(good[1], aus="")]
+
+
+UNREAD = [
+    ("folder", "img1.jpg"), ("ck_plus", "S005_001_00000001.png"), ("ck_plus", "S005_001_00000011_emotion.txt"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EMFILE, errno.EACCES])
+@pytest.mark.parametrize(("dataset", "name"), UNREAD)
+def test_what_cannot_be_read_now_is_an_error_and_nothing_is_left_out(
+    dataset: str, name: str, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """A network that fails for a moment must not cost a video or a label for ever."""
+    root = getattr(releases, dataset)(tmp_path / "data")
+    reads = Path.open, Path.read_bytes
+
+    def failing(read: Callable[..., object]) -> Callable[..., object]:
+        def call(path: Path, *args: object, **options: object) -> object:
+            if path.name == name:
+                raise OSError(number, os.strerror(number))
+            return read(path, *args, **options)
+
+        return call
+
+    for read in reads:
+        monkeypatch.setattr(Path, read.__name__, failing(read))
+    assert index(root, tmp_path / "o", dataset, source_fps=30) == 2
+    assert re.search(f"{name}: got {os.strerror(number)}", capsys.readouterr().err)
+    assert not (tmp_path / "o").exists()

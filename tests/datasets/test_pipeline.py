@@ -13,7 +13,11 @@ import pytest
 from microexp import storage
 from microexp.cli import main
 from microexp.datasets import schema
+from microexp.datasets.index import listing
+from microexp.datasets.params import DatasetParams, DemoParams
 from microexp.datasets.schema import Expression
+from microexp.evaluation.exclusions import read_exclusions
+from microexp.recognition.clips import read_shards
 
 from . import releases
 
@@ -65,7 +69,7 @@ def run(stage: str, *arguments: object, **params: object) -> None:
 
 def through_all_stages(dataset: str, root: Path, out: Path, **options: object) -> tuple[list[Expression], list[Path]]:
     """Expressions of the data set and the `apexdiff` shard of every subject."""
-    names = ("videos", "expressions", "issues", "counts")
+    names = ("videos", "expressions", "issues", "counts", "left_out")
     run(
         "index",
         "--dataset",
@@ -77,10 +81,11 @@ def through_all_stages(dataset: str, root: Path, out: Path, **options: object) -
     videos = schema.read_videos(out / "videos.csv")
     pattern = write_landmarks(videos, out / "landmarks")
     shards = []
-    for subject in dict.fromkeys(v.subject for v in videos):
+    for subject in listing(dataset, DatasetParams(root=str(root), **options), DemoParams()).subjects:
         here = out / subject
-        whole = ("--videos", out / "videos.csv", "--expressions", out / "expressions.csv", "--subject", subject)
-        run("index-subject", *whole, "--out-videos", here / "v.csv", "--out-expressions", here / "e.csv")
+        whole = (a for n in ("videos", "expressions", "left_out") for a in (f"--{n}", out / f"{n}.csv"))
+        parts = ("--out-videos", here / "v.csv", "--out-expressions", here / "e.csv")
+        run("index-subject", "--subject", subject, *whole, *parts)
         run("faces", "--videos", here / "v.csv", "--out-faces", here / "faces.h5", backend="given", landmarks=pattern)
         made = ("--videos", here / "v.csv", "--faces", here / "faces.h5", "--out-crops", here / "crops.h5")
         run("crops", *made, size=SIZE)
@@ -117,3 +122,25 @@ def test_fake_frames_run_to_apexdiff(tmp_path: Path, dataset: str, make, options
             )
     assert sorted(seen) == sorted((e.video, e.onset, e.apex, e.offset) for e in expressions)
     assert expressions
+
+
+def test_a_subject_whose_videos_cannot_be_read_costs_the_others_nothing(tmp_path: Path) -> None:
+    texture(releases.casme2(tmp_path / "whole"))
+    texture(releases.casme2(tmp_path / "release"))
+    for video in (tmp_path / "release/CASME2_RAW_selected/sub04").iterdir():
+        min(video.iterdir()).write_bytes(b"damaged")
+    everybody, whole = through_all_stages("casme2", tmp_path / "whole", tmp_path / "w")
+    expressions, shards = through_all_stages("casme2", tmp_path / "release", tmp_path / "o")
+    assert expressions == [e for e in everybody if e.subject != "sub04"]
+    assert [s.parent.name for s in shards] == ["sub01", "sub04", "sub05"]
+    for mine, other in zip(shards, whole, strict=True):
+        assert (mine.read_bytes() == other.read_bytes()) == (mine.parent.name != "sub04")
+    assert len(read_shards(shards)) == len(expressions)
+    lost = read_exclusions(shards, [tmp_path / "o/left_out.csv"])
+    assert [(e.subject, e.video) for e in lost] == [("sub04", "EP09f"), ("sub04", "EP12_01f")]
+    here = tmp_path / "o/sub04"
+    shown = [a for n in ("faces", "crops", "flow", "apexdiff") for a in (f"--{n}", here / f"{n}.h5")]
+    keys = ("--dataset", "casme2", "--subject", "sub04", "--home", "../report.html")
+    index = ("--videos", here / "v.csv", "--expressions", here / "e.csv")
+    run("report-subject", *keys, *index, *shown, "--out-page", here / "page.html")
+    assert "no video of this subject can be read" in (here / "page.html").read_text()

@@ -30,6 +30,12 @@ def test_columns_by_position_where_there_is_no_header(tmp_path: Path) -> None:
     assert [(x.row, x.text("a"), x.text("b")) for x in lines] == [(1, "v", "3"), (2, "w", "4")]
 
 
+def test_a_header_that_lacks_a_column_is_never_read_by_position(tmp_path: Path) -> None:
+    path = workbook(tmp_path / "s.xlsx", S=[("text",), ("Third", "First", "other"), (3, 1, 2)])
+    with pytest.raises(UserError, match=r"no such header.* a column 'Second Column'"):
+        table(read_sheets(path)[0], COLUMNS, positions=("a", "b", "c"))
+
+
 def test_missing_header_names_the_column(tmp_path: Path) -> None:
     path = workbook(tmp_path / "s.xlsx", Data=[("First", "x"), (1, 2)])
     with pytest.raises(UserError, match=r"s\.xlsx: sheet 'Data': got no such header.* a column 'Second Column'"):

@@ -143,6 +143,12 @@ def test_strs_multiplies_spotting_by_recognition_of_what_was_spotted():
     assert strs([], truths) == 0
 
 
+def test_strs_pairs_what_overlaps_most_whatever_the_order():
+    truths = [interval(0, 9, emotion="a")]
+    predictions = [interval(0, 14, emotion="b"), interval(0, 9, emotion="a")]
+    assert strs(predictions, truths) == strs(predictions[::-1], truths) == pytest.approx(2 / 3)
+
+
 SPANS = st.lists(st.tuples(st.integers(0, 20), st.integers(0, 10)), max_size=5)
 
 
@@ -163,22 +169,27 @@ def test_iou_and_matching_agree_with_brute_force(first, second):
     for i, j in itertools.product(range(len(a)), range(len(b))):
         assert iou[i, j] == pytest.approx(_brute_iou(a[i], b[j]))
     found = hits(a, b, "one_to_one")
-    best = 0
+    best = (0, 0.0)
     few, many = (range(len(a)), range(len(b))) if len(a) <= len(b) else (range(len(b)), range(len(a)))
-    table = found if len(a) <= len(b) else found.T
     for order in itertools.permutations(many, len(few)):
-        best = max(best, sum(bool(table[i, j]) for i, j in zip(few, order, strict=True)))
-    assert true_positives(found, "one_to_one") == best
-    owner = pairs(found)
+        matched = [(i, j) if len(a) <= len(b) else (j, i) for i, j in zip(few, order, strict=True)]
+        values = [float(iou[i, j]) for i, j in matched if found[i, j]]
+        best = max(best, (len(values), sum(values)))
+    assert true_positives(found, "one_to_one") == best[0]
+    owner = pairs(found, iou)
     assert len(set(owner.values())) == len(owner) and all(found[p, t] for t, p in owner.items())
+    assert (len(owner), sum(iou[p, t] for t, p in owner.items())) == pytest.approx(best)
     assert true_positives(found, "megc") == sum(found[:, j].any() for j in range(len(b)))
 
 
-@given(SPANS, SPANS, st.randoms())
-def test_counts_do_not_depend_on_the_order(first, second, random):
-    predictions = [interval(a, a + n) for a, n in first]
-    truths = [interval(a, a + n) for a, n in second]
-    before = [count(predictions, truths, m) for m in ("megc", "one_to_one")]
+EMOTIONS = st.lists(st.sampled_from("ab"), min_size=5, max_size=5)
+
+
+@given(SPANS, SPANS, EMOTIONS, EMOTIONS, st.randoms())
+def test_counts_and_strs_do_not_depend_on_the_order(first, second, felt, shown, random):
+    predictions = [interval(a, a + n, emotion=e) for (a, n), e in zip(first, felt, strict=False)]
+    truths = [interval(a, a + n, emotion=e) for (a, n), e in zip(second, shown, strict=False)]
+    before = [count(predictions, truths, m) for m in ("megc", "one_to_one")], strs(predictions, truths)
     random.shuffle(predictions)
     random.shuffle(truths)
-    assert [count(predictions, truths, m) for m in ("megc", "one_to_one")] == before
+    assert ([count(predictions, truths, m) for m in ("megc", "one_to_one")], strs(predictions, truths)) == before

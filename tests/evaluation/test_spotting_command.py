@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -55,10 +56,10 @@ def test_emotions_bring_the_strs(capsys, files, tmp_path):
 
 
 def test_a_log_needs_the_data_set(capsys, files, tmp_path):
-    (tmp_path / "p.csv").write_text("2\na_1   0   9   0   9   TP\n")
+    (tmp_path / "p.csv").write_text("2\n15_0101   0   9   0   9   TP\n")
     status, out = run(capsys, *files)
     assert status == 2 and "--dataset" in out.err
-    (tmp_path / "t.csv").write_text("vid,onset,offset,type\nsa_1,0,9,me\n")
+    (tmp_path / "t.csv").write_text("vid,onset,offset,type\n15_0101,0,9,me\n")
     status, out = run(capsys, *files, "--dataset", "cas_me2", "--json")
     assert json.loads(out.out)["micro"]["true_positives"] == 1
 
@@ -84,3 +85,101 @@ def test_detections_of_several_folds_are_scored_and_written_for_the_challenge(ca
     assert (tmp_path / "megc.csv").read_text().splitlines()[1:] == ["s1_1,0,9,me", "s2_1,0,9,mae"]
     _, out = run(capsys, str(paths[0]), str(truths), "--json", "--method", "random")
     assert json.loads(out.out)["micro"]["true_positives"] == 0
+
+
+LOG = "2\n15_0101  0  9  0  9  TP\n"
+NAMES = ("15_0101", "s15_0101", "S15_0101", "15_0101disgustingteeth")
+
+
+@pytest.mark.parametrize("predicted", NAMES)
+@pytest.mark.parametrize("annotated", NAMES)
+@pytest.mark.parametrize("form", ["log", "csv"])
+def test_names_of_videos_meet_whatever_their_form(capsys, files, tmp_path, predicted, annotated, form):
+    log, table = LOG.replace("15_0101", predicted), f"vid,pred_onset,pred_offset,type\n{predicted},0,9,me\n"
+    (tmp_path / "p.csv").write_text(log if form == "log" else table)
+    (tmp_path / "t.csv").write_text(f"vid,onset,offset,type\n{annotated},0,9,me\n")
+    status, out = run(capsys, *files, "--dataset", "cas_me2", "--json")
+    assert status == 0 and out.err == ""
+    assert json.loads(out.out)["micro"]["true_positives"] == 1
+
+
+def test_names_that_do_not_meet_are_an_error(capsys, files, tmp_path):
+    (tmp_path / "p.csv").write_text("vid,pred_onset,pred_offset,type\n15_0101,0,9,me\n")
+    (tmp_path / "t.csv").write_text("vid,onset,offset,type\ns15_0101,0,9,me\n")
+    status, out = run(capsys, *files)
+    assert status == 2 and "15_0101" in out.err and "s15_0101" in out.err and "--dataset" in out.err
+
+
+def test_a_sheet_saved_as_csv_is_known_by_its_columns(capsys, files, tmp_path):
+    (tmp_path / "p.csv").write_text(LOG)
+    (tmp_path / "t.csv").write_text("1,disgust1_1,0,5,9,4,negative,micro-expression,disgust\n")
+    status, out = run(capsys, *files, "--dataset", "cas_me2", "--json")
+    assert status == 0 and json.loads(out.out)["micro"]["true_positives"] == 1
+    (tmp_path / "p.csv").write_text("1\n006_1  100  199  100  199  TP\n")
+    header = "Subject,Filename,Inducement Code,Onset,Apex,Offset,Duration,Type,Action Units,Notes\n"
+    (tmp_path / "t.csv").write_text(header + "006,006_1_1,1,100,150,199,100,Micro - 1/2,4,\n")
+    status, out = run(capsys, *files, "--dataset", "samm_lv", "--json")
+    assert status == 0 and json.loads(out.out)["micro"]["true_positives"] == 1
+    status, out = run(capsys, *files)
+    assert status == 2 and "--dataset" in out.err
+
+
+def test_a_log_that_disagrees_with_the_truths_is_told(capsys, files, tmp_path):
+    (tmp_path / "p.csv").write_text("2\n15_0101  -  -  0  9  FP\n")
+    (tmp_path / "t.csv").write_text("vid,onset,offset,type\n15_0101,0,9,me\n")
+    status, out = run(capsys, *files, "--dataset", "cas_me2")
+    assert status == 0
+    assert "line 2, FP in s15_0101: it hits 0 to 9 (2 differences in all)" in out.err
+
+
+def write_folds(folder, dataset="d"):
+    """Two folds with `aemnet` (seeds 0 and 1) and `random`, and the truths."""
+    header = "method,seed,dataset,subject,video,onset,offset,kind,score\n"
+    for subject in ("s1", "s2"):
+        rows = [f"{m},{dataset},{subject},{subject}_1,0,9,micro,0.5" for m in ("aemnet,0", "aemnet,1", "random,0")]
+        (folder / f"{dataset}{subject}.csv").write_text(header + "\n".join(rows) + "\n")
+    truths = "".join(f"{dataset},{s},{s}_1,0,9,micro\n" for s in ("s1", "s2"))
+    (folder / f"{dataset}.csv").write_text("dataset,subject,video,onset,offset,kind\n" + truths)
+    return [str(folder / f"{dataset}s{n}.csv") for n in (1, 2)], str(folder / f"{dataset}.csv")
+
+
+def test_what_was_written_for_the_challenge_scores_the_same(capsys, tmp_path):
+    folds, truths = write_folds(tmp_path)
+    megc = str(tmp_path / "megc.csv")
+    _, first = run(capsys, *folds, truths, "--json", "--write-megc", megc)
+    _, second = run(capsys, megc, truths, "--json")
+    assert json.loads(first.out) == json.loads(second.out)
+    assert json.loads(first.out)["subjects"]["d/s1"]["micro"]["true_positives"] == 1
+    (tmp_path / "t.csv").write_text("vid,onset,offset,type\ns1_1,0,9,me\ns2_1,0,9,me\n")
+    _, third = run(capsys, *folds, str(tmp_path / "t.csv"), "--json")
+    assert json.loads(third.out) == json.loads(first.out)
+
+
+def test_two_data_sets_are_scored_together(capsys, tmp_path):
+    (folds, truths), (more_folds, more_truths) = write_folds(tmp_path, "d"), write_folds(tmp_path, "e")
+    status, out = run(capsys, *folds, *more_folds, truths, "--more-truth", more_truths, "--json")
+    result = json.loads(out.out)
+    assert status == 0 and set(result["subjects"]) == {"d/s1", "d/s2", "e/s1", "e/s2"}
+    assert (result["micro"]["true_positives"], result["micro"]["ground_truths"]) == (4, 4)
+    megc = tmp_path / "megc.csv"
+    megc.write_text("vid,pred_onset,pred_offset,type\ns1_1,0,9,me\n")
+    status, out = run(capsys, str(megc), truths, "--more-truth", more_truths)
+    assert status == 2 and "s1_1" in out.err and "d/s1, e/s1" in out.err
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "known"), [("--method", "aemnett", "aemnet, random"), ("--run-seed", "7", "0, 1")]
+)
+def test_unknown_methods_and_seeds_are_named(capsys, tmp_path, option, value, known):
+    folds, truths = write_folds(tmp_path)
+    status, out = run(capsys, *folds, truths, option, value)
+    assert status == 2 and value in out.err and known in out.err
+
+
+def test_a_method_that_found_nothing_in_any_fold_has_no_prediction(capsys, tmp_path):
+    folds, truths = write_folds(tmp_path)
+    for path in folds:
+        rows = Path(path).read_text().splitlines()
+        Path(path).write_text("\n".join(r for r in rows if not r.startswith("aemnet")) + "\n")
+    status, out = run(capsys, *folds, truths, "--json")
+    assert status == 0 and json.loads(out.out)["overall"]["predictions"] == 0

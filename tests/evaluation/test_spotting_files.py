@@ -6,11 +6,11 @@ import pytest
 
 from microexp.errors import UserError
 from microexp.evaluation.spotting import Interval
-from microexp.evaluation.spotting_files import read_predictions, read_truths, subject_of, write_predictions
+from microexp.evaluation.spotting_files import is_truths, read_predictions, read_truths, write_predictions
 
 
 def test_predictions_survive_a_round_trip(tmp_path):
-    items = [Interval("s15", "s15_0101", 3, 12, "micro"), Interval("006", "006_1", 100, 300, "macro")]
+    items = [Interval("", "s15_0101", 3, 12, "micro"), Interval("", "006_1", 100, 300, "macro")]
     write_predictions(tmp_path / "p.csv", items)
     text = (tmp_path / "p.csv").read_text()
     assert text == "vid,pred_onset,pred_offset,type\ns15_0101,3,12,me\n006_1,100,300,mae\n"
@@ -26,7 +26,38 @@ def test_all_spellings_of_the_kinds_are_known(tmp_path):
 
 def test_columns_may_stand_in_any_order_and_more_may_follow(tmp_path):
     (tmp_path / "p.csv").write_text("type,vid,emotion,pred_offset,pred_onset\nme,a_1,happiness,9.0,2.5\n")
-    assert read_predictions(tmp_path / "p.csv") == [Interval("a", "a_1", 2.5, 9.0, "micro", "happiness")]
+    assert read_predictions(tmp_path / "p.csv") == [Interval("", "a_1", 2.5, 9.0, "micro", "happiness")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "vid, pred_onset, pred_offset, type\ns15_0101, 41, 60, mae\n",
+        "\ufeffVid,Pred_Onset,Pred_Offset,Type\r\ns15_0101,41,60,MaE\r\n",
+        "vid;pred_onset;pred_offset;type\ns15_0101;41;60;mae\n",
+        "vid\tpred_onset\tpred_offset\ttype\ns15_0101\t41\t60\tmae\n",
+        ",vid,pred_onset,pred_offset,type,,\n0,s15_0101,41.0,60.0,mae,,\n,,,,,,\n\n",
+    ],
+)
+def test_files_of_other_programs_are_read(tmp_path, text):
+    (tmp_path / "p.csv").write_text(text, newline="")
+    assert read_predictions(tmp_path / "p.csv") == [Interval("", "s15_0101", 41, 60, "macro")]
+
+
+def test_a_file_without_rows_is_no_prediction(tmp_path):
+    write_predictions(tmp_path / "p.csv", [])
+    assert read_predictions(tmp_path / "p.csv") == []
+
+
+def test_halves_are_rounded_up_as_everywhere(tmp_path):
+    write_predictions(tmp_path / "p.csv", [Interval("s", "s_1", 40.5, 60.5, "micro")])
+    assert (tmp_path / "p.csv").read_text().splitlines()[1] == "s_1,41,61,me"
+
+
+def test_ground_truths_are_told_by_their_columns(tmp_path):
+    (tmp_path / "t.csv").write_text("Vid,Onset,Offset,Type\n")
+    (tmp_path / "s.csv").write_text("1,disgust1_1,41,50,60,4,negative,macro-expression,disgust\n")
+    assert is_truths(tmp_path / "t.csv") and not is_truths(tmp_path / "s.csv")
 
 
 def test_expressions_of_the_project_are_ground_truths_too(tmp_path):
@@ -56,7 +87,3 @@ def test_a_missing_column_is_named(tmp_path):
     (tmp_path / "p.csv").write_text("vid,onset,offset,type\n")
     with pytest.raises(UserError, match="pred_onset"):
         read_predictions(tmp_path / "p.csv")
-
-
-def test_subjects_follow_the_fields_naming():
-    assert [subject_of(v) for v in ("s15_0101", "006_1", "alone")] == ["s15", "006", "alone"]

@@ -7,7 +7,8 @@ from openpyxl import Workbook
 
 from microexp.errors import UserError
 from microexp.evaluation.spotting import Counts, count
-from microexp.evaluation.spotting_official import is_log, read_log, read_sheet
+from microexp.evaluation.spotting_log import is_log, log_predictions, read_log
+from microexp.evaluation.spotting_official import read_sheet
 
 LOG = """1
 006_1   -         -       1       90      FP
@@ -21,6 +22,10 @@ LOG = """1
 15_0101   200       209     200     209     TP
 16_0401   30        40      -       -       FN
 """
+
+
+def predictions(path, dataset, micro_max_frames=None):
+    return log_predictions(read_log(path, dataset), dataset, micro_max_frames)
 
 
 @pytest.fixture
@@ -84,27 +89,27 @@ def samm_lv(tmp_path):
 
 
 def test_a_log_gives_each_prediction_once_and_its_kind_by_length(log):
-    found = read_log(log, "samm_lv")
+    found = predictions(log, "samm_lv")
     assert [(p.video, p.onset, p.offset, p.kind) for p in found] == [
         ("006_1", 1, 90, "micro"),
         ("006_1", 105, 210, "macro"),
         ("007_2", 1, 300, "macro"),
     ]
-    found = read_log(log, "cas_me2")
+    found = predictions(log, "cas_me2")
     assert [(p.subject, p.video, p.kind) for p in found] == [
         ("s15", "s15_0101", "micro"),
         ("s15", "s15_0101", "macro"),
         ("s15", "s15_0101", "micro"),
     ]
-    assert {p.kind for p in read_log(log, "cas_me2", micro_max_frames=15)} == {"macro", "micro"}
-    assert [p.kind for p in read_log(log, "cas_me2", micro_max_frames=9)] == ["macro"] * 3
+    assert {p.kind for p in predictions(log, "cas_me2", micro_max_frames=15)} == {"macro", "micro"}
+    assert [p.kind for p in predictions(log, "cas_me2", micro_max_frames=9)] == ["macro"] * 3
 
 
 def test_log_and_sheet_together_give_the_counts_of_the_log(log, cas_me2, samm_lv):
-    result = count(read_log(log, "cas_me2"), read_sheet(cas_me2, "cas_me2"), "megc")
+    result = count(predictions(log, "cas_me2"), read_sheet(cas_me2, "cas_me2"), "megc")
     assert result["micro"] == Counts(1, 2, 1)
     assert result["macro"] == Counts(1, 1, 2)
-    result = count(read_log(log, "samm_lv"), read_sheet(samm_lv, "samm_lv"), "megc")
+    result = count(predictions(log, "samm_lv"), read_sheet(samm_lv, "samm_lv"), "megc")
     assert result["macro"] == Counts(1, 2, 2)
     assert result["micro"] == Counts(0, 1, 1)  # the prediction of length 106 is macro
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from microexp import cli, storage
-from microexp.datasets.schema import Expression, Video, write_expressions, write_videos
+from microexp.datasets.schema import Exclusion, Expression, Video, write_exclusions, write_expressions, write_videos
 from microexp.evaluation.params import TablesStageParams
 from microexp.evaluation.recognition import Prediction
 from microexp.evaluation.spotting import Interval
@@ -42,8 +42,10 @@ def make_detections(folder, expressions, subject):
     rows = []
     for method, seed, keep in (("aemnet", 0, 6), ("aemnet", 1, 3), ("random", 0, 1)):
         rows += [(method, seed, "demo", subject, e.video, e.onset + 1, e.offset, e.kind, 0.9) for e in own[:keep]]
-    storage.write_csv(folder / f"{subject}.csv", DETECTION_COLUMNS, rows)
-    return folder / f"{subject}.csv"
+    path = folder / f"demo-{subject}" / "detections.csv"
+    path.parent.mkdir(exist_ok=True)
+    storage.write_csv(path, DETECTION_COLUMNS, rows)
+    return path
 
 
 def run_tables(folder, kind, folds, shards, *more):
@@ -79,7 +81,7 @@ def test_spotting_table_counts_pooled_and_averages_seeds(index):
 
 def test_a_left_out_video_makes_the_table_incomplete_unless_allowed(index):
     folder, expressions = index
-    folds = [make_detections(folder, expressions, s) for s in SUBJECTS[:2]]
+    folds = [make_detections(folder, expressions if s != "s03" else [], s) for s in SUBJECTS]
     path = folder / "demo" / "s03.h5"
     path.parent.mkdir()
     shard(path, "no face found")
@@ -95,33 +97,95 @@ def test_a_left_out_video_makes_the_table_incomplete_unless_allowed(index):
     assert "INCOMPLETE" not in (folder / "t.md").read_text()
 
 
+def test_what_the_index_lost_makes_the_table_incomplete_and_many_are_counted(index):
+    folder, expressions = index
+    folds = [make_detections(folder, expressions, s) for s in SUBJECTS]
+    lost = folder / "left_out.csv"
+    write_exclusions(lost, [Exclusion("demo", "s01", f"v{n:02d}", "is not on disk") for n in range(25)])
+    assert run_tables(folder, "spotting", folds, [], "--left_out", lost) == 0
+    text = (folder / "t.md").read_text()
+    assert "INCOMPLETE: Spotting, demo" in text
+    assert "demo/s01/v19: is not on disk; and 5 more" in text and "v20" not in text
+    record = json.loads((folder / "t.json").read_text())
+    assert record["complete"] is False and len(record["exclusions"]) == 25
+
+
+def make_predictions(folder, expressions, label=lambda e: "ab"[e.expression % 2], answer=None):
+    """A fold of every subject; `answer` and `label` give the class of an expression."""
+    columns = ("method", "seed", "dataset", "subject", "video", "expression", "label", "prediction")
+    for subject in SUBJECTS:
+        rows = [
+            ("mdml", 0, "demo", subject, e.video, e.expression, label(e), (answer or label)(e))
+            for e in expressions
+            if e.subject == subject
+        ]
+        storage.write_csv(folder / f"{subject}.csv", columns, rows)
+    return [folder / f"{subject}.csv" for subject in SUBJECTS]
+
+
 def test_recognition_table_has_chance_and_confusion(index):
     folder, expressions = index
-    columns = ("method", "seed", "dataset", "subject", "video", "expression", "label", "prediction")
-    paths = []
-    for s in SUBJECTS:
-        rows = [
-            (
-                "mdml",
-                0,
-                "demo",
-                s,
-                e.video,
-                e.expression,
-                "ab"[e.expression % 2],
-                "ab"[(e.expression % 2) * (e.expression != 5)],
-            )
-            for e in expressions
-            if e.subject == s
-        ]
-        storage.write_csv(folder / f"{s}.csv", columns, rows)
-        paths.append(folder / f"{s}.csv")
+    answer = lambda e: "ab"[(e.expression % 2) * (e.expression != 5)]  # noqa: E731
+    paths = make_predictions(folder, expressions, answer=answer)
     assert run_tables(folder, "recognition", paths, []) == 0
     record = json.loads((folder / "t.json").read_text())
     assert record["confusion"]["mdml"] == {"classes": ["a", "b"], "matrix": [[9.0, 0.0], [3.0, 6.0]]}
     row = record["table"]["rows"][0]
     assert row["uar"] == pytest.approx((1 + 2 / 3) / 2)
     assert row["chance_uar"] == pytest.approx(0.5, abs=0.15)
+
+
+TASK = json.dumps({"datasets": ["demo"], "classes": {"good": ["happiness"], "bad": ["disgust"]}})
+
+
+def micro(expressions):
+    return [e for e in expressions if e.kind == "micro"]
+
+
+def test_a_class_without_a_clip_leaves_with_a_note(index):
+    folder, expressions = index
+    paths = make_predictions(folder, micro(expressions), label=lambda e: "good")
+    assert run_tables(folder, "recognition", paths, [], "--set", f"task={TASK}") == 0
+    record = json.loads((folder / "t.json").read_text())
+    assert record["table"]["rows"][0]["uf1"] == 1
+    assert record["confusion"]["mdml"] == {"classes": ["good", "bad"], "matrix": [[9.0, 0.0], [0.0, 0.0]]}
+    assert "all: no clip of bad; left out of UF1 and UAR there" in record["table"]["notes"]
+
+
+def test_every_labelled_clip_must_be_predicted_unless_it_was_left_out(index, capsys):
+    folder, expressions = index
+    chosen = [e for e in micro(expressions) if (e.subject, e.expression) != ("s02", 3)]
+    paths = make_predictions(folder, chosen, label=lambda e: "good")
+    assert run_tables(folder, "recognition", paths, [], "--set", f"task={TASK}") == 2
+    assert "demo/s02/s02_1/3: got no prediction, expected 'good', as the index says" in capsys.readouterr().err
+    (folder / "demo").mkdir()
+    with storage.create_shard(folder / "demo" / "s02.h5") as file:
+        storage.set_attributes(file, {"excluded": json.dumps([["s02_1", "expression 3: no face"]])})
+    shards = [folder / "demo" / "s02.h5"]
+    assert run_tables(folder, "recognition", paths, shards, "--set", f"task={TASK}") == 0
+
+
+@pytest.mark.parametrize(
+    ("kinds", "label", "words"),
+    [
+        (("micro", "macro"), "good", "demo/s01/s01_1/2: got 'good', expected none, as the index says"),
+        (("micro",), "bad", "demo/s01/s01_1/1: got 'bad', expected 'good', as the index says"),
+    ],
+)
+def test_predictions_of_an_older_index_are_refused(index, capsys, kinds, label, words):
+    folder, expressions = index
+    paths = make_predictions(folder, [e for e in expressions if e.kind in kinds], label=lambda e: label)
+    assert run_tables(folder, "recognition", paths, [], "--set", f"task={TASK}") == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_subject_of_the_index_without_a_fold_is_named(index, capsys):
+    folder, expressions = index
+    folds = [make_detections(folder, expressions, s) for s in SUBJECTS[:2]]
+    assert run_tables(folder, "spotting", folds, []) == 2
+    error = capsys.readouterr().err
+    assert "demo/s03 in the index, but no fold" in error and "demo-s03/detections.csv" in error
+    assert not (folder / "t.csv").exists()
 
 
 @pytest.mark.parametrize(
@@ -137,8 +201,9 @@ def test_wrong_use_is_one_line(index, capsys, kind, folds, words):
 
 def test_a_detection_in_an_unknown_video_is_named(index, capsys):
     folder, _ = index
-    storage.write_csv(folder / "d.csv", DETECTION_COLUMNS, [("aemnet", 0, "demo", "s01", "s09_1", 1, 2, "micro", 0.5)])
-    assert run_tables(folder, "spotting", [folder / "d.csv"], []) == 2
+    folds = [make_detections(folder, [], s) for s in SUBJECTS]
+    storage.write_csv(folds[0], DETECTION_COLUMNS, [("aemnet", 0, "demo", "s01", "s09_1", 1, 2, "micro", 0.5)])
+    assert run_tables(folder, "spotting", folds, []) == 2
     assert "demo/s01/s09_1" in capsys.readouterr().err
 
 
@@ -151,14 +216,42 @@ def test_displaced_detections_keep_length_and_stay_inside():
         assert all(m.onset >= 0 and m.offset < 100 for m in moved)
 
 
-def test_a_seed_that_found_nothing_counts_as_a_run():
+def test_a_seed_or_method_that_found_nothing_counts_as_a_run():
     found = as_intervals(
         [
             Detection("aemnet", 0, "d", "s", "v", 1, 2, "micro", 0.5),
             Detection("random", 1, "d", "s", "v", 1, 2, "micro", 1.0),
-        ]
+        ],
+        {"aemnet_permuted": [0, 1], "flow_magnitude": [0], "aemnet": [2]},
     )
-    assert found["aemnet"][1] == [] and list(found["random"]) == [1]
+    assert {m: {s: len(i) for s, i in runs.items()} for m, runs in found.items()} == {
+        "aemnet": {0: 1, 1: 0, 2: 0}, "random": {0: 0, 1: 1, 2: 0}, "aemnet_permuted": {0: 0, 1: 0, 2: 0},
+        "flow_magnitude": {0: 0},
+    }  # fmt: skip
+    assert as_intervals([]) == {"aemnet": {0: []}}
+
+
+def test_a_model_that_found_nothing_keeps_its_row(index):
+    folder, _ = index
+    folds = [folder / f"demo-{s}" / "detections.csv" for s in SUBJECTS]
+    for path, s in zip(folds, SUBJECTS, strict=True):
+        storage.write_csv(path, DETECTION_COLUMNS, [("random", 0, "demo", s, f"{s}_1", 1, 2, "micro", 0.5)])
+    storage.write_json(folder / "s.json", {"methods": {"aemnet": {"0": {}, "1": {}}, "flow_magnitude": {"0": {}}}})
+    assert run_tables(folder, "spotting", folds, [], "--selections", str(folder / "s.json")) == 0
+    with (folder / "t.csv").open(newline="") as file:
+        rows = {r["method"]: r for r in csv.DictReader(file) if r["kind"] == "overall"}
+    assert {m: (r["f1"], r["predictions"], r["seeds"]) for m, r in rows.items() if m != "random"} == {
+        "aemnet": ("0.0", "0", "2"), "flow_magnitude": ("0.0", "0", "1"),
+    }  # fmt: skip
+    assert json.loads((folder / "t.json").read_text())["per_subject"]["aemnet"]["demo/s02"]["micro"]["predictions"] == 0
+
+
+def test_a_damaged_selection_is_named(index, capsys):
+    folder, expressions = index
+    (folder / "s.json").write_text("{")
+    folds = [make_detections(folder, expressions, s) for s in SUBJECTS]
+    assert run_tables(folder, "spotting", folds, [], "--selections", str(folder / "s.json")) == 2
+    assert "s.json" in capsys.readouterr().err
 
 
 def test_chance_of_a_perfect_detector_is_far_below_it():

@@ -158,6 +158,12 @@ def test_flow_levels() -> None:
     assert len(np.unique(coarse)) <= 256 < len(np.unique(exact))
     assert coarse.min() == -1 and coarse.max() == 1
     assert np.abs(coarse - exact).max() <= 1 / 255 + 1e-6
+    np.testing.assert_allclose(np.unique(prepare_flow(flow, 64, 4.0, 2)), [-1, 1])
+
+
+def test_one_level_of_flow_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least 2 levels"):
+        I3dParams(flow_levels=1)
 
 
 def test_flow_that_does_not_belong(shards: Shards, weights: Path) -> None:

@@ -9,12 +9,16 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import torch
+from torch.overrides import TorchFunctionMode
 
 from microexp.errors import UserError
 from microexp.flow.median import median_filter, median_network
 from microexp.flow.parallel import for_each
 from microexp.flow.params import FlowParams
 from microexp.flow.reference import cubic_weights, spline_basis
+from microexp.flow.torch_backend import TorchSolver, compiled_iteration
+from microexp.flow.torch_batches import filled_size, gpu_batch
 from microexp.flow.tvl1 import compute_flow, make_solver, stream_flow
 
 from .conftest import moved_pairs
@@ -101,6 +105,7 @@ class StandIn:
 
     def __init__(self) -> None:
         self.created: list[tuple[Any, ...]] = []
+        self.uploads = 0
         self.device = -1
 
     def getCudaEnabledDeviceCount(self) -> int:
@@ -109,27 +114,27 @@ class StandIn:
     def setDevice(self, number: int) -> None:
         self.device = number
 
-    class GpuMat:
-        data: np.ndarray | None = None
+    def GpuMat(self) -> Any:
+        memory = SimpleNamespace(data=None)
 
-        def upload(self, data: np.ndarray) -> None:
-            self.data = data.copy()
+        def upload(data: np.ndarray) -> None:
+            self.uploads += 1
+            memory.data = data.copy()
 
-        def download(self) -> np.ndarray:
-            assert self.data is not None
-            return self.data
+        memory.upload, memory.download = upload, lambda: memory.data
+        return memory
 
     def OpticalFlowDual_TVL1_create(self, *arguments: Any) -> Any:
         self.created.append(arguments)
         tau, weight, theta, scales, warps, epsilon, iterations, step, gamma, warm = arguments
+        assert not warm, "the real class would start from uninitialised memory"
+        method = cv2.optflow.DualTVL1OpticalFlow_create(
+            tau, weight, theta, scales, warps, epsilon, iterations, 1, step, gamma, 1, False
+        )
 
         def calc(one: Any, two: Any, flow: Any) -> Any:
-            method = cv2.optflow.DualTVL1OpticalFlow_create(
-                tau, weight, theta, scales, warps, epsilon, iterations, 1, step, gamma, 1, warm
-            )
-            result = self.GpuMat()
-            result.upload(method.calc(one.data, two.data, None if flow.data is None else flow.data.copy()))
-            return result
+            flow.data = method.calc(one.data, two.data, None)
+            return flow
 
         return SimpleNamespace(calc=calc)
 
@@ -145,19 +150,25 @@ def test_opencv_cuda_is_called_with_the_parameters(cuda: StandIn) -> None:
     pairs = moved_pairs(2)
     params = FlowParams(backend="opencv_cuda", preset="classic", warps=2)
     found = compute_flow(*pairs, params, device="cuda:1")
-    assert cuda.created == [(0.25, 0.15, 0.3, 5, 2, 0.0, 30, 0.8, 0.0, False)] * 2
+    assert cuda.created == [(0.25, 0.15, 0.3, 5, 2, 0.0, 30, 0.8, 0.0, False)]  # one object for all pairs of a size
     assert cuda.device == 1
     ours = compute_flow(*pairs, FlowParams(preset="classic", warps=2))
     assert np.abs(found - ours).mean() < 0.1
-    streamed = list(stream_flow([pairs[0][0], pairs[1][0]], params, device="cuda:1"))
-    np.testing.assert_array_equal(streamed[0], found[0])
 
 
-def test_opencv_cuda_starts_warm(cuda: StandIn) -> None:
-    video = [*moved_pairs(1)[0], *moved_pairs(1)[1], *moved_pairs(1)[0]]
-    params = FlowParams(backend="opencv_cuda", preset="classic", warm_start_pairs=2, warm_start_scales=1)
-    assert len(list(stream_flow(video, params))) == 2
-    assert [(a[3], a[-1]) for a in cuda.created] == [(5, False), (1, True)]
+def test_opencv_cuda_uploads_each_frame_of_a_video_once(cuda: StandIn) -> None:
+    video = [image for pair in zip(*moved_pairs(3), strict=True) for image in pair]
+    params = FlowParams(backend="opencv_cuda", preset="classic", warps=2)
+    streamed = np.stack(list(stream_flow(video, params, batch=2)))
+    assert (cuda.uploads, len(cuda.created)) == (len(video), 1)
+    np.testing.assert_array_equal(streamed, compute_flow(np.stack(video[:-1]), np.stack(video[1:]), params))
+
+
+def test_opencv_cuda_refuses_a_warm_start(cuda: StandIn) -> None:
+    """Its class never reads the flow that it is told to start from."""
+    params = FlowParams(backend="opencv_cuda", preset="classic", warm_start_pairs=2)
+    with pytest.raises(UserError, match=r"flow\.warm_start_pairs: got 2, expected 0"):
+        list(stream_flow([*moved_pairs(1)[0], *moved_pairs(1)[1]], params))
 
 
 def test_opencv_cuda_refuses_what_it_does_not_have(cuda: StandIn) -> None:
@@ -176,31 +187,113 @@ def test_opencv_cuda_that_is_missing_is_one_clear_error(monkeypatch: pytest.Monk
 
 
 def test_torch_without_a_gpu_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    import torch
-
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(UserError, match="a CUDA device that torch sees"):
+    with pytest.raises(UserError, match="torch sees no GPU"):
         make_solver(8, 8, FlowParams(), device="cuda")
 
 
-def test_torch_fills_batches_up_as_on_a_gpu() -> None:
-    from microexp.flow.torch_backend import TorchSolver
+def test_the_memory_of_a_gpu_batch_does_not_grow_with_the_images() -> None:
+    assert [gpu_batch(side, side) for side in (28, 112, 224, 256, 448, 896, 9000)] == [1024, 512, 128, 64, 32, 8, 1]
 
+
+def test_small_batches_are_filled_up_to_few_sizes() -> None:
+    sizes = {count: filled_size(count, 128) for count in range(1, 129)}
+    assert set(sizes.values()) == {2, 8, 32, 128}
+    assert all(count <= size < 4 * count for count, size in sizes.items())
+
+
+def as_on_a_gpu(solver: TorchSolver, batch: int) -> TorchSolver:
+    solver.on_gpu, solver.batch = True, batch
+    return solver
+
+
+def test_torch_fills_batches_up_as_on_a_gpu() -> None:
     pairs = moved_pairs(3)
     solver = TorchSolver(*pairs[0].shape[1:], FlowParams().tvl1())
     plain = solver.solve(solver.prepare(pairs[0]), solver.prepare(pairs[1]))
-    solver.on_gpu, solver.batch = True, 5  # as on a GPU, where every batch has the same shape
+    as_on_a_gpu(solver, 16)
+    shapes: list[int] = []
+    monitored = solver.iterate
+
+    def iterate(wx: torch.Tensor, *rest: Any) -> Any:
+        shapes.append(len(wx))
+        return monitored(wx, *rest)
+
+    solver.iterate = iterate
     filled = solver.solve(solver.prepare(pairs[0]), solver.prepare(pairs[1]))
-    assert filled.shape == plain.shape
+    assert filled.shape == plain.shape and set(shapes) == {4}
     np.testing.assert_array_equal(filled, plain)
     warm = solver.solve(solver.prepare(pairs[0]), solver.prepare(pairs[1]), plain, 1)
     assert warm.shape == plain.shape
 
 
+class Calls(TorchFunctionMode):
+    """Names of all functions of torch that are called, in turn."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.names.append(func.__name__)
+        return func(*args, **(kwargs or {}))
+
+
+ASK_OR_TELL = {"tensor", "as_tensor", "to", "cuda", "cpu", "numpy", "item", "tolist", "__bool__", "nonzero"}
+"""What makes the host wait for a GPU, or copies from the host to it."""
+
+
+@pytest.mark.parametrize("preset", ["classic", "micro"])
+def test_a_fixed_schedule_neither_asks_the_gpu_nor_copies_to_it(preset: str) -> None:
+    pairs = moved_pairs(3)
+    solver = as_on_a_gpu(TorchSolver(*pairs[0].shape[1:], FlowParams(preset=preset).tvl1()), 8)  # type: ignore[arg-type]
+    first, second = solver.prepare(pairs[0]), solver.prepare(pairs[1])
+    warm = solver.solve(first, second)  # the few tables for these sizes are made and kept
+    solver.solve(first, second, warm, 2)
+    with Calls() as calls:
+        solver.solve(first, second)
+        solver.solve(first, second, warm, 2)
+    assert "index_select" in calls.names
+    assert not ASK_OR_TELL.intersection(calls.names)
+    with Calls() as calls:
+        solver.prepare(pairs[0])
+    assert [name for name in calls.names if name in ASK_OR_TELL] == ["to"]  # the frames themselves, not waited for
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_fixed_schedule_never_waits_for_the_gpu() -> None:
+    pairs = moved_pairs(3)
+    solver = TorchSolver(*pairs[0].shape[1:], FlowParams().tvl1(), device="cuda")
+    expected = solver.solve(solver.prepare(pairs[0]), solver.prepare(pairs[1]))  # compiles
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        found = solver.solve(solver.prepare(pairs[0]), solver.prepare(pairs[1]))
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    np.testing.assert_array_equal(found.cpu(), expected.cpu())
+
+
+def test_flow_goes_on_where_torch_cannot_compile(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("Failed to find C compiler.\nPlease specify via CC")
+
+    monkeypatch.setattr(torch, "compile", lambda *_, **__: broken)
+    compiled_iteration.cache_clear()
+    try:
+        pairs = moved_pairs(2)
+        plain, fast = (TorchSolver(*pairs[0].shape[1:], FlowParams().tvl1(), compiled=c) for c in (False, True))
+        flows = [s.solve(s.prepare(pairs[0]), s.prepare(pairs[1])) for s in (plain, fast)]
+    finally:
+        compiled_iteration.cache_clear()
+    np.testing.assert_array_equal(*flows)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("flow: torch cannot compile here") and line.endswith("Failed to find C compiler.")
+
+
 @pytest.mark.long
 def test_compiled_torch_agrees_with_the_plain_one() -> None:
-    from microexp.flow.torch_backend import TorchSolver
-
     pairs = moved_pairs(2)
     tvl1 = FlowParams(scales=1, iterations=3).tvl1()
     plain, fast = (TorchSolver(*pairs[0].shape[1:], tvl1, compiled=c) for c in (False, True))

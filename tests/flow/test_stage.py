@@ -96,6 +96,17 @@ def test_runs_and_threads_give_the_same_bytes(crops: Path) -> None:
     assert crops.with_name("two.h5").read_bytes() == first
 
 
+def test_the_largest_motion_is_reported(crops: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = run(crops)
+    with storage.open_shard(out) as file:
+        bounds = {name: float(file[name].attrs["bound_px"]) for name in ("b", "a", "grey")}
+    video = max(bounds, key=lambda name: bounds[name])
+    line = f"flow: at most {bounds[video]:.3g} px (in {video}); up to 63.998 px can be stored"
+    assert line in capsys.readouterr().err
+    recorded = json.loads(storage.provenance_path(out).read_text())["bound_px"]
+    assert bounds[video] <= recorded < bounds[video] + 0.1
+
+
 def test_crops_of_another_kind_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "crops.h5"
     with storage.create_shard(path) as file:

@@ -11,6 +11,7 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 from microexp.cli import main
 from microexp.datasets.schema import Expression, write_expressions
 from microexp.errors import UserError
+from microexp.flow.tvl1 import compute_flow
 from microexp.inputs import apexdiff
 from microexp.inputs.identity import strain_magnitude
 from microexp.inputs.params import ApexdiffParams
@@ -155,6 +156,32 @@ def test_flow_options_are_used(tmp_path: Path) -> None:
     np.testing.assert_array_equal(one["difference"], two["difference"])
 
 
+@pytest.mark.parametrize("option", ["warm_start_pairs", "warm_start_scales", "storage_scale_px"])
+def test_options_of_a_videos_flow_are_not_taken(option: str) -> None:
+    with pytest.raises(ValueError, match=option):
+        ApexdiffParams.model_validate({"flow": {option: 2}})
+
+
+def test_expressions_share_calls_of_the_flow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In chunks, whatever lies between them, and with the same maps as one by one."""
+    rows = [expression(k, onset=k, apex=k + 6) for k in range(5)]
+    rows.insert(2, expression(9, onset=4, apex=4))
+    calls: list[int] = []
+
+    def counted(onsets: np.ndarray, *rest: Any) -> np.ndarray:
+        calls.append(len(onsets))
+        return compute_flow(onsets, *rest)
+
+    monkeypatch.setattr(apexdiff, "compute_flow", counted)
+    monkeypatch.setattr(apexdiff, "PAIRS", 3)
+    together = make(tmp_path, frames(1), rows, size=16)
+    assert calls == [3, 2]
+    assert together["expression"].tolist() == [0, 1, 2, 3, 4]
+    for name in ("difference", "flow", "strain", "onset_grey"):
+        alone = [run(tmp_path, tmp_path / "c.h5", [row], size=16)[name][0] for row in (rows[0], rows[-1])]
+        np.testing.assert_array_equal(together[name][[0, -1]], alone)
+
+
 def test_same_bytes_whatever_the_threads(tmp_path: Path) -> None:
     crops = write_crops(tmp_path / "c.h5", frames(3))
     write_expressions(tmp_path / "e.csv", [expression(1), expression(2, onset=2, apex=9)])
@@ -162,7 +189,8 @@ def test_same_bytes_whatever_the_threads(tmp_path: Path) -> None:
         args = ["--crops", str(crops), "--expressions", str(tmp_path / "e.csv"), "--threads", str(n)]
         assert main(["apexdiff", *args, "--out-apexdiff", str(tmp_path / f"{n}.h5"), "--set", "size=32"]) == 0
     assert (tmp_path / "1.h5").read_bytes() == (tmp_path / "2.h5").read_bytes()
-    assert read_provenance(tmp_path / "1.h5")["flow_backend"] == "numba"
+    record = read_provenance(tmp_path / "1.h5")
+    assert (record["backend"], record["device"], record["tvl1"]["cubic_a"]) == ("numba", "cpu", -0.75)
 
 
 def test_grey_is_luma_and_not_rounded() -> None:

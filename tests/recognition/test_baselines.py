@@ -15,16 +15,16 @@ def test_the_fit_is_scikit_learn_s(rows):
     mean, deviation = x.mean(0), x.std(0) + 1e-6
     model = LogisticRegression(C=0.01, class_weight="balanced", max_iter=2000, tol=1e-9)
     expected = model.fit((x - mean) / deviation, y).predict_proba((test - mean) / deviation)
-    np.testing.assert_allclose(baselines.fit_predict(x, y, test, 3, 0.01), expected, atol=2e-4)
+    np.testing.assert_allclose(baselines.fit(x, y, 3, 0.01).predict(test), expected, atol=2e-4)
     plain = model.fit(x - mean, y).predict_proba(test - mean)
-    np.testing.assert_allclose(baselines.fit_predict(x, y, test, 3, 0.01, standardise=False), plain, atol=2e-4)
+    np.testing.assert_allclose(baselines.fit(x, y, 3, 0.01, standardise=False).predict(test), plain, atol=2e-4)
 
 
 def test_a_class_without_training_clips_gets_nothing():
     x = np.random.default_rng(0).normal(size=(12, 4))
-    p = baselines.fit_predict(x, np.array([0, 2] * 6), x[:2], 3)
+    p = baselines.fit(x, np.array([0, 2] * 6), 3).predict(x[:2])
     assert (p[:, 1] == 0).all() and np.allclose(p.sum(1), 1)
-    assert (baselines.fit_predict(x, np.full(12, 1), x[:2], 3) == [0, 1, 0]).all()
+    assert (baselines.fit(x, np.full(12, 1), 3).predict(x[:2]) == [0, 1, 0]).all()
 
 
 def test_majority_is_the_most_frequent_training_label():

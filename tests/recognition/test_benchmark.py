@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from microexp.errors import UserError
 from microexp.evaluation.recognition import check_once, grouped
 
 ROOT = Path(__file__).parents[2]
@@ -38,7 +39,7 @@ def npz(tmp_path):
 @pytest.mark.long
 def test_every_row_predicts_every_clip_once_and_the_last_row_chooses_per_block(benchmark, npz, monkeypatch, capsys):
     monkeypatch.setitem(benchmark.BASE, "epochs", 2)
-    rows = benchmark.run(benchmark.load(npz), seeds=2)
+    rows = benchmark.run(benchmark.load(npz, allow_subset=True), seeds=2)
     check_once(rows)
     methods = grouped(rows)
     assert set(methods) >= {"majority", "LR (u, v) + mirror", *benchmark.ROWS, *benchmark.VOTED, benchmark.CHOSEN}
@@ -51,8 +52,35 @@ def test_every_row_predicts_every_clip_once_and_the_last_row_chooses_per_block(b
 
 
 def _people(benchmark, npz):
-    data = benchmark.load(npz)
+    data = benchmark.load(npz, allow_subset=True)
     return data.role.person, data.maps.dataset
+
+
+def test_what_is_not_the_composite_is_an_error(benchmark, npz, tmp_path, capsys):
+    with pytest.raises(UserError, match=r"casme2: 8 negative instead of 88.*casme2: 8 subjects instead of 24"):
+        benchmark.load(npz)
+    assert "casme2: 8 subjects, 24 clips: 8 negative, 8 positive, 8 surprise" in capsys.readouterr().out
+    parts = dict(np.load(npz))
+    for change, message in (
+        ({"dataset": np.where(parts["dataset"] == "samm", "mmew", parts["dataset"])}, "'negative' of data set 'mmew'"),
+        ({"label": np.array(["neg", "positive", "surprise"])[parts["label"]]}, "got 'neg' of data set"),
+        ({"flow": parts["flow"][..., :2], "channels": np.array(["u", "v"])}, "no strain in the clips"),
+    ):
+        np.savez(tmp_path / "other.npz", **{**parts, **change})
+        with pytest.raises(UserError, match=message):
+            benchmark.load(tmp_path / "other.npz", allow_subset=True)
+
+
+def test_any_spelling_zero_and_size_is_read(benchmark, npz, tmp_path):
+    parts = dict(np.load(npz))
+    names = {"casme2": "CASME_II", "smic": "SMIC_HS", "samm": "SAMM"}
+    parts["dataset"] = np.array([names[d] for d in parts["dataset"]])
+    parts["flow"] = np.repeat(np.repeat(parts["flow"], 2, 1), 2, 2)
+    np.savez(tmp_path / "other.npz", **parts)
+    data = benchmark.load(tmp_path / "other.npz", allow_subset=True, zero="robust")
+    assert data.role.target.all() and data.maps.maps.shape == (72, 3, 56, 56)
+    assert not np.array_equal(data.maps.maps, benchmark.load(tmp_path / "other.npz", allow_subset=True).maps.maps)
+    assert np.isfinite(benchmark.linear_rows(data)[benchmark.LOGISTIC]).all()
 
 
 def test_blocks_never_share_a_person_and_inner_folds_never_a_block(benchmark):

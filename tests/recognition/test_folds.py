@@ -33,9 +33,19 @@ def test_the_held_out_person_is_nowhere_in_training(clips, experiment):
     assert (tested == ((clips.dataset == "samm") & (clips.subject == "006") & (clips.kind == "micro"))).all()
 
 
-def test_without_same_people_the_same_name_is_another_person(clips, experiment):
-    _, member = built(clips, experiment(["samm", "casme2"], sources=["samm_lv"]), "samm-006")
-    assert ((member.domain >= 0) & (clips.dataset == "samm_lv") & (clips.subject == "006")).any()
+def test_the_same_name_is_the_same_person_only_where_it_is_known_or_said(experiment):
+    clips = clips_of({"casme2": ["a", "b"], "mine": ["a", "c"], "samm": ["a"], "samm_lv": ["a", "d"]})
+
+    def trained(fold="casme2-a", **changes):
+        e = experiment(["casme2", "samm"], sources=["mine", "samm_lv"], **changes)
+        domain = built(clips, e, fold)[1].domain
+        return {str(d) for d in clips.dataset[(domain >= 0) & (clips.subject == "a")]}
+
+    assert trained() == {"mine", "samm", "samm_lv"}
+    assert trained(fold="samm-a") == {"casme2", "mine"}  # SAMM Long Videos show SAMM's people, said or not
+    assert trained(same_people=[["mine", "casme2"]]) == {"samm", "samm_lv"}
+    assert trained(fold="samm-a", same_people=[["mine", "casme2"]]) == {"casme2", "mine"}
+    assert trained(fold="samm-a", same_people=[["mine", "samm_lv"]]) == {"casme2"}  # groups that overlap are one
 
 
 def test_domains_are_target_then_other_data_sets_then_sources(clips, experiment):
@@ -59,8 +69,19 @@ def test_leaving_a_data_set_out(clips, experiment):
     trained = member.domain >= 0
     assert set(clips.dataset[trained]) == {"casme2", "samm_lv"}
     assert set(clips.subject[trained & (clips.dataset == "samm_lv")]) == {"008"}
+    assert member.peers == 1  # a single data set is left, which has no peer
     with pytest.raises(UserError, match="samm-all"):
         built(clips, e, "samm-006")
+
+
+def test_where_a_data_set_is_left_out_those_that_are_left_guide_each_other(clips, experiment):
+    e = experiment(["samm", "casme2", "samm_lv"], leave="dataset", sources=["casme2:macro"])
+    _, member = built(clips, e, "casme2-all")
+    micro = clips.kind == "micro"
+    assert [set(member.domain[micro & (clips.dataset == d)]) for d in e.datasets] == [{0}, {-1}, {1}]
+    assert member.peers == 2 and not (member.domain[~micro & (clips.dataset == "casme2")] >= 0).any()
+    _, merged = built(clips, e, "casme2-all", domain=e.mdml.domain.model_copy(update={"others": False}))
+    assert merged.peers == 1 and set(merged.domain[micro & (clips.dataset == "samm_lv")]) == {0}
 
 
 def test_balance_gives_every_class_the_same_weight():

@@ -5,16 +5,13 @@ from dataclasses import replace
 import h5py
 import numpy as np
 import pytest
-import torch
 
 from microexp.cli import main
+from microexp.datasets.protocols import MEGC2019, PROTOCOLS, clip_hash
 from microexp.errors import UserError
 from microexp.recognition import model_file
-from microexp.recognition.batches import Source
 from microexp.recognition.clips import read_shards
-from microexp.recognition.mdml import pick_device, pool_of
 from microexp.recognition.protocol import class_names, labels_of
-from microexp.recognition.training import _probabilities
 from tests.recognition.conftest import QUICK
 from tests.recognition.synthetic import CLASSES, clips_of, write_shards
 
@@ -75,15 +72,20 @@ def test_two_runs_are_byte_identical_whatever_the_threads(shards, tmp_path):
     assert float(again[0]["p_positive"]) == pytest.approx(float(first[4]["p_positive"]), abs=1e-4)
 
 
-def test_poison_in_the_held_out_subject_leaves_the_training_byte_identical(shards, tmp_path):
-    run(shards, tmp_path / "clean")
-    with h5py.File(shards[1], "r+") as file:
-        assert file.attrs["subject"] == "b"
+def poison(path):
+    """Replace a subject's maps by garbage, and turn the order of its labels."""
+    with h5py.File(path, "r+") as file:
         for name in ("difference", "flow", "strain", "onset_grey"):
             file[name][:] = 1e6 * np.random.default_rng(0).normal(size=file[name].shape)
         shuffled = file["emotion"].asstr()[()][::-1]
         del file["emotion"]
         file["emotion"] = shuffled.astype(object)
+
+
+def test_poison_in_the_held_out_subject_leaves_the_training_byte_identical(shards, tmp_path):
+    run(shards, tmp_path / "clean")
+    assert shards[1].name == "demo_b.h5"
+    poison(shards[1])
     poisoned = run(shards, tmp_path / "poisoned")
     assert contents(tmp_path / "clean").keys() >= {"model.safetensors", "training.csv"}
     for name in ("model.safetensors", "training.csv"):
@@ -98,22 +100,58 @@ def test_poison_in_the_held_out_subject_leaves_the_training_byte_identical(shard
     assert (tmp_path / "other" / "training.csv").read_bytes() != (tmp_path / "other2" / "training.csv").read_bytes()
 
 
-def test_the_model_file_gives_the_same_predictions_again(shards, tmp_path, experiment):
-    params = {**PARAMS, "mdml": {**PARAMS["mdml"], "linear_path": True}}
+@pytest.mark.parametrize(("fold", "leave"), [("samm-a", "subject"), ("samm-all", "dataset")])
+def test_poison_in_every_data_set_of_the_held_out_people_changes_nothing(tmp_path, fold, leave):
+    """Other data sets guide, SAMM Long Videos show SAMM's people without anybody saying so, and `mine` by saying so."""
+    people = {
+        "samm": ["a", "b", "c"],
+        "other": ["a", "x"],
+        "third": ["y", "z"],
+        "samm_lv": ["a", "d"],
+        "mine": ["a", "e"],
+    }
+    clips = clips_of(people, per_kind=3)
+    params = {
+        **PARAMS,
+        "datasets": ["samm", "other", "third"],
+        "sources": ["samm_lv", "mine"],
+        "same_people": [["mine", "samm"]],
+        "leave": leave,
+        "mdml": {**QUICK, "epochs": 3, "logistic_share": 0.3, "domain": {"weight": 1.0}},
+    }
+    paths = write_shards(clips, tmp_path / "s")
+    run(paths, tmp_path / "clean", params, fold)
+    poisoned = [p for p in paths if p.name in ("samm_a.h5", "samm_lv_a.h5", "mine_a.h5")]
+    assert len(poisoned) == 3
+    for path in [*poisoned, *((tmp_path / "s").glob("samm_[bc].h5") if leave == "dataset" else ())]:
+        poison(path)
+    run(paths, tmp_path / "poisoned", params, fold)
+    assert contents(tmp_path / "clean").keys() >= {"model.safetensors", "training.csv"}
+    for name in ("model.safetensors", "training.csv"):
+        assert (tmp_path / "clean" / name).read_bytes() == (tmp_path / "poisoned" / name).read_bytes(), name
+    poison(tmp_path / "s" / "other_a.h5")  # a namesake of another data set is another person, and trains
+    run(paths, tmp_path / "namesake", params, fold)
+    assert (tmp_path / "namesake" / "training.csv").read_bytes() != (tmp_path / "clean" / "training.csv").read_bytes()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.4])
+def test_the_model_file_gives_the_same_predictions_again(shards, tmp_path, share):
+    params = {**PARAMS, "mdml": {**PARAMS["mdml"], "linear_path": True, "logistic_share": share}}
     rows = run(shards, tmp_path, params)
     model = model_file.load(tmp_path / "model.safetensors")
+    assert (model.linear is not None) == (share > 0)
     assert model.classes == tuple(CLASSES) and model.runs == ((0, 0), (1, 0))
     clips = read_shards(shards)
-    pool = pool_of(clips, np.zeros(len(clips), np.int64), model.options)
-    held = np.flatnonzero((clips.subject == "b") & (clips.kind == "micro"))
-    source, clip = Source(pool, 0), torch.from_numpy(held)[:, None].expand(-1, 2)
-    shift = torch.zeros((*clip.shape, 2), dtype=torch.int64)
-    p = sum(_probabilities(model.trained, source.batch(clip, torch.full(clip.shape, m), shift), "last") for m in (0, 1))
-    for seed in (0, 1):
-        expected = [
-            [float(r[f"p_{c}"]) for c in CLASSES] for r in rows if r["method"] == "mdml" and r["seed"] == str(seed)
-        ]
-        np.testing.assert_allclose(p[seed].numpy() / 2, expected, atol=1e-5)
+    held = clips.take((clips.subject == "b") & (clips.kind == "micro"))
+    found = model_file.predict(model, held)
+    assert list(found) == [0, 1]
+    for seed, p in found.items():
+        mine = [r for r in rows if r["method"] == "mdml" and r["seed"] == str(seed)]
+        np.testing.assert_allclose(p, [[float(r[f"p_{c}"]) for c in CLASSES] for r in mine], atol=1e-6)
+    with pytest.raises(UserError, match="maps of 8 px, expected 14 px"):
+        model_file.predict(model, replace(held, maps=held.maps[..., :8, :8]))
+    with pytest.raises(UserError, match="no difference in the clips"):
+        model_file.predict(model, replace(held, maps=held.maps[:, 1:], channels=held.channels[1:]))
 
 
 def test_a_foreign_or_damaged_model_is_refused(shards, tmp_path):
@@ -149,25 +187,23 @@ def test_leaving_a_data_set_out(tmp_path):
     assert {(r["dataset"], r["subject"]) for r in rows} == {("other", "x"), ("other", "y")}
 
 
-def test_a_subject_without_a_clip_to_recognise_has_no_predictions(shards, tmp_path):
+def test_for_a_subject_without_a_clip_to_recognise_nothing_is_trained(shards, tmp_path, monkeypatch):
     clips = clips_of({"demo": ["e"]}, kinds=("macro",))
     extra = write_shards(clips, tmp_path / "more")
+    monkeypatch.setattr("microexp.recognition.training.train", lambda *a: pytest.fail("it was trained"))
     assert run([*shards, *extra], tmp_path, PARAMS, "demo-e") == []
+    header, *rows = (tmp_path / "training.csv").read_text().splitlines()
+    assert header.startswith("seed,member,epoch,loss") and rows == []
+    with pytest.raises(UserError, match="no network"):
+        model_file.load(tmp_path / "model.safetensors")
 
 
-def test_protocols_by_adapter(experiment):
+def test_protocols_by_adapter(experiment, monkeypatch):
     clips = clips_of({"casme2": ["sub04"], "mine": ["x"]})
     clips.emotion[:] = ["disgust", "sadness", "happiness"] * 2
     e = experiment(["casme2", "mine"], classes=None, protocol="megc2019", adapters={"mine": "samm"})
     assert class_names(e) == ("negative", "positive", "surprise")
-    assert labels_of(clips, e).tolist() == [0, -1, 1, 0, 0, 1]  # CASME II's sadness is not in the official list
-    broken = replace(clips, video=np.array(["EP12_01f"] * 6))  # its apex; left out of CASME II's list only
-    assert labels_of(broken, e).tolist() == [-1, -1, -1, 0, 0, 1]
-
-
-def test_devices():
-    assert pick_device("cpu").type == "cpu"
-    assert pick_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
-    for name in ("cuda:99", "toaster"):
-        with pytest.raises(UserError, match="--device"):
-            pick_device(name)
+    assert labels_of(clips, e).tolist() == [-1, -1, -1, 0, 0, 1]  # CASME II's clips are those of the official list
+    listed = frozenset(clip_hash("casme2", "sub04", str(clips.video[i]), name) for i, name in ((0, "surprise"),))
+    monkeypatch.setitem(PROTOCOLS, "megc2019", replace(MEGC2019, lists={"casme2": listed}))
+    assert labels_of(clips, e).tolist()[0] == 2

@@ -24,7 +24,11 @@ def test_the_stage_gets_everything_that_it_reads():
     assert found["same_people"] == [["samm", "lv"]]  # SAMM Long Videos show SAMM's people
     assert RecognitionExperiment.model_validate(found).classes == CLASSES
     assert options(sources=["demo"])["same_people"] == []
-    assert options(sources=["lv"], same_people=[["demo", "lv"]])["same_people"] == [["demo", "lv"]]
+    assert options(sources=["lv"], same_people=[["demo", "lv"]])["same_people"] == [["demo", "lv", "samm"]]
+    known = options(sources=["lv"], same_people=[["demo", "x"]])
+    assert known["same_people"] == [["demo", "x"], ["samm", "lv"]]
+    again = RecognitionExperiment.model_validate(known)
+    assert again.people({}) == known["same_people"]
     assert options(mdml={"seed": 9})["mdml"]["seed"] == 9
 
 

@@ -4,9 +4,10 @@ import torch
 
 from microexp.evaluation.recognition import check_once
 from microexp.recognition import folds, loso
-from microexp.recognition.mdml import pool_of
+from microexp.recognition.network import StageOutputs
 from microexp.recognition.protocol import labels_of
-from microexp.recognition.training import LOG_COLUMNS, one_cycle, predict, stacks, train
+from microexp.recognition.training import LOG_COLUMNS, _Trainer, one_cycle, predict, stacks, train
+from microexp.recognition.views import pool_of
 from tests.recognition.synthetic import clips_of
 
 
@@ -142,6 +143,35 @@ def test_leave_one_data_set_out(experiment):
     pool, role = setting(clips, e)
     p = loso.mdml(clips, pool, role, e, 3)[0]
     assert (p.argmax(1) == role.label).mean() > 0.8
+
+
+def test_the_data_sets_that_are_left_are_drawn_toward_each_other(experiment):
+    clips = clips_of({"demo": ["a", "b"], "other": ["x", "y"], "third": ["q", "r"]}, per_kind=6)
+
+    def trained(**domain):
+        e = experiment(["demo", "other", "third"], leave="dataset", mdml={"domain": {"entropy": 0.01, **domain}})
+        pool, role = setting(clips, e)
+        return train(pool, members_of(clips, role, e, names=["demo-all", "other-all"]), e.mdml, 3)
+
+    log = {weight: dict(zip(LOG_COLUMNS, trained(weight=weight).log[0, -1], strict=True)) for weight in (0.0, 1.0, 4.0)}
+    assert log[0.0]["domain_pull"] == 0 and log[0.0]["domain"] == 0
+    assert log[4.0]["domain_pull"] > 2 * log[1.0]["domain_pull"] > 0
+    assert np.allclose(trained(weight=1.0).source_weights[:, 2:], 1)  # each of two guides the other, and fully
+
+
+@pytest.mark.parametrize("model", ["moments", "mmd"])
+def test_each_target_of_several_is_drawn(experiment, model):
+    clips = clips_of({"demo": ["a"], "other": ["x"], "third": ["q"]}, per_kind=6)
+    e = experiment(
+        ["demo", "other", "third"], leave="dataset", mdml={"batch_size": 12, "domain": {"model": model, "ramp": 0.0}}
+    )
+    pool, role = setting(clips, e)
+    trainer = _Trainer(pool, members_of(clips, role, e, names=["demo-all"]), e.mdml, 3, torch.device("cpu"))
+    domain, labels = trainer.domain[:, trainer.clips[0, :, 0]], pool.labels[trainer.clips[0, :, 0]][None]
+    features = torch.randn(1, 12, 5, requires_grad=True)
+    trainer._domain_term({"flow": StageOutputs([], [features])}, labels, domain, 0).sum().backward()
+    for d in (0, 1):
+        assert features.grad[domain == d].abs().max() > 0
 
 
 def test_variants_are_compared_on_the_same_clips(demo, experiment):

@@ -27,12 +27,12 @@ def subject_page(tree: Tree, who: str, without: tuple[str, ...] = (), **options:
 
 
 def report_inputs(tree: Tree) -> dict[str, list[Path]]:
-    inputs = {n: [tree.path("index", "toy", f"{n}.csv")] for n in ("videos", "expressions", "issues")}
+    inputs = {n: [tree.path("index", "toy", f"{n}.csv")] for n in ("videos", "expressions", "counts", "issues")}
     inputs["tables"] = [tree.path("tables", f"{n}.json") for n in ("spotting_main", "recognition_rec")]
     inputs["detections"] = sorted(tree.root.glob("spotting/*/*/detections.csv"))
     inputs["training"] = sorted(tree.root.glob("*/*/*/training.csv"))
-    inputs |= {s: [tree.path(s, "toy", f"{w}.h5") for w in SUBJECTS] for s in ("crops", "flow", "apexdiff")}
-    inputs["records"] = [tree.path("faces", "toy", "ann.h5")]
+    inputs |= {s: [tree.path(s, "toy", f"{w}.h5") for w in SUBJECTS] for s in ("faces", "crops", "flow", "apexdiff")}
+    inputs["records"] = [tree.path("motion", "toy", "ann.h5")]
     inputs["pages"] = sorted(tree.root.glob("report/*/*.html"))
     return inputs
 

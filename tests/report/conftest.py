@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from microexp import storage
+from microexp.datasets.counts import Count, write_counts
 from microexp.datasets.schema import (
     Expression,
     Issue,
@@ -62,6 +63,9 @@ class Tree:
         write_videos(base / "videos.csv", self.videos)
         write_expressions(base / "expressions.csv", self.expressions)
         write_issues(base / "issues.csv", [Issue("sheet.xlsx", 7, "apex", "after <offset>", "clipped")])
+        write_counts(
+            base / "counts.csv", [Count("toy", "videos", "", 5, 4, 3), Count("toy", "frames", "", None, None, 7)]
+        )
         for who in SUBJECTS:
             write_videos(base / who / "videos.csv", [v for v in self.videos if v.subject == who])
             write_expressions(base / who / "expressions.csv", [e for e in self.expressions if e.subject == who])
@@ -156,7 +160,8 @@ class Tree:
 def fill(kind: str, group: object, rng: np.random.Generator) -> None:
     """Arrays of one video."""
     if kind == "faces":
-        storage.set_attributes(group, {"jitter_px": 0.31, "misses": 2})  # type: ignore[arg-type]
+        about = {"jitter_px": 0.31, "misses": 2, "looked_at": 48, "scale": 130.8, "drift_px": 0.02}
+        storage.set_attributes(group, about)  # type: ignore[arg-type]
     elif kind == "crops":
         storage.add_array(group, "frames", rng.integers(0, 256, (FRAMES, SIDE, SIDE, 3), dtype=np.uint8))  # type: ignore[arg-type]
         storage.add_array(group, "frame_index", np.arange(FRAMES, dtype=np.int32))  # type: ignore[arg-type]

@@ -37,12 +37,17 @@ def test_versions_list_what_differs(tmp_path: Path) -> None:
         path = tmp_path / name
         storage.write_text(path, name)
         paths.append(record(path, "crops", parameters={"size": size}, libraries={"numpy": numpy}, device="cpu"))
+    for name, stage in (("e", "tables"), ("f", "faces"), ("g", "of a plugin")):
+        storage.write_text(tmp_path / name, name)
+        paths.append(record(tmp_path / name, stage))
     storage.write_text(tmp_path / "d", "no provenance")
     found = read_versions([*paths, tmp_path / "d"])
     crops = found.stages["crops"]
     assert crops.files == 3 and crops.parameters == [[("size", "1")], [("size", "2")]]
+    assert list(found.stages) == ["faces", "crops", "tables", "of a plugin"]  # as in the pipeline
     assert crops.about == [("device", "cpu")]
-    assert found.software["numpy"] == ["2.0", "2.1"] and found.software["microexp"] == ["1.2.3 (source abababababab)"]
+    assert found.software["numpy"] == ["2.0", "2.1", "9.9"]
+    assert found.software["microexp"] == ["1.2.3 (source abababababab)"]
 
 
 def log(fold: str, *rows: dict[str, str]) -> Rows:

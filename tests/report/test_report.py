@@ -3,6 +3,8 @@ from __future__ import annotations
 import re
 
 from microexp import storage
+from microexp.report.collect import Rows
+from microexp.report.report import alignment, folds_text
 from tests.report.build import Page, report_inputs, subject_page, whole_report
 from tests.report.conftest import Tree
 
@@ -36,11 +38,34 @@ def test_the_whole_report(tree: Tree) -> None:
         "nested.rate",
         "1.2.3 (source abababababab)",
         "flow magnitude",
+        "2 folds, each leaves one subject out.",
+        "side of the crop, source px",
+        "131 0.31 2 / 48 0.02",
     ):
         assert words in page.text or words == "flow magnitude", words
     assert text.count("<svg") == 1 + 2 + 2  # pipeline, training curves, timelines
     assert "http" not in re.sub(r"data:image/\w+;base64,[\w+/=]*", "", text)
     assert whole_report(tree, title="My <run>") == text
+
+
+def test_the_folds_say_what_they_leave_out() -> None:
+    subjects = [Rows("x", f"toy-{name}", ()) for name in ("all", "bob")]
+    assert folds_text(subjects) == "2 folds, each leaves one subject out."
+    assert folds_text([Rows("x", "toy-all", ())]) == "1 fold, each leaves one data set out."
+    assert folds_text([]) == ""
+
+
+def test_the_alignment_of_a_subject_is_the_worst_of_its_videos(tree: Tree) -> None:
+    path = tree.path("faces", "toy", "two.h5")
+    with storage.create_shard(path) as shard:
+        for name, scale, jitter, misses in (("a", 200.0, 0.1, 3), ("b", 150.0, 0.2, 4), ("c", 9.0, 9.0, 9)):
+            about = {"scale": scale, "jitter_px": jitter, "misses": misses, "looked_at": 48, "drift_px": jitter / 2}
+            storage.set_attributes(shard.create_group(name), {**about, "excluded": "no face" if name == "c" else ""})
+    found = alignment(path)
+    assert found is not None and found.cells() == ("150", "0.20", "7 / 96", "0.10")
+    with storage.create_shard(path) as shard:
+        storage.set_attributes(shard.create_group("c"), {"excluded": "no face"})
+    assert alignment(path) is None and alignment(None) is None
 
 
 def test_an_incomplete_run_says_so_first(tree: Tree) -> None:
@@ -52,7 +77,7 @@ def test_an_incomplete_run_says_so_first(tree: Tree) -> None:
 
 def test_no_faces_when_they_may_not_be_shown(tree: Tree) -> None:
     text = whole_report(tree, faces=False)
-    assert "image/jpeg" not in text and "difference" not in Page(text).text
+    assert "image/jpeg" not in text and "difference" not in Page(text).text and "brighter at" not in Page(text).text
     assert "image/jpeg" not in whole_report(tree, gallery=0)
 
 
@@ -69,10 +94,16 @@ def test_a_report_of_nothing(tree: Tree) -> None:
     assert "No experiment." in page.text and "No video and no expression was left out." in page.text
 
 
-def test_long_lists_of_issues_are_cut_with_a_word(tree: Tree) -> None:
+def test_all_issues_are_shown_by_kind(tree: Tree) -> None:
     path = tree.path("index", "toy", "issues.csv")
-    rows = [("s.xlsx", i, "apex", f"problem {i}", "clipped") for i in range(1, 231)]
+    rows = [("s.xlsx", i, ("apex", "onset")[i % 2], f"problem {i}.", f"read as {i}") for i in range(1, 231)]
     storage.write_csv(path, ("file", "row", "field", "problem", "action"), rows)
     text = Page(whole_report(tree)).text
-    assert "230 rows or files" in text and "the first 200 of them" in text
-    assert "problem 200" in text and "problem 201" not in text
+    assert "230 rows or files" in text and "apex: read as 115" in text and "onset: read as 115" in text
+    assert all(f"problem {i}." in text for i in range(1, 231))
+
+
+def test_found_against_published_is_shown(tree: Tree) -> None:
+    text = Page(whole_report(tree)).text
+    assert "toy: found against published 1 not as published" in text
+    assert "videos 5 4 3 not as published" in text and "frames 7" in text

@@ -5,6 +5,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
+from microexp.cli import STAGES
 from microexp.report import svg
 from microexp.report.svg import LABEL, WIDTH, Bar, Lane
 
@@ -41,6 +42,11 @@ def test_motion_is_drawn_above() -> None:
     peak = min(points, key=lambda p: p[1])
     assert abs(peak[0] - (LABEL + (WIDTH - LABEL - 10) / 2)) < 2 and peak[1] == 4
     assert ElementTree.fromstring(svg.timeline([], 10, 30.0, np.zeros(0))).find("polyline") is None
+
+
+def test_the_pipeline_shows_every_stage_that_computes() -> None:
+    around = {"demo", "demo-sheet", "index-subject", "shards", "report", "report-subject", "complete"}
+    assert set(svg.BOXES) == set(STAGES) - around
 
 
 def test_pipeline_joins_every_box() -> None:

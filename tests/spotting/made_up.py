@@ -25,14 +25,14 @@ class MadeUp:
 
 
 def draw_expressions(
-    dataset: str, subject: str, video: str, n_frames: int, generator: np.random.Generator
+    dataset: str, subject: str, video: str, n_frames: int, generator: np.random.Generator, rate: int = 1
 ) -> list[Expression]:
-    """Expressions of both kinds that do not overlap."""
+    """Expressions of both kinds that do not overlap, `rate` times as long as at 30 frames/s."""
     found: list[Expression] = []
     position = int(generator.integers(5, 30))
     while True:
         kind = "micro" if generator.random() < 0.5 else "macro"
-        length = int(generator.integers(*LENGTHS[kind]))
+        length = rate * int(generator.integers(*LENGTHS[kind]))
         if position + length >= n_frames - 5:
             return found
         end = position + length - 1
@@ -53,8 +53,14 @@ def write_data(
     seed: int = 0,
     dataset: str = "fake",
     videos_per_subject: int = 1,
+    rate: int = 1,
+    index: np.ndarray | None = None,
 ) -> MadeUp:
-    """Feature and motion shards and the annotations of a data set; its last video has no expression."""
+    """Feature and motion shards and the annotations of a data set; its last video has no expression.
+
+    Videos have `n_frames` frames, `rate` times 30 a second, of which `index` are kept (none: all).
+    """
+    index = np.arange(n_frames) if index is None else index
     generator = np.random.default_rng(seed)
     expressions: list[Expression] = []
     videos: list[Video] = []
@@ -66,10 +72,10 @@ def write_data(
             for v in range(videos_per_subject):
                 name = f"{subject}_{v}"
                 still = (s, v) == (subjects - 1, videos_per_subject - 1) and subjects * videos_per_subject > 3
-                planted = [] if still else draw_expressions(dataset, subject, name, n_frames, generator)
+                planted = [] if still else draw_expressions(dataset, subject, name, n_frames, generator, rate)
                 expressions += planted
-                videos.append(Video(dataset, subject, name, "-", n_frames, 30.0, 64, 64))
-                write_features(features, name, planted, n_frames, channels, step, clip, noise, generator)
+                videos.append(Video(dataset, subject, name, "-", n_frames, 30.0 * rate, 64, 64))
+                write_features(features, name, planted, n_frames, channels, step, clip, noise, generator, index)
                 write_motion(motion, name, planted, n_frames, generator)
     write_expressions(folder / "index" / dataset / "expressions.csv", expressions)
     write_videos(folder / "index" / dataset / "videos.csv", videos)
@@ -92,12 +98,15 @@ def write_features(
     clip: int,
     noise: float,
     generator: np.random.Generator,
+    index: np.ndarray | None = None,
 ) -> None:
     """Features whose first channels rise with micro, whose next ones with macro expressions."""
+    index = np.arange(n_frames) if index is None else index
     activity = np.zeros((n_frames, 2))
     for item in planted:
         activity[item.onset : item.offset + 1, 0 if item.kind == "micro" else 1] = 1
-    n_steps = (n_frames - clip) // step + 1
+    activity = activity[index]
+    n_steps = (len(index) - clip) // step + 1
     signal = np.stack([activity[step * i : step * i + clip].mean(0) for i in range(n_steps)])
     features = noise * generator.standard_normal((n_steps, channels))
     quarter = channels // 4
@@ -106,13 +115,13 @@ def write_features(
         features[:, half + quarter : half + 2 * quarter] += signal[:, 1:] * 2
     group = file.create_group(name)  # type: ignore[attr-defined]
     add_array(group, "features", features.astype(np.float32))
-    add_array(group, "frame_index", np.arange(n_frames, dtype=np.int32))
+    add_array(group, "frame_index", index.astype(np.int32))
     set_attributes(
         group,
         {
             "clip_frames": clip,
             "step_frames": step,
-            "n_frames": n_frames,
+            "n_frames": len(index),
             "fps": 30.0,
             "source_n_frames": n_frames,
             "excluded": "",

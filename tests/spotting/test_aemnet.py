@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -81,7 +82,15 @@ def garble(data, folder):
     return type(data)(copy, paths["i3d"], paths["motion"], expressions, videos)
 
 
-@pytest.mark.parametrize("options", [QUICK, {**QUICK, "selection": "inner_folds", "inner_folds": 2, "epochs": 1}])
+SHIPPED = {"centre": "video", "refit": True, "permuted_control": True, "seeds": [0, 1], "epochs": 1}
+"""What else the demo and the ablation set."""
+
+
+@pytest.mark.parametrize(
+    "options",
+    [QUICK, {**QUICK, "selection": "inner_folds", "inner_folds": 2, "epochs": 1}, {**QUICK, **SHIPPED}],
+    ids=["held_out", "inner_folds", "shipped"],
+)
 def test_the_held_out_subject_cannot_leak(data, tmp_path, options):
     """The canary: garbage in place of the held-out subject leaves model, thresholds and training log byte-identical."""
     clean = run_fold(data, tmp_path / "clean", options=options)
@@ -147,15 +156,36 @@ def test_training_goes_on_where_it_was_stopped(data, tmp_path, monkeypatch, stop
     assert not (tmp_path / "parts" / "model.safetensors.checkpoint").exists()
 
 
-def test_the_samm_lv_setting_runs_on_videos_shorter_than_its_window(data, tmp_path):
+SAMM_LV = {
+    "30 fps": (128, {"n_frames": 1600, "step": 2, "rate": 6, "index": np.cumsum([0, *[6, 7, 7] * 79])}),
+    "200 fps": (1024, {"n_frames": 1600, "step": 2, "rate": 6}),
+}
+
+
+@pytest.mark.parametrize("fps", SAMM_LV)
+def test_both_samm_lv_settings_run(tmp_path, capsys, fps):
+    """128 frames at 30 frames/s, resampled by steps of 6, 7, 7, and 1024 at 200."""
+    window_frames, layout = SAMM_LV[fps]
+    data = write_data(tmp_path / "data", subjects=3, channels=8, **layout)
+    options = {**QUICK, "window_frames": window_frames, "epochs": 1, "learning_rate": 5e-4}
+    out = run_fold(data, tmp_path / "out", options=options)
+    found = [p for p in read_proposals(out / "proposals.csv") if p.role == "test"]
+    assert found and all(0 <= p.onset < p.offset < 1600 for p in found)
+    assert max(p.offset for p in found) > 1400  # in source frames, to the video's end
+    assert "shorter than window_frames" not in capsys.readouterr().err
+
+
+def test_a_window_longer_than_the_videos_runs_and_is_told(data, tmp_path, capsys):
     out = run_fold(data, tmp_path, options={**QUICK, "window_frames": 1024, "epochs": 1, "learning_rate": 5e-4})
     _, geometry, _ = read_model(out / "model.safetensors")
     assert geometry.lengths == (128, 64, 32, 16, 8, 4, 2)  # 256 features that are 4 frames apart, stride 1 in the stem
     test = [p for p in read_proposals(out / "proposals.csv") if p.role == "test"]
     assert test and all(0 <= p.onset < p.offset <= 299 for p in test)
+    assert "4 of 4 training videos are shorter than window_frames=1024" in capsys.readouterr().err
 
 
-def test_a_checkpoint_of_other_options_is_not_used(data, tmp_path, monkeypatch):
+@pytest.mark.parametrize("other", ["options", "source_sha256", "device_name"])
+def test_a_checkpoint_of_other_options_or_code_or_hardware_is_not_used(data, tmp_path, monkeypatch, other):
     monkeypatch.setattr(aemnet, "CHECKPOINT_EVERY_S", 0.0)
 
     def stopping(*args):
@@ -164,7 +194,10 @@ def test_a_checkpoint_of_other_options_is_not_used(data, tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch, pytest.raises(Stop):
         patch.setattr(aemnet, "save_checkpoint", stopping)
-        run_fold(data, tmp_path / "a", options={**QUICK, "learning_rate": 0.1})
+        patch.setattr(training, "learning_rate", lambda *args: 0.1)  # so that a resumed fit would show
+        if other != "options":
+            patch.setattr(aemnet, other, lambda *args: "another")
+        run_fold(data, tmp_path / "a", options={**QUICK, **({"weight_decay": 0.1} if other == "options" else {})})
     fresh, after = run_fold(data, tmp_path / "b"), run_fold(data, tmp_path / "a")
     assert (fresh / "model.safetensors").read_bytes() == (after / "model.safetensors").read_bytes()
 
@@ -235,6 +268,23 @@ def test_one_training_subject_is_not_enough(data, tmp_path):
     two = type(data)(data.folder, data.features[:2], data.motion[:2], data.expressions, data.videos)
     with pytest.raises(UserError, match="at least 2"):
         run_fold(two, tmp_path)
+
+
+def test_a_subject_without_a_usable_video_has_a_fold_and_costs_the_others_nothing(data, tmp_path):
+    for stage in ("i3d", "motion"):
+        with create_shard(tmp_path / stage / "fake" / "s99.h5"):
+            pass
+    more = replace(
+        data,
+        features=[*data.features, tmp_path / "i3d/fake/s99.h5"],
+        motion=[*data.motion, tmp_path / "motion/fake/s99.h5"],
+    )
+    empty = run_fold(more, tmp_path / "empty", "fake-s99")
+    assert detect.read_detections(empty / "detections.csv") == []
+    assert json.loads((empty / "selection.json").read_text())["methods"]["aemnet"]
+    for folder, shards in ((tmp_path / "with", more), (tmp_path / "without", data)):
+        run_fold(shards, folder, "fake-s01")
+    assert (tmp_path / "with/detections.csv").read_bytes() == (tmp_path / "without/detections.csv").read_bytes()
 
 
 def test_the_command_line_runs_both_stages(data, tmp_path, capsys):

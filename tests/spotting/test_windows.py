@@ -16,6 +16,7 @@ from microexp.spotting.windows import (
     make_window,
     permute_expressions,
     training_windows,
+    warn_if_short,
     window_origin_frame,
     window_starts,
 )
@@ -53,6 +54,13 @@ def test_windows_cover_the_video_from_its_first_frame_to_its_last(n_frames, layo
 
 def test_a_short_video_gets_one_padded_window():
     assert len(window_starts(video(20), 64, 8)) == 1
+
+
+def test_mostly_short_videos_are_told(capsys):
+    warn_if_short([video(127), video(128)], 128)
+    assert capsys.readouterr().err == ""
+    warn_if_short([video(127), video(100), video(128)], 128)
+    assert "2 of 3 training videos are shorter than window_frames=128" in capsys.readouterr().err
 
 
 def test_ninety_percent_decides_what_belongs_to_a_window():

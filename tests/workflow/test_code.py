@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from microexp.cli import STAGES
+from microexp.datasets.adapters import ADAPTERS
 from microexp.workflow import code
 
 
@@ -22,8 +23,15 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "from microexp.errors import E\n"
         "if TYPE_CHECKING:\n    from microexp.flow.types import T\n\ndef run():\n    import microexp.flow.late\n"
     )
-    (root / "flow" / "helper.py").write_text("from microexp.flow.kernel import k\nPAGE = 'templates/page.html'\n")
-    for name in ("kernel", "late", "types", "other"):
+    (root / "flow" / "helper.py").write_text(
+        "from microexp.flow.kernel import k\nDATA = 'table.json'\nPAGES = 'templates'\nOURS = 'kernels'\n"
+        "LATER = {'named': 'microexp.flow.named', 'no': 'microexp.flow.nothing'}\n"
+    )
+    (root / "flow" / "table.json").write_text("{}")
+    (root / "flow" / "kernels").mkdir()
+    (root / "flow" / "kernels" / "__init__.py").write_text("")
+    (root / "flow" / "kernels" / "own.json").write_text("{}")
+    for name in ("kernel", "late", "types", "other", "named"):
         (root / "flow" / f"{name}.py").write_text("k = 1\n")
     (root / "errors.py").write_text("E = 1\n")
     (root / "flow" / "templates" / "page.html").write_text("<p>")
@@ -41,6 +49,7 @@ def forget() -> None:
 def test_modules_are_followed_through_all_imports_but_not_type_checking_or_infrastructure(package: Path) -> None:
     assert code.modules_of("microexp.flow.flow") == (
         "microexp.flow", "microexp.flow.flow", "microexp.flow.helper", "microexp.flow.kernel", "microexp.flow.late",
+        "microexp.flow.named",
     )  # fmt: skip
 
 
@@ -49,7 +58,11 @@ def test_modules_are_followed_through_all_imports_but_not_type_checking_or_infra
     [
         ("flow/kernel.py", "k = 2\n", True),
         ("flow/late.py", "k = 2\n", True),
+        ("flow/named.py", "k = 2\n", True),
+        ("flow/table.json", "[]", True),
         ("flow/templates/page.html", "<b>", True),
+        ("flow/templates/part.html", "new", True),
+        ("flow/kernels/own.json", "[]", False),
         ("flow/kernel.py", '"""A docstring."""\n# a comment\nk   =  1\n', False),
         ("flow/types.py", "k = 2\n", False),
         ("flow/other.py", "k = 2\n", False),
@@ -72,3 +85,16 @@ def test_every_stage_exists_and_reaches_its_own_package() -> None:
 def test_a_stage_does_not_depend_on_stages_that_it_does_not_run() -> None:
     assert not any(m.startswith("microexp.recognition") for m in code.modules_of(STAGES["flow"][0]))
     assert "microexp.flow.kernels" in code.modules_of(STAGES["flow"][0])
+
+
+def test_every_adapter_is_code_of_the_index() -> None:
+    """They are imported by name, when a data set asks for them."""
+    assert set(ADAPTERS.values()) <= set(code.modules_of(STAGES["index"][0]))
+    assert "microexp.datasets.sheets" in code.modules_of(STAGES["index"][0])
+
+
+def test_every_template_is_hashed_with_the_report() -> None:
+    templates = {path.name for path in (code.ROOT / "report" / "templates").iterdir()}
+    page = code._tree("microexp.report.page")
+    assert {path.name for path in code._data_files("microexp.report.page", page)} == templates
+    assert all("microexp.report.page" in code.modules_of(STAGES[s][0]) for s in ("report", "report-subject"))

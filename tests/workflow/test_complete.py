@@ -50,6 +50,12 @@ def test_a_list_of_shards_stands_for_the_shards(tmp_path: Path, monkeypatch: pyt
     assert len(storage.read_provenance("c.csv")["inputs"]["shards"]) == 2
 
 
+def test_an_empty_list_stands_for_no_shard(tmp_path: Path) -> None:
+    assert main(["shards", "--shards", "--out-list", str(tmp_path / "flow.list")]) == 0
+    assert main(["complete", "--shards", f"@{tmp_path}/flow.list", "--out-complete", str(tmp_path / "c.csv")]) == 0
+    assert storage.read_provenance(tmp_path / "c.csv")["inputs"]["shards"] == []
+
+
 def test_the_list_changes_with_the_content_of_a_shard_only(tmp_path: Path) -> None:
     path, out = shard(tmp_path / "demo" / "s01.h5", ""), tmp_path / "l"
     texts = []

@@ -14,24 +14,25 @@ pytestmark = [pytest.mark.long]
 
 AFTER = {
     # rule -> rules that read what it makes
-    "demo_sheet": {"index"},
-    "demo": {"index", "faces", "crops"},
-    "index": {"index_subject", "aemnet", "detect", "tables", "report"},
+    "demo_sheet": {"index", "report_shards"},
+    "demo": {"index", "faces", "crops", "report_shards"},
+    "index": {"index_subject", "aemnet", "detect", "tables", "report", "complete"},
     "index_subject": {"faces", "crops", "apexdiff", "report_subject"},
-    "faces": {"crops", "motion", "report_subject", "report"},
-    "crops": {"flow", "apexdiff", "i3d", "motion", "report_subject", "report"},
-    "flow": {"i3d", "motion", "report_subject", "report"},
-    "apexdiff": {"shards apexdiff", "tables", "report_subject", "report", "complete"},
-    "i3d": {"shards i3d", "tables", "report", "complete"},
-    "motion": {"shards motion", "report_subject"},
-    "shards apexdiff": {"mdml"},
-    "shards i3d": {"aemnet"},
+    "faces": {"crops", "motion", "report_subject", "report_shards"},
+    "crops": {"flow", "apexdiff", "i3d", "motion", "report_subject", "report_shards"},
+    "flow": {"i3d", "motion", "report_subject", "report_shards"},
+    "apexdiff": {"shards apexdiff", "report_subject", "report_shards", "complete"},
+    "i3d": {"shards i3d", "report_shards", "complete"},
+    "motion": {"shards motion", "report_subject", "report_shards"},
+    "shards apexdiff": {"mdml", "tables"},
+    "shards i3d": {"aemnet", "tables"},
     "shards motion": {"detect"},
-    "aemnet": {"detect", "report"},
-    "detect": {"tables", "report", "report_subject"},
-    "mdml": {"tables", "report", "report_subject"},
+    "aemnet": {"detect", "report_shards"},
+    "detect": {"tables", "report_shards", "report_subject"},
+    "mdml": {"tables", "report_shards", "report_subject"},
     "tables": {"report", "complete"},
-    "report_subject": {"report"},
+    "report_subject": {"report_shards"},
+    "report_shards": {"report"},
     "report": set[str](),
     "complete": set[str](),
 }
@@ -50,7 +51,8 @@ def downstream(*rules: str) -> set[str]:
 
 CHANGES = [
     # text in the configuration, its replacement, the rules that read it
-    ("micro: 3", "micro: 4", ("demo_sheet", "demo")),
+    ("micro: 3", "micro: 2", ("demo_sheet", "demo")),
+    ("width: 160", "width: 192", ("demo",)),
     ("demo: {adapter: demo}", "demo: {adapter: demo, apex_missing: flow}", ("index",)),
     ("crops: {size: 48}", "crops: {size: 56}", ("crops",)),
     ("crops: {size: 48}", "crops: {size: 48}\nfaces: {backend: face_alignment}", ("faces",)),
@@ -154,8 +156,17 @@ def test_gpu_rules_ask_slurm_for_a_gpu_and_cpu_rules_do_not(
     outcome = runs.run(runs.prepare(tmp_path / "new"), "-n", *profile)
     assert {rule for rule, gpus in asked_gpus(outcome).items() if gpus == "1"} == {"i3d", "aemnet", "mdml"}
     jobs = dict(re.findall(r"^(?:local)?rule (\w+):\n(?:    .*\n)*?    resources: (.*)$", outcome.text, re.M))
-    for rule in jobs.keys() - {"all", "weights", "shards", "complete"}:
+    for rule in jobs.keys() - {"all", "weights", "shards", "report_shards", "complete"}:
         assert re.search(r"mem_mb=\d+", jobs[rule]) and re.search(r"runtime=\d+", jobs[rule]), rule
+
+
+def test_with_hundreds_of_subjects_no_command_is_too_long(tmp_path: Path) -> None:
+    """Linux takes 128 KiB in one argument, and a whole command is one argument of the shell."""
+    config = runs.mini(tmp_path, "c.yaml", [("subjects: 3, seconds: 6", "subjects: 500, seconds: 9")])
+    text = runs.run(runs.prepare(tmp_path / "new"), "-n", "-p", config=config).text
+    found = [(len(line), stage) for line in text.splitlines() for stage in re.findall("-m microexp ([a-z0-9-]+)", line)]
+    assert {"tables", "report", "complete", "shards"} <= {stage for _, stage in found}
+    assert max(found) < (128 * 1024,), max(found)
 
 
 def test_a_release_on_disk_is_indexed_and_planned(tmp_path: Path) -> None:
@@ -174,7 +185,10 @@ def test_a_release_on_disk_is_indexed_and_planned(tmp_path: Path) -> None:
     assert jobs == {
         **dict.fromkeys(("faces", "crops", "apexdiff", "mdml", "report_subject"), len(subjects)),
         **dict.fromkeys(("shards", "tables", "report", "complete"), 1),
+        "report_shards": 8,
     }
+    next((tmp_path / "CASME2/CASME2_RAW_selected/sub01/EP02_01f").iterdir()).unlink()
+    assert runs.run(folder, "-n", "--quiet", "rules", config=config).jobs()["index"] == 1
 
 
 def test_every_rule_keeps_the_log_of_the_attempt_before() -> None:

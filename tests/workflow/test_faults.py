@@ -118,7 +118,9 @@ def videos(folder: Path) -> list[str]:
     (folder / "expressions.csv").write_text(
         "dataset,subject,video,expression,onset,apex,offset,kind,emotion,aus\ndemo,s01,v1,1,2,3,4,micro,happiness,12\n"
     )
-    inputs = ["--videos", str(folder / "videos.csv"), "--expressions", str(folder / "expressions.csv")]
+    (folder / "left_out.csv").write_text("dataset,subject,video,reason\n")
+    names = ("videos", "expressions", "left_out")
+    inputs = [a for name in names for a in (f"--{name}", str(folder / f"{name}.csv"))]
     out = folder / "out"
     return [
         "index-subject",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import shutil
 from pathlib import Path
 
@@ -48,7 +49,9 @@ def test_a_deleted_fold_costs_one_job_and_what_depends_on_it(finished: Path, cop
     (copy / "results/recognition/demo/demo-s02/predictions.csv").unlink()
     outcome = runs.run(copy)
     assert outcome.status == 0, outcome.text
-    assert outcome.rules() == {"mdml": 1, "tables": 1, "report_subject": 1, "report": 1, "complete": 1, "all": 1}
+    assert outcome.rules() == {
+        "mdml": 1, "tables": 1, "report_subject": 1, "report_shards": 2, "report": 1, "complete": 1, "all": 1,
+    }  # fmt: skip
     assert runs.differing(finished, copy) == []
 
 
@@ -86,22 +89,27 @@ def test_a_video_without_a_face_is_an_exclusion_and_the_other_results_stand(fini
     rng = np.random.default_rng(0)
     write_video(video, (rng.integers(0, 40, (120, 160, 3), dtype=np.uint8) for _ in range(count)), 30)
     runs.brought_by_the_user(video)
-    text = runs.MINI.read_text()
-    spotting = text[text.index("spotting:") : text.index("recognition:")]  # it cannot do with the two people left
-    config = runs.mini(copy, "c.yaml", [(spotting, "")])
+    four = ("subjects: 3", "subjects: 4")  # so that each fold of spotting has two people left to learn from
+    config = runs.mini(copy, "c.yaml", [four])
     outcome = runs.run(copy, config=config)
     lines = [line.strip() for line in outcome.text.splitlines() if "microexp: error:" in line]
     assert outcome.status != 0
     assert lines and len(set(lines)) == 1 and "demo/s02/s02_1: excluded: got " in lines[0], outcome.text
     assert "Traceback" not in outcome.text
-    assert "INCOMPLETE" in (copy / "results/tables/recognition_demo.md").read_text()
+    for name in ("spotting_demo", "recognition_demo"):
+        assert "INCOMPLETE" in (copy / f"results/tables/{name}.md").read_text()
     assert not (copy / "results/complete.csv").exists()
-    for name in ("faces", "crops", "apexdiff"):
+    assert outcome.rules()["demo"] == 1, "the people who were there are not rendered again"
+    for name in ("faces", "crops", "flow", "motion", "apexdiff", "i3d"):
         one, other = (f / f"results/{name}/demo/s01.h5" for f in (finished, copy))
         assert one.read_bytes() == other.read_bytes()
-    allowed = runs.mini(copy, "allowed.yaml", [(spotting, ""), ("seed: 3", "seed: 3\nallow_exclusions: true")])
+    with (copy / "results/tables/spotting_demo.csv").open(newline="") as file:
+        rows = {(row["method"], row["kind"]): row for row in csv.DictReader(file)}
+    assert float(rows["aemnet", "micro"]["ground_truths"]) == 4 * 3, "what was left out counts as missed"
+    allowed = runs.mini(copy, "allowed.yaml", [four, ("seed: 3", "seed: 3\nallow_exclusions: true")])
     again = runs.run(copy, config=allowed)
     assert again.status == 0, again.text
+    assert set(again.rules()) == {"tables", "report", "complete", "all"}
     assert "s02_1" in (copy / "results/complete.csv").read_text()
 
 

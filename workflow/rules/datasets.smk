@@ -15,7 +15,7 @@ rule demo_sheet:
         mem_mb=memory(1000),
         runtime=minutes(10),
     params:
-        options=PLAN.options("demo"),
+        options=PLAN.options("demo-sheet"),
         code=code_hash("demo-sheet"),
     shell:
         "logged {log:q} python -m microexp demo-sheet --out-sheet {output.sheet:q}"
@@ -51,6 +51,7 @@ rule index:
         expressions="results/index/{dataset}/expressions.csv",
         issues="results/index/{dataset}/issues.csv",
         counts="results/index/{dataset}/counts.csv",
+        left_out="results/index/{dataset}/left_out.csv",
     log:
         "logs/index/{dataset}.log",
     benchmark:
@@ -63,17 +64,19 @@ rule index:
         runtime=minutes(60),
     params:
         options=lambda wildcards: PLAN.options("index", wildcards.dataset),
+        listing=lambda wildcards: PLAN.digest(wildcards.dataset),
         code=code_hash("index"),
     shell:
         "logged {log:q} python -m microexp index --dataset {wildcards.dataset:q} --files {input.files:q} --out-videos {output.videos:q}"
         " --out-expressions {output.expressions:q} --out-issues {output.issues:q} --out-counts {output.counts:q}"
-        " --params {params.options:q} --threads {threads}"
+        " --out-left_out {output.left_out:q} --params {params.options:q} --threads {threads}"
 
 
 rule index_subject:
     input:
         videos="results/index/{dataset}/videos.csv",
         expressions="results/index/{dataset}/expressions.csv",
+        left_out="results/index/{dataset}/left_out.csv",
     output:
         videos="results/index/{dataset}/subjects/{subject}/videos.csv",
         expressions="results/index/{dataset}/subjects/{subject}/expressions.csv",
@@ -91,5 +94,5 @@ rule index_subject:
         code=code_hash("index-subject"),
     shell:
         "logged {log:q} python -m microexp index-subject --subject {wildcards.subject:q} --videos {input.videos:q}"
-        " --expressions {input.expressions:q} --out-videos {output.videos:q} --out-expressions {output.expressions:q}"
-        " --threads {threads}"
+        " --expressions {input.expressions:q} --left_out {input.left_out:q} --out-videos {output.videos:q}"
+        " --out-expressions {output.expressions:q} --threads {threads}"

@@ -2,12 +2,16 @@
 
 
 localrules:
+    report_shards,
     complete,
 
 
 rule tables:
     input:
         folds=lambda wildcards: PLAN.scored(wildcards.kind, wildcards.experiment),
+        selections=lambda wildcards: PLAN.selections(
+            wildcards.kind, wildcards.experiment
+        ),
         expressions=lambda wildcards: PLAN.index(
             "expressions", wildcards.kind, wildcards.experiment
         ),
@@ -15,6 +19,9 @@ rule tables:
             "videos", wildcards.kind, wildcards.experiment
         ),
         shards=lambda wildcards: PLAN.excluding(wildcards.kind, wildcards.experiment),
+        left_out=lambda wildcards: PLAN.index(
+            "left_out", wildcards.kind, wildcards.experiment
+        ),
     output:
         csv="results/tables/{kind}_{experiment}.csv",
         md="results/tables/{kind}_{experiment}.md",
@@ -31,11 +38,14 @@ rule tables:
         mem_mb=memory(2000),
         runtime=minutes(60),
     params:
-        options=lambda wildcards: PLAN.options("tables", wildcards.experiment),
+        options=lambda wildcards: PLAN.options(
+            f"tables-{wildcards.kind}", wildcards.experiment
+        ),
         code=code_hash("tables"),
     shell:
         "logged {log:q} python -m microexp tables --kind {wildcards.kind} --experiment {wildcards.experiment:q} --folds {input.folds:q}"
-        " --expressions {input.expressions:q} --videos {input.videos:q} --shards {input.shards:q} --out-csv {output.csv:q} --out-md {output.md:q}"
+        " --selections {input.selections:q} --expressions {input.expressions:q} --videos {input.videos:q}"
+        " --shards @{input.shards:q} --left_out {input.left_out:q} --out-csv {output.csv:q} --out-md {output.md:q}"
         " --out-tex {output.tex:q} --out-json {output.json:q}"
         " --params {params.options:q} --threads {threads}"
 
@@ -74,19 +84,32 @@ rule report_subject:
         " --params {params.options:q} --threads {threads}"
 
 
+use rule shards as report_shards with:
+    input:
+        shards=lambda wildcards: PLAN.reported(wildcards.reported),
+    output:
+        list="results/report/{reported}.list",
+    log:
+        "logs/shards/report_{reported}.log",
+    benchmark:
+        "logs/benchmarks/shards/report_{reported}.tsv"
+
+
 rule report:
     input:
         tables=PLAN.tables("json"),
         videos=PLAN.indexes("videos"),
         expressions=PLAN.indexes("expressions"),
+        counts=PLAN.indexes("counts"),
         issues=PLAN.indexes("issues"),
-        detections=PLAN.all_folds("spotting", "detections.csv"),
-        training=PLAN.training(),
-        crops=PLAN.made("crops"),
-        flow=PLAN.made("flow"),
-        apexdiff=PLAN.made("apexdiff"),
-        records=PLAN.made("faces") + PLAN.made("i3d"),
-        pages=PLAN.pages(),
+        detections="results/report/detections.list",
+        training="results/report/training.list",
+        faces="results/report/faces.list",
+        crops="results/report/crops.list",
+        flow="results/report/flow.list",
+        apexdiff="results/report/apexdiff.list",
+        records="results/report/records.list",
+        pages="results/report/pages.list",
     output:
         report="results/report.html",
     log:
@@ -104,15 +127,16 @@ rule report:
         code=code_hash("report"),
     shell:
         "logged {log:q} python -m microexp report --tables {input.tables:q} --videos {input.videos:q}"
-        " --expressions {input.expressions:q} --issues {input.issues:q} --detections {input.detections:q}"
-        " --training {input.training:q} --crops {input.crops:q} --flow {input.flow:q} --apexdiff {input.apexdiff:q}"
-        " --records {input.records:q} --pages {input.pages:q} --out-report {output.report:q}"
+        " --expressions {input.expressions:q} --counts {input.counts:q} --issues {input.issues:q} --detections @{input.detections:q}"
+        " --training @{input.training:q} --faces @{input.faces:q} --crops @{input.crops:q} --flow @{input.flow:q} --apexdiff @{input.apexdiff:q}"
+        " --records @{input.records:q} --pages @{input.pages:q} --out-report {output.report:q}"
         " --params {params.options:q} --threads {threads}"
 
 
 rule complete:
     input:
         shards=PLAN.last_shards(),
+        left_out=PLAN.left_out(),
         tables=PLAN.tables("json"),
     output:
         complete="results/complete.csv",
@@ -130,5 +154,5 @@ rule complete:
         options=PLAN.options("complete"),
         code=code_hash("complete"),
     shell:
-        "logged {log:q} python -m microexp complete --shards {input.shards:q} --out-complete {output.complete:q}"
+        "logged {log:q} python -m microexp complete --shards {input.shards:q} --left_out {input.left_out:q} --out-complete {output.complete:q}"
         " --params {params.options:q} --threads {threads}"

@@ -32,6 +32,7 @@ COLUMNS = {
     "emotion": ("Emotion", "Emotion class", "Estimated Emotion", "Valence"),
     "kind": ("Type", "Expression type", "Kind"),
 }
+OPTIONAL = ("aus", "emotion")
 POSITIONS = ("participant", "clip", "onset", "apex", "offset", "aus", "emotion", "kind")
 
 SUBJECTS = {
@@ -66,7 +67,7 @@ def read_rows(release: Release) -> list[Row]:
     films = FILMS | _film_rule(sheets)
     file = release.relative(path)
     rows = []
-    for line in table(choose_sheet(sheets, ["CASFEcode_final"]), COLUMNS, positions=POSITIONS):
+    for line in table(choose_sheet(sheets, ["CASFEcode_final"]), COLUMNS, optional=OPTIONAL, positions=POSITIONS):
         participant, clip = line.code("participant"), line.text("clip").lower()
         subject = subjects.get(int(participant)) if participant.isdecimal() else None
         film = films.get(clip.rpartition("_")[0])  # at the last `_`: expressions have numbers of one or two digits
@@ -114,8 +115,8 @@ def _named_rows(sheets: list[Sheet], name: str) -> Sequence[Sequence[object]]:
 def published(release: Release) -> Counts:
     """Qu et al. 2018 and the MEGC2020 spotting challenge."""
     return {
-        ("subjects", ""): 22, ("videos", ""): 98, ("frames", ""): 254_094, ("expressions", ""): 357,
-        ("expressions", "macro"): 300, ("expressions", "micro"): 57,
+        ("subjects", ""): 22, ("videos", ""): 98, ("videos", "with expressions"): 95, ("frames", ""): 254_094,
+        ("expressions", ""): 357, ("expressions", "macro"): 300, ("expressions", "micro"): 57,
     }  # fmt: skip
 
 

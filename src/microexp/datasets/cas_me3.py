@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from microexp.datasets.base import Adapter, Counts, Found, Release, Row
 from microexp.datasets.copies import find_copy
-from microexp.datasets.rows import COMMON, common_row, emotion, kind_of, left_out, open_sheet
-from microexp.datasets.rows import find_sheets as find_named
-from microexp.datasets.sheets import Line, table
+from microexp.datasets.intervals import ROW_LEFT_OUT, as_frame
+from microexp.datasets.rows import COMMON, common_row, find_sheet, kind_of, left_out, open_sheet, the_sheet
+from microexp.datasets.sheets import table
 from microexp.errors import UserError
 
 COLOUR = re.compile(r"colou?r", re.IGNORECASE)
@@ -31,6 +31,9 @@ PART_C = (r"CAS\(?ME\)?\^?3_part_C_ME.*\.(xlsx?|csv)", r"CAS\(?ME\)?\^?3_part_C.
 COLUMNS = {
     **COMMON, "filename": ("Filename", "seq", "video"), "kind": ("Expression type", "Type"), "count": ("count",),
 }  # fmt: skip
+SAME_EXPRESSION = 0.5
+"""Overlap (intersection over union) from which a label belongs to a row of the sheet of all expressions."""
+
 OPTIONAL = ("apex", "aus", "emotion", "kind", "count", "filename")
 
 
@@ -45,16 +48,14 @@ def part(release: Release) -> str:
 def find_sheets(release: Release) -> list[Path]:
     """Part A: the sheet of all expressions, and the two with their emotions; part C: its one sheet."""
     if part(release) == "C":
-        found = find_named(release, PART_C, COLOUR)[:1]
-        usual = "CAS(ME)3_part_C_ME.xlsx"
-    else:
-        found = find_named(release, WHOLE, COLOUR)[:1]
-        if release.options.sheet is None:
-            found += [path for patterns in LABELS.values() for path in find_named(release, patterns, COLOUR)[:1]]
-        usual = "CAS(ME)3_part_A_v2.xls"
+        return [the_sheet(release, PART_C, "CAS(ME)3_part_C_ME.xlsx", COLOUR)]
+    names = [WHOLE] if release.options.sheet is not None else [WHOLE, *LABELS.values()]
+    found = [path for patterns in names if (path := find_sheet(release, patterns, COLOUR))]
     if not found:
-        raise UserError(release.root, "annotation sheet", "none", usual, "name it with the option sheet")
-    return list(dict.fromkeys(found))
+        raise UserError(
+            release.root, "annotation sheet", "none", "CAS(ME)3_part_A_v2.xls", "name it with the option sheet"
+        )
+    return found
 
 
 def find_videos(release: Release) -> list[Found]:
@@ -63,61 +64,93 @@ def find_videos(release: Release) -> list[Found]:
     for path, _ in find_copy(release, COLOUR):
         subject = SUBJECTS[which].fullmatch(path.parent.parent.name)
         if subject:
-            found.append(Found(NAMES[which].format(subject[1]), path.parent.name.lower(), path))
+            found.append(Found(_subject(which, subject), path.parent.name.lower(), path))
     return found
 
 
+def _subject(which: str, match: re.Match[str]) -> str:
+    """`spNO.1` or `01`: copies differ in zeros before the number."""
+    return NAMES[which].format(int(match[1]))
+
+
 def read_rows(release: Release) -> list[Row]:
-    """Rows of part A's sheet, with emotions from the label sheets by video and interval; or rows of part C."""
+    """Rows of part A's sheet, with what it lacks of kinds and emotions from the label sheets; or rows of part C."""
     sheets = find_sheets(release)
     if part(release) == "C":
-        return _rows(release, sheets[0], "micro", {})
+        return _rows(release, sheets[0], "micro")
     kinds = {path: kind for path in sheets for kind in LABELS if _is_label(path, kind)}
-    emotions: dict[tuple[str, ...], str] = {}
-    for path in kinds:
-        emotions |= {_key(line): emotion(line.cells.get("emotion")) for line in _lines(path)}
     whole = [path for path in sheets if path not in kinds]
-    if whole:
-        return _rows(release, whole[0], "", emotions)
-    return [row for path, kind in kinds.items() for row in _rows(release, path, kind, {})]
+    reader = Release(release.name, release.root, release.options) if whole else release  # a label lost is none lost
+    labels = [row for path, kind in kinds.items() for row in _rows(reader, path, kind)]
+    return _labelled(release, whole[0], labels) if whole else labels
 
 
 def _is_label(path: Path, kind: str) -> bool:
     return any(re.fullmatch(pattern, path.name, re.IGNORECASE) for pattern in LABELS[kind])
 
 
-def _lines(path: Path) -> list[Line]:
-    return table(open_sheet(path, ["label"]), COLUMNS, optional=OPTIONAL)
+def _labelled(release: Release, path: Path, labels: Sequence[Row]) -> list[Row]:
+    """Rows of the sheet of all expressions, each with the label that has its frames, or else overlaps it best.
+
+    A label that belongs to no row is noted, and so is a row that is left without a kind, which is left out.
+    """
+    by_video: dict[tuple[str, str], list[Row]] = {}
+    for label in labels:
+        by_video.setdefault(_video(label), []).append(label)
+    used, found = set[Row](), []
+    for row in _rows(release, path, ""):
+        near = [x for x in by_video.get(_video(row), ()) if row.kind in ("", x.kind)]
+        best = max(near, key=lambda label: _overlap(row, label), default=row)
+        if best is not row and _overlap(row, best) >= SAME_EXPRESSION:
+            used.add(best)
+            row = replace(row, kind=best.kind, emotion=row.emotion or best.emotion)
+        if row.kind:
+            found.append(row)
+        else:
+            release.note(row.file, row.row, "kind", "in none of the sheets", ROW_LEFT_OUT)
+            release.lose(row.subject, row.video, f"{row.file}, row {row.row}: kind: in none of the sheets")
+    for label in labels:
+        if label not in used:
+            frames = f"{label.subject}/{label.video}, {label.onset} to {label.offset}"
+            release.note(label.file, label.row, "emotion", f"{frames} is no row of {path.name}", "label not used")
+    return found
 
 
-def _key(line: Line) -> tuple[str, ...]:
-    return tuple(line.text(column).lower() for column in ("subject", "filename", "onset", "offset"))
+def _video(row: Row) -> tuple[str, str]:
+    return row.subject.casefold(), row.video.casefold()
 
 
-def _rows(release: Release, path: Path, kind: str, emotions: Mapping[tuple[str, ...], str]) -> list[Row]:
+def _overlap(one: Row, other: Row) -> float:
+    """Intersection over union of two rows' frames, both ends included."""
+    (a, b), (c, d) = _frames(one), _frames(other)
+    return max(0, min(b, d) - max(a, c) + 1) / (max(b, d) - min(a, c) + 1)
+
+
+def _frames(row: Row) -> tuple[int, int]:
+    onset = as_frame(row.onset)[0] or 0
+    return onset, max(onset, as_frame(row.offset)[0] or 0)
+
+
+def _rows(release: Release, path: Path, kind: str) -> list[Row]:
+    """Rows of one sheet; their kind is `kind`, else that of the sheet, '' where it has none."""
     file, which = release.relative(path), part(release)
     if "v2" not in path.name.lower() and which == "A":
         release.note(file, 0, "sheet", "not v2: the first version has wrong rows", "kept")
     rows = []
-    for line in _lines(path):
+    for line in table(open_sheet(path, ["label"]), COLUMNS, optional=OPTIONAL):
         subject = SUBJECTS[which].fullmatch(line.code("subject"))
         video = line.text("filename") or ("a" if which == "C" else "")
-        label = kind or kind_of(line.text("kind"))
         if subject is None:
             left_out(release, file, line, "subject", f"of the form {NAMES[which].format(1)}")
         elif not re.fullmatch(r"[A-Za-z]", video):
             left_out(release, file, line, "filename", "a letter")
-        elif not label:
+        elif line.text("kind") and not kind_of(line.text("kind")):
             left_out(release, file, line, "kind", "Macro-expression or Micro-expression")
         else:
-            line = Line(line.row, {**line.cells, "emotion": line.cells.get("emotion") or emotions.get(_key(line))})
-            rows.append(_row(release, file, line, NAMES[which].format(subject[1]), video, label))
+            label = kind or kind_of(line.text("kind"))
+            row = common_row(release, file, line, _subject(which, subject), video, label)
+            rows.append(row if "apex" in line.cells else replace(row, apex=None))
     return rows
-
-
-def _row(release: Release, file: str, line: Line, subject: str, video: str, kind: str) -> Row:
-    row = common_row(release, file, line, subject, video, kind)
-    return row if "apex" in line.cells else replace(row, apex=None)
 
 
 def published(release: Release) -> Counts:

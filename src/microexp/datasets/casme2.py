@@ -37,7 +37,7 @@ def find_videos(release: Release) -> list[Found]:
     for path, match in find_copy(release, CLIP):
         subject = SUBJECT.fullmatch(path.parent.name)
         if subject:
-            found.append(Found(_subject(subject[1]), match[0], path))
+            found.append(Found(_subject(subject[1]), _clip(match[0]), path))
         else:
             release.note(release.relative(path), 0, "subject", f"{path.parent.name!r} is not like sub01", "left out")
     return found
@@ -47,12 +47,17 @@ def _subject(number: str) -> str:
     return f"sub{int(number):02d}"
 
 
+def _clip(name: str) -> str:
+    """The published spelling, whatever a copy has: `EP02_01f`."""
+    return f"EP{name[2:].lower()}"
+
+
 def read_rows(release: Release) -> list[Row]:
     """Rows of the first sheet; the subject may be text ('01') or a number."""
     path = find_sheets(release)[0]
     file = release.relative(path)
     rows = []
-    for line in table(open_sheet(path), COMMON, positions=POSITIONS):
+    for line in table(open_sheet(path), COMMON, optional=["aus"], positions=POSITIONS):
         subject = re.fullmatch(r"(?:sub)?(\d{1,2})", line.code("subject"), re.IGNORECASE)
         clip = CLIP.fullmatch(line.text("filename"))
         if subject is None:
@@ -60,7 +65,7 @@ def read_rows(release: Release) -> list[Row]:
         elif clip is None:
             left_out(release, file, line, "filename", "a clip such as EP02_01f")
         else:
-            rows.append(common_row(release, file, line, _subject(subject[1]), clip[0], "micro"))
+            rows.append(common_row(release, file, line, _subject(subject[1]), _clip(clip[0]), "micro"))
     return rows
 
 

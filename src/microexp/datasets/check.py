@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from microexp.config import load
 from microexp.datasets.adapters import load_adapter
-from microexp.datasets.base import read_release
 from microexp.datasets.counts import Count, compare, differences
 from microexp.datasets.index import open_release
 from microexp.datasets.params import DatasetParams
-from microexp.datasets.schema import Issue
+from microexp.datasets.reading import read_release
+from microexp.datasets.schema import Issue, by_kind
 from microexp.errors import UserError, one_line
 
 
@@ -24,15 +25,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """`microexp check [CONFIG] [--dataset NAME]`: 1 when a strict data set differs from what was published."""
+    """`microexp check [CONFIG] [--dataset NAME]`: all data sets, whatever is wrong with one.
+
+    Returns:
+        2 when one could not be read, else 1 when a strict one differs from what was published, else 0.
+    """
     datasets = load(args.config).datasets
     for name in args.dataset or []:
         if name not in datasets:
             raise UserError("command line", "--dataset", repr(name), "one of " + ", ".join(datasets))
-    failed = [name for name in args.dataset or datasets if not check(name, datasets[name], args.summary)]
+    failed, unread = [], False
+    for name in args.dataset or datasets:
+        try:
+            if not check(name, datasets[name], args.summary):
+                failed.append(name)
+        except UserError as error:
+            unread = True
+            print(f"microexp: error: {error}", file=sys.stderr)
     if failed:
         print(f"strict, and not as published: {', '.join(failed)}")
-    return 1 if failed else 0
+    return 2 if unread else 1 if failed else 0
 
 
 def check(name: str, dataset: DatasetParams, summary: bool) -> bool:
@@ -49,13 +61,21 @@ def check(name: str, dataset: DatasetParams, summary: bool) -> bool:
     adapter, release = open_release(name, dataset)
     index = read_release(adapter, release)
     counts = compare(name, dataset.adapter or name, index, adapter.published(release))
-    wrong = differences(counts)
-    print(f"{name}: {release.root}")
-    print("\n".join(table(counts)))
-    print("\n".join(describe(index.issues, summary)))
-    verdict = f"{len(wrong)} differences to the published counts" if wrong else "as published"
-    print((verdict if any(c.published is not None for c in counts) else "no published counts") + "\n")
-    return not (dataset.strict and wrong)
+    lines = [f"  sheet: {release.relative(path)}" for path in adapter.find_sheets(release)]
+    lines += [*table(counts), *describe(index.issues, summary)]
+    if index.videos and index.exclusions:
+        lines.append(f"{len(index.exclusions)} videos or expressions are lost: tables will say INCOMPLETE")
+    print("\n".join([f"{name}: {release.root}", *lines, verdict(counts, frames=bool(index.videos)), ""]))
+    return not (dataset.strict and differences(counts))
+
+
+def verdict(counts: Sequence[Count], frames: bool) -> str:
+    """In a line, whether the release is as published; without any frame on disk, whether its sheet is."""
+    if all(c.published is None for c in counts):
+        return "no published counts"
+    wrong = differences(counts) if frames else [c for c in counts if c.sheet_differs]
+    found = f"{len(wrong)} differences to the published counts" if wrong else "as published"
+    return found if frames else f"sheet: {found}; no frames on disk"
 
 
 def table(counts: Sequence[Count]) -> list[str]:
@@ -77,8 +97,4 @@ def describe(issues: Sequence[Issue], summary: bool) -> list[str]:
             one_line(f"  {i.file}{f', row {i.row}' if i.row else ''}: {i.field}: {i.problem}: {i.action}")
             for i in issues
         ]
-    kinds: dict[tuple[str, str], int] = {}
-    for issue in issues:
-        key = issue.field, issue.action.rstrip("0123456789 ")
-        kinds[key] = kinds.get(key, 0) + 1
-    return [f"  {number} x {field}: {action}" for (field, action), number in sorted(kinds.items())]
+    return [f"  {len(found)} x {field}: {action}" for (field, action), found in by_kind(issues).items()]

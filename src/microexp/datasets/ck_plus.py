@@ -6,12 +6,13 @@ Lucey et al. 2010, doi:10.1109/CVPRW.2010.5543262
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from microexp.datasets.base import Adapter, Counts, Found, Release, Row
 from microexp.datasets.copies import find_copy
 from microexp.datasets.facs import ActionUnit, format_aus
-from microexp.datasets.frames import list_frames
+from microexp.datasets.frames import BadVideo, list_frames
 from microexp.datasets.tree import folders
 from microexp.errors import UserError
 
@@ -22,6 +23,10 @@ SUBJECT = re.compile(r"S\d{3}", re.IGNORECASE)
 LABELS = re.compile(r".*(emotion|facs|landmark).*", re.IGNORECASE)
 EMOTIONS = ("", "anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise")
 """By the number in `*_emotion.txt`; 0 is neutral."""
+
+
+class BadLabel(UserError):
+    """A label file that is damaged; that reading fails (network, rights) is another thing."""
 
 
 def find_videos(release: Release) -> list[Found]:
@@ -40,16 +45,27 @@ def read_rows(release: Release) -> list[Row]:
     rows = []
     for item in find_videos(release):
         name = item.video.casefold()
-        emotion = _emotion(labels[name, "emotion"]) if (name, "emotion") in labels else ""
-        units = _units(labels[name, "facs"]) if (name, "facs") in labels else ""
+        emotion, units = (
+            _label(release, labels.get((name, what)), read) for what, read in (("emotion", _emotion), ("facs", _units))
+        )
         try:
             last = int(list_frames(item.path).numbers[-1])
-        except UserError:
+        except BadVideo:
             continue  # noted when the video is opened
         rows.append(
             Row(release.relative(item.path), 0, item.subject, item.video, None, last, last, "macro", emotion, units)
         )
     return rows
+
+
+def _label(release: Release, path: Path | None, read: Callable[[Path], str]) -> str:
+    """What a label file says; '' where there is none, or, with a note, where it is damaged."""
+    try:
+        return read(path) if path else ""
+    except BadLabel as error:
+        assert path is not None
+        release.note(release.relative(path), 0, "label", f"{error.got}, not {error.expected}", "left empty")
+        return ""
 
 
 def _label_files(release: Release) -> dict[tuple[str, str], Path]:
@@ -68,14 +84,16 @@ def _numbers(path: Path) -> list[list[float]]:
     try:
         lines = path.read_text(encoding="ascii").splitlines()
         return [[float(value) for value in line.split()] for line in lines if line.strip()]
-    except (OSError, ValueError) as error:
-        raise UserError(path, None, error, "numbers") from error
+    except ValueError as error:
+        raise BadLabel(path, None, error, "numbers") from error
+    except OSError as error:
+        raise UserError(path, None, error.strerror, "a label file that can be read") from error
 
 
 def _emotion(path: Path) -> str:
     rows = _numbers(path)
     if len(rows) != 1 or len(rows[0]) != 1 or rows[0][0] not in range(len(EMOTIONS)):
-        raise UserError(path, None, f"{rows[:2]}"[:40], "one number from 0 to 7")
+        raise BadLabel(path, None, f"{rows[:2]}"[:40], "one number from 0 to 7")
     return EMOTIONS[int(rows[0][0])]
 
 
@@ -84,7 +102,7 @@ def _units(path: Path) -> str:
     units = []
     for number, row in enumerate(_numbers(path), 1):
         if not row or not 1 <= row[0] < 100 or (len(row) > 1 and row[1] not in range(6)):
-            raise UserError(path, f"row {number}", row, "an action unit and its intensity")
+            raise BadLabel(path, f"row {number}", row, "an action unit and its intensity")
         units.append(ActionUnit(int(row[0]), intensity=" ABCDE"[int(row[1]) if len(row) > 1 else 0].strip()))
     return format_aus(tuple(units))
 

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
-from microexp.datasets.base import Counts, Index
-from microexp.datasets.protocols import PROTOCOLS, Protocol, class_of, fingerprint
+from microexp.datasets.base import Counts, Index, Row
+from microexp.datasets.protocols import PROTOCOLS, Protocol, class_of, is_listed
+from microexp.datasets.schema import Expression
 from microexp.errors import UserError
 from microexp.storage import read_csv, write_csv
 
@@ -37,12 +38,20 @@ class Count:
         """Whether the release on disk is not what was published."""
         return self.published is not None and self.found != self.published
 
+    @property
+    def sheet_differs(self) -> bool:
+        """Whether the sheet says it, and says something else than what was published."""
+        return None not in (self.published, self.sheet) and self.sheet != self.published
+
     def describe(self) -> str:
         """`120 of 255 expressions`."""
         return f"{self.found} of {self.published} {self.what} {self.group}".rstrip()
 
 
 COLUMNS = tuple(f.name for f in fields(Count))
+LISTED = "official list"
+WITH_EXPRESSIONS = "with expressions"
+"""Of long videos, some show none, which the sheet cannot tell."""
 _ORDER = ("subjects", "videos", "frames", "expressions", "emotion")
 
 
@@ -54,53 +63,70 @@ def compare(dataset: str, adapter: str, index: Index, published: Counts) -> list
 
 
 def _by_class(dataset: str, adapter: str, index: Index, name: str, protocol: Protocol) -> list[Count]:
-    """Clips of each class, and how many of them the official list has as they are (all or none: it is a hash)."""
+    """Expressions of each class, and how many of the official list are there with the label that it gives them."""
     if adapter not in protocol.datasets:
         return []
-    keys = [(e.subject, e.video, class_of(name, adapter, e.emotion, e.subject, e.video)) for e in index.expressions]
-    clips = [(subject, video, label) for subject, video, label in keys if label is not None]
-    in_class = Counter(label for _, _, label in clips)
+    sheet, found = (_classes(items, adapter, name, protocol) for items in (index.rows, index.expressions))
     counts = [
-        Count(dataset, name, label, number, None, in_class[label])
+        Count(dataset, name, label, number, sheet[label], found[label])
         for (which, label), number in protocol.counts.items()
         if which == adapter
     ]
     if adapter in protocol.lists:
-        same = fingerprint(clips) == protocol.lists[adapter]
-        total = sum(count.published or 0 for count in counts)
-        counts.append(Count(dataset, name, "official list", total, None, total if same else 0))
+        counts.append(Count(dataset, name, LISTED, len(protocol.lists[adapter]), sheet[LISTED], found[LISTED]))
+    return counts
+
+
+def _classes(
+    items: Iterable[Row] | Iterable[Expression], adapter: str, name: str, protocol: Protocol
+) -> Counter[str | None]:
+    """Expressions by class, and under `LISTED` those whose emotion gives them the class of the official list."""
+    counts: Counter[str | None] = Counter()
+    for item in items:
+        counts[class_of(name, adapter, item.emotion, item.subject, item.video)] += 1
+        label = class_of(name, adapter, item.emotion)
+        if adapter in protocol.lists and label and is_listed(protocol, adapter, item.subject, item.video, label):
+            counts[LISTED] += 1
     return counts
 
 
 def _compare(dataset: str, index: Index, published: Counts) -> list[Count]:
-    found = _tally((e.subject, e.kind, e.emotion) for e in index.expressions)
+    videos = "" if index.clips else WITH_EXPRESSIONS
+    found = _tally(index.expressions)
     found["subjects", ""] = len({v.subject for v in index.videos})
     found["videos", ""] = len(index.videos)
+    found["videos", videos] = found["videos", ""] if index.clips else _videos(index.expressions)
     found["frames", ""] = sum(v.n_frames for v in index.videos)
-    sheet = _tally((row.subject, row.kind, row.emotion) for row in index.rows)
+    sheet = _tally(index.rows)
+    sheet["videos", videos] = _videos(index.rows)
     kinds_known = all(row.kind for row in index.rows)
     counts = []
     for what, group in sorted({*found, *published, *(sheet if kinds_known else ())}, key=_place):
-        in_sheet = what == "subjects" or (what in ("expressions", "emotion") and (kinds_known or not group))
-        number = sheet[what, group] if in_sheet else None
+        known = (what, group) in sheet or what in ("expressions", "emotion")
+        by_kind = what in ("expressions", "emotion") and group
+        number = sheet[what, group] if known and (kinds_known or not by_kind) else None
         counts.append(Count(dataset, what, group, published.get((what, group)), number, found[what, group]))
     return counts
+
+
+def _videos(items: Iterable[Row] | Iterable[Expression]) -> int:
+    return len({(item.subject.casefold(), item.video.casefold()) for item in items})
 
 
 def _place(key: tuple[str, str]) -> tuple[int, str]:
     return _ORDER.index(key[0]), key[1]
 
 
-def _tally(items: Iterable[tuple[str, str, str]]) -> Counter[tuple[str, str]]:
+def _tally(items: Iterable[Row] | Iterable[Expression]) -> Counter[tuple[str, str]]:
     """Expressions by kind and by emotion, and the subjects who show them."""
     counts: Counter[tuple[str, str]] = Counter()
     people = set()
-    for subject, kind, emotion in items:
-        people.add(subject)
+    for item in items:
+        people.add(item.subject)
         counts["expressions", ""] += 1
-        counts["expressions", kind] += 1
-        if emotion:
-            counts["emotion", f"{kind} {emotion}"] += 1
+        counts["expressions", item.kind] += 1
+        if item.emotion:
+            counts["emotion", f"{item.kind} {item.emotion}"] += 1
     counts["subjects", ""] = len(people)
     return counts
 

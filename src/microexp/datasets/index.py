@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from microexp.datasets.adapters import load_adapter
-from microexp.datasets.base import Adapter, Index, Release, list_videos, read_release
+from microexp.datasets.base import Adapter, Index, Release
 from microexp.datasets.counts import compare, differences, write_counts
 from microexp.datasets.params import DatasetParams, DemoParams, IndexParams
-from microexp.datasets.schema import write_expressions, write_issues, write_videos
+from microexp.datasets.reading import list_videos, read_release
+from microexp.datasets.schema import write_exclusions, write_expressions, write_issues, write_videos
 from microexp.errors import UserError
 from microexp.names import check_name
 from microexp.progress import log
@@ -35,20 +38,44 @@ def open_release(name: str, options: IndexParams) -> tuple[Adapter, Release]:
     return adapter, Release(name, place, options)
 
 
-def subjects(name: str, dataset: DatasetParams, demo: DemoParams) -> list[str]:
-    """Subjects of a data set from names of folders alone, in natural order: what the workflow plans its jobs by.
+@dataclass(frozen=True)
+class Listing:
+    """What names of folders alone tell of a data set: what the workflow plans its jobs by.
+
+    Attributes:
+        subjects: in natural order.
+        digest: changes when a video comes, goes, or gets or loses a frame; empty for what the run itself makes.
+    """
+
+    subjects: tuple[str, ...]
+    digest: str
+
+
+def listing(name: str, dataset: DatasetParams, demo: DemoParams) -> Listing:
+    """List the videos of a data set; a folder of frames is looked at, not into.
 
     Raises:
         UserError: when the release is not there or holds no video.
     """
     adapter = load_adapter(dataset.adapter or name, name)
     if adapter.planned is not None:
-        return [check_name(s, "subject") for s in adapter.planned(demo)]
+        return Listing(tuple(check_name(s, "subject") for s in adapter.planned(demo)), "")
     adapter, release = open_release(name, dataset)
     found = list_videos(adapter, release)
     if not found:
         raise _no_video(release)
-    return list(dict.fromkeys(item.subject for item in found))
+    digest = hashlib.sha256()
+    for item in found:
+        digest.update(f"{item.subject}/{item.video} {release.relative(item.path)} {_changed(item.path)}\n".encode())
+    return Listing(tuple(dict.fromkeys(item.subject for item in found)), digest.hexdigest()[:16])
+
+
+def _changed(path: Path) -> int | None:
+    """When a file, or the list of files in a folder, changed last (ns); None for a broken link."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return None
 
 
 def files(name: str, dataset: DatasetParams) -> list[Path]:
@@ -93,9 +120,11 @@ def run(job: Job[IndexParams]) -> Mapping[str, Any]:
     write_expressions(job.output("expressions"), index.expressions)
     write_issues(job.output("issues"), index.issues)
     write_counts(job.output("counts"), counts)
+    write_exclusions(job.output("left_out"), index.exclusions)
     log(
         f"{name}: {len(index.videos)} videos, {len(index.expressions)} expressions, "
-        f"{len(index.issues)} issues, {len(wrong)} differences to the published counts"
+        f"{len(index.issues)} issues, "
+        f"{len(index.exclusions)} left out, {len(wrong)} differences to the published counts"
     )
     return {"root": release.root.name}
 
@@ -110,6 +139,7 @@ STAGE = Stage(
         "expressions": "expressions.csv",
         "issues": "issues.csv: what was mended, clipped or left out",
         "counts": "counts.csv: found against published",
+        "left_out": "left_out.csv: videos and expressions of the release that no result can cover",
     },
     run=run,
     keys={"dataset": "name of the data set"},

@@ -12,6 +12,9 @@ import numpy as np
 Note = Callable[[str, str, str], None]
 """note(field, problem, action)"""
 
+ROW_LEFT_OUT = "row left out"
+"""What is done with a row that cannot be used."""
+
 _NUMBER = re.compile(r"[+-]?\d{1,15}(\.\d*)?(e[+-]?\d{1,3})?", re.IGNORECASE)
 _MISSING = {"", "/", "-", "nan", "none", "null", "n/a", "na", "?", "x"}
 
@@ -62,7 +65,7 @@ def as_interval(
     """
     start, odd = as_frame(onset)
     if start is None:
-        note("onset", odd, "row left out")
+        note("onset", odd, ROW_LEFT_OUT)
         return None
     if odd:
         note("onset", odd, f"read as {start}")
@@ -118,12 +121,12 @@ def to_indices(interval: Interval, numbers: np.ndarray, note: Note) -> Interval 
     """
     first, last = int(numbers[0]), int(numbers[-1])
     if interval.offset < first or interval.onset > last:
-        note("onset", f"{interval.onset} to {interval.offset} outside of the frames {first} to {last}", "row left out")
+        note("onset", f"{interval.onset} to {interval.offset} outside of the frames {first} to {last}", ROW_LEFT_OUT)
         return None
     onset = int(np.searchsorted(numbers, interval.onset, side="left"))
     offset = int(np.searchsorted(numbers, interval.offset, side="right")) - 1
     if offset < onset:
-        note("onset", f"frames {interval.onset} to {interval.offset} are missing", "row left out")
+        note("onset", f"frames {interval.onset} to {interval.offset} are missing", ROW_LEFT_OUT)
         return None
     for field, number, index in (("onset", interval.onset, onset), ("offset", interval.offset, offset)):
         if numbers[index] != number:

@@ -13,6 +13,9 @@ from microexp.datasets.sheets import table
 CLIP = re.compile(r"S(\d{1,2})-(\d{1,2})-(\d{1,3})", re.IGNORECASE)
 """`Micro_Expression/anger/S13-07-001`: person, emotion, sample; the frames inside are `1.jpg`, `2.jpg` ..."""
 
+POSITIONS = ("subject", "filename", "onset", "apex", "offset", "aus", "emotion")
+"""Columns of a copy without header."""
+
 SHEETS = (r"MMEW.*Micro.*Exp.*\.(xlsx?|csv)", r"MMEW.*\.(xlsx?|csv)")
 
 
@@ -40,7 +43,7 @@ def read_rows(release: Release) -> list[Row]:
     path = find_sheets(release)[0]
     file = release.relative(path)
     rows = []
-    for line in table(open_sheet(path), COMMON, optional=["subject"]):
+    for line in table(open_sheet(path), COMMON, optional=["subject", "aus"], positions=POSITIONS):
         clip = CLIP.fullmatch(line.text("filename"))
         if clip is None:
             left_out(release, file, line, "filename", "a clip such as S01-01-001")

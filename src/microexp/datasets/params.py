@@ -17,7 +17,9 @@ class IndexParams(Params):
     )
     root: str | None = Field(None, description="Folder of the release on disk; not needed for the demo.")
     release: str | None = Field(
-        None, description="Which release or part where there are several: V2, 20190701, HS, VIS, NIR, A, C."
+        None,
+        coerce_numbers_to_str=True,
+        description="Which release or part where there are several: V2, 20190701, HS, VIS, NIR, A, C.",
     )
     sheet: str | None = Field(None, description="Annotation sheet, relative to root; none finds it by its usual name.")
     videos: str | None = Field(None, description="Folder of the videos, relative to root; none finds it.")
@@ -57,16 +59,30 @@ def index_options(name: str, dataset: DatasetParams) -> dict[str, Any]:
     return options | {"adapter": dataset.adapter or name}
 
 
-class DemoParams(Params):
-    """The rendered demo data set."""
+class DemoScriptParams(Params):
+    """What decides what the people of the rendered demo do: options that its sheet and its videos share."""
 
-    subjects: int = Field(10, ge=2, description="Identities to render.")
     videos: int = Field(1, ge=1, description="Long videos per subject.")
     seconds: float = Field(24.0, gt=2, description="Length of a video, s.")
     micro: int = Field(7, ge=0, description="Micro-expressions per video.")
     macro: int = Field(3, ge=0, description="Macro-expressions per video.")
     fps: int = Field(30, ge=10, description="Frame rate, frames/s.")
+    seed: int | None = Field(None, ge=0, description="Random seed; none takes the run's seed.")
+
+
+class DemoVideoParams(DemoScriptParams):
+    """Options of the stage `demo`: a video is the same however many people there are."""
+
     width: int = Field(320, ge=64, multiple_of=2, description="Frame width, px.")
     height: int = Field(240, ge=64, multiple_of=2, description="Frame height, px.")
     noise: float = Field(1.5, ge=0, le=20, description="Noise of the camera's sensor (sd), grey levels.")
-    seed: int | None = Field(None, ge=0, description="Random seed; none takes the run's seed.")
+
+
+class DemoSheetParams(DemoScriptParams):
+    """Options of the stage `demo-sheet`: who does what, however it is filmed."""
+
+    subjects: int = Field(10, ge=2, description="Identities to render.")
+
+
+class DemoParams(DemoVideoParams, DemoSheetParams):
+    """All options of the rendered demo data set, as the configuration has them."""

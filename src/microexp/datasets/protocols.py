@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from microexp.errors import UserError
 
@@ -18,19 +20,32 @@ class Protocol:
         title: what it is, with its source.
         classes: class -> emotions, for every data set that `special` does not name.
         special: adapter -> class -> emotions.
-        left_out: (adapter, subject, video) of clips that do not count although their emotion has a class.
         datasets: adapters of the official task.
         counts: (adapter, class) -> official number of clips.
-        lists: adapter -> SHA-256 of the official list of clips, see `fingerprint`.
+        subjects: adapter -> official number of people, where it is told.
+        lists: adapter -> the official list of clips with their classes, each as its `clip_hash`.
+        by_list: adapters whose clips have the class that the list gives them, whatever the emotion in the sheet.
     """
 
     title: str
     classes: Mapping[str, tuple[str, ...]]
     special: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
-    left_out: frozenset[tuple[str, str, str]] = frozenset()
     datasets: tuple[str, ...] = ()
     counts: Mapping[tuple[str, str], int] = field(default_factory=dict)
-    lists: Mapping[str, str] = field(default_factory=dict)
+    subjects: Mapping[str, int] = field(default_factory=dict)
+    lists: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    by_list: tuple[str, ...] = ()
+
+
+def clip_hash(adapter: str, subject: str, video: str, name: str) -> str:
+    """40 bits of a SHA-256 that tell a clip and its class without holding the data set's rows. Case does not matter."""
+    text = f"megc2019 {adapter}/{subject}/{video} {name}".casefold()
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+def _official(name: str) -> dict[str, frozenset[str]]:
+    lists = json.loads(Path(__file__).with_name(name).read_text(encoding="ascii"))
+    return {adapter: frozenset(hashes) for adapter, hashes in lists.items()}
 
 
 def _counts(adapter: str, **numbers: int) -> dict[tuple[str, str], int]:
@@ -47,19 +62,23 @@ MEGC2019 = Protocol(
     special={  # the official list holds none of CASME II's sadness and fear
         "casme2": {"negative": ("disgust", "repression"), "positive": ("happiness",), "surprise": ("surprise",)}
     },
-    left_out=frozenset({("casme2", "sub04", "EP12_01f"), ("casme2", "sub05", "EP09_05f")}),  # broken apex
     datasets=("smic", "casme2", "samm"),
     counts={
         **_counts("smic", negative=70, positive=51, surprise=43),
         **_counts("casme2", negative=88, positive=32, surprise=25),
         **_counts("samm", negative=92, positive=26, surprise=15),
     },
-    lists={
-        "smic": "71a6ed1e8b3adf234fc43bcf49a81646c81092f68e8eeb9dc24ee3722d0736e3",
-        "casme2": "69875ec2a0562535641faba88bcb7ebfb44a3d3aacfd3fc150eccc6b70bc375a",
-        "samm": "f3f5485d7eb10b338900b237ac981ebfd70dba6e39d9242749932ce8caa2b698",
-    },
+    subjects={"casme2": 24, "smic": 16, "samm": 28},
+    lists=_official("megc2019.json"),
+    by_list=("casme2",),
 )
+
+_VALENCE = {
+    "negative": ("disgust", "fear", "anger", "sadness"),
+    "positive": ("happiness",),
+    "surprise": ("surprise",),
+}
+_SEVEN = ("disgust", "surprise", "others", "fear", "anger", "sadness", "happiness")
 
 PROTOCOLS = {
     "megc2019": MEGC2019,
@@ -81,6 +100,14 @@ PROTOCOLS = {
         datasets=("smic",),
         counts=_counts("smic", negative=70, positive=51, surprise=43),
     ),
+    **{
+        f"cas_me3_{len(classes)}": Protocol(
+            f"CAS(ME)^3, {len(classes)} classes (Li et al. 2022); counts differ with the version of its sheets",
+            classes,
+            datasets=("cas_me3",),
+        )
+        for classes in (_VALENCE, _VALENCE | {"others": ("others",)}, {name: (name,) for name in _SEVEN})
+    },
 }
 
 
@@ -104,20 +131,19 @@ def class_of(protocol: str, adapter: str, emotion: str, subject: str = "", video
         protocol: key of `PROTOCOLS`.
         adapter: adapter that read the expression, such as `casme2`.
         emotion: as in the index, lower case.
-        subject: to apply the official choice of clips.
-        video: to apply the official choice of clips.
+        subject: to look the clip up in the official list.
+        video: the same; without it the emotion alone decides.
 
     Raises:
         UserError: when there is no such protocol.
     """
     chosen = find_protocol(protocol)
-    if (adapter, subject, video) in chosen.left_out:
-        return None
+    if video and adapter in chosen.by_list:
+        return next((name for name in chosen.classes if is_listed(chosen, adapter, subject, video, name)), None)
     classes = chosen.special.get(adapter, chosen.classes)
     return next((name for name, emotions in classes.items() if emotion in emotions), None)
 
 
-def fingerprint(clips: Iterable[tuple[str, str, str]]) -> str:
-    """SHA-256 over the sorted lines `subject/video class`: tells a list of clips without holding it."""
-    lines = sorted(f"{subject}/{video} {name}\n" for subject, video, name in clips)
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+def is_listed(protocol: Protocol, adapter: str, subject: str, video: str, name: str) -> bool:
+    """Whether the official list has this clip in class `name`."""
+    return clip_hash(adapter, subject, video, name) in protocol.lists[adapter]

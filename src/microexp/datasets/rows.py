@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import filecmp
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from microexp.datasets.base import Release, Row
 from microexp.datasets.facs import format_aus, parse_aus
+from microexp.datasets.intervals import ROW_LEFT_OUT, as_frame
 from microexp.datasets.sheets import Line, Sheet, choose_sheet, read_sheets
 from microexp.datasets.tree import find_file
 from microexp.errors import UserError
@@ -29,14 +31,23 @@ _SAME = {
 }  # fmt: skip
 
 
-def find_sheets(release: Release, patterns: tuple[str, ...], stop: re.Pattern[str] | None = None) -> list[Path]:
-    """Sheets by their usual names, the best first; exactly the one that the option `sheet` names if it is set."""
+def find_sheet(release: Release, patterns: tuple[str, ...], stop: re.Pattern[str] | None = None) -> Path | None:
+    """The sheet that the option `sheet` names, else the best one by its usual names; others that differ are noted.
+
+    Raises:
+        UserError: when the option names no file.
+    """
     if release.options.sheet is not None:
         path = release.root / release.options.sheet
         if not path.is_file():
             raise UserError(path, "option sheet", "no such file", "the annotation sheet")
-        return [path]
-    return find_file(release.root, patterns, depth=3, stop=stop)
+        return path
+    found = find_file(release.root, patterns, depth=3, stop=stop)
+    for other in found[1:]:
+        if not filecmp.cmp(found[0], other, shallow=False):
+            problem = f"{release.relative(other)} is there too and differs"
+            release.note(release.relative(found[0]), 0, "sheet", problem, "this one read; options sheet, release")
+    return found[0] if found else None
 
 
 def the_sheet(release: Release, patterns: tuple[str, ...], usual: str, stop: re.Pattern[str] | None = None) -> Path:
@@ -45,10 +56,10 @@ def the_sheet(release: Release, patterns: tuple[str, ...], usual: str, stop: re.
     Raises:
         UserError: when there is none.
     """
-    found = find_sheets(release, patterns, stop)
-    if not found:
+    found = find_sheet(release, patterns, stop)
+    if found is None:
         raise UserError(release.root, "annotation sheet", "none", usual, "name it with the option sheet")
-    return found[0]
+    return found
 
 
 def open_sheet(path: Path, names: Iterable[str] = ()) -> Sheet:
@@ -85,5 +96,8 @@ def common_row(release: Release, file: str, line: Line, subject: str, video: str
 
 
 def left_out(release: Release, file: str, line: Line, field: str, expected: str) -> None:
-    """Note a row whose names do not have the release's form."""
-    release.note(file, line.row, field, f"{line.text(field)!r} is not {expected}", "row left out")
+    """Note a row whose names do not have the release's form; it is an expression lost if it has an onset."""
+    problem = f"{line.text(field)!r} is not {expected}"
+    release.note(file, line.row, field, problem, ROW_LEFT_OUT)
+    if as_frame(line.value("onset"))[0] is not None:
+        release.lose("", "", f"{file}, row {line.row}: {field}: {problem}")

@@ -18,6 +18,9 @@ VIDEO = re.compile(r"(\d{3})_(\d{1,2})")
 """`006_1`: subject and video."""
 
 COLUMNS = {**COMMON, "kind": ("Type", "Expression type")}
+OPTIONAL = ("subject", "aus", "emotion")
+POSITIONS = ("subject", "filename", "", "onset", "apex", "offset", "", "kind", "aus")
+"""Columns of a copy without the text and the header before the rows."""
 RELEASES = ("V1", "V2", "V3")
 
 
@@ -42,7 +45,7 @@ def read_rows(release: Release) -> list[Row]:
     """Rows of `FACS_Movement_Only`; the file name `006_1_2` says subject, video and number."""
     path = find_sheets(release)[0]
     file = release.relative(path)
-    lines = table(open_sheet(path, ["FACS_Movement_Only"]), COLUMNS, optional=["subject", "emotion"])
+    lines = table(open_sheet(path, ["FACS_Movement_Only"]), COLUMNS, optional=OPTIONAL, positions=POSITIONS)
     rows: list[Row] = []
     seen: dict[str, int] = {}
     for line in lines:

@@ -1,4 +1,4 @@
-"""The one schema of all data sets: videos, expressions, and what was mended or left out while reading a release."""
+"""The one schema of all data sets: videos, expressions, and what was mended or left out on the way."""
 
 from __future__ import annotations
 
@@ -78,11 +78,43 @@ class Issue:
     action: str
 
 
+@dataclass(frozen=True, order=True)
+class Exclusion:
+    """A video, or an expression of it, that could not be used, and why; results without it are incomplete.
+
+    Attributes:
+        subject: empty when a row of the sheet does not tell it.
+        video: the same.
+    """
+
+    dataset: str
+    subject: str
+    video: str
+    reason: str
+
+    @property
+    def place(self) -> str:
+        """`dataset/subject/video`, as far as they are known."""
+        return "/".join(part for part in (self.dataset, self.subject, self.video) if part)
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.reason}"
+
+
+def by_kind(issues: Iterable[Issue]) -> dict[tuple[str, str], list[Issue]]:
+    """(field, action without the numbers at its end) -> issues of this kind, sorted by kind."""
+    kinds: dict[tuple[str, str], list[Issue]] = {}
+    for issue in issues:
+        kinds.setdefault((issue.field, issue.action.rstrip("0123456789 =")), []).append(issue)
+    return dict(sorted(kinds.items()))
+
+
 VIDEO_COLUMNS = tuple(f.name for f in fields(Video))
 EXPRESSION_COLUMNS = tuple(f.name for f in fields(Expression))
 ISSUE_COLUMNS = tuple(f.name for f in fields(Issue))
+EXCLUSION_COLUMNS = tuple(f.name for f in fields(Exclusion))
 
-R = TypeVar("R", Video, Expression, Issue)
+R = TypeVar("R", Video, Expression, Issue, Exclusion)
 
 
 def write_videos(path: str | Path, videos: Iterable[Video]) -> None:
@@ -98,6 +130,11 @@ def write_expressions(path: str | Path, expressions: Iterable[Expression]) -> No
 def write_issues(path: str | Path, issues: Iterable[Issue]) -> None:
     """Write `issues.csv`."""
     write_csv(path, ISSUE_COLUMNS, map(astuple, issues))
+
+
+def write_exclusions(path: str | Path, exclusions: Iterable[Exclusion]) -> None:
+    """Write `left_out.csv` or `complete.csv`."""
+    write_csv(path, EXCLUSION_COLUMNS, map(astuple, exclusions))
 
 
 def read_videos(path: str | Path) -> list[Video]:
@@ -129,6 +166,15 @@ def read_issues(path: str | Path) -> list[Issue]:
         UserError: naming file, row and column of the first value that does not fit.
     """
     return _read(path, Issue, lambda row, file: None)
+
+
+def read_exclusions(path: str | Path) -> list[Exclusion]:
+    """Read `left_out.csv`.
+
+    Raises:
+        UserError: naming the file when it is none.
+    """
+    return _read(path, Exclusion, lambda row, file: None)
 
 
 def _read(path: str | Path, record: type[R], check: Callable[[R, str], None]) -> list[R]:

@@ -17,6 +17,8 @@ MAX_ROWS = 100_000
 MAX_COLUMNS = 200
 MAX_BYTES = 200_000_000
 HEADER_WITHIN_ROWS = 40
+HEADER_FROM_COLUMNS = 2
+"""A row that names so many columns is a header, though perhaps not a whole one."""
 
 Cell = object
 """None, str, int, float, bool or a date, as the file has it."""
@@ -96,11 +98,16 @@ def choose_sheet(sheets: Sequence[Sheet], names: Iterable[str]) -> Sheet:
 
 
 def table(
-    sheet: Sheet, columns: Mapping[str, Sequence[str]], optional: Iterable[str] = (), positions: Sequence[str] = ()
+    sheet: Sheet,
+    columns: Mapping[str, Sequence[str]],
+    optional: Iterable[str] = (),
+    positions: Sequence[str] = (),
+    may_be_empty: bool = False,
 ) -> list[Line]:
     """Rows under the header, or by position where a copy has lost its header.
 
-    The header is the first of the first 40 rows that holds all needed columns; lines of text before it are skipped.
+    The header is the first of the first 40 rows that holds all needed columns; lines of text before it are skipped. A
+    sheet whose header lacks a needed column is never read by position: its columns may stand elsewhere.
 
     Args:
         sheet: what to read.
@@ -108,18 +115,21 @@ def table(
         optional: columns that may be missing.
         positions: columns in the order of a copy without header ('' for a column to skip); none means that a header
             is needed.
+        may_be_empty: whether a header without any row under it is a table too.
 
     Raises:
-        UserError: when there is no header and no `positions`, or no row at all.
+        UserError: when a needed column is not in the header, there is no header and no `positions`, or no row at all.
     """
     needed = set(columns) - set(optional)
     best: set[str] = set()
+    has_header = False
     for index, row in enumerate(sheet.rows[:HEADER_WITHIN_ROWS]):
         places = _header(row, columns)
         if needed <= set(places):
-            return _lines(sheet, index + 1, places)
+            return _lines(sheet, index + 1, places, may_be_empty)
         best = max(best, set(places) & needed, key=len)
-    if positions:
+        has_header |= len(places) >= HEADER_FROM_COLUMNS
+    if positions and not has_header:
         return _lines(sheet, 0, {name: i for i, name in enumerate(positions) if name})
     missing = sorted(needed - best, key=list(columns).index)
     where = f"sheet {sheet.name!r}" if sheet.name else None
@@ -142,12 +152,12 @@ def _plain(name: str) -> str:
     return re.sub(r"[\W_]+", "", name.casefold())
 
 
-def _lines(sheet: Sheet, start: int, places: Mapping[str, int]) -> list[Line]:
+def _lines(sheet: Sheet, start: int, places: Mapping[str, int], may_be_empty: bool = False) -> list[Line]:
     lines = []
     for number, row in enumerate(sheet.rows[start:], start + 1):
         if any(as_text(cell) for cell in row):
             lines.append(Line(number, {c: row[i] if i < len(row) else None for c, i in places.items()}))
-    if not lines:
+    if not lines and not may_be_empty:
         raise UserError(sheet.path, f"sheet {sheet.name!r}" if sheet.name else None, "no row", "annotations")
     return lines
 

@@ -13,7 +13,7 @@ from microexp.errors import UserError
 
 def natural(text: str) -> list[tuple[int, str]]:
     """Sort key by which `spNO.10` follows `spNO.9`."""
-    return [(int(part), "") if part.isdigit() else (-1, part.casefold()) for part in re.split(r"(\d+)", text[:500])]
+    return [(int(part), "") if part.isdecimal() else (-1, part.casefold()) for part in re.split(r"(\d+)", text[:500])]
 
 
 def children(folder: Path) -> list[Path]:

@@ -1,31 +1,25 @@
-"""Which videos were left out on the way, as the last shards of preprocessing know it."""
+"""Which videos and expressions were left out on the way: by the index, and as the last shards know it."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from microexp import storage
+from microexp.datasets import schema
+from microexp.datasets.schema import Exclusion
 
 
-@dataclass(frozen=True, order=True)
-class Exclusion:
-    """A video (or an expression of it) that could not be used, and why."""
+def read_exclusions(shards: Iterable[Path], left_out: Iterable[Path]) -> list[Exclusion]:
+    """All that results lack, sorted, each once.
 
-    dataset: str
-    subject: str
-    video: str
-    reason: str
-
-
-def read_exclusions(shards: Iterable[Path]) -> list[Exclusion]:
-    """What shards `…/{dataset}/{subject}.h5` leave out, sorted, each once.
-
-    A shard has a group per video with the attribute `excluded`, or a JSON list of [video, reason] of that name.
+    Args:
+        shards: last shards `…/{dataset}/{subject}.h5` of preprocessing; one has a group per video with the attribute
+            `excluded`, or a JSON list of [video, reason] of that name.
+        left_out: `left_out.csv` of the data sets: what the index could not take in.
     """
-    found = set()
+    found = {exclusion for path in left_out for exclusion in schema.read_exclusions(path)}
     for path in shards:
         with storage.open_shard(path) as shard:
             listed = json.loads(shard.attrs.get("excluded") or "[]")

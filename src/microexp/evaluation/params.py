@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from microexp.recognition.params import RecognitionTask
 from microexp.stage import Params
 
 
@@ -27,3 +28,6 @@ class TablesStageParams(TablesParams):
 
     allow_exclusions: bool = Field(False, description="Whether a run with excluded videos counts as complete.")
     releases: list[str] = Field([], description="Adapters of the data sets; published rows are shown for those known.")
+    task: RecognitionTask | None = Field(
+        None, description="Classes and expressions of a recognition experiment, of which every clip must be predicted."
+    )

@@ -130,21 +130,27 @@ def confusion(rows: Iterable[Prediction], classes: Sequence[str], file: object =
 
 def scores(matrix: np.ndarray) -> Scores:
     """Scores of a confusion matrix (C, C) with at least one clip."""
-    hits = np.diag(matrix).astype(np.float64)
-    real, predicted = matrix.sum(1), matrix.sum(0)
-    present = real > 0
-    f1 = np.full(len(matrix), np.nan)
-    recall = np.full(len(matrix), np.nan)
-    f1[present] = 2 * hits[present] / (real + predicted)[present]
-    recall[present] = hits[present] / real[present]
+    f1, recall = class_scores(matrix)
+    absent = np.isnan(recall)
+    none = bool(absent.all())
     return Scores(
-        uf1=float(np.mean(f1[present])) if present.any() else float("nan"),
-        uar=float(np.mean(recall[present])) if present.any() else float("nan"),
-        accuracy=float(hits.sum() / real.sum()) if present.any() else float("nan"),
+        uf1=float("nan") if none else float(np.mean(f1[~absent])),
+        uar=float("nan") if none else float(np.mean(recall[~absent])),
+        accuracy=float("nan") if none else float(np.trace(matrix) / matrix.sum()),
         f1=tuple(map(float, f1)),
         recall=tuple(map(float, recall)),
-        absent=tuple(map(int, np.flatnonzero(~present))),
+        absent=tuple(map(int, np.flatnonzero(absent))),
     )
+
+
+def class_scores(matrices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """F1 and recall (..., C) of each class of confusion matrices (..., C, C); nan where a class has no clip."""
+    hits = np.diagonal(matrices, axis1=-2, axis2=-1).astype(np.float64)
+    real, predicted = matrices.sum(-1), matrices.sum(-2)
+    with np.errstate(invalid="ignore"):
+        recall = hits / real
+        f1 = np.where(real > 0, 2 * hits / (real + predicted), np.nan)
+    return f1, recall
 
 
 def bootstrap(
@@ -168,15 +174,17 @@ def bootstrap(
             by_subject.setdefault((p.dataset, p.subject), []).append(p)
         for who, theirs in by_subject.items():
             tables[r, number[who]] = confusion(theirs, classes)
+    if not samples:
+        return {"uf1": (float("nan"),) * 2, "uar": (float("nan"),) * 2}
     rng = np.random.default_rng(seed)
-    values = []
-    for _ in range(samples):
-        times = np.bincount(rng.integers(0, len(subjects), len(subjects)), minlength=len(subjects))
-        drawn = [scores(m) for m in np.einsum("rsij,s->rij", tables, times)]
-        values.append([np.mean([s.uf1 for s in drawn]), np.mean([s.uar for s in drawn])])
+    draws = [rng.integers(0, len(subjects), len(subjects)) for _ in range(samples)]
+    times = np.stack([np.bincount(drawn, minlength=len(subjects)) for drawn in draws])
     tails = [(1 - level) / 2, (1 + level) / 2]
-    low, high = np.quantile(np.array(values), tails, axis=0) if values else np.full((2, 2), np.nan)
-    return {"uf1": (float(low[0]), float(high[0])), "uar": (float(low[1]), float(high[1]))}
+    intervals = []
+    for by_class in class_scores(np.einsum("rsij,bs->brij", tables, times)):
+        low, high = np.quantile(np.nanmean(by_class, -1).mean(1), tails)
+        intervals.append((float(low), float(high)))
+    return dict(zip(("uf1", "uar"), intervals, strict=True))
 
 
 def parts(predictions: Iterable[Prediction]) -> list[str]:
@@ -196,7 +204,7 @@ def summary(
     """One row per method and part, and notes.
 
     A row holds the mean and standard deviation over the seeds of UF1, UAR and accuracy, the bootstrap intervals over
-    subjects (of the part `all`), and each class's F1 and number of clips.
+    the part's subjects, and each class's F1 and number of clips.
 
     Raises:
         UserError: as `check_once` and `confusion`.
@@ -208,7 +216,7 @@ def summary(
     for method, seeds in grouped(predictions).items():
         for part in parts(predictions):
             runs = [[p for p in run if part in (ALL, p.dataset)] for run in seeds.values()]
-            rows.append(_summary_row(method, part, runs, classes, samples if part == ALL else 0, seed))
+            rows.append(_summary_row(method, part, runs, classes, samples, seed))
             missing = [classes[i] for i in scores(confusion(runs[0], classes)).absent]
             if missing:
                 notes[f"{part}: no clip of {', '.join(missing)}; left out of UF1 and UAR there"] = None

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 
 Matching = Literal["megc", "one_to_one"]
 KINDS = ("micro", "macro")
@@ -104,25 +105,19 @@ def hits(predictions: np.ndarray, truths: np.ndarray, matching: Matching) -> np.
 
 def true_positives(found: np.ndarray, matching: Matching) -> int:
     """True positives in a matrix of hits (predictions x ground truths)."""
-    return int(found.any(0).sum()) if matching == "megc" else len(pairs(found))
+    return int(found.any(0).sum()) if matching == "megc" else len(pairs(found, found))
 
 
-def pairs(found: np.ndarray) -> dict[int, int]:
-    """A largest one-to-one matching, ground truth -> prediction (augmenting paths; Kuhn 1955)."""
-    owner: dict[int, int] = {}
+def pairs(found: np.ndarray, iou: np.ndarray) -> dict[int, int]:
+    """The one-to-one matching, ground truth -> prediction, with the most pairs and of those the largest sum of IoU.
 
-    def place(prediction: int, seen: set[int]) -> bool:
-        for truth in np.flatnonzero(found[prediction]).tolist():
-            if truth not in seen:
-                seen.add(truth)
-                if truth not in owner or place(owner[truth], seen):
-                    owner[truth] = prediction
-                    return True
-        return False
-
-    for prediction in np.flatnonzero(found.any(1)).tolist():
-        place(prediction, set())
-    return owner
+    Args:
+        found: (n, m) hits, predictions x ground truths.
+        iou: (n, m) intersection over union, 0 to 1.
+    """
+    one_more_pair = min(found.shape) + 1  # outweighs any sum of IoU
+    rows, columns = linear_sum_assignment(found * (one_more_pair + iou), maximize=True)
+    return {int(t): int(p) for p, t in zip(rows, columns, strict=True) if found[p, t]}
 
 
 def count(predictions: Iterable[Interval], truths: Iterable[Interval], matching: Matching) -> dict[str, Counts]:
@@ -171,12 +166,12 @@ def bootstrap_f1(
 
 
 def recognition_f1(predictions: Iterable[Interval], truths: Iterable[Interval]) -> float:
-    """Unweighted F1 over the emotions of what was spotted (one-to-one), 0 when nothing was."""
+    """Unweighted F1 over the emotions of what was spotted (one-to-one, in any order of rows), 0 when nothing was."""
     found, real = _group(predictions), _group(truths)
     spotted: list[tuple[str, str]] = []
     for key in found.keys() & real.keys():
-        a, b = found[key], real[key]
-        owner = pairs(hits(_array(a), _array(b), "one_to_one"))
+        a, b = (sorted(items[key], key=lambda i: (i.onset, i.offset, i.emotion)) for items in (found, real))
+        owner = pairs(hits(_array(a), _array(b), "one_to_one"), closed_iou(_array(a), _array(b)))
         spotted += [(b[truth].emotion, a[prediction].emotion) for truth, prediction in owner.items()]
     scores = []
     for emotion in sorted({t for t, _ in spotted}):

@@ -21,12 +21,23 @@ from microexp.evaluation.spotting import (
 )
 from microexp.evaluation.spotting_files import (
     is_detections,
+    is_truths,
     read_detected,
     read_predictions,
     read_truths,
     write_predictions,
 )
-from microexp.evaluation.spotting_official import MICRO_MAX_FRAMES, is_log, read_log, read_sheet
+from microexp.evaluation.spotting_log import (
+    MICRO_MAX_FRAMES,
+    Pair,
+    is_log,
+    log_differences,
+    log_predictions,
+    read_log,
+)
+from microexp.evaluation.spotting_names import check_videos, name_subjects, rename
+from microexp.evaluation.spotting_official import read_sheet
+from microexp.progress import log
 
 DATASETS = tuple(MICRO_MAX_FRAMES)
 
@@ -43,7 +54,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "ground_truth", type=Path, help="vid,onset,offset,type, an expressions.csv, or with --dataset a release's sheet"
     )
     parser.add_argument("--matching", choices=("megc", "one_to_one"), default="one_to_one", help="how hits are counted")
-    parser.add_argument("--dataset", choices=DATASETS, help="whose part of a log, whose sheet")
+    parser.add_argument(
+        "--more-truth", type=Path, action="append", default=[], metavar="FILE", help="truths of a further data set"
+    )
+    parser.add_argument("--dataset", choices=DATASETS, help="whose part of a log, whose sheet, whose names of videos")
     parser.add_argument("--micro-max-frames", type=int, metavar="N", help="longest micro-expression of a log")
     parser.add_argument("--method", default="aemnet", help="method to take from a detections.csv")
     parser.add_argument("--run-seed", type=int, default=0, metavar="N", help="seed to take from a detections.csv")
@@ -56,10 +70,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Print counts, precision, recall, F1 and its confidence interval; returns 0."""
-    for path in (*args.predictions, args.ground_truth):
+    paths = [args.ground_truth, *args.more_truth]
+    for path in (*args.predictions, *paths):
         if not path.is_file():
             raise UserError(path, None, "no such file", "a file of intervals")
-    predictions, truths = _read_predictions(args), _read_truths(args)
+    truths = [t for path in paths for t in _read_truths(path, args)]
+    predictions = _read_predictions(args, truths)
+    predictions, truths = name_subjects(predictions, truths), name_subjects(truths, predictions)
+    check_videos(predictions, truths)
     if args.write_megc:
         write_predictions(args.write_megc, predictions)
     result = evaluate(predictions, truths, args.matching, args.bootstrap, args.seed)
@@ -67,22 +85,37 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def _read_predictions(args: argparse.Namespace) -> list[Interval]:
-    found: list[Interval] = []
+def _read_predictions(args: argparse.Namespace, truths: Sequence[Interval]) -> list[Interval]:
+    detected = [path for path in args.predictions if is_detections(path)]
+    found = read_detected(detected, args.method, args.run_seed) if detected else []
     for path in args.predictions:
         if is_log(path):
-            found += read_log(path, _dataset(args), args.micro_max_frames)
-        elif is_detections(path):
-            found += read_detected(path, args.method, args.run_seed)
-        else:
+            pairs = read_log(path, _dataset(args))
+            own = log_predictions(pairs, _dataset(args), args.micro_max_frames)
+            _compare(path, pairs, own, truths)
+            found += own
+        elif path not in detected:
             found += read_predictions(path)
-    return found
+    return rename(found, args.dataset) if args.dataset else found
 
 
-def _read_truths(args: argparse.Namespace) -> list[Interval]:
-    if args.ground_truth.suffix.lower() in (".xlsx", ".xls"):
-        return read_sheet(args.ground_truth, _dataset(args))
-    return read_truths(args.ground_truth)
+def _compare(path: Path, pairs: Sequence[Pair], predictions: Sequence[Interval], truths: Sequence[Interval]) -> None:
+    """Warn where a log's own verdicts are others than the ground truths bring about."""
+    differences = log_differences(pairs, predictions, truths)
+    if differences:
+        log(f"{path}: differs from the ground truths: {differences[0]} ({len(differences)} differences in all)")
+
+
+def _read_truths(path: Path, args: argparse.Namespace) -> list[Interval]:
+    if is_truths(path):
+        found = read_truths(path)
+    elif args.dataset or path.suffix.lower() in (".xlsx", ".xls"):
+        found = read_sheet(path, _dataset(args))
+    else:
+        raise UserError(
+            path, None, "no such columns", "vid, onset, offset and type", "a release's sheet needs --dataset"
+        )
+    return rename(found, args.dataset) if args.dataset else found
 
 
 def _dataset(args: argparse.Namespace) -> str:

@@ -1,15 +1,19 @@
-"""Files of intervals: MEGC2022's CSV (`vid,pred_onset,pred_offset,type`), ground truth (`vid,onset,offset,type`)."""
+"""Files of intervals: MEGC2022's CSV (`vid,pred_onset,pred_offset,type`), ground truth (`vid,onset,offset,type`).
+
+Others write them, so they are read as the sheets of releases are: whatever the case, the order and the delimiter of the
+columns, with empty rows or further columns.
+"""
 
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from microexp.datasets.sheets import Line, read_sheets, table
 from microexp.errors import UserError
 from microexp.evaluation.spotting import Interval
-from microexp.storage import read_csv, write_csv
+from microexp.storage import write_csv
 
 KIND_NAMES = {
     "me": "micro", "micro": "micro", "micro-expression": "micro", "microexpression": "micro",
@@ -17,87 +21,105 @@ KIND_NAMES = {
 }  # fmt: skip
 MEGC_KIND = {"micro": "me", "macro": "mae"}
 PREDICTION_COLUMNS = ("vid", "pred_onset", "pred_offset", "type")
-TRUTH_COLUMNS = ("vid", "onset", "offset", "type")
 
-
-def subject_of(video: str) -> str:
-    """Subject of a video by the field's naming: `s15_0101` and `006_1` belong to `s15` and `006`; else the video."""
-    match = re.match(r"(.+?)_", video)
-    return match[1] if match else video
+Columns = Mapping[str, Sequence[str]]
+PREDICTIONS: Columns = {
+    "video": ("vid", "video"), "onset": ("pred_onset",), "offset": ("pred_offset",), "kind": ("type", "kind"),
+}  # fmt: skip
+TRUTHS: Columns = {**PREDICTIONS, "onset": ("onset",), "offset": ("offset",)}
+MORE: Columns = {"subject": ("subject",), "dataset": ("dataset",), "emotion": ("emotion",)}
 
 
 def read_predictions(path: Path) -> list[Interval]:
-    """Predictions in MEGC2022's format; further columns, such as `emotion`, may follow.
+    """Predictions in MEGC2022's format; columns `emotion`, `subject` and `dataset` may follow.
+
+    Returns:
+        Intervals; the subject is `dataset/subject`, or what the file has of that, or empty.
 
     Raises:
-        UserError: naming the row that does not fit.
+        UserError: naming the row or the column that does not fit.
     """
-    return _read(path, *PREDICTION_COLUMNS)
+    return _read(path, PREDICTIONS)
 
 
 def read_truths(path: Path) -> list[Interval]:
-    """Ground truths: `vid,onset,offset,type`, or the project's `expressions.csv`.
+    """Ground truths: `vid,onset,offset,type`, or the project's `expressions.csv`; subjects as in `read_predictions`.
 
     Raises:
-        UserError: naming the row that does not fit.
+        UserError: naming the row or the column that does not fit.
     """
-    header = _header(path)
-    if "kind" in header and "video" in header and "vid" not in header:
-        return _read(path, "video", "onset", "offset", "kind")
-    return _read(path, *TRUTH_COLUMNS)
+    return _read(path, TRUTHS)
+
+
+def is_truths(path: Path) -> bool:
+    """Whether a file has the columns of ground truths; a release's sheet has others.
+
+    Raises:
+        UserError: when it is no table at all.
+    """
+    sheet = read_sheets(path)[0]
+    try:
+        table(sheet, TRUTHS, may_be_empty=True)
+    except UserError:
+        return False
+    return True
 
 
 def is_detections(path: Path) -> bool:
     """Whether a file is a `detections.csv` of the stage `detect`."""
-    return {"method", "seed", "video", "kind"} <= set(_header(path))
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        return {"method", "seed", "video", "kind"} <= set(file.readline().strip().split(","))
 
 
-def read_detected(path: Path, method: str, seed: int) -> list[Interval]:
-    """Detections of one method and seed in a `detections.csv`."""
+def read_detected(paths: Sequence[Path], method: str, seed: int) -> list[Interval]:
+    """Detections of one method and seed in the `detections.csv` of any number of folds.
+
+    Raises:
+        UserError: when no fold has that method or seed.
+    """
+    from microexp.evaluation.spotting_table import as_intervals
     from microexp.spotting.detect import read_detections
 
-    return [
-        Interval(f"{d.dataset}/{d.subject}", d.video, d.onset, d.offset, d.kind)
-        for d in read_detections(path)
-        if (d.method, d.seed) == (method, seed)
-    ]
+    detections = [d for path in paths for d in read_detections(path)]
+    if not detections:
+        return []
+    runs = as_intervals(detections)
+    if method not in runs:
+        raise UserError("command line", "--method", repr(method), f"one of {', '.join(runs)}")
+    if seed not in runs[method]:
+        raise UserError("command line", "--run-seed", seed, f"one of {', '.join(map(str, runs[method]))}")
+    return runs[method][seed]
 
 
-def _header(path: Path) -> list[str]:
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
-        return file.readline().strip().split(",")
-
-
-def _read(path: Path, video: str, onset: str, offset: str, kind: str) -> list[Interval]:
+def _read(path: Path, columns: Columns) -> list[Interval]:
     found = []
-    for number, row in enumerate(read_csv(path, (video, onset, offset, kind)), 2):
-        name = KIND_NAMES.get(row[kind].strip().lower().replace("_", "-"))
-        if name is None:
-            raise UserError(path, f"row {number}: {kind}", repr(row[kind]), "me, mae, micro or macro")
-        start, end = (_number(path, number, column, row[column]) for column in (onset, offset))
-        if not row[video].strip():
-            raise UserError(path, f"row {number}: {video}", "nothing", "the name of a video")
-        found.append(_interval(row, row[video].strip(), start, end, name))
+    for line in table(read_sheets(path)[0], {**columns, **MORE}, optional=MORE, may_be_empty=True):
+        kind = KIND_NAMES.get(line.text("kind").lower().replace("_", "-"))
+        if kind is None:
+            raise UserError(path, _where(line, columns, "kind"), repr(line.text("kind")), "me, mae, micro or macro")
+        if not line.text("video"):
+            raise UserError(path, _where(line, columns, "video"), "nothing", "the name of a video")
+        onset, offset = (_number(path, line, columns, name) for name in ("onset", "offset"))
+        subject = "/".join(filter(None, (line.text("dataset"), line.text("subject"))))
+        found.append(Interval(subject, line.text("video"), onset, offset, kind, line.text("emotion")))
     return found
 
 
-def _interval(row: dict[str, str], video: str, start: float, end: float, kind: str) -> Interval:
-    subject = row.get("subject") or subject_of(video)
-    dataset = row.get("dataset")
-    return Interval(f"{dataset}/{subject}" if dataset else subject, video, start, end, kind, row.get("emotion") or "")
-
-
-def _number(path: Path, number: int, column: str, text: str) -> float:
+def _number(path: Path, line: Line, columns: Columns, name: str) -> float:
     try:
-        value = float(text)
+        value = float(line.text(name))
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise UserError(path, f"row {number}: {column}", repr(text), "a frame number")
+        raise UserError(path, _where(line, columns, name), repr(line.text(name)), "a frame number")
     return value
 
 
+def _where(line: Line, columns: Columns, name: str) -> str:
+    return f"row {line.row}: {columns[name][0]}"
+
+
 def write_predictions(path: Path, predictions: Iterable[Interval]) -> None:
-    """Write predictions in MEGC2022's format (types `me` and `mae`), frames as whole numbers."""
-    rows = [(p.video, round(p.onset), round(p.offset), MEGC_KIND[p.kind]) for p in predictions]
+    """Write predictions in MEGC2022's format (types `me` and `mae`), frames as whole numbers, halves rounded up."""
+    rows = [(p.video, math.floor(p.onset + 0.5), math.floor(p.offset + 0.5), MEGC_KIND[p.kind]) for p in predictions]
     write_csv(path, PREDICTION_COLUMNS, rows)

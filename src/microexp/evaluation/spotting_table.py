@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
+from microexp.errors import UserError
 from microexp.evaluation.params import TablesStageParams
 from microexp.evaluation.spotting import KINDS, OVERALL, Counts, Interval, bootstrap_f1, count, count_subjects
 from microexp.evaluation.table import Row, Table
@@ -17,20 +20,52 @@ COLUMNS = (
     "method", "kind", "f1", "f1_sd", "f1_low", "f1_high", "precision", "recall",
     "true_positives", "predictions", "ground_truths", "chance_f1", "chance_p", "seeds",
 )  # fmt: skip
+SEEDLESS = ("flow_magnitude",)
+"""Methods without chance: they run once, as seed 0."""
+
 Runs = Mapping[int, Sequence[Interval]]
 
 
-def as_intervals(detections: Sequence[Detection]) -> dict[str, dict[int, list[Interval]]]:
-    """Method -> seed -> detections, in the order in which they first come."""
+def as_intervals(
+    detections: Sequence[Detection], ran: Mapping[str, Iterable[int]] | None = None
+) -> dict[str, dict[int, list[Interval]]]:
+    """Method -> seed -> detections, in the order in which they first come.
+
+    A method or a seed that found nothing at all is a result too: `aemnet` is always there, and every method has the
+    seeds of all others.
+
+    Args:
+        detections: of all folds.
+        ran: method -> seeds that are known to have run.
+    """
+    ran = ran or {}
+    seeds = sorted({d.seed for d in detections}.union(*ran.values())) or [0]
     found: dict[str, dict[int, list[Interval]]] = {}
+    for method in ("aemnet", *(d.method for d in detections), *ran):
+        if method not in found:
+            found[method] = {seed: [] for seed in ([0] if method in SEEDLESS else seeds)}
     for d in detections:
         item = Interval(f"{d.dataset}/{d.subject}", d.video, d.onset, d.offset, d.kind)
-        found.setdefault(d.method, {}).setdefault(d.seed, []).append(item)
-    seeds = sorted({d.seed for d in detections})
-    for method, runs in found.items():  # a seed that found nothing at all is a result too; flow_magnitude has no seeds
-        if method.startswith("aemnet"):
-            found[method] = {seed: runs.get(seed, []) for seed in seeds}
+        found[d.method].setdefault(d.seed, []).append(item)
     return found
+
+
+def read_ran(selections: Sequence[Path]) -> dict[str, set[int]]:
+    """Method -> seeds that ran, as the `selection.json` of the folds say.
+
+    Raises:
+        UserError: when a file is none.
+    """
+    ran: dict[str, set[int]] = {}
+    for path in selections:
+        try:
+            methods = json.loads(path.read_text(encoding="utf-8"))["methods"]
+            for method, seeds in methods.items():
+                ran.setdefault(method, set()).update(map(int, seeds))
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            got = f"{type(error).__name__}: {error}"
+            raise UserError(path, None, got, "selection.json of the stage detect") from error
+    return ran
 
 
 def displaced(
@@ -136,7 +171,7 @@ def published_rows(releases: Sequence[str]) -> list[Row]:
 
 def spotting_table(
     title: str,
-    detections: Sequence[Detection],
+    methods: Mapping[str, Runs],
     truths: Sequence[Interval],
     frames: Mapping[tuple[str, str], int],
     options: TablesStageParams,
@@ -145,12 +180,11 @@ def spotting_table(
 
     Args:
         title: of the table.
-        detections: of all folds, methods and seeds.
+        methods: method -> seed -> detections of all folds.
         truths: ground truths of all subjects.
         frames: (subject as `dataset/name`, video) -> number of frames, of every video, expression-free ones too.
         options: of the stage.
     """
-    methods = as_intervals(detections)
     rows = [row for method, runs in methods.items() for row in spotting_rows(method, runs, truths, frames, options)]
     notes = [
         f"IoU >= .5 on closed intervals, matching {options.matching}; counts pooled over all subjects and videos.",

@@ -32,26 +32,26 @@ class Table:
     rows: Sequence[Row]
     notes: Sequence[str] = field(default_factory=tuple)
 
-    def cells(self) -> list[list[str]]:
+    def cells(self, decimals: int = 3) -> list[list[str]]:
         """The rows as rounded text."""
-        return [[text(row.get(c)) for c in self.columns] for row in self.rows]
+        return [[text(row.get(c), decimals) for c in self.columns] for row in self.rows]
 
 
-def text(value: Value) -> str:
-    """A value as the rounded tables show it: floats with three decimals, None and NaN as an empty cell."""
+def text(value: Value, decimals: int = 3) -> str:
+    """A value as the rounded tables show it: floats with so many decimals, None and NaN as an empty cell."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+    return f"{value:.{decimals}f}" if isinstance(value, float) else str(value)
 
 
-def markdown(table: Table) -> str:
+def markdown(table: Table, decimals: int = 3) -> str:
     """GitHub-flavoured Markdown."""
 
     def line(cells: Sequence[str]) -> str:
         return "| " + " | ".join(c.replace("|", r"\|") for c in cells) + " |"
 
     rule = ["---" if _is_text(table, c) else "---:" for c in table.columns]
-    lines = [f"**{table.title}**", "", line(table.columns), line(rule), *map(line, table.cells())]
+    lines = [f"**{table.title}**", "", line(table.columns), line(rule), *map(line, table.cells(decimals))]
     if table.notes:
         lines += ["", *(f"- {note}" for note in table.notes)]
     return "\n".join(lines) + "\n"

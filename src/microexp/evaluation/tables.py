@@ -10,17 +10,21 @@ from typing import Any
 import numpy as np
 
 from microexp import storage
-from microexp.datasets.schema import read_expressions, read_videos
+from microexp.datasets.schema import Exclusion, read_expressions, read_videos
 from microexp.errors import UserError
 from microexp.evaluation import recognition
-from microexp.evaluation.exclusions import Exclusion, read_exclusions
+from microexp.evaluation.coverage import check_clips, check_folds, labelled_clips
+from microexp.evaluation.exclusions import read_exclusions
 from microexp.evaluation.params import TablesStageParams
 from microexp.evaluation.spotting import Interval, count_subjects
-from microexp.evaluation.spotting_table import as_intervals, spotting_table
+from microexp.evaluation.spotting_table import as_intervals, read_ran, spotting_table
 from microexp.evaluation.table import Table, as_json, write
+from microexp.recognition.protocol import class_names
 from microexp.spotting.detect import read_detections
 from microexp.stage import Job, Stage
 
+NAMED = 20
+"""Exclusions that a table's note names; the report lists all."""
 COUNTS = ("true_positives", "predictions", "truths")
 
 
@@ -42,16 +46,18 @@ def spotting(job: Job[TablesStageParams], title: str) -> tuple[Table, dict[str, 
     """Table and details of a spotting experiment.
 
     Raises:
-        UserError: when a detection lies in a video that the index does not know.
+        UserError: when the folds lack a subject of the index, or a detection lies in a video that it does not know.
     """
     truths, frames = read_truths(job.inputs["expressions"]), read_lengths(job.inputs["videos"])
+    subjects = sorted({subject for subject, _ in frames})
+    check_folds(subjects, job.inputs["folds"])
     detections = []
     for path in job.inputs["folds"]:
         for d in read_detections(path):
             if (f"{d.dataset}/{d.subject}", d.video) not in frames:
                 raise UserError(path, f"{d.dataset}/{d.subject}/{d.video}", "a video that the index does not list")
             detections.append(d)
-    subjects = sorted({subject for subject, _ in frames})
+    methods = as_intervals(detections, read_ran(job.inputs["selections"]))
     per_subject = {
         method: {
             subject: {kind: dict(zip(COUNTS, astuple(c), strict=True)) for kind, c in kinds.items()}
@@ -59,9 +65,9 @@ def spotting(job: Job[TablesStageParams], title: str) -> tuple[Table, dict[str, 
                 next(iter(runs.values())), truths, job.params.matching, subjects
             ).items()
         }
-        for method, runs in as_intervals(detections).items()
+        for method, runs in methods.items()
     }
-    return spotting_table(title, detections, truths, frames, job.params), {"per_subject": per_subject}
+    return spotting_table(title, methods, truths, frames, job.params), {"per_subject": per_subject}
 
 
 def permuted_scores(
@@ -87,10 +93,20 @@ def permuted_scores(
 
 
 def recognise(job: Job[TablesStageParams], title: str) -> tuple[Table, dict[str, Any]]:
-    """Table and details of a recognition experiment."""
-    predictions = recognition.read_predictions(job.inputs["folds"])
-    classes = recognition.classes_of(predictions)
+    """Table and details of a recognition experiment.
+
+    Raises:
+        UserError: when the folds do not predict exactly the labelled clips of the index that could be used.
+    """
     options = job.params
+    predictions = recognition.read_predictions(job.inputs["folds"])
+    if options.task is None:
+        classes = recognition.classes_of(predictions)
+    else:
+        classes = list(class_names(options.task))
+        expressions = [e for path in job.inputs["expressions"] for e in read_expressions(path)]
+        expected = labelled_clips(expressions, options.task, read_exclusions(job.inputs["shards"], ()))
+        check_clips(expected, predictions)
     table = recognition.table(title, predictions, classes, options.bootstrap, options.seed or 0)
     groups = recognition.grouped(predictions)
     rows = []
@@ -116,9 +132,10 @@ def with_exclusions(table: Table, exclusions: Sequence[Exclusion], allowed: bool
     """The table with a note on what was left out; the title says INCOMPLETE unless that is allowed."""
     if not exclusions:
         return table
-    listed = "; ".join(f"{e.dataset}/{e.subject}/{e.video}: {e.reason}" for e in exclusions)
+    listed = "; ".join(map(str, exclusions[:NAMED]))
+    more = f"; and {len(exclusions) - NAMED} more, see left_out.csv and the report" if len(exclusions) > NAMED else ""
     title = table.title if allowed else f"INCOMPLETE: {table.title}"
-    return replace(table, title=title, notes=[*table.notes, f"Left out: {listed}"])
+    return replace(table, title=title, notes=[*table.notes, f"Left out: {listed}{more}"])
 
 
 def run(job: Job[TablesStageParams]) -> Mapping[str, Any] | None:
@@ -130,7 +147,7 @@ def run(job: Job[TablesStageParams]) -> Mapping[str, Any] | None:
     if not job.inputs["folds"]:
         raise UserError("command line", "--folds", "no file", "detections.csv or predictions.csv of every fold")
     table, details = makers[kind](job, f"{kind.capitalize()}, {experiment}")
-    exclusions = read_exclusions(job.inputs["shards"])
+    exclusions = read_exclusions(job.inputs["shards"], job.inputs["left_out"])
     table = with_exclusions(table, exclusions, job.params.allow_exclusions)
     write(table, job.output("csv"), job.output("md"), job.output("tex"))
     record = {
@@ -151,9 +168,11 @@ STAGE = Stage(
     params=TablesStageParams,
     inputs={
         "folds*": "detections.csv or predictions.csv of every fold",
+        "selections*": "selection.json of every fold (spotting): what ran, whether it found something or not",
         "expressions*": "expressions.csv of the data sets",
         "videos*": "videos.csv of the data sets",
         "shards*": "last shards of every subject (i3d or apexdiff), which know what was left out",
+        "left_out*": "left_out.csv of the data sets: what their indexes could not take in",
     },
     outputs={"csv": "every digit", "md": "Markdown", "tex": "LaTeX", "json": "for the report"},
     run=run,

@@ -16,8 +16,8 @@ import numpy as np
 
 from microexp.datasets.frames import BadVideo, VideoSource
 from microexp.datasets.schema import Video
-from microexp.errors import UserError
-from microexp.faces.faces import Unusable, fingerprint, open_listed, read_subject, reason_of
+from microexp.errors import UserError, reason_of
+from microexp.faces.faces import Unusable, fingerprint, open_listed, read_subject, whose
 from microexp.faces.params import CropsParams
 from microexp.faces.resample import resampled_frames
 from microexp.faces.warp import cut, plan_crops
@@ -90,7 +90,7 @@ def run(job: Job[CropsParams]) -> Mapping[str, Any]:
     videos = read_subject(job.input("videos"))
     read: dict[str, Any] = {}
     with open_shard(job.input("faces")) as faces, create_shard(job.output("crops")) as shard:
-        set_attributes(shard, {"dataset": videos[0].dataset, "subject": videos[0].subject})
+        set_attributes(shard, whose(videos, job.output("crops")))
         for video in track(videos, "crops"):
             if video.video not in faces:
                 raise UserError(

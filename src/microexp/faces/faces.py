@@ -14,7 +14,7 @@ in source px) and `drift_px` (largest motion of the transform itself, source px 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ import numpy as np
 
 from microexp.datasets.frames import BadVideo, VideoSource, open_video
 from microexp.datasets.schema import Video, read_videos
-from microexp.errors import UserError
+from microexp.errors import UserError, reason_of
 from microexp.faces import align, given
 from microexp.faces.geometry import face_alignment, scale_of
 from microexp.faces.observe import Backend, Observations, observe, regular_frames, spread_frames
@@ -40,16 +40,23 @@ class Unusable(Exception):
 
 
 def read_subject(path: Path) -> list[Video]:
-    """The videos of one subject.
+    """The videos of one subject; none when the index could read none of them.
 
     Raises:
-        UserError: when there is none, or they are of several subjects.
+        UserError: when they are of several subjects.
     """
     videos = read_videos(path)
     subjects = sorted({f"{v.dataset}/{v.subject}" for v in videos})
-    if len(subjects) != 1:
-        raise UserError(path, "subject", ", ".join(subjects) or "no video", "the videos of one subject")
+    if len(subjects) > 1:
+        raise UserError(path, "subject", ", ".join(subjects), "the videos of one subject")
     return videos
+
+
+def whose(videos: Sequence[Video], shard: Path) -> dict[str, object]:
+    """Data set and subject of the videos; without any, of the shard by its place `…/{dataset}/{subject}.h5`."""
+    if videos:
+        return {"dataset": videos[0].dataset, "subject": videos[0].subject}
+    return {"dataset": shard.parent.name, "subject": shard.stem}
 
 
 def look(video: Video, source: VideoSource, params: FacesParams, backend: Backend) -> Observations:
@@ -96,12 +103,6 @@ def describe(video: Video, seen: Observations, params: FacesParams) -> tuple[dic
     return arrays, attributes
 
 
-def reason_of(error: BadVideo) -> str:
-    """What is wrong, without the folder, so that results do not depend on where the data lies."""
-    name = Path(str(error.file)).name if error.file is not None else None
-    return str(UserError(name, error.where, error.got, error.expected))
-
-
 def open_listed(video: Video, listed: Path) -> VideoSource:
     """Open a video of the index.
 
@@ -136,7 +137,7 @@ def fingerprint(path: Path) -> dict[str, Any]:
     try:
         if path.is_file():
             return input_hash(path)
-        sizes = sorted((p.name, p.stat().st_size) for p in path.iterdir())
+        sizes = sorted((p.name, p.stat(follow_symlinks=p.exists()).st_size) for p in path.iterdir())
     except OSError as error:
         raise UserError(path, None, error.strerror, "a video that can be read") from error
     listed = "".join(f"{name}\t{size}\n" for name, size in sizes)
@@ -201,7 +202,7 @@ def run(job: Job[FacesParams]) -> Mapping[str, Any]:
     backend = make_backend(job.params, job.device)
     read: dict[str, Any] = {}
     with create_shard(job.output("faces")) as shard:
-        set_attributes(shard, {"dataset": videos[0].dataset, "subject": videos[0].subject})
+        set_attributes(shard, whose(videos, job.output("faces")))
         for video in track(videos, "faces"):
             _process(shard.create_group(video.video), video, listed, job.params, backend)
             read[video.video] = fingerprint(Path(video.path))

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from microexp import storage
+from microexp.devices import pick_device
 from microexp.errors import UserError
 from microexp.features.params import I3dParams
+from microexp.flow.quantise import read_flow
 from microexp.progress import track
 from microexp.stage import Job, Stage
 
@@ -53,12 +55,13 @@ def prepare_rgb(crops: np.ndarray, size_px: int) -> np.ndarray:
 def prepare_flow(flow_px: np.ndarray, size_px: int, bound_px: float, levels: int = 0) -> np.ndarray:
     """(T, S, S, 2) flow in px of the crop -> (T, 2, size, size) float32 in [-1, 1].
 
-    Flow is taken as px of a 224 px crop, clipped to `bound_px` and divided by it; `levels` > 0 rounds to so many.
+    Flow is taken as px of a 224 px crop, clipped to `bound_px` and divided by it; `levels` of 2 and more
+    round to so many.
     """
     factor = np.float32(REFERENCE_PX / flow_px.shape[1] / bound_px)
     scaled = np.clip(np.stack([resize(f, size_px) for f in flow_px.astype(np.float32)]) * factor, -1, 1)
     if levels:
-        half = np.float32((levels - 1) / 2 if levels > 1 else 0.5)
+        half = np.float32((levels - 1) / 2)
         scaled = np.rint((scaled + 1) * half) / half - 1
     return scaled.astype(np.float32).transpose(0, 3, 1, 2)
 
@@ -74,14 +77,13 @@ def resize(image: np.ndarray, size_px: int) -> np.ndarray:
     return resized
 
 
-def read_padded(data: h5py.Dataset, start: int, stop: int, limit: int, repeat: bool) -> np.ndarray:
-    """Frames [start, stop) of `data`, of which the first `limit` count; beyond, the last one again or zeros."""
-    found = data[start : min(stop, limit)]
-    missing = stop - start - len(found)
+def pad(frames: np.ndarray, count: int, repeat: bool) -> np.ndarray:
+    """`frames` (T, ...) made `count` long: with the last one again, or with zeros."""
+    missing = count - len(frames)
     if not missing:
-        return found  # type: ignore[no-any-return]
-    last = found[-1:] if repeat else np.zeros((1, *data.shape[1:]), data.dtype)
-    return np.concatenate([found, np.repeat(last, missing, 0)])
+        return frames
+    last = frames[-1:] if repeat else np.zeros((1, *frames.shape[1:]), frames.dtype)
+    return np.concatenate([frames, np.repeat(last, missing, 0)])
 
 
 def video_features(
@@ -93,8 +95,8 @@ def video_features(
 
     def work() -> Iterator[Callable[[], np.ndarray]]:
         for start, stop, _ in batches(clips, params.clip_frames, params.step_frames, params.size_px):
-            rgb = read_padded(crops, start, stop, common, repeat=True)
-            moves = read_padded(flow, start, stop, len(flow), repeat=False) * np.float32(flow.attrs["scale"])
+            rgb = pad(crops[start : min(stop, common)], stop - start, repeat=True)
+            moves = pad(read_flow(flow, start, stop), stop - start, repeat=False)
             yield lambda rgb=rgb, moves=moves: batch_features(rgb, moves, streams, params)  # type: ignore[misc]
 
     return np.concatenate(list(pool.map(work())))
@@ -167,25 +169,6 @@ def check_pair(name: str, crops: h5py.Group, flow_file: h5py.File, path: object)
     return flow
 
 
-def pick_device(device: str, mixed_precision: bool) -> str:
-    """`auto` becomes cuda where there is one.
-
-    Raises:
-        UserError: when a GPU is asked for and there is none.
-    """
-    import torch
-
-    available = torch.cuda.is_available()
-    chosen = ("cuda" if available else "cpu") if device == "auto" else device
-    gpus = ["cuda", *(f"cuda:{n}" for n in range(torch.cuda.device_count()))] if available else []
-    if chosen not in ("cpu", *gpus):
-        hint = f"torch sees {', '.join(gpus[1:]) or 'no GPU'} here"
-        raise UserError("command line", "--device", repr(device), "auto, cpu, or a GPU that torch sees", hint)
-    if mixed_precision and chosen == "cpu":
-        raise UserError("i3d.mixed_precision", None, "true on a CPU", "a GPU", "set it to false")
-    return chosen
-
-
 def run(job: Job[I3dParams]) -> dict[str, Any]:
     """Compute the shard of one subject."""
     import torch
@@ -196,7 +179,9 @@ def run(job: Job[I3dParams]) -> dict[str, Any]:
     torch.set_num_threads(1)  # parallel over batches alone: each sum in one order, whatever the number of threads
     params = job.params
     flow_weights = job.input("flow_weights") if job.inputs.get("flow_weights") else None
-    device = pick_device(job.device, params.mixed_precision)
+    device = str(pick_device(job.device))
+    if params.mixed_precision and device == "cpu":
+        raise UserError("i3d.mixed_precision", None, "true on a CPU", "a GPU", "set it to false")
     rgb_sha256, flow_sha256 = params.rgb_weights_sha256, params.flow_weights_sha256
     states, about = load_streams(job.input("weights"), flow_weights, rgb_sha256, flow_sha256)
     streams = {name: FastI3d(state, device) for name, state in states.items()}

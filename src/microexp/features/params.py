@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from microexp.stage import Params
 
@@ -29,7 +29,10 @@ class I3dParams(Params):
         "moves more than 2 (99.9 % of the demo's flow is below 1.6), and a micro-expression moves tenths.",
     )
     flow_levels: int = Field(
-        0, ge=0, le=65536, description="Round flow to so many levels (8-bit flow images have 256); 0: not at all."
+        0,
+        ge=0,
+        le=65536,
+        description="Round flow to so many levels, at least 2 (8-bit flow images have 256); 0: not at all.",
     )
     rgb_weights: str = Field(
         "weights/i3d_rgb_kinetics400.safetensors",
@@ -49,3 +52,10 @@ class I3dParams(Params):
         None, pattern=SHA256, description="SHA-256 that the flow weights must have."
     )
     mixed_precision: bool = Field(False, description="Compute in 16 bits where a GPU can (needs a GPU, other numbers).")
+
+    @field_validator("flow_levels")
+    @classmethod
+    def _one_level_holds_nothing(cls, value: int) -> int:
+        if value == 1:
+            raise ValueError("0 (off) or at least 2 levels")
+        return value

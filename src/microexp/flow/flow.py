@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,8 +11,8 @@ import numpy as np
 from microexp import progress, storage
 from microexp.errors import UserError
 from microexp.flow.params import FlowParams
-from microexp.flow.quantise import quantise
-from microexp.flow.tvl1 import device_name, resolve_backend, stream_flow
+from microexp.flow.quantise import LARGEST, quantise
+from microexp.flow.tvl1 import provenance, stream_flow
 from microexp.stage import Job, Stage
 
 if TYPE_CHECKING:
@@ -34,8 +34,11 @@ def read_grey(frames: h5py.Dataset, chunk: int = 32) -> Iterator[np.ndarray]:
         yield from to_grey(frames[start : start + chunk])
 
 
-def write_video(source: h5py.Group, target: h5py.Group, job: Job[FlowParams]) -> int:
-    """Compute and store the flow of one video; returns how many numbers did not fit into 16 bits.
+def write_video(source: h5py.Group, target: h5py.Group, job: Job[FlowParams]) -> tuple[float, int]:
+    """Compute and store the flow of one video.
+
+    Returns:
+        The largest component, px, and how many numbers did not fit into 16 bits.
 
     Raises:
         UserError: when the crops are not 8-bit frames (T, H, W, 3 or 1).
@@ -55,11 +58,12 @@ def write_video(source: h5py.Group, target: h5py.Group, job: Job[FlowParams]) ->
         flow[i], more = quantise(pair, scale)
         cut += more
     storage.set_attributes(target, {"fps": source.attrs["fps"], "bound_px": bound, "cut_values": cut})
-    return cut
+    return bound, cut
 
 
 def run(job: Job[FlowParams]) -> Mapping[str, Any]:
     """Read a shard of crops, write a shard of flow; excluded videos keep their reason."""
+    bounds: dict[str, float] = {}
     cut: dict[str, int] = {}
     with storage.open_shard(job.input("crops")) as crops, storage.create_shard(job.output("flow")) as out:
         for video in progress.track(list(crops), "flow"):
@@ -69,20 +73,27 @@ def run(job: Job[FlowParams]) -> Mapping[str, Any]:
             if reason:
                 target.attrs["fps"] = crops[video].attrs.get("fps", 0.0)
                 continue
-            number = write_video(crops[video], target, job)
+            bounds[video], number = write_video(crops[video], target, job)
             if number:
                 cut[video] = number
-                progress.log(
-                    f"flow: {video}: {number} values beyond ±{32767 * job.params.storage_scale_px:g} px were cut; "
-                    "a larger storage_scale_px keeps them"
-                )
-    backend, device = resolve_backend(job.params, job.device)
-    return {
-        "backend": backend,
-        "device": device_name(device),
-        "tvl1": asdict(job.params.tvl1()),
-        "cut_values": cut,
-    }
+    return {**provenance(job.params, job.device), **report(bounds, cut, LARGEST * job.params.storage_scale_px)}
+
+
+def report(bounds: Mapping[str, float], cut: Mapping[str, int], reach_px: float) -> dict[str, Any]:
+    """Say how large the flow of the videos is, against the `reach_px` of what is stored, and what was cut.
+
+    Returns:
+        The same for the provenance: `bound_px` of all videos, rounded up to tenths, and `cut_values` per video.
+    """
+    largest = max(bounds, key=lambda video: bounds[video], default=None)
+    if largest is None:
+        return {"bound_px": 0.0, "cut_values": {}}
+    progress.log(f"flow: at most {bounds[largest]:.3g} px (in {largest}); up to {reach_px:g} px can be stored")
+    for video, number in cut.items():
+        progress.log(
+            f"flow: {video}: {number} values beyond ±{reach_px:g} px were cut; a larger storage_scale_px keeps them"
+        )
+    return {"bound_px": math.ceil(10 * bounds[largest]) / 10, "cut_values": dict(cut)}
 
 
 STAGE = Stage(

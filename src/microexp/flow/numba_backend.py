@@ -32,7 +32,7 @@ class NumbaSolver:
     def __init__(self, height: int, width: int, tvl1: Tvl1, threads: int = 1) -> None:
         self.shape = (height, width)
         self.tvl1 = tvl1
-        self.threads = threads
+        self.threads = self.at_once = threads
         self.sizes = np.array(pyramid_sizes(height, width, tvl1), np.int64)
         pad = 2 * sampling.PAD
         self.pyramid_length = int(sum(4 * (h + pad) * (w + pad) for h, w in self.sizes))

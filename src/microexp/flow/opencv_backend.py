@@ -1,6 +1,9 @@
 """OpenCV's TV-L1 on the CPU (the reference of the field) and on CUDA, with all its traps covered.
 
-* The object loses pyramid levels for good after it has seen one small image: a new object for every call.
+* The object loses pyramid levels for good after it has seen one small image: none is used for two sizes.
+* The CUDA class takes `useInitialFlow`, but never reads the flow it is given: it would start from whatever lies in the
+  GPU's memory, so warm starts are refused.
+* Both give nonsense on images one pixel wide: refused.
 * The CPU class misspells a keyword argument (`innnerIterations`): only setters are used.
 * Float images are multiplied by 255 inside: 8-bit images are handed over as they are, others divided by 255.
 * Its rows run in parallel but a serial loop lies between them (1.08x on two cores): one thread each, pairs in parallel.
@@ -37,9 +40,10 @@ class OpencvSolver:
                 "remove other opencv-python packages and install it, or use backend numba",
             )
         reject_additions("opencv", tvl1, cubic_a=-0.75)
+        reject_thin("opencv", height, width)
         self.shape = (height, width)
         self.tvl1 = tvl1
-        self.threads = threads
+        self.threads = self.at_once = threads
 
     def prepare(self, frames: np.ndarray) -> np.ndarray:
         """The frames (N, H, W) as OpenCV wants them."""
@@ -100,6 +104,7 @@ class CudaSolver:
 
     name = "opencv_cuda"
     batch = 32
+    at_once = 1
 
     def __init__(self, height: int, width: int, tvl1: Tvl1, device: str = "cuda") -> None:
         import cv2
@@ -121,47 +126,42 @@ class CudaSolver:
             )
         _, _, number = device.partition(":")
         cv2.cuda.setDevice(int(number or 0))
+        reject_thin("opencv_cuda", height, width)
         self.device = device
         self.shape = (height, width)
         self.tvl1 = tvl1
+        # one object for all pairs, since it keeps its buffers; all have one size, so that it keeps its levels too
+        self.method = self._method()
 
-    def prepare(self, frames: np.ndarray) -> np.ndarray:
-        """The frames (N, H, W) as OpenCV wants them."""
-        return prepare(frames, self.tvl1)
+    def prepare(self, frames: np.ndarray) -> list[Any]:
+        """The frames (N, H, W) on the GPU, each of them uploaded once."""
+        import cv2
 
-    def solve(
-        self, first: np.ndarray, second: np.ndarray, warm: np.ndarray | None = None, scales: int = 0
-    ) -> np.ndarray:
-        """Flow (N, H, W, 2), px; see `tvl1.Solver`. OpenCV takes one pair at a time."""
+        uploaded = []
+        for frame in prepare(frames, self.tvl1):
+            uploaded.append(cv2.cuda.GpuMat())
+            uploaded[-1].upload(frame)
+        return uploaded
+
+    def solve(self, first: list[Any], second: list[Any], warm: None = None, scales: int = 0) -> np.ndarray:
+        """Flow (N, H, W, 2), px; OpenCV takes one pair at a time, and never starts from a flow that is given."""
         import cv2
 
         out = np.empty((len(first), *self.shape, 2), np.float32)
-        for i in range(len(first)):
-            method = self._method(scales if warm is not None else self.tvl1.scales, warm is not None)
-            one, two, flow = cv2.cuda.GpuMat(), cv2.cuda.GpuMat(), cv2.cuda.GpuMat()
-            one.upload(first[i])
-            two.upload(second[i])
-            if warm is not None:
-                flow.upload(np.ascontiguousarray(warm[i]))
-            out[i] = method.calc(one, two, flow).download()
+        flow = cv2.cuda.GpuMat()
+        for i, (one, two) in enumerate(zip(first, second, strict=True)):
+            flow = self.method.calc(one, two, flow)
+            out[i] = flow.download()
         return out
 
-    def _method(self, scales: int, warm: bool) -> Any:
+    def _method(self) -> Any:
         import cv2
 
         t = self.tvl1
         cuda: Any = cv2.cuda  # OpenCV's type hints know nothing of it
+        iterations = t.iterations * t.outer_iterations
         return cuda.OpticalFlowDual_TVL1_create(
-            t.tau,
-            t.data_weight,
-            t.theta,
-            min(scales, t.scales),
-            t.warps,
-            t.epsilon_px,
-            t.iterations * t.outer_iterations,
-            t.scale_step,
-            0.0,
-            warm,
+            t.tau, t.data_weight, t.theta, t.scales, t.warps, t.epsilon_px, iterations, t.scale_step, 0.0, False
         )
 
 
@@ -189,3 +189,14 @@ def reject_additions(backend: str, tvl1: Tvl1, cubic_a: float) -> None:
                 f"{own}, which is fixed in backend {backend}",
                 f"set flow.{name}: {own} or a preset that has it, or use backend numba",
             )
+
+
+def reject_thin(backend: str, height: int, width: int) -> None:
+    """Refuse images one pixel high or wide, to which OpenCV gives flows of tens of px.
+
+    Raises:
+        UserError: naming the size.
+    """
+    if min(height, width) < 2:
+        size = f"images of {height} x {width} px"
+        raise UserError(None, "flow", size, f"at least 2 x 2 px for backend {backend}", "use backend numba")

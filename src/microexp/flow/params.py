@@ -14,7 +14,9 @@ from microexp.stage import Params
 class Tvl1:
     """Every parameter of TV-L1, with no default left open. Grey levels run from 0 to 255, flow is in px.
 
-    Names and meanings are those of OpenCV's `DualTVL1OpticalFlow`; the last five are additions.
+    The first ten are those of OpenCV's `DualTVL1OpticalFlow`, there called tau, lambda, theta, scalesNumber, scaleStep,
+    warpingsNumber, outerIterations, innerIterations, epsilon and medianFiltering; its gamma (change of light) is always
+    0 here. The last five are additions.
     """
 
     tau: float
@@ -81,8 +83,11 @@ GPU_BACKENDS = ("torch", "opencv_cuda")
 """Backends that use a GPU: where there is one, and always."""
 
 
-class FlowParams(Params):
-    """Options of TV-L1 flow, used by the stages `flow` and `apexdiff`; what is null comes from the preset."""
+class Tvl1Params(Params):
+    """Options of the flow between two images, for both `flow` and `apexdiff`; what is null comes from the preset.
+
+    The bounds keep every number finite in 32 bits, whatever the images hold.
+    """
 
     backend: Literal["auto", "numba", "torch", "opencv", "opencv_cuda"] = Field(
         "auto",
@@ -90,18 +95,25 @@ class FlowParams(Params):
         "opencv_cuda needs one.",
     )
     preset: Literal["opencv", "classic", "micro"] = Field("micro", description="Named set of TV-L1 parameters.")
-    tau: float | None = Field(None, gt=0, le=0.25, description="Time step of the dual update.")
+    tau: float | None = Field(None, ge=1e-4, le=0.25, description="Time step of the dual update.")
     data_weight: float | None = Field(
-        None, gt=0, description="OpenCV's lambda: weight of the data term; smaller is smoother."
+        None, ge=1e-4, le=100, description="OpenCV's lambda: weight of the data term; smaller is smoother."
     )
-    theta: float | None = Field(None, gt=0, description="Tightness between the flow and its auxiliary variable.")
+    theta: float | None = Field(
+        None, ge=1e-3, le=10, description="Tightness between the flow and its auxiliary variable."
+    )
     scales: int | None = Field(None, ge=1, le=20, description="Most levels of the pyramid (none is below 16 px).")
-    scale_step: float | None = Field(None, gt=0.1, lt=1, description="Size ratio of neighbouring levels.")
-    warps: int | None = Field(None, ge=1, description="Warps of the second image per level.")
-    outer_iterations: int | None = Field(None, ge=1, description="Blocks of iterations per warp, a median before each.")
-    iterations: int | None = Field(None, ge=1, description="Iterations per block.")
+    scale_step: float | None = Field(None, ge=0.1, le=0.95, description="Size ratio of neighbouring levels.")
+    warps: int | None = Field(None, ge=1, le=1000, description="Warps of the second image per level.")
+    outer_iterations: int | None = Field(
+        None, ge=1, le=1000, description="Blocks of iterations per warp, a median before each."
+    )
+    iterations: int | None = Field(None, ge=1, le=10_000, description="Iterations per block.")
     epsilon_px: float | None = Field(
-        None, ge=0, description="A block stops when the RMS change per iteration is below this, px; 0 never stops."
+        None,
+        ge=0,
+        le=10,
+        description="A block stops when the RMS change per iteration is below this, px; 0 never stops.",
     )
     median_px: Literal[1, 3, 5] | None = Field(None, description="Side of the median filter, px; 1 is none.")
     interpolation: Literal["cubic", "spline"] | None = Field(
@@ -115,12 +127,26 @@ class FlowParams(Params):
         None, ge=0, le=100, description="Width (sigma) of the blur that tells shading from detail, px; 0 keeps all."
     )
     shading_share: float | None = Field(None, ge=0, le=1, description="Share of the shading that is taken out.")
+
+    def tvl1(self) -> Tvl1:
+        """The preset with this object's own values in place."""
+        preset = PRESETS[self.preset]
+        own = {f.name: getattr(self, f.name) for f in fields(Tvl1)}
+        return Tvl1(**{k: getattr(preset, k) if v is None else v for k, v in own.items()})
+
+
+class FlowParams(Tvl1Params):
+    """Options of the stage `flow`: those of TV-L1, and what only a video has."""
+
     warm_start_pairs: int = Field(
-        0, ge=0, description="Pairs in a row that start from the flow of the pair before; 0 starts each from nothing."
+        0,
+        ge=0,
+        le=64,
+        description="Pairs in a row that start from the flow of the pair before; 0 starts each from nothing.",
     )
     warm_start_scales: int = Field(1, ge=1, description="Levels of the pyramid used by a pair that is started warm.")
     storage_scale_px: float = Field(
-        1 / 512, gt=0, le=1, description="Flow per stored unit, px; 16-bit values reach 32767 times as far."
+        1 / 512, ge=1e-6, le=1, description="Flow per stored unit, px; 16-bit values reach 32767 times as far."
     )
 
     @field_validator("warm_start_pairs")
@@ -129,9 +155,3 @@ class FlowParams(Params):
         if value == 1:
             raise ValueError("0 (off) or at least 2 pairs, of which the first starts from nothing")
         return value
-
-    def tvl1(self) -> Tvl1:
-        """The preset with this object's own values in place."""
-        preset = PRESETS[self.preset]
-        own = {f.name: getattr(self, f.name) for f in fields(Tvl1)}
-        return Tvl1(**{k: getattr(preset, k) if v is None else v for k, v in own.items()})

@@ -1,4 +1,4 @@
-"""TV-L1 in torch, for whole batches; a fixed schedule runs without one wait for the GPU.
+"""TV-L1 in torch, for whole batches; within a batch a fixed schedule never waits for the GPU.
 
 The same steps as `reference.py`, on (N, H, W) tensors. With a stopping rule each pair of the batch stops on its own:
 its flow is frozen on the device, and the host asks only every `ASK_EVERY` iterations whether all have stopped.
@@ -7,22 +7,21 @@ its flow is frozen on the device, and the host asks only every `ASK_EVERY` itera
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 import torch
 import torch.nn.functional as nn
 from torch import Tensor
 
-from microexp.errors import UserError
+from microexp.errors import one_line
 from microexp.flow.params import Tvl1
 from microexp.flow.sizes import gaussian_weights, pyramid_sizes, spline_weights
+from microexp.flow.torch_batches import fill_up, filled_size, gpu_batch
+from microexp.progress import log
 
 ASK_EVERY = 10
 """Iterations between two questions whether all pairs have stopped (only with `epsilon_px` > 0)."""
-
-GPU_BATCH = 128
-"""Pairs per batch on a GPU; every batch has this many, so that kernels are compiled once."""
 
 GRADIENT_FLOOR = 1.1920929e-07
 State = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
@@ -55,13 +54,27 @@ def dual_step(u: Tensor, px: Tensor, py: Tensor, ratio: float) -> tuple[Tensor, 
 
 @cache
 def compiled_iteration() -> Callable[..., tuple[State, Tensor]]:
-    """`iteration` as two fused kernels, compiled anew for each shape (`dynamic` would cost the vector code)."""
-    compiled = torch.compile(iteration, dynamic=False)
+    """`iteration` as two fused kernels, compiled anew for each shape (`dynamic` would cost the vector code).
+
+    Where that fails (no C compiler, no Triton) it says so once and goes on with the plain function.
+    """
+    now: Callable[..., tuple[State, Tensor]] = torch.compile(iteration, dynamic=False)
 
     def run(*arguments: object) -> tuple[State, Tensor]:
-        # the default limit of 8 shapes is soon used up by levels and sizes, after which torch falls back in silence
-        with torch._dynamo.config.patch(recompile_limit=256):
-            return compiled(*arguments)  # type: ignore[arg-type]
+        nonlocal now
+        if now is iteration:
+            return iteration(*arguments)  # type: ignore[arg-type]
+        try:
+            # the default limit of 8 shapes is soon used up by levels and sizes, after which torch falls back in silence
+            with torch._dynamo.config.patch(recompile_limit=256):
+                return now(*arguments)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # compilers fail in many ways; what is no such failure comes again from `iteration`
+            reason = one_line(str(error).strip().partition("\n")[0] or type(error).__name__, 200)
+            log(f"flow: torch cannot compile here, so that flow takes several times as long: {reason}")
+            now = iteration
+            return iteration(*arguments)  # type: ignore[arg-type]
 
     return run
 
@@ -145,14 +158,23 @@ def warp(images: Tensor, u: Tensor, v: Tensor, tvl1: Tvl1) -> Tensor:
     return total
 
 
+@lru_cache(maxsize=256)
+def places(source: int, target: int, ratio: float, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """For each of `target` px the `source` px before and after it, and the weight of the latter.
+
+    Kept on the device, for the few sizes there are: a copy from the host would make it wait.
+    """
+    place = ((np.arange(target) + 0.5) * ratio - 0.5).clip(0, source - 1)
+    low = place.astype(np.int64)
+    parts = low, np.minimum(low + 1, source - 1), (place - low).astype(np.float32)
+    return tuple(torch.from_numpy(part).to(device, non_blocking=True) for part in parts)  # type: ignore[return-value]
+
+
 def resize(image: Tensor, size: tuple[int, int], ratio: tuple[float, float], factor: float = 1.0) -> Tensor:
     """`factor` times `image` (N, H, W), bilinear with half-pixel centres; ratio = source px per target px."""
     for axis, (n, r) in enumerate(zip(size, ratio, strict=True), 1):
-        place = ((np.arange(n) + 0.5) * r - 0.5).clip(0, image.shape[axis] - 1)
-        low = torch.from_numpy(place.astype(np.int64)).to(image.device)
-        weight = torch.from_numpy((place - place.astype(np.int64)).astype(np.float32)).to(image.device)
-        one = image.index_select(axis, low)
-        two = image.index_select(axis, (low + 1).clamp(max=image.shape[axis] - 1))
+        low, high, weight = places(image.shape[axis], n, r, image.device)
+        one, two = image.index_select(axis, low), image.index_select(axis, high)
         image = one + (two - one) * (weight if axis == 2 else weight[:, None])
     return factor * image
 
@@ -165,14 +187,12 @@ class TorchSolver:
     def __init__(
         self, height: int, width: int, tvl1: Tvl1, threads: int = 1, device: str = "cpu", compiled: bool | None = None
     ) -> None:
-        if device.startswith("cuda") and not torch.cuda.is_available():
-            raise UserError(None, "device", device, "a CUDA device that torch sees", "use --device cpu")
         self.device = device
         self.threads = threads
         self.tvl1 = tvl1
         self.sizes = pyramid_sizes(height, width, tvl1)
         self.on_gpu = device.startswith("cuda")
-        self.batch = GPU_BATCH if self.on_gpu else 8
+        self.batch = self.at_once = gpu_batch(height, width) if self.on_gpu else 8
         # compiling takes half a minute: on a GPU it turns 40 launches per iteration into 2; on a CPU there is numba
         self.iterate = compiled_iteration() if (self.on_gpu if compiled is None else compiled) else iteration
 
@@ -201,11 +221,10 @@ class TorchSolver:
         """Flow (N, H, W, 2), px, on the device; see `tvl1.Solver`."""
         torch.set_num_threads(self.threads)
         count = len(first)
-        if self.on_gpu and count < self.batch:  # one shape for all batches: the last one of a video is filled up
-            fill = [0] * (self.batch - count)
-            index = torch.tensor([*range(count), *fill], device=self.device)
-            first, second = first[index], second[index]
-            warm = None if warm is None else warm[index]
+        if self.on_gpu:
+            full = filled_size(count, self.batch)
+            first, second = fill_up(first, full), fill_up(second, full)
+            warm = None if warm is None else fill_up(warm, full)
         levels = len(self.sizes) if warm is None else min(scales, len(self.sizes))
         flow = self._start(len(first), levels, warm)
         for level in range(levels - 1, -1, -1):

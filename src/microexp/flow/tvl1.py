@@ -7,17 +7,18 @@ second; component 0 is x (to the right), component 1 is y (down).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from itertools import islice
 from typing import Any, Protocol
 
 import numpy as np
 
+from microexp.devices import pick_device
 from microexp.errors import UserError
-from microexp.flow.params import FlowParams
-
-LARGEST_GREY = 1e4
-"""Float images beyond this are not grey levels of 0 to 255."""
+from microexp.flow.images import FrameCheck, check_pairs
+from microexp.flow.params import FlowParams, Tvl1Params
 
 
 class Solver(Protocol):
@@ -27,6 +28,8 @@ class Solver(Protocol):
     device: str
     batch: int
     """Pairs to hand over at a time."""
+    at_once: int
+    """Pairs that one call of `solve` works on at once; with fewer it is no faster."""
 
     def prepare(self, frames: np.ndarray) -> Any:
         """Whatever the backend keeps per frame (pyramids): a sliceable batch for frames (N, H, W)."""
@@ -36,20 +39,21 @@ class Solver(Protocol):
 
 
 def compute_flow(
-    first: np.ndarray, second: np.ndarray, params: FlowParams | None = None, threads: int = 1, device: str = "cpu"
+    first: np.ndarray, second: np.ndarray, params: Tvl1Params | None = None, threads: int = 1, device: str = "cpu"
 ) -> np.ndarray:
     """Flow of each pair of grey images, px, float32 (N, H, W, 2).
 
     Args:
         first, second: (N, H, W) uint8, or float32 grey levels of 0 to 255 (onset and apex, say).
-        params: options; None is the defaults.
+        params: options; None is the defaults. A warm start is for videos: pairs start from nothing.
         threads: CPU threads; never changes the result.
         device: "cpu", "cuda", "cuda:N" or "auto" (see `make_solver`).
 
     Raises:
-        UserError: for shapes that differ or are not (N, H, W), values that are not finite, a backend that is missing.
+        UserError: for shapes that differ or are not (N, H, W), values that are not grey levels of 0 to 255 (NaN, 0 to
+            1, 12 bits …), a backend that is missing.
     """
-    params = params or FlowParams()
+    params = params or Tvl1Params()
     first, second = np.asarray(first), np.asarray(second)
     if first.shape != second.shape or first.ndim != 3:
         raise UserError(None, "flow", f"images of shapes {first.shape} and {second.shape}", "twice the same (N, H, W)")
@@ -57,12 +61,12 @@ def compute_flow(
         if 0 in first.shape[1:]:
             raise UserError(None, "flow", f"images of shape {first.shape}", "at least one pixel")
         return np.zeros((*first.shape, 2), np.float32)
+    first, second = check_pairs(first, second)
     solver = make_solver(first.shape[1], first.shape[2], params, threads, device)
     out = np.empty((*first.shape, 2), np.float32)
     for start in range(0, len(first), solver.batch):
         part = slice(start, start + solver.batch)
-        one, two = (solver.prepare(check_frames(images[part])) for images in (first, second))
-        out[part] = to_numpy(solver.solve(one, two))
+        out[part] = to_numpy(solver.solve(solver.prepare(first[part]), solver.prepare(second[part])))
     return out
 
 
@@ -75,35 +79,39 @@ def stream_flow(
 ) -> Iterator[np.ndarray]:
     """Flow (H, W, 2), px, float32, from each frame to the next: one less than there are frames.
 
-    At most `batch` frames are held (with warm start: whole runs of `warm_start_pairs`), however long the video is, and
+    However long the video is, only some frames are held (`batch`; with warm start some runs of `warm_start_pairs`), and
     each frame's pyramid is computed once. With warm start a pair begins from the flow of the pair before; every
     `warm_start_pairs` pairs one begins from nothing, so that results depend neither on `batch` nor on threads.
 
     Args:
-        frames: (H, W) uint8, or float32 grey levels of 0 to 255, all of one size.
+        frames: (H, W) uint8, or float32 grey levels of 0 to 255, all of one size and type.
         params, threads, device: as for `compute_flow`.
-        batch: pairs worked on at a time, the backend's own number if None; changes memory and speed only.
+        batch: pairs worked on at a time, rounded up to whole runs; the backend's own number if None. It changes memory
+            and speed only.
 
     Raises:
-        UserError: for frames that differ in size, are not (H, W), or hold values that are not finite.
+        UserError: for frames that differ in size or type, are not (H, W), or hold no grey levels of 0 to 255.
     """
     params = params or FlowParams()
     frames = iter(frames)
-    head = next(frames, None)
-    if head is None:
+    first = next(frames, None)
+    if first is None:
         return
-    head = np.asarray(head)
-    if head.ndim != 2 or not head.size:
-        raise UserError(None, "flow", f"a frame of shape {head.shape}", "(H, W) with at least one pixel")
+    head = np.asarray(first)
+    check = FrameCheck(head)
+    if params.warm_start_pairs and params.backend == "opencv_cuda":
+        raise UserError(
+            None,
+            "flow.warm_start_pairs",
+            params.warm_start_pairs,
+            "0: OpenCV's CUDA class never reads the flow it is given",
+        )
     solver = make_solver(head.shape[0], head.shape[1], params, threads, device)
     run = params.warm_start_pairs or 1
-    size = max(1, -(-(batch or solver.batch) // run)) * run
-    last = solver.prepare(check_frames(head[None]))
-    while block := [np.asarray(f) for f in islice(frames, size)]:
-        for frame in block:
-            if frame.shape != head.shape:
-                raise UserError(None, "flow", f"a frame of shape {frame.shape}", f"all of shape {head.shape}")
-        pyramids = join(last, solver.prepare(check_frames(np.stack(block))))
+    runs = -(-batch // run) if batch else max(-(-solver.batch // run), solver.at_once if run > 1 else 1)
+    last = solver.prepare(check(head)[None])
+    while block := [check(np.asarray(f)) for f in islice(frames, runs * run)]:
+        pyramids = join(last, solver.prepare(np.stack(block)))
         yield from _solve_runs(solver, pyramids, len(block), run, params.warm_start_scales)
         last = pyramids[len(block) :]
 
@@ -112,24 +120,18 @@ def _solve_runs(solver: Solver, pyramids: Any, pairs: int, run: int, scales: int
     """Flow of consecutive pairs; those at 0, run, 2 run … start from nothing, the others from the pair before."""
     if run == 1:
         return to_numpy(solver.solve(pyramids[:-1], pyramids[1:]))
-    out: np.ndarray | None = None
-    warm = None
-    for k in range(run):
-        at = list(range(k, pairs, run))  # the k-th pair of every run, all at once
-        if not at:
-            break
-        if warm is not None:
-            warm = warm[: len(at)]
-        warm = solver.solve(pyramids[at], pyramids[[i + 1 for i in at]], warm, scales)
-        flow = to_numpy(warm)
-        if out is None:
-            out = np.empty((pairs, *flow.shape[1:]), np.float32)
-        out[at] = flow
-    assert out is not None
+    warm, flows = None, []
+    for k in range(min(run, pairs)):  # the k-th pair of every run, all at once
+        first, second = pyramids[k:pairs:run], pyramids[k + 1 : pairs + 1 : run]
+        warm = solver.solve(first, second, None if warm is None else warm[: len(first)], scales)
+        flows.append(warm)
+    out = np.empty((pairs, *flows[0].shape[1:]), np.float32)
+    for k, flow in enumerate(flows):
+        out[k::run] = to_numpy(flow)
     return out
 
 
-def make_solver(height: int, width: int, params: FlowParams, threads: int = 1, device: str = "cpu") -> Solver:
+def make_solver(height: int, width: int, params: Tvl1Params, threads: int = 1, device: str = "cpu") -> Solver:
     """The backend that `params.backend` names, for frames of one size.
 
     The backend `auto` is numba, or torch when `device` asks for a GPU by name: what a run gives does not hang on
@@ -155,43 +157,29 @@ def make_solver(height: int, width: int, params: FlowParams, threads: int = 1, d
     return CudaSolver(height, width, tvl1, device)
 
 
-def resolve_backend(params: FlowParams, device: str) -> tuple[str, str]:
-    """(backend, device) that really work, both to be recorded in the provenance."""
-    backend = params.backend
-    if device not in ("auto", "cpu") and not device.startswith("cuda"):
-        raise UserError(None, "device", repr(device), "auto, cpu, cuda or cuda:N")
-    if backend == "auto":
-        backend = "torch" if device.startswith("cuda") else "numba"
-    if backend == "opencv_cuda":
-        return backend, "cuda" if device in ("auto", "cpu") else device
-    if backend != "torch":
-        return backend, "cpu"
-    if device == "auto":
-        import torch
-
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    return backend, device
-
-
-def check_frames(frames: np.ndarray) -> np.ndarray:
-    """`frames` as uint8 or float32.
+def resolve_backend(params: Tvl1Params, device: str) -> tuple[str, str]:
+    """(backend, device) that really work, both to be recorded in the provenance.
 
     Raises:
-        UserError: for another kind of numbers, or numbers that are no grey levels (NaN, infinite, huge).
+        UserError: when the device is not there, even if the backend would not use it.
     """
-    if frames.dtype == np.uint8:
-        return frames
-    if not np.issubdtype(frames.dtype, np.floating):
-        raise UserError(None, "flow", f"images of type {frames.dtype}", "uint8, or float32 grey levels of 0 to 255")
-    if not np.isfinite(frames).all() or np.abs(frames).max(initial=0) > LARGEST_GREY:
-        raise UserError(None, "flow", "images with NaN, infinite or huge values", "finite grey levels of 0 to 255")
-    return frames.astype(np.float32, copy=False)
+    backend = params.backend
+    if backend == "opencv_cuda":  # OpenCV's GPUs, whether torch sees them or not
+        if not re.fullmatch(r"auto|cpu|cuda(:[0-9]+)?", device):
+            raise UserError("command line", "--device", repr(device), "auto, cuda or cuda:N")
+        return backend, device if device.startswith("cuda") else "cuda"
+    wanted = str(pick_device(device)) if device not in ("auto", "cpu") or backend == "torch" else "cpu"
+    if backend == "auto":
+        backend = "torch" if wanted.startswith("cuda") else "numba"
+    return backend, wanted if backend == "torch" else "cpu"
 
 
 def join(one: Any, two: Any) -> Any:
     """Two batches as one."""
     if isinstance(one, np.ndarray):
         return np.concatenate([one, two])
+    if isinstance(one, list):
+        return one + two
     import torch
 
     return torch.cat([one, two])
@@ -200,6 +188,12 @@ def join(one: Any, two: Any) -> Any:
 def to_numpy(flow: Any) -> np.ndarray:
     """Flow of any backend as a float32 array."""
     return np.asarray(flow if isinstance(flow, np.ndarray) else flow.cpu().numpy(), np.float32)
+
+
+def provenance(params: Tvl1Params, device: str) -> dict[str, Any]:
+    """What a stage records about its flow: backend, device (a GPU's model) and every parameter of TV-L1."""
+    backend, device = resolve_backend(params, device)
+    return {"backend": backend, "device": device_name(device), "tvl1": asdict(params.tvl1())}
 
 
 def device_name(device: str) -> str:

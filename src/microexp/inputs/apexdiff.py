@@ -13,8 +13,9 @@ multiplied by s / S. Strain, being motion per length, is not.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +23,7 @@ import numpy as np
 from microexp.datasets.schema import Expression, read_expressions
 from microexp.errors import UserError
 from microexp.faces.resample import nearest_crop
-from microexp.flow.tvl1 import compute_flow, resolve_backend
+from microexp.flow.tvl1 import compute_flow, provenance
 from microexp.inputs.identity import strain_magnitude
 from microexp.inputs.params import ApexdiffParams
 from microexp.inputs.registration import rigid_flow, undo
@@ -32,6 +33,9 @@ from microexp.storage import add_array, create_shard, open_shard, set_attributes
 
 if TYPE_CHECKING:
     import h5py
+
+PAIRS = 32
+"""Expressions whose flow is computed in one call, by all threads or in one batch."""
 
 NUMBERS = ("expression", "onset", "apex", "offset")
 TEXTS = ("video", "kind", "emotion", "aus")
@@ -105,17 +109,43 @@ def onset_and_apex(expression: Expression, frame_index: np.ndarray) -> tuple[int
     return onset, apex
 
 
-def _expression(expression: Expression, video: h5py.Group | None, job: Job[ApexdiffParams]) -> Maps:
-    """The maps of one expression at the stored size."""
-    params = job.params
+def read_pair(expression: Expression, video: h5py.Group | None, size: int) -> np.ndarray:
+    """Onset and apex of an expression as (2, S, S) float32 grey levels; raises `LeftOut` when it cannot be used.
+
+    Raises:
+        UserError: when the crops are smaller than the maps are to be.
+    """
     check_frames(expression, video)
     assert video is not None
     crops = video["frames"]
-    if params.size > crops.shape[1]:
-        raise UserError("apexdiff.size", None, params.size, f"at most the crops' {crops.shape[1]} px")
-    grey = to_grey(np.stack([crops[i] for i in onset_and_apex(expression, video["frame_index"][:])]))
-    flow = compute_flow(grey[:1], grey[1:], params.flow, job.threads, job.device)[0]
-    return shrink(expression_maps(grey[0], grey[1], flow, params.registration), params.size)
+    if size > crops.shape[1]:
+        raise UserError("apexdiff.size", None, size, f"at most the crops' {crops.shape[1]} px")
+    return to_grey(np.stack([crops[i] for i in onset_and_apex(expression, video["frame_index"][:])]))
+
+
+def read_pairs(
+    expressions: Iterable[Expression], crops: h5py.File, size: int, left_out: list[tuple[str, str]]
+) -> Iterator[tuple[Expression, np.ndarray]]:
+    """Every expression that can be used, with its `read_pair`; of the others, video and reason go to `left_out`."""
+    for expression in expressions:
+        try:
+            pair = read_pair(expression, crops.get(expression.video), size)
+        except LeftOut as reason:
+            left_out.append((expression.video, f"expression {expression.expression}: {reason}"))
+            log(f"{expression.dataset}/{expression.subject}/{expression.video} {left_out[-1][1]}: left out")
+            continue
+        yield expression, pair
+
+
+def make_maps(pairs: Sequence[np.ndarray], job: Job[ApexdiffParams]) -> list[Maps]:
+    """The maps of pairs (2, S, S) of onset and apex, at the stored size."""
+    params = job.params
+    onsets, apexes = np.stack(pairs, 1)
+    flows = compute_flow(onsets, apexes, params.flow, job.threads, job.device)
+    return [
+        shrink(expression_maps(onset, apex, flow, params.registration), params.size)
+        for onset, apex, flow in zip(onsets, apexes, flows, strict=True)
+    ]
 
 
 def write_shard(
@@ -144,18 +174,15 @@ def run(job: Job[ApexdiffParams]) -> Mapping[str, Any]:
     done: list[tuple[Expression, Maps]] = []
     left_out: list[tuple[str, str]] = []
     with open_shard(job.input("crops")) as crops:
-        for expression in track(expressions, "apexdiff"):
-            try:
-                done.append((expression, _expression(expression, crops.get(expression.video), job)))
-            except LeftOut as reason:
-                left_out.append((expression.video, f"expression {expression.expression}: {reason}"))
-                log(f"{expression.dataset}/{expression.subject}/{expression.video} {left_out[-1][1]}: left out")
+        usable = read_pairs(track(expressions, "apexdiff"), crops, job.params.size, left_out)
+        while chunk := list(islice(usable, PAIRS)):
+            maps = make_maps([pair for _, pair in chunk], job)
+            done += zip([expression for expression, _ in chunk], maps, strict=True)
         whose = {name: str(crops.attrs[name]) for name in ("dataset", "subject")}
     with create_shard(job.output("apexdiff")) as shard:
         write_shard(shard, done, job.params.size, left_out)
         set_attributes(shard, whose)
-    backend, device = resolve_backend(job.params.flow, job.device)
-    return {"flow_backend": backend, "device": device}
+    return provenance(job.params.flow, job.device)
 
 
 STAGE = Stage(

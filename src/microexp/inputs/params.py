@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from microexp.flow.params import FlowParams
+from microexp.flow.params import Tvl1Params
 from microexp.stage import Params
 
 
@@ -19,4 +19,4 @@ class ApexdiffParams(Params):
         description="rigid: the motion of the whole head from onset to apex (shift, turn, scale, fitted robustly to "
         "the flow) is taken out of flow, difference and strain. alignment: both frames as the crops show them.",
     )
-    flow: FlowParams = FlowParams()
+    flow: Tvl1Params = Tvl1Params()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -21,6 +22,29 @@ def majority(labels: np.ndarray, tests: int, classes: int) -> np.ndarray:
     """(tests, classes) class shares of the training labels; its argmax is the most frequent class."""
     counts = np.bincount(labels, minlength=classes).astype(np.float64)
     return np.tile(counts / counts.sum(), (tests, 1))
+
+
+@dataclass(frozen=True)
+class Linear:
+    """A trained logistic regression.
+
+    Attributes:
+        mean, deviation: (D,) of the pixels, float64.
+        weights: (D, classes) on standardised pixels.
+        bias: (classes,); -inf for a class without a training clip.
+    """
+
+    mean: np.ndarray
+    deviation: np.ndarray
+    weights: np.ndarray
+    bias: np.ndarray
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        """(N, D) pixels -> (N, classes) probabilities."""
+        from threadpoolctl import threadpool_limits
+
+        with threadpool_limits(1):  # the result must not depend on the number of threads
+            return softmax(((x.astype(np.float64) - self.mean) / self.deviation) @ self.weights + self.bias)
 
 
 def logistic(
@@ -51,17 +75,34 @@ def logistic(
         standardise: divide every pixel by its standard deviation over the training clips.
         c: inverse regularisation; by default `LOGISTIC_C` for the number of pixels.
     """
-    small = shrink(clips.take(np.concatenate([train, test])), size)
-    features, mirrored = flow_features(small, channels)
-    n = len(train)
-    x, y = features[:n], labels[train]
+    linear = train_logistic(clips.take(train), labels[train], classes, channels, mirror, size, standardise, c)
+    return predict_logistic(linear, clips.take(test), channels, size, mirror_test)
+
+
+def train_logistic(
+    clips: Clips,
+    labels: np.ndarray,
+    classes: int,
+    channels: Sequence[str] = ("u", "v"),
+    mirror: bool = True,
+    size: int = LOGISTIC_SIZE,
+    standardise: bool = True,
+    c: float | None = None,
+) -> Linear:
+    """Train `logistic` on all `clips`."""
+    small = shrink(clips, size)
+    x, mirrored = flow_features(small, channels)
     if mirror:
-        x, y = np.concatenate([x, mirrored[:n]]), np.concatenate([y, y])
-    c = c or LOGISTIC_C * LOGISTIC_SIZE**2 / small.maps.shape[-1] ** 2
-    if not mirror_test:
-        return fit_predict(x, y, features[n:], classes, c, standardise)
-    both = fit_predict(x, y, np.concatenate([features[n:], mirrored[n:]]), classes, c, standardise)
-    return np.asarray((both[: len(test)] + both[len(test) :]) / 2)
+        x, labels = np.concatenate([x, mirrored]), np.concatenate([labels, labels])
+    return fit(x, labels, classes, c or LOGISTIC_C * LOGISTIC_SIZE**2 / small.maps.shape[-1] ** 2, standardise)
+
+
+def predict_logistic(
+    linear: Linear, clips: Clips, channels: Sequence[str] = ("u", "v"), size: int = LOGISTIC_SIZE, mirror: bool = False
+) -> np.ndarray:
+    """Class probabilities (N, classes) of all `clips`; with `mirror` averaged with those of the mirror images."""
+    x, mirrored = flow_features(shrink(clips, size), channels)
+    return (linear.predict(x) + linear.predict(mirrored)) / 2 if mirror else linear.predict(x)
 
 
 def flow_features(clips: Clips, channels: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -72,31 +113,29 @@ def flow_features(clips: Clips, channels: Sequence[str]) -> tuple[np.ndarray, np
     return maps.reshape(shape), (maps[..., ::-1] * sign).reshape(shape)
 
 
-def fit_predict(
-    x: np.ndarray, y: np.ndarray, test: np.ndarray, classes: int, c: float = LOGISTIC_C, standardise: bool = True
-) -> np.ndarray:
-    """Standardise by the training rows (or not), fit, and predict probabilities (tests, classes).
+def fit(x: np.ndarray, y: np.ndarray, classes: int, c: float = LOGISTIC_C, standardise: bool = True) -> Linear:
+    """Standardise by the training rows (or not) and fit.
 
     The solution lies in the span of the training rows, so the fit runs on their principal coordinates: the same optimum
     as scikit-learn's `LogisticRegression(C=c, class_weight="balanced")` (tested), without its second of import.
     """
     from threadpoolctl import threadpool_limits
 
-    p = np.zeros((len(test), classes))
+    x = x.astype(np.float64)
+    mean, deviation = x.mean(0), x.std(0) + 1e-6 if standardise else np.ones(x.shape[1])
+    weights, bias = np.zeros((x.shape[1], classes)), np.full(classes, -np.inf)
     present, y = np.unique(y, return_inverse=True)
     if len(present) == 1:
-        p[:, present[0]] = 1.0
-        return p
-    x, test = x.astype(np.float64), test.astype(np.float64)
-    mean, deviation = x.mean(0), x.std(0) + 1e-6 if standardise else 1.0
-    x, test = (x - mean) / deviation, (test - mean) / deviation
+        bias[present[0]] = 0.0
+        return Linear(mean, deviation, weights, bias)
+    z = (x - mean) / deviation
     with threadpool_limits(1):  # the result must not depend on the number of threads
-        values, vectors = np.linalg.eigh(x @ x.T)
+        values, vectors = np.linalg.eigh(z @ z.T)
         kept = values > values[-1] * 1e-10
         root = np.sqrt(values[kept])
-        weights, bias = _fit(vectors[:, kept] * root, y, len(present), c)
-        p[:, present] = softmax(((test @ x.T) @ (vectors[:, kept] / root)) @ weights + bias)
-    return p
+        found, bias[present] = _fit(vectors[:, kept] * root, y, len(present), c)
+        weights[:, present] = z.T @ ((vectors[:, kept] / root) @ found)
+    return Linear(mean, deviation, weights, bias)
 
 
 def _fit(z: np.ndarray, y: np.ndarray, classes: int, c: float) -> tuple[np.ndarray, np.ndarray]:

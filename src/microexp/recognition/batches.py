@@ -43,6 +43,7 @@ class Member:
         weight: (N,) float32 weight of each clip's classification loss.
         extra: (N,) bool: clips of `sources`, which are drawn apart from those of the target data sets.
         test: (T,) int64 clips to predict, never trained on.
+        peers: so many domains, the first ones, are each a target that all others guide.
     """
 
     seed: int
@@ -50,6 +51,7 @@ class Member:
     weight: np.ndarray
     extra: np.ndarray
     test: np.ndarray
+    peers: int = 1
 
     def __post_init__(self) -> None:
         """A clip is trained on or predicted, never both."""

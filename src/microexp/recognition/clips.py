@@ -108,7 +108,7 @@ def read_shards(paths: Sequence[Path]) -> Clips:
 
 def shrink(clips: Clips, size: int | None) -> Clips:
     """The maps averaged down to `size` px; maps that are not larger stay as they are."""
-    if size is None or clips.maps.shape[-1] <= size or not len(clips):
+    if size is None or clips.maps.shape[-1] <= size:
         return clips
     import torch
     import torch.nn.functional as F

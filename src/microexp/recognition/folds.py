@@ -8,13 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from microexp.errors import UserError
-from microexp.names import fold_name, split_fold
+from microexp.names import WHOLE_DATASET, fold_name, split_fold
 from microexp.recognition.batches import Member
 from microexp.recognition.clips import Clips
 from microexp.recognition.params import MdmlParams, RecognitionExperiment
-
-WHOLE_DATASET = "all"
-"""Stands for the subject in the name of a fold that leaves a whole data set out: `samm-all`."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +39,7 @@ def roles(clips: Clips, label: np.ndarray, experiment: RecognitionExperiment) ->
         dataset, _, kind = name.partition(":")
         of_source = (clips.dataset == dataset) & ~target & (source == 0)
         source[of_source & ((clips.kind == kind) if kind else True)] = number
-    space = {d: group[0] for group in experiment.same_people for d in group}
+    space = {d: group[0] for group in experiment.people(experiment.adapters) for d in group}
     spaces = [space.get(str(d), str(d)) for d in clips.dataset]
     person = np.array([f"{d}-{s}" for d, s in zip(spaces, clips.subject, strict=True)], dtype=str)
     return Roles(label, target, source, person)
@@ -96,14 +93,15 @@ def member_without(
     """Training domains and weights of a network that predicts the clips `out`.
 
     Nothing of a held-out person is trained on: not their clips to recognise, not their macro-expressions among the
-    sources, not what they did in another data set (`same_people`).
+    sources, not what they did in another data set (`RecognitionExperiment.people`).
 
     Args:
         clips: all clips.
         role: what they are.
         datasets: the target data sets.
         out: (N,) bool, held out.
-        own: data set of the held-out clips; the other target data sets are sources (if the options say so).
+        own: data set of the held-out clips; the other target data sets are sources (if the options say so). None when
+            it is a whole data set that is left out: then the others are sources of each other.
         seed: of the network.
         options: of the network.
         usable: (N,) bool, clips that may be trained on at all (inner folds leave more out).
@@ -114,18 +112,19 @@ def member_without(
     train, extra = role.target & allowed, (role.source > 0) & allowed
     domain = np.full(len(clips), -1, dtype=np.int64)
     domain[train] = 0
-    number = 0
-    if options.domain.others and own is not None:
-        for name in (d for d in datasets if d != own and (train & (clips.dataset == d)).any()):
-            number += 1
-            domain[train & (clips.dataset == name)] = number
+    others = [d for d in datasets if (train & (clips.dataset == d)).any()] if options.domain.others else []
+    peers = 1 if own is not None else max(1, len(others))
+    order = others if own is None else [own, *(d for d in others if d != own)]
+    for position, name in enumerate(order):
+        domain[train & (clips.dataset == name)] = position
+    number = max(0, len(order) - 1)
     weight = balance(role.label, clips.dataset, train, options.balance)
     for source in np.unique(role.source[extra]):
         number += 1
         domain[extra & (role.source == source)] = number
         part = extra & (role.source == source) & (role.label >= 0)
         weight += options.domain.label_weight * balance(role.label, clips.dataset, part, options.balance)
-    return Member(seed, domain, weight.astype(np.float32), extra, np.flatnonzero(role.target & out))
+    return Member(seed, domain, weight.astype(np.float32), extra, np.flatnonzero(role.target & out), peers)
 
 
 def balance(label: np.ndarray, dataset: np.ndarray, rows: np.ndarray, how: str) -> np.ndarray:

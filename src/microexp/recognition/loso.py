@@ -16,8 +16,10 @@ from microexp.recognition import baselines, folds
 from microexp.recognition.batches import Member, Pool
 from microexp.recognition.clips import Clips
 from microexp.recognition.folds import Roles
+from microexp.recognition.model_file import blend
 from microexp.recognition.params import MdmlParams, RecognitionExperiment
 from microexp.recognition.protocol import class_names, labels_of
+from microexp.recognition.views import pool_of
 
 
 def mdml(
@@ -38,7 +40,12 @@ def mdml(
     runs = folds.runs(options, options.seed or 0)
     members = [folds.member(clips, role, experiment, name, seed, options) for name in names for _, seed in runs]
     owners = [run for _ in names for run, _ in runs]
-    return by_run(members, owners, train_predict(pool, members, options, classes, device), len(clips), classes)
+    found = by_run(members, owners, train_predict(pool, members, options, classes, device), len(clips), classes)
+    if not options.logistic_share:
+        return found
+    size = options.size or clips.maps.shape[-1]
+    linear = logistic(clips, role, experiment, classes, size=size, mirror_test=options.mirror_test)
+    return {run: blend(p, linear, options) for run, p in found.items()}
 
 
 def by_run(
@@ -111,11 +118,12 @@ def _prediction(method: str, seed: int, clips: Clips, row: int, label: str, answ
 
 
 def compare(
-    clips: Clips, variants: Mapping[str, RecognitionExperiment], log: Callable[[str], None] = lambda line: None
+    clips: Clips,
+    variants: Mapping[str, RecognitionExperiment],
+    log: Callable[[str], None] = lambda line: None,
+    device: str = "cpu",
 ) -> list[Prediction]:
     """Predictions of all folds for each named variant of an experiment (same classes), after both baselines."""
-    from microexp.recognition.mdml import pool_of
-
     first = next(iter(variants.values()))
     names, label = class_names(first), labels_of(clips, first)
     role = folds.roles(clips, label, first)
@@ -125,7 +133,7 @@ def compare(
     for name, experiment in variants.items():
         role = folds.roles(clips, label, experiment)
         pool = pool_of(clips, label, experiment.mdml)
-        found = mdml(clips, pool, role, experiment, count)
+        found = mdml(clips, pool, role, experiment, count, device=device)
         new = [row for seed, p in found.items() for row in predictions(name, seed, clips, label, p, names)]
         scored = [scores(confusion((r for r in new if r.seed == seed), names)) for seed in found]
         log(f"{name}: UF1 {np.mean([s.uf1 for s in scored]):.3f}, UAR {np.mean([s.uar for s in scored]):.3f}")

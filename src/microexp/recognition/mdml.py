@@ -13,14 +13,13 @@ from typing import Any
 import numpy as np
 
 from microexp import progress, storage
-from microexp.errors import UserError
+from microexp.devices import pick_device
 from microexp.recognition import baselines, folds, model_file
-from microexp.recognition.batches import Member, Pool
-from microexp.recognition.clips import Clips, read_shards, shrink
+from microexp.recognition.clips import Clips, read_shards
 from microexp.recognition.folds import Roles
 from microexp.recognition.params import MdmlParams, RecognitionExperiment
 from microexp.recognition.protocol import class_names, labels_of
-from microexp.recognition.views import remove_identity
+from microexp.recognition.views import pool_of
 from microexp.stage import Job, Stage
 
 PREDICTION_COLUMNS = ("method", "seed", "dataset", "subject", "video", "expression", "label", "prediction")
@@ -36,17 +35,6 @@ class Fold:
     classes: tuple[str, ...]
     train: np.ndarray
     test: np.ndarray
-
-
-def pool_of(clips: Clips, label: np.ndarray, options: MdmlParams) -> Pool:
-    """The maps that the network sees: without identity, averaged down, only the channels that a stream reads."""
-    import torch
-
-    seen = shrink(remove_identity(clips, options.identity), options.size)
-    channels = model_file.input_channels(options)
-    chosen = [seen.channels.index(c) for c in channels]
-    maps = torch.from_numpy(np.ascontiguousarray(seen.maps[:, chosen], dtype=np.float32))
-    return Pool(maps, torch.from_numpy(label), channels)
 
 
 def prediction_rows(
@@ -73,31 +61,8 @@ def baseline_rows(fold: Fold, seed: int) -> list[tuple[object, ...]]:
     ]
 
 
-def vote(fold: Fold, options: MdmlParams, p: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Blend in the logistic regression, `logistic_share` of it: it reads the networks' size of map, mirrored or not."""
-    share = options.logistic_share
-    if not share:
-        return list(p)
-    linear = baselines.logistic(
-        fold.clips,
-        fold.roles.label,
-        fold.train,
-        fold.test,
-        len(fold.classes),
-        size=options.size or fold.clips.maps.shape[-1],
-        mirror_test=options.mirror_test,
-    )
-    return [(1 - share) * q + share * linear for q in p]
-
-
-def run_average(runs: Sequence[tuple[int, int]], p: Sequence[np.ndarray]) -> dict[int, np.ndarray]:
-    """Run's seed -> mean class probabilities over its networks."""
-    seeds = list(dict.fromkeys(seed for seed, _ in runs))
-    return {s: np.mean([q for (seed, _), q in zip(runs, p, strict=True) if seed == s], axis=0) for s in seeds}
-
-
 def run(job: Job[RecognitionExperiment]) -> Mapping[str, Any]:
-    """Train and predict one fold; see `STAGE` for the files."""
+    """Train and predict one fold; see `STAGE` for the files. Where nobody is to be predicted, nothing is trained."""
     import torch
 
     from microexp.recognition.training import train
@@ -108,83 +73,82 @@ def run(job: Job[RecognitionExperiment]) -> Mapping[str, Any]:
     clips = read_shards(job.inputs["apexdiff"])
     classes, label = class_names(experiment), labels_of(clips, experiment)
     role = folds.roles(clips, label, experiment)
-    first = experiment.mdml.seed or 0
-    runs = folds.runs(experiment.mdml, first)
+    runs = folds.runs(experiment.mdml, experiment.mdml.seed or 0)
     members = [folds.member(clips, role, experiment, name, seed, experiment.mdml) for _, seed in runs]
     fold = Fold(clips, role, classes, members[0].main, members[0].test)
-    progress.log(f"mdml {name}: {len(fold.train)} clips to train on, {len(fold.test)} to predict, on {device}")
-    pool, options = pool_of(clips, label, experiment.mdml), experiment.mdml
-    trained = train(pool, members, options, len(classes), device)
-    _write(job, fold, pool, members, trained, options, runs)
-    return {
-        "device": str(device),
+    about = {
         "train_clips": len(fold.train),
         "test_clips": len(fold.test),
         "source_clips": int((members[0].extra & (members[0].domain >= 0)).sum()),
     }
+    if not len(fold.test):
+        progress.log(f"mdml {name}: no clip to predict, nothing is trained")
+        model_file.save_empty(job.output("model"), experiment.mdml, classes)
+        _write_tables(job, fold)
+        return about
+    progress.log(f"mdml {name}: {len(fold.train)} clips to train on, {len(fold.test)} to predict, on {device}")
+    options = experiment.mdml
+    pool = pool_of(clips, label, options)
+    trained = train(pool, members, options, len(classes), device)
+    model = model_file.Model(
+        options, classes, numbers_within_runs(runs), pool.maps.shape[-1], trained, vote(fold, options)
+    )
+    _write(job, fold, model)
+    return {"device": str(device), **about}
 
 
-def _write(
-    job: Job[RecognitionExperiment],
-    fold: Fold,
-    pool: Pool,
-    members: Sequence[Member],
-    trained: Any,
-    options: MdmlParams,
-    runs: Sequence[tuple[int, int]],
-) -> None:
-    from microexp.recognition.training import LOG_COLUMNS, predict
+def vote(fold: Fold, options: MdmlParams) -> baselines.Linear | None:
+    """The logistic regression that votes: it reads the networks' size of map, mirrored or not."""
+    if not options.logistic_share:
+        return None
+    size = options.size or fold.clips.maps.shape[-1]
+    return baselines.train_logistic(
+        fold.clips.take(fold.train), fold.roles.label[fold.train], len(fold.classes), size=size
+    )
 
-    first = job.params.mdml.seed or 0
-    numbered = numbers_within_runs(runs)
-    model_file.save(job.output("model"), trained, options, fold.classes, numbered)
+
+def _write(job: Job[RecognitionExperiment], fold: Fold, model: model_file.Model) -> None:
+    trained = model.trained
+    model_file.save(job.output("model"), model)
     names = [f"weight_source_{i}" for i in range(1, trained.source_weights.shape[2] + 1)]
     log = [
         (seed, number, *_log_row(trained.log[g, e]), *trained.source_weights[g, e])
-        for g, (seed, number) in enumerate(numbered)
+        for g, (seed, number) in enumerate(model.runs)
         for e in range(trained.log.shape[1])
     ]
-    storage.write_csv(job.output("training"), ("seed", "member", *LOG_COLUMNS, *names), log)
     rows: list[tuple[object, ...]] = []
-    voted = vote(fold, options, predict(trained, pool, members, options))
-    for seed, p in run_average(runs, voted).items():
+    for seed, p in model_file.predict(model, fold.clips.take(fold.test)).items():
         rows += prediction_rows("mdml", seed, fold.clips, fold.roles.label, fold.test, p, fold.classes)
-    rows += baseline_rows(fold, first)
+    rows += baseline_rows(fold, job.params.mdml.seed or 0)
+    _write_tables(job, fold, names, log, rows)
+
+
+def _write_tables(
+    job: Job[RecognitionExperiment],
+    fold: Fold,
+    sources: Sequence[str] = (),
+    log: Sequence[tuple[object, ...]] = (),
+    rows: Sequence[tuple[object, ...]] = (),
+) -> None:
+    from microexp.recognition.training import LOG_COLUMNS
+
+    storage.write_csv(job.output("training"), ("seed", "member", *LOG_COLUMNS, *sources), log)
     columns = (*PREDICTION_COLUMNS, *(f"p_{c}" for c in fold.classes))
     storage.write_csv(job.output("predictions"), columns, rows)
 
 
-def numbers_within_runs(runs: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+def numbers_within_runs(runs: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
     """(seed of the run, 0-based number of the network within it)."""
     counts: dict[int, int] = {}
     numbered = []
     for seed, _ in runs:
         numbered.append((seed, counts.get(seed, 0)))
         counts[seed] = counts.get(seed, 0) + 1
-    return numbered
+    return tuple(numbered)
 
 
 def _log_row(values: np.ndarray) -> tuple[object, ...]:
     return (int(values[0]), *(float(v) for v in values[1:]))
-
-
-def pick_device(name: str) -> Any:
-    """The torch device of `--device`; `auto` takes a GPU when there is one.
-
-    Raises:
-        UserError: when the device asked for is not there.
-    """
-    import torch
-
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise UserError("command line", "--device", repr(name), "auto, cpu, cuda or cuda:N") from error
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UserError("command line", "--device", repr(name), "a GPU that torch can see, or auto")
-    return device
 
 
 STAGE = Stage(

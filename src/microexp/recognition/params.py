@@ -37,7 +37,9 @@ class DomainParams(Params):
     learn_weights: bool = Field(True, description="Learn how much each source guides; else all guide alike.")
     entropy: float = Field(0.1, ge=0, description="Keeps learned source weights from settling on one source.")
     others: bool = Field(
-        True, description="The other target data sets are sources of the held-out subject's data set too."
+        True,
+        description="The other target data sets are sources of the held-out subject's data set too; where a whole data "
+        "set is left out, those that are left guide each other.",
     )
     label_weight: float = Field(
         0.5, ge=0, description="Weight of the classification loss on labelled clips of `sources` (0: features only)."
@@ -94,9 +96,14 @@ class MdmlParams(Params):
             raise ValueError("stage_weights needs one number per stage, as channels has")
         return self
 
+    def input_channels(self) -> tuple[str, ...]:
+        """The channels that any stream reads, in the order of the maps."""
+        used = {c for channels in self.streams.values() for c in channels}
+        return tuple(c for c in CHANNELS if c in used)
 
-class RecognitionExperiment(Params):
-    """One recognition experiment: leave one subject (or one data set) out over its data sets."""
+
+class RecognitionTask(Params):
+    """Which expressions are to be recognised, and as what."""
 
     datasets: list[str] = Field(min_length=1, description="Data sets whose subjects are the folds.")
     classes: dict[str, list[str]] | None = Field(
@@ -109,14 +116,6 @@ class RecognitionExperiment(Params):
     kinds: list[Literal["micro", "macro"]] = Field(
         ["micro"], min_length=1, description="Kinds of expression to recognise."
     )
-    sources: list[str] = Field(
-        [], description="Source domains that guide MDML: a data set (`ckplus`) or one kind of it (`demo:macro`)."
-    )
-    leave: Literal["subject", "dataset"] = Field("subject", description="What a fold leaves out.")
-    same_people: list[list[str]] = Field(
-        [], description="Groups of data sets in which the same subject name is the same person."
-    )
-    mdml: MdmlParams = MdmlParams()
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -125,6 +124,25 @@ class RecognitionExperiment(Params):
         emotions = [e for members in (self.classes or {}).values() for e in members]
         if len(set(emotions)) < len(emotions):
             raise ValueError("classes hold an emotion twice")
+        return self
+
+
+class RecognitionExperiment(RecognitionTask):
+    """One recognition experiment: leave one subject (or one data set) out over its data sets."""
+
+    sources: list[str] = Field(
+        [], description="Source domains that guide MDML: a data set (`ckplus`) or one kind of it (`demo:macro`)."
+    )
+    leave: Literal["subject", "dataset"] = Field("subject", description="What a fold leaves out.")
+    same_people: list[list[str]] = Field(
+        [],
+        description="More groups of data sets in which the same subject name is the same person; one release read "
+        "twice, and SAMM with SAMM Long Videos, are known.",
+    )
+    mdml: MdmlParams = MdmlParams()
+
+    @model_validator(mode="after")
+    def _check_sources(self) -> Self:
         for source in self.sources:
             if source.partition(":")[2] not in ("", "micro", "macro"):
                 raise ValueError(f"source {source!r}: after ':' comes micro or macro")
@@ -134,17 +152,29 @@ class RecognitionExperiment(Params):
         """Data sets named by `sources`, in order, without repetition."""
         return list(dict.fromkeys(source.partition(":")[0] for source in self.sources))
 
+    def people(self, adapters: Mapping[str, str | None]) -> list[list[str]]:
+        """Groups of data sets in which the same subject name is the same person.
+
+        Those of `same_people`, and two data sets read by one adapter, or by two that are known to show the same people
+        (data set -> adapter; a data set that is not there has its own name's). Groups that overlap are one.
+        """
+        used = list(dict.fromkeys((*self.datasets, *self.source_datasets())))
+        known: dict[str, list[str]] = {}
+        for name in used:
+            adapter = adapters.get(name) or name
+            known.setdefault(SAME_PEOPLE.get(adapter, adapter), []).append(name)
+        merged: list[list[str]] = []
+        for group in (*self.same_people, *(group for group in known.values() if len(group) > 1)):
+            overlapping = [m for m in merged if set(m) & set(group)]
+            joined = dict.fromkeys(name for m in (*overlapping, group) for name in m)
+            merged = [m for m in merged if m not in overlapping] + [list(joined)]
+        return merged
+
     def with_adapters(self, adapters: Mapping[str, str | None]) -> Self:
         """The experiment with what it needs to know of its data sets' adapters (data set -> adapter).
 
-        `adapters` itself for a protocol; and `same_people`, unless given: two data sets read by one adapter, or by two
-        that are known to show the same people, share their subjects' names.
+        `adapters` itself for a protocol; and `same_people` as `people` finds them.
         """
-        used = list(dict.fromkeys((*self.datasets, *self.source_datasets())))
-        groups: dict[str, list[str]] = {}
-        for name in used:
-            adapter = adapters.get(name) or name
-            groups.setdefault(SAME_PEOPLE.get(adapter, adapter), []).append(name)
-        shared = self.same_people or [group for group in groups.values() if len(group) > 1]
+        used = dict.fromkeys((*self.datasets, *self.source_datasets()))
         known = {name: adapters.get(name) or name for name in used} if self.protocol else {}
-        return self.model_copy(update={"adapters": known, "same_people": shared})
+        return self.model_copy(update={"adapters": known, "same_people": self.people(adapters)})

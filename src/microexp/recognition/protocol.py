@@ -6,36 +6,34 @@ import numpy as np
 
 from microexp.datasets.protocols import class_of, find_protocol
 from microexp.recognition.clips import Clips
-from microexp.recognition.params import RecognitionExperiment
+from microexp.recognition.params import RecognitionTask
 
 
-def class_names(experiment: RecognitionExperiment) -> tuple[str, ...]:
+def class_names(task: RecognitionTask) -> tuple[str, ...]:
     """The classes in the order of their numbers.
 
     Raises:
         UserError: when there is no such protocol.
     """
-    if experiment.classes is not None:
-        return tuple(experiment.classes)
-    return tuple(find_protocol(str(experiment.protocol)).classes)
+    if task.classes is not None:
+        return tuple(task.classes)
+    return tuple(find_protocol(str(task.protocol)).classes)
 
 
-def labels_of(clips: Clips, experiment: RecognitionExperiment) -> np.ndarray:
-    """(N,) int64 number of each clip's class; -1 where it has none.
+def class_in(task: RecognitionTask, dataset: str, subject: str, video: str, emotion: str) -> str | None:
+    """Class of an expression; None where it has none.
 
     A protocol may name emotions per release and leave single clips out, so it is asked by adapter: `adapters` of the
-    experiment says which one read a data set (by default the one of the data set's own name).
+    task says which one read a data set (by default the one of the data set's own name).
     """
-    names = class_names(experiment)
-    number = {name: k for k, name in enumerate(names)}
-    if experiment.classes is not None:
-        of_emotion = {e: number[name] for name, emotions in experiment.classes.items() for e in emotions}
-        return np.array([of_emotion.get(str(e), -1) for e in clips.emotion], dtype=np.int64)
-    found = np.full(len(clips), -1, dtype=np.int64)
-    for row in range(len(clips)):
-        dataset = str(clips.dataset[row])
-        adapter = experiment.adapters.get(dataset, dataset)
-        who = str(clips.subject[row]), str(clips.video[row])
-        name = class_of(str(experiment.protocol), adapter, str(clips.emotion[row]), *who)
-        found[row] = -1 if name is None else number[name]
-    return found
+    if task.classes is not None:
+        return next((name for name, emotions in task.classes.items() if emotion in emotions), None)
+    return class_of(str(task.protocol), task.adapters.get(dataset, dataset), emotion, subject, video)
+
+
+def labels_of(clips: Clips, task: RecognitionTask) -> np.ndarray:
+    """(N,) int64 number of each clip's class; -1 where it has none."""
+    number: dict[str | None, int] = {name: k for k, name in enumerate(class_names(task))}
+    columns = (clips.dataset, clips.subject, clips.video, clips.emotion)
+    found = [class_in(task, *map(str, row)) for row in zip(*columns, strict=True)]
+    return np.array([number.get(name, -1) for name in found], dtype=np.int64)

@@ -26,31 +26,32 @@ DESCRIPTORS = 3
 """What the weighting network sees of a source: distance to the target, its share of the batch, spread against it."""
 
 
-def group_masks(domain: Tensor, labels: Tensor, domains: int, classes: int, by_class: bool) -> Tensor:
+def group_masks(domain: Tensor, labels: Tensor, labelled: Tensor, classes: int, by_class: bool) -> Tensor:
     """Which clip of the batch belongs to which (domain, group).
 
-    Groups are the classes and, last, the domain as a whole. A domain whose clips carry labels is compared class by
-    class when `by_class`, else (and where a domain of the batch has no label at all) as a whole.
+    Groups are the classes and, last, the domain as a whole. A domain that has labels is compared class by class when
+    `by_class`, else (and where it has none) as a whole.
 
     Args:
         domain: (G, B) domain numbers, 0 the target.
         labels: (G, B), -1 without label.
-        domains: number of domains.
+        labelled: (G, domains) bool, whether any clip of the domain has a label. It is asked of all training clips, not
+            of the batch: a domain that changed its groups with the batches would guide by stale moments.
         classes: number of classes.
         by_class: class by class where labels allow.
 
     Returns:
         (G, domains, classes + 1, B) of 0 and 1.
     """
-    of_domain = F.one_hot(domain, domains).transpose(1, 2).float()
+    of_domain = F.one_hot(domain, labelled.shape[1]).transpose(1, 2).float()
     of_class = F.one_hot(labels + 1, classes + 1)[..., 1:].transpose(1, 2).float()
     per_class = of_domain.unsqueeze(2) * of_class.unsqueeze(1)
     whole = of_domain.unsqueeze(2)
     if not by_class:
         return torch.cat([torch.zeros_like(per_class), whole], 2)
-    unlabelled = (per_class.sum((2, 3), keepdim=True) == 0).float()
-    unlabelled[:, 0] = 1  # the target keeps its whole as well: sources without labels are compared to that
-    return torch.cat([per_class, whole * unlabelled], 2)
+    kept = ~labelled
+    kept[:, 0] = True  # the target keeps its whole as well: sources without labels are compared to that
+    return torch.cat([per_class, whole * kept[..., None, None]], 2)
 
 
 def batch_moments(features: Tensor, masks: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -24,7 +24,8 @@ from microexp.recognition.sources import (
     moment_distance,
 )
 
-LOG_COLUMNS = ("epoch", "loss", "classification", "mutual", "domain", "accuracy")
+LOG_COLUMNS = ("epoch", "loss", "classification", "mutual", "domain", "accuracy", "domain_pull")
+"""`domain_pull`: how strongly the domain term pulls the features before the heads, against the classification."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,9 @@ class Trained:
         streams: stream -> its stacked networks, in evaluation mode.
         columns: stream -> its channels' numbers in the pool.
         scaling: the members' normalisation.
-        log: (G, epochs, len(LOG_COLUMNS)) means over each epoch's steps.
-        source_weights: (G, epochs, sources) mean learned weight of each source, nan where there is none.
+        log: (G, epochs, len(LOG_COLUMNS)) means over each epoch's steps; `domain_pull` of its last step.
+        source_weights: (G, epochs, sources) mean learned weight of each source: domains 1, 2, ...; all domains where
+            several are targets, each by the mean over those that it guides.
     """
 
     streams: dict[str, StackedStream]
@@ -66,9 +68,9 @@ def train(
 
 def stacks(members: Sequence[Member], options: MdmlParams, limit: int = 80) -> list[list[int]]:
     """Numbers of the members that may be trained together: equally many steps, at most `limit` in a stack."""
-    by_steps: dict[tuple[int, int], list[int]] = {}
+    by_steps: dict[tuple[int, int, int], list[int]] = {}
     for number, member in enumerate(members):
-        key = (member.steps(options), int(member.domain[member.extra].max(initial=0)))
+        key = (member.steps(options), int(member.domain[member.extra].max(initial=0)), member.peers)
         by_steps.setdefault(key, []).append(number)
     return [group[i : i + limit] for group in by_steps.values() for i in range(0, len(group), limit)]
 
@@ -90,7 +92,11 @@ class _Trainer:
         self.labels = pool.labels
         self.domain = torch.from_numpy(np.stack([m.domain for m in members]))
         self.weight = torch.from_numpy(np.stack([m.weight for m in members]).astype(np.float32))
-        self.domains = int(self.domain.max()) + 1
+        self.domains, self.peers = int(self.domain.max()) + 1, members[0].peers
+        assert all(m.peers == self.peers for m in members), "members of a stack need equally many targets"
+        self.labelled = torch.stack(
+            [((self.domain == d) & (pool.labels >= 0)).any(1) for d in range(self.domains)], 1
+        ).to(device)
         seeds = [m.seed for m in members]
         self.columns = {s: [pool.channels.index(c) for c in channels] for s, channels in options.streams.items()}
         self.streams = {
@@ -101,12 +107,12 @@ class _Trainer:
         }
         self.masks = Masks(seeds, options.dropout) if options.dropout else None
         self.source_weights = SourceWeights(self.members).to(device)
-        self.running: dict[tuple[str, int], RunningMoments] = {}
+        self.running: dict[tuple[int, str, int], RunningMoments] = {}
         self.optimiser = self._optimiser()
         self.per_epoch = max(1, round(self.steps / options.epochs))
         epochs = -(-self.steps // self.per_epoch)
         self.log = np.zeros((self.members, epochs, len(LOG_COLUMNS)))
-        self.logged_weights = np.zeros((self.members, epochs, max(0, self.domains - 1)))
+        self.logged_weights = np.zeros((self.members, epochs, self.domains))
 
     def _optimiser(self) -> AdamW:
         decayed, plain = [], list(self.source_weights.parameters())
@@ -125,6 +131,8 @@ class _Trainer:
         weight = self.weight.gather(1, clips.T).to(self.device)
         outputs = {s: self.streams[s](x[:, :, c], self.masks) for s, c in self.columns.items()}
         terms = self._terms(outputs, labels, domain, weight, step)
+        if terms[2].requires_grad and (step + 1) % self.per_epoch == 0:
+            self.log[:, step // self.per_epoch, -1] = self._domain_pull(terms, outputs, domain)
         loss = terms[0] + terms[1] + terms[2]
         loss.sum().backward()  # type: ignore[no-untyped-call]
         self.optimiser.step(self.options.learning_rate * one_cycle(step, self.steps))
@@ -151,13 +159,24 @@ class _Trainer:
         return fit, taught, guided
 
     def _domain_term(self, outputs: dict[str, StageOutputs], labels: Tensor, domain: Tensor, step: int) -> Tensor:
+        """Mean over the target domains of what draws each toward its sources."""
+        drawn = [self._drawn(t, outputs, labels, domain, step) for t in range(self.peers)]
+        return torch.stack(drawn).mean(0)
+
+    def _drawn(
+        self, target: int, outputs: dict[str, StageOutputs], labels: Tensor, domain: Tensor, step: int
+    ) -> Tensor:
+        """The term of one target: it changes places with domain 0."""
         options = self.options.domain
-        masks = group_masks(domain, labels, self.domains, self.classes, options.by_class)
+        order = list(range(self.domains))
+        order[0], order[target] = target, 0
+        domain, labelled = torch.tensor(order, device=self.device)[domain], self.labelled[:, order]
+        masks = group_masks(domain, labels, labelled, self.classes, options.by_class)
         distances, usable = [], torch.zeros(self.members, self.domains - 1, dtype=torch.bool, device=self.device)
         for stream, out in outputs.items():
             for k, features in enumerate(out.features):
                 if options.model == "moments":
-                    running = self.running.setdefault((stream, k), RunningMoments())
+                    running = self.running.setdefault((target, stream, k), RunningMoments())
                     distance, found = moment_distance(features, masks, running)
                 else:
                     distance, found = mmd_distance(features, masks)
@@ -168,10 +187,24 @@ class _Trainer:
         own = torch.zeros_like(total[:, 0])
         if options.learn_weights:
             own = self.source_weights.loss(weights, total.detach(), options.entropy)
-        self.logged_weights[:, step // self.per_epoch] += weights.detach().cpu().numpy() / self._steps_of(step)
+        guided_by = max(1, self.peers - 1)
+        shares = np.array([1 / (guided_by if d < self.peers else self.peers) for d in order[1:]])
+        self.logged_weights[:, step // self.per_epoch, order[1:]] += (
+            weights.detach().cpu().numpy() * shares / self._steps_of(step)
+        )
         factor = options.weight * ramp(step, self.steps, options.ramp)
         guided: Tensor = factor * (weights.detach() * total).sum(-1) + own
         return guided
+
+    def _domain_pull(self, terms: Sequence[Tensor], outputs: dict[str, StageOutputs], domain: Tensor) -> np.ndarray:
+        """(G,): norm of the domain term's gradient by that of the classification, at the targets' features."""
+        features = [f for o in outputs.values() for f in o.features]
+        targets = (domain < self.peers).unsqueeze(-1)
+        norms = []
+        for term in (terms[2], terms[0]):
+            gradients = torch.autograd.grad(term.sum(), features, retain_graph=True)
+            norms.append(torch.stack([(g * targets).square().sum((1, 2)) for g in gradients]).sum(0).sqrt())
+        return np.asarray((norms[0] / norms[1].clamp(min=1e-12)).cpu().numpy())
 
     def _steps_of(self, step: int) -> int:
         """Steps of the epoch that `step` belongs to (the last one may be shorter or longer)."""
@@ -188,13 +221,14 @@ class _Trainer:
             values = torch.stack([loss, *terms, right], -1).cpu().numpy()
         epoch = step // self.per_epoch
         self.log[:, epoch, 0] = epoch + 1
-        self.log[:, epoch, 1:] += values / self._steps_of(step)
+        self.log[:, epoch, 1:-1] += values / self._steps_of(step)
 
     def finish(self) -> Trained:
         """The trained networks, ready to predict."""
         for stream in self.streams.values():
             stream.eval()
-        return Trained(self.streams, self.columns, self.scaling, self.log, self.logged_weights)
+        weights = self.logged_weights if self.peers > 1 else self.logged_weights[:, :, 1:]
+        return Trained(self.streams, self.columns, self.scaling, self.log, weights)
 
 
 def _joined(plans: Sequence[Plan]) -> tuple[Tensor, Tensor, Tensor]:

@@ -3,12 +3,36 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from microexp.errors import UserError
 from microexp.inputs.identity import Way, appearance_map, motion_maps
-from microexp.recognition.clips import Clips
+from microexp.recognition.clips import Clips, shrink
+from microexp.recognition.params import MdmlParams
+
+if TYPE_CHECKING:
+    from microexp.recognition.batches import Pool
+
+
+def pool_of(clips: Clips, label: np.ndarray, options: MdmlParams) -> Pool:
+    """The maps that the network sees: without identity, averaged down, only the channels that a stream reads.
+
+    Raises:
+        UserError: when a stream reads a channel that the clips do not have.
+    """
+    import torch
+
+    from microexp.recognition.batches import Pool
+
+    channels = options.input_channels()
+    for channel in channels:
+        if channel not in clips.channels:
+            raise UserError("recognition", "mdml.streams", f"no {channel} in the clips", ", ".join(clips.channels))
+    seen = shrink(remove_identity(clips, options.identity), options.size)
+    maps = seen.maps[:, [seen.channels.index(c) for c in channels]]
+    return Pool(torch.from_numpy(np.ascontiguousarray(maps, dtype=np.float32)), torch.from_numpy(label), channels)
 
 
 def remove_identity(clips: Clips, way: Way) -> Clips:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from microexp import storage
+from microexp.cli import STAGES
 from microexp.errors import UserError
 
 
@@ -97,7 +98,7 @@ KNOWN = {"stage", "keys", "parameters", "inputs", "code", "libraries", "python",
 
 @dataclass
 class Versions:
-    """Stages in the order of the files given, and what they ran on; a value that differs between files is listed."""
+    """Stages, and what they ran on; a value that differs between files is listed."""
 
     stages: dict[str, StageRecord] = field(default_factory=dict)
     software: dict[str, list[str]] = field(default_factory=dict)
@@ -132,9 +133,14 @@ def flatten(value: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, s
 
 
 def read_versions(paths: Iterable[Path]) -> Versions:
-    """Versions and parameters of the files that have a provenance beside them; the others are passed over."""
+    """Versions and parameters of the files that have a provenance beside them; the others are passed over.
+
+    Stages come in the order of the pipeline.
+    """
     versions = Versions()
     for path in paths:
         if storage.provenance_path(path).is_file():
             versions.add(storage.read_provenance(path))
+    order = {name: number for number, name in enumerate(STAGES)}
+    versions.stages = dict(sorted(versions.stages.items(), key=lambda item: order.get(item[0], len(order))))
     return versions

@@ -12,9 +12,12 @@ from typing import Any
 from markupsafe import Markup
 
 from microexp import storage
-from microexp.datasets.schema import Expression, Issue, Video, read_expressions, read_issues, read_videos
+from microexp.datasets.counts import Count, read_counts
+from microexp.datasets.schema import Expression, Issue, Video, by_kind, read_expressions, read_issues, read_videos
 from microexp.evaluation.spotting import KINDS
+from microexp.names import WHOLE_DATASET, split_fold
 from microexp.report import images, svg
+from microexp.report.alignment import HEADINGS, Alignment, worst_of
 from microexp.report.collect import ResultTable, Rows, read_rows, read_table, read_versions
 from microexp.report.curves import training_panels, training_picture
 from microexp.report.lanes import DETECTION_COLUMNS, video_lanes
@@ -24,7 +27,6 @@ from microexp.report.subject import expression_pictures, maps_of
 from microexp.report.tableview import Confusion, Headline, View, confusions, headlines, subject_counts, view
 from microexp.stage import Job, Stage
 
-ISSUES_SHOWN = 200
 Subject = tuple[str, str]
 
 
@@ -37,6 +39,7 @@ class Experiment:
     view: View
     headlines: tuple[Headline, ...]
     confusions: tuple[Confusion, ...]
+    folds: str
     curves: Markup
     panels: int
 
@@ -52,13 +55,14 @@ class Person:
     seconds: float
     kinds: tuple[int, ...]
     counts: tuple[tuple[str, ...], ...]
+    alignment: Alignment | None
     pictures: tuple[tuple[str, str], ...]
     caption: str
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """Counts of a data set and what was wrong in its release."""
+    """A data set: how much it holds, also against what was published, and what was wrong in its release, by kind."""
 
     name: str
     subjects: int
@@ -66,7 +70,8 @@ class DataSet:
     seconds: float
     kinds: tuple[int, ...]
     emotions: tuple[tuple[str, int], ...]
-    issues: tuple[Issue, ...]
+    counts: tuple[Count, ...]
+    issues: tuple[tuple[str, tuple[Issue, ...]], ...]
     n_issues: int
 
 
@@ -74,10 +79,21 @@ def experiments(tables: Sequence[ResultTable], logs: Mapping[tuple[str, str], Se
     """The tables with what belongs to them; `logs` are training logs by kind and experiment."""
     found = []
     for table in tables:
-        panels = training_panels(logs.get((table.kind, table.experiment), ()))
+        folds = logs.get((table.kind, table.experiment), ())
+        panels = training_panels(folds)
         anchor, parts = f"{table.kind}-{table.experiment}", (tuple(headlines(table)), tuple(confusions(table)))
-        found.append(Experiment(anchor, table, view(table), *parts, training_picture(panels), len(panels)))
+        curves = training_picture(panels)
+        found.append(Experiment(anchor, table, view(table), *parts, folds_text(folds), curves, len(panels)))
     return found
+
+
+def folds_text(folds: Sequence[Rows]) -> str:
+    """What the folds leave out, which their names say; empty without any."""
+    if not folds:
+        return ""
+    whole = all(split_fold(fold.fold)[1] == WHOLE_DATASET for fold in folds)
+    number = f"{len(folds)} fold{'' if len(folds) == 1 else 's'}"
+    return f"{number}, each leaves one {'data set' if whole else 'subject'} out."
 
 
 def read_logs(paths: Iterable[Path]) -> dict[tuple[str, str], list[Rows]]:
@@ -89,14 +105,17 @@ def read_logs(paths: Iterable[Path]) -> dict[tuple[str, str], list[Rows]]:
 
 
 def data_sets(
-    videos: Sequence[Video], expressions: Sequence[Expression], issues: Mapping[str, Sequence[Issue]]
+    videos: Sequence[Video],
+    expressions: Sequence[Expression],
+    counts: Mapping[str, Sequence[Count]],
+    issues: Mapping[str, Sequence[Issue]],
 ) -> list[DataSet]:
-    """Counts per data set, in the order in which the videos name them."""
+    """What the page shows of each data set, in the order in which the videos name them."""
     found = []
     for name in dict.fromkeys(v.dataset for v in videos):
         own = [v for v in videos if v.dataset == name]
         labels = [e for e in expressions if e.dataset == name]
-        listed = tuple(issues.get(name, ()))
+        kinds = by_kind(issues.get(name, ()))
         found.append(
             DataSet(
                 name,
@@ -105,8 +124,9 @@ def data_sets(
                 sum(v.n_frames / v.fps for v in own),
                 tuple(sum(e.kind == k for e in labels) for k in KINDS),
                 tuple(sorted(Counter(e.emotion for e in labels if e.emotion).items(), key=lambda i: (-i[1], i[0]))),
-                listed[:ISSUES_SHOWN],
-                len(listed),
+                tuple(counts.get(name, ())),
+                tuple((f"{field}: {action}", tuple(listed)) for (field, action), listed in kinds.items()),
+                sum(map(len, kinds.values())),
             )
         )
     return found
@@ -116,7 +136,7 @@ def people(job: Job[FrontParams], videos: Sequence[Video], expressions: Sequence
     """One row per subject, the first of them with pictures of an expression."""
     tables = [t for t in map(read_table, job.inputs["tables"]) if t.details.get("per_subject")]
     links = page_links(job.inputs["pages"], job.output("report"))
-    shards = {name: by_subject(job.inputs[name]) for name in ("crops", "apexdiff", "flow")}
+    shards = {name: by_subject(job.inputs[name]) for name in ("crops", "apexdiff", "flow", "faces")}
     found: list[Person] = []
     for who in dict.fromkeys((v.dataset, v.subject) for v in videos):
         own = [v for v in videos if (v.dataset, v.subject) == who]
@@ -130,6 +150,7 @@ def people(job: Job[FrontParams], videos: Sequence[Video], expressions: Sequence
                 sum(v.n_frames / v.fps for v in own),
                 tuple(sum(e.kind == k for e in labels) for k in KINDS),
                 tuple(tuple(subject_counts(t, "/".join(who), KINDS)) for t in tables),
+                alignment(shards["faces"].get(who)),
                 tuple(pictures),
                 caption,
             )
@@ -140,6 +161,14 @@ def people(job: Job[FrontParams], videos: Sequence[Video], expressions: Sequence
 def by_subject(paths: Iterable[Path]) -> dict[Subject, Path]:
     """Shards `…/{dataset}/{subject}.h5` by whose they are."""
     return {(p.parent.name, p.stem): p for p in paths}
+
+
+def alignment(faces: Path | None) -> Alignment | None:
+    """The worst of a subject's videos, from its `faces` shard."""
+    if faces is None:
+        return None
+    with storage.open_shard(faces) as shard:
+        return worst_of(shard.values())
 
 
 def page_links(pages: Iterable[Path], report: Path) -> dict[Subject, str]:
@@ -194,6 +223,7 @@ def run(job: Job[FrontParams]) -> None:
     """Write the page."""
     videos = [v for p in job.inputs["videos"] for v in read_videos(p)]
     expressions = [e for p in job.inputs["expressions"] for e in read_expressions(p)]
+    counts = {p.parent.name: read_counts(p) for p in job.inputs["counts"]}
     issues = {p.parent.name: read_issues(p) for p in job.inputs["issues"]}
     tables = [read_table(p) for p in job.inputs["tables"]]
     shown = experiments(tables, read_logs(job.inputs["training"]))
@@ -208,14 +238,16 @@ def run(job: Job[FrontParams]) -> None:
         exclusions=exclusions,
         experiments=shown,
         pipeline=svg.pipeline(),
-        datasets=data_sets(videos, expressions, issues),
+        datasets=data_sets(videos, expressions, counts, issues),
         people=people(job, videos, expressions),
         counted=[t.experiment for t in tables if t.details.get("per_subject")],
         timelines=timelines(videos, expressions, detections, job.params.timelines),
+        faces=job.params.faces,
         wheel=images.drawing(images.colour_wheel(64)),
         versions=versions,
         release=dict.fromkeys(v.split()[0] for v in versions.software.get("microexp", [])),
         kinds=KINDS,
+        alignment_headings=HEADINGS,
         issue_fields=astuple,
     )
     storage.write_text(job.output("report"), text)
@@ -229,13 +261,15 @@ STAGE: Stage[Any] = Stage(
         "tables*": "tables of all experiments as JSON",
         "videos*": "videos.csv of the data sets",
         "expressions*": "expressions.csv of the data sets",
+        "counts*": "counts.csv of the data sets",
         "issues*": "issues.csv of the data sets",
         "detections*": "detections.csv of all folds",
         "training*": "training.csv of all folds, as {kind}/{experiment}/{fold}/training.csv",
+        "faces*": "faces of the subjects",
         "crops*": "crops of the subjects",
         "flow*": "flow of the subjects",
         "apexdiff*": "onset-apex inputs of the subjects",
-        "records*": "other results whose versions and parameters are shown, such as faces and i3d",
+        "records*": "other results whose versions and parameters are shown, such as i3d",
         "pages*": "pages of the subjects, to link to",
     },
     outputs={"report": "the report (.html)"},

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from microexp import storage
 from microexp.datasets.schema import Expression, Video, read_expressions, read_videos
 from microexp.report import images, svg
+from microexp.report.alignment import alignment_of
 from microexp.report.collect import Rows, read_rows, read_versions
 from microexp.report.lanes import DETECTION_COLUMNS, PREDICTION_COLUMNS, of_video, video_lanes
 from microexp.report.page import render
@@ -146,7 +147,9 @@ def view_video(
     crops, flow, faces = (sources.group(stage, video.video) for stage in ("crops", "flow", "faces"))
     facts = [f"{video.n_frames} frames", f"{video.fps:g} fps", f"{video.width} x {video.height} px"]
     if faces is not None:
-        facts += [f"landmark jitter {faces.attrs['jitter_px']:.2f} px", f"{faces.attrs['misses']} detector misses"]
+        scale, jitter, misses, drift = alignment_of(faces).cells()
+        facts += [f"side of the crop {scale} source px", f"landmark jitter {jitter} px"]
+        facts += [f"detector misses {misses}", f"drift {drift} px per frame"]
     strip: list[str] = []
     shown = []
     if crops is not None:

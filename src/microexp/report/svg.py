@@ -109,23 +109,29 @@ def _curve(motion: np.ndarray, top: int) -> list[Markup]:
 
 BOXES: dict[str, tuple[int, int, str]] = {
     # name -> (column, row, what it makes)
-    "index": (0, 1, "videos, labels"),
-    "faces": (1, 1, "landmarks"),
-    "crops": (2, 1, "aligned faces"),
-    "flow": (3, 0, "TV-L1"),
-    "apexdiff": (3, 2, "onset to apex"),
-    "i3d": (4, 0, "two streams"),
-    "aemnet": (5, 0, "proposals"),
-    "detect": (6, 0, "detections"),
-    "mdml": (5, 2, "predictions"),
-    "tables": (7, 1, "F1, UF1, UAR"),
+    "index": (0, 2, "videos, labels"),
+    "faces": (1, 2, "landmarks"),
+    "crops": (2, 2, "aligned faces"),
+    "flow": (3, 1, "TV-L1"),
+    "apexdiff": (3, 3, "onset to apex"),
+    "weights": (4, 2, "of I3D"),
+    "i3d": (4, 1, "two streams"),
+    "motion": (4, 0, "per face region"),
+    "aemnet": (5, 1, "proposals"),
+    "detect": (6, 1, "detections"),
+    "mdml": (5, 3, "predictions"),
+    "tables": (7, 2, "F1, UF1, UAR"),
 }
 ARROWS = (
     ("index", "faces"),
     ("faces", "crops"),
     ("crops", "flow"),
     ("crops", "apexdiff"),
+    ("crops", "i3d"),
     ("flow", "i3d"),
+    ("weights", "i3d"),
+    ("flow", "motion"),
+    ("motion", "detect"),
     ("i3d", "aemnet"),
     ("aemnet", "detect"),
     ("detect", "tables"),
@@ -143,13 +149,7 @@ def pipeline() -> Markup:
             '<path d="M0 0 8 4 0 8z" class="tip"/></marker></defs>'
         )
     ]
-    for start, end in ARROWS:
-        (c0, r0, _), (c1, r1, _) = BOXES[start], BOXES[end]
-        x0, y0 = c0 * COLUMN + BOX_WIDTH, r0 * ROW + 4 + BOX_HEIGHT / 2
-        x1, y1 = c1 * COLUMN - 2, r1 * ROW + 4 + BOX_HEIGHT / 2
-        middle = x1 - 12 if r0 != r1 else x1
-        path = f"M{x0} {y0}H{middle - 8}L{middle} {y1}H{x1}" if r0 != r1 else f"M{x0} {y0}H{x1}"
-        parts.append(element("path", d=path, kind="arrow", marker_end="url(#tip)"))
+    parts += [element("path", d=_arrow(*arrow), kind="arrow", marker_end="url(#tip)") for arrow in ARROWS]
     for name, (column, row, about) in BOXES.items():
         x, y = column * COLUMN, row * ROW + 4
         kind = {"aemnet": "box spot", "detect": "box spot", "mdml": "box recog"}.get(name, "box")
@@ -157,4 +157,15 @@ def pipeline() -> Markup:
         parts.append(element("text", name, x=x + BOX_WIDTH / 2, y=y + 19, kind="stage"))
         parts.append(element("text", about, x=x + BOX_WIDTH / 2, y=y + 34, kind="about"))
     width = max(c for c, _, _ in BOXES.values()) * COLUMN + BOX_WIDTH
-    return picture(width, 2 * ROW + BOX_HEIGHT + 8, parts, "the stages of the pipeline")
+    height = max(r for _, r, _ in BOXES.values()) * ROW + BOX_HEIGHT + 8
+    return picture(width, height, parts, "the stages of the pipeline")
+
+
+def _arrow(start: str, end: str) -> str:
+    """The path from the right of a box to the left of another, or from below into it."""
+    (c0, r0, _), (c1, r1, _) = BOXES[start], BOXES[end]
+    x0, y0 = c0 * COLUMN + BOX_WIDTH, r0 * ROW + 4 + BOX_HEIGHT / 2
+    x1, y1 = c1 * COLUMN - 2, r1 * ROW + 4 + BOX_HEIGHT / 2
+    if c0 == c1:
+        return f"M{x0 - BOX_WIDTH / 2} {r0 * ROW + 4}V{r1 * ROW + 4 + BOX_HEIGHT + 2}"
+    return f"M{x0} {y0}H{x1}" if r0 == r1 else f"M{x0} {y0}H{x1 - 20}L{x1 - 12} {y1}H{x1}"

@@ -19,9 +19,11 @@ import torch
 
 from microexp import storage
 from microexp.datasets.schema import Expression, read_expressions
+from microexp.devices import pick_device
 from microexp.errors import UserError
 from microexp.names import split_fold
 from microexp.progress import track
+from microexp.runner import source_sha256
 from microexp.spotting.features import FeatureStore, FeatureVideo, common_layout, list_videos, stream_slice
 from microexp.spotting.geometry import Geometry, make_geometry
 from microexp.spotting.network import AemNet
@@ -30,16 +32,16 @@ from microexp.spotting.proposals import Proposal, label, propose, write_proposal
 from microexp.spotting.training import (
     LOG_COLUMNS,
     Fit,
+    device_name,
     fingerprint,
     load_checkpoint,
-    pick_device,
     reproducible,
     restore_fit,
     save_checkpoint,
     start_fit,
     train,
 )
-from microexp.spotting.windows import VideoKey, permute_expressions, training_windows
+from microexp.spotting.windows import VideoKey, permute_expressions, training_windows, warn_if_short
 from microexp.stage import Job, Stage
 
 CHECKPOINT_EVERY_S = 20.0
@@ -113,6 +115,7 @@ def run(job: Job[AemnetParams]) -> Mapping[str, Any]:
     videos = list_videos(training_paths)
     expressions = read_annotations(job.inputs["expressions"], held_out)
     step, _, n_channels = common_layout(videos)
+    warn_if_short(videos, options.window_frames)
     network = options.network
     geometry = make_geometry(options.window_frames, step, network.stem_stride, network.levels, network.anchor_ratios)
     channels = stream_slice(network.streams, n_channels)
@@ -120,8 +123,8 @@ def run(job: Job[AemnetParams]) -> Mapping[str, Any]:
     plans = plan_fits(sorted({(v.dataset, v.subject) for v in videos}), options, seed)
     checkpoint = Path(f"{job.output('model')}.checkpoint")
     key = fingerprint(
-        options.model_dump_json(), job.keys["fold"], sorted(expressions.items()), torch.__version__, device.type,
-        [storage.input_hash(p) for p in training_paths],
+        options.model_dump_json(), job.keys["fold"], sorted(expressions.items()), source_sha256(), torch.__version__,
+        device_name(device), [storage.input_hash(p) for p in training_paths],
     )  # fmt: skip
     with reproducible(device), FeatureStore(videos, channels, options.centre == "video") as store:
         fold = Fold(store, expressions, geometry, options, seed, device)

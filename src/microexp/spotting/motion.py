@@ -6,13 +6,19 @@ video's one alignment, so they are fixed for the whole video.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from microexp.errors import UserError
+from microexp.flow.quantise import read_flow
 from microexp.progress import track
 from microexp.spotting.params import MotionParams
 from microexp.stage import Job, Stage
 from microexp.storage import add_array, create_shard, open_shard, set_attributes
+
+if TYPE_CHECKING:
+    import h5py
 
 REGIONS = {
     "left_eye": [*range(17, 22), *range(36, 42)],
@@ -94,12 +100,11 @@ def run(job: Job[MotionParams]) -> None:
             set_attributes(out, {"fps": float(flow[name].attrs["fps"])})
 
 
-def _measure(data: object, boxes: list[Box], nose: Box | None) -> np.ndarray:
+def _measure(data: h5py.Dataset, boxes: list[Box], nose: Box | None) -> np.ndarray:
     """Magnitudes of a flow data set (T-1, S, S, 2), read piece by piece."""
-    scale = float(data.attrs["scale"])  # type: ignore[attr-defined]
     parts = [np.empty((0, len(boxes)), np.float32)]
-    for first in range(0, len(data), BATCH):  # type: ignore[arg-type]
-        parts.append(region_magnitudes(data[first : first + BATCH] * np.float32(scale), boxes, nose))  # type: ignore[index]
+    for first in range(0, len(data), BATCH):
+        parts.append(region_magnitudes(read_flow(data, first, first + BATCH), boxes, nose))
     return np.concatenate(parts)
 
 

@@ -52,7 +52,7 @@ class AemnetParams(Params):
     """Options of the stage `aemnet`; the defaults are the CAS(ME)^2 setting."""
 
     network: NetworkParams = NetworkParams()
-    window_frames: int = Field(128, ge=8, description="Window, in frames at the features' rate (SAMM-LV: 1024).")
+    window_frames: int = Field(128, ge=8, description="Window, in frames at the features' rate (at 200 fps: 1024).")
     train_stride_frames: int = Field(32, ge=1, description="Distance of training windows, frames.")
     test_stride_frames: int = Field(16, ge=1, description="Distance of test windows, frames.")
     inside_share: float = Field(0.9, ge=0, lt=1, description="An expression belongs to a window that holds more of it.")

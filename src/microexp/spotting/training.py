@@ -32,22 +32,6 @@ LOG_COLUMNS = (
 )  # fmt: skip
 
 
-def pick_device(device: str) -> torch.device:
-    """`auto` is the first GPU if there is one.
-
-    Raises:
-        UserError: when `device` is none that torch knows here.
-    """
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        torch.empty(0, device=device)
-        return torch.device(device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError("command line", "--device", f"{device} ({reason})", "auto, cpu, cuda or cuda:N") from error
-
-
 @contextlib.contextmanager
 def reproducible(device: torch.device) -> Iterator[None]:
     """One CPU thread and deterministic kernels inside the block; torch's settings and generators are put back after."""
@@ -175,6 +159,11 @@ def tensors(targets: Targets, chosen: np.ndarray, device: torch.device) -> tuple
 
 
 # --- exact resume -----------------------------------------------------------------------------------------------------
+
+
+def device_name(device: torch.device) -> str:
+    """What computes, as far as bytes depend on it: a GPU's model, or `cpu`."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def fingerprint(*parts: object) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from microexp.datasets.schema import KINDS, Expression
+from microexp.progress import log
 from microexp.spotting.features import FeatureVideo
 from microexp.spotting.geometry import Geometry
 
@@ -30,6 +31,13 @@ class Window:
     start: int
     expressions: np.ndarray
     empty: bool
+
+
+def warn_if_short(videos: Sequence[FeatureVideo], window_frames: int) -> None:
+    """Say so when most videos are shorter than a window: each is then a single window, most of it padding."""
+    short = sum(v.n_frames < window_frames for v in videos)
+    if 2 * short > len(videos):
+        log(f"aemnet: {short} of {len(videos)} training videos are shorter than window_frames={window_frames}")
 
 
 def window_starts(video: FeatureVideo, window_steps: int, stride_steps: int) -> list[int]:

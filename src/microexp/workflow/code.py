@@ -1,7 +1,8 @@
 """A hash of the code that a stage runs, so that a change in it re-runs the stage and no other change does.
 
-Snakemake does not see package code. Which modules a stage runs follows from their `import` statements, read without
-importing anything. What is hashed is the syntax tree without docstrings: comments, docstrings and layout may change.
+Snakemake does not see package code. Which modules a stage runs follows from their `import` statements and from the
+names of modules in their texts (`importlib` takes those), read without importing anything. What is hashed is the syntax
+tree without docstrings: comments, docstrings and layout may change.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +25,7 @@ INFRASTRUCTURE = frozenset(
 )
 """Modules that carry a stage but do not enter its results."""
 
+MODULE = re.compile(r"microexp(\.\w+)+")
 DATA = (".npz", ".json", ".html", ".css", ".txt")
 
 
@@ -74,13 +77,19 @@ def _imports(module: str) -> tuple[str, ...]:
 
 
 def _imported(node: ast.AST) -> Iterator[str]:
-    """Names of modules that `node` imports when it runs; what only type checkers import is left out."""
+    """Names of modules that `node` imports when it runs; what only type checkers import is left out.
+
+    A text that names a module counts: it stands in a table from which a module is imported when it is needed.
+    """
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.Import):
             yield from (alias.name for alias in child.names)
         elif isinstance(child, ast.ImportFrom) and child.module and not child.level:
             yield child.module
             yield from (f"{child.module}.{alias.name}" for alias in child.names)
+        elif isinstance(child, ast.Constant):
+            if isinstance(child.value, str) and MODULE.fullmatch(child.value):
+                yield child.value
         elif isinstance(child, ast.If) and getattr(child.test, "id", "") == "TYPE_CHECKING":
             yield from (name for other in child.orelse for name in _imported(other))
         else:
@@ -107,12 +116,20 @@ def _strip_docstrings(tree: ast.Module) -> None:
 
 
 def _data_files(module: str, tree: ast.Module) -> list[Path]:
-    """Data files beside `module`, in its folder or below, whose name stands in it."""
+    """Data files that `module` reads: those in its folder or below whose name stands in it, and those in a folder
+    beside it (no package) whose name stands in it, as one template takes in others."""
     file = _file(module)
     assert file is not None
-    names = {
-        Path(node.value).name
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.endswith(DATA)
-    }
-    return sorted(p for name in names for p in file.parent.rglob(name)) if names else []
+    found: set[Path] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            text = node.value
+            if text.endswith(DATA):
+                found.update(file.parent.rglob(Path(text).name))
+            elif text.isidentifier() and _holds_data(file.parent / text):
+                found.update(p for p in (file.parent / text).rglob("*") if p.name.endswith(DATA))
+    return sorted(found)
+
+
+def _holds_data(folder: Path) -> bool:
+    return folder.is_dir() and not (folder / "__init__.py").exists()

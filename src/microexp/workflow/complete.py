@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple
-
 from pydantic import Field
 
-from microexp import storage
+from microexp.datasets.schema import write_exclusions
 from microexp.errors import UserError
 from microexp.evaluation.exclusions import read_exclusions
 from microexp.stage import Job, Params, Stage
-
-COLUMNS = ("dataset", "subject", "video", "reason")
 
 
 class CompleteParams(Params):
@@ -24,24 +20,27 @@ def run(job: Job[CompleteParams]) -> None:
     """List what was left out; tables and report already stand when this fails.
 
     Raises:
-        UserError: when a video was left out and `allow_exclusions` is false.
+        UserError: when a video or an expression was left out and `allow_exclusions` is false.
     """
-    rows = [astuple(e) for e in read_exclusions(job.inputs["shards"])]
-    if rows and not job.params.allow_exclusions:
-        dataset, subject, video, reason = rows[0]
-        more = f" and {len(rows) - 1} more" if len(rows) > 1 else ""
+    found = read_exclusions(job.inputs["shards"], job.inputs["left_out"])
+    if found and not job.params.allow_exclusions:
+        first = found[0]
+        more = f" and {len(found) - 1} more" if len(found) > 1 else ""
         raise UserError(
-            f"{dataset}/{subject}/{video}", "excluded", reason + more, "a complete run",
+            first.place, "excluded", first.reason + more, "a complete run",
             "the tables say INCOMPLETE; allow_exclusions: true accepts that",
         )  # fmt: skip
-    storage.write_csv(job.output("complete"), COLUMNS, rows)
+    write_exclusions(job.output("complete"), found)
 
 
 STAGE = Stage(
     name="complete",
     summary="list excluded videos; fails when there are any, unless they are allowed",
     params=CompleteParams,
-    inputs={"shards*": "last shards of every subject (i3d, apexdiff)"},
+    inputs={
+        "shards*": "last shards of every subject (i3d, apexdiff)",
+        "left_out*": "left_out.csv of the data sets: what their indexes could not take in",
+    },
     outputs={"complete": "excluded videos, CSV (empty when the run is complete)"},
     run=run,
 )

@@ -15,7 +15,7 @@ from microexp.datasets.demo.layout import demo_subjects, video_path
 from microexp.errors import UserError
 from microexp.features.params import I3dParams
 from microexp.flow.params import GPU_BACKENDS
-from microexp.names import NAME, check_name, fold_name
+from microexp.names import NAME, WHOLE_DATASET, check_name, fold_name
 
 TABLE_FORMATS = ("csv", "md", "tex", "json")
 KINDS = ("spotting", "recognition")
@@ -23,6 +23,10 @@ READER = {"apexdiff": "recognition", "flow": "spotting", "motion": "spotting", "
 """Kind of experiment for which alone a stage is run."""
 GPU_STAGES = ("i3d", "aemnet", "mdml")
 """Stages that use a GPU wherever there is one; others only with certain backends."""
+INDEX = ("videos", "expressions", "issues", "counts", "left_out")
+"""Tables of a data set's index."""
+REPORTED = ("detections", "training", "faces", "crops", "flow", "apexdiff", "records", "pages")
+"""What the report reads of every subject or fold, as lists: a command that named it all would soon be too long."""
 NOTHING = "(?!)"
 """Regular expression that matches no name."""
 
@@ -33,13 +37,17 @@ class Plan:
     Args:
         config: the checked configuration.
         subjects: data set -> its subjects, in order.
+        digests: data set -> a hash of the list of its videos: when it changes, `index` runs again.
 
     Raises:
         UserError: when a data set has no subject, or a name is unsafe.
     """
 
-    def __init__(self, config: Config, subjects: Mapping[str, Iterable[str]]) -> None:
+    def __init__(
+        self, config: Config, subjects: Mapping[str, Iterable[str]], digests: Mapping[str, str] | None = None
+    ) -> None:
         self.config = config
+        self.digests = digests or {}
         self._options: dict[tuple[str, str | None], str] = {}
         self.subjects = {d: tuple(check_name(s, "subject", d) for s in names) for d, names in subjects.items()}
         for dataset, names in self.subjects.items():
@@ -71,9 +79,15 @@ class Plan:
         recognition = {f for e in self.config.recognition for f in self.inputs("recognition", e, "apexdiff")}
         return sorted(spotting | recognition) or self.shards("faces", self.subjects)
 
-    def excluding(self, kind: str, experiment: str) -> list[str]:
-        """The shards that know what an experiment had to leave out."""
-        return self.inputs(kind, experiment, {"spotting": "i3d", "recognition": "apexdiff"}[kind])
+    def left_out(self) -> list[str]:
+        """What the indexes of the data sets that some experiment uses could not take in; of all where there is none."""
+        used = {d for kind in KINDS for e in getattr(self.config, kind) for d in self.datasets(kind, e)}
+        return [f"results/index/{d}/left_out.csv" for d in self.subjects if d in used or not used]
+
+    def excluding(self, kind: str, experiment: str) -> str:
+        """The list of the shards that know what an experiment had to leave out."""
+        stage = {"spotting": "i3d", "recognition": "apexdiff"}[kind]
+        return f"results/{kind}/{experiment}/{stage}.list"
 
     def flow_weights(self) -> list[str]:
         """The user's own weights of I3D's flow stream, if any."""
@@ -83,11 +97,15 @@ class Plan:
         """What the folds of an experiment are scored by."""
         return self.fold_files(kind, experiment, {"spotting": "detections.csv", "recognition": "predictions.csv"}[kind])
 
+    def selections(self, kind: str, experiment: str) -> list[str]:
+        """What the folds of a spotting experiment ran."""
+        return self.fold_files(kind, experiment, "selection.json") if kind == "spotting" else []
+
     def folds(self, kind: str, experiment: str) -> list[str]:
         """Folds of a `spotting` or `recognition` experiment, one per subject (or data set): `casme2-sub05`."""
         options = getattr(self.config, kind)[experiment]
         if getattr(options, "leave", "subject") == "dataset":
-            return [fold_name(d, "all") for d in options.datasets]
+            return [fold_name(d, WHOLE_DATASET) for d in options.datasets]
         return [fold_name(d, s) for d in options.datasets for s in self.subjects[d]]
 
     def fold_files(self, kind: str, experiment: str, name: str) -> list[str]:
@@ -101,19 +119,19 @@ class Plan:
 
     def sources(self, dataset: str) -> list[str]:
         """Files that the index of `dataset` is made from: sheets, and the demo's videos, which this run renders."""
-        if not self.is_rendered(dataset):
+        if not self.config.is_rendered(dataset):
             from microexp.datasets.index import files
 
             return [str(path) for path in files(dataset, self.config.datasets[dataset])]
         return ["results/demo/annotations.csv", *(v for s in self.subjects[dataset] for v in self.rendered(dataset, s))]
 
-    def is_rendered(self, dataset: str) -> bool:
-        """Whether this run makes the data set itself."""
-        return (self.config.datasets[dataset].adapter or dataset) == "demo"
+    def digest(self, dataset: str) -> str:
+        """Hash of the list of videos of a release on disk; empty for what this run renders."""
+        return self.digests.get(dataset, "")
 
     def rendered(self, dataset: str, subject: str) -> list[str]:
         """Videos of a subject that this run renders itself; a release's own are found by its index."""
-        if not self.is_rendered(dataset):
+        if not self.config.is_rendered(dataset):
             return []
         takes = range(1, self.config.demo.videos + 1)
         return [f"results/demo/{video_path(subject, f'{subject}_{take}')}" for take in takes]
@@ -156,9 +174,27 @@ class Plan:
         """Training logs of every fold of every experiment."""
         return [f for kind in KINDS for f in self.all_folds(kind, "training.csv")]
 
+    def records(self) -> list[str]:
+        """Files that the report shows nothing of but what they were made with."""
+        rendered = [f for d in self.subjects if self.config.is_rendered(d) for f in self.sources(d)]
+        return [*rendered, *self.made("i3d"), *self.made("motion")]
+
+    def reported(self, what: str) -> list[str]:
+        """The files of one of the report's lists."""
+        match what:
+            case "detections":
+                return self.all_folds("spotting", "detections.csv")
+            case "training":
+                return self.training()
+            case "records":
+                return self.records()
+            case "pages":
+                return self.pages()
+        return self.made(what)
+
     def held_out(self, kind: str, name: str, dataset: str, subject: str) -> list[str]:
         """File `name` of every fold of `kind` that holds out this subject (or its data set)."""
-        folds = (fold_name(dataset, subject), fold_name(dataset, "all"))
+        folds = (fold_name(dataset, subject), fold_name(dataset, WHOLE_DATASET))
         return [
             f"results/{kind}/{e}/{fold}/{name}"
             for e in getattr(self.config, kind)
@@ -175,8 +211,8 @@ class Plan:
         }
         lists = {"spotting": ("i3d.list", "motion.list"), "recognition": ("apexdiff.list",)}
         return [
-            *(f for d in self.subjects if self.is_rendered(d) for f in self.sources(d)),
-            *(f for name in ("videos", "expressions", "issues", "counts") for f in self.indexes(name)),
+            *(f for d in self.subjects if self.config.is_rendered(d) for f in self.sources(d)),
+            *(f for name in INDEX for f in self.indexes(name)),
             *(
                 f"results/index/{d}/subjects/{s}/{name}.csv"
                 for d, names in self.subjects.items()
@@ -188,6 +224,7 @@ class Plan:
             *(f"results/{k}/{e}/{name}" for k in KINDS for name in lists[k] for e in getattr(self.config, k)),
             *self.tables(),
             *self.pages(),
+            *(f"results/report/{what}.list" for what in REPORTED),
             "results/report.html",
             "results/complete.csv",
         ]
@@ -209,6 +246,7 @@ class Plan:
             "subject": closed(s for names in self.subjects.values() for s in names),
             "fold": closed(folds),
             "stage": "i3d|motion|apexdiff",
+            "reported": "|".join(REPORTED),
             "kind": "|".join(KINDS),
             "video": NAME,
             "experiment": closed([*self.config.spotting, *self.config.recognition]),
@@ -241,7 +279,8 @@ def read_plan(options: object, file: object) -> Plan:
     """
     config = parse(options, file)
     _check_weights(config, file)
-    return Plan(config, {name: subjects(config, name) for name in config.datasets})
+    found = {name: list_release(config, name) for name in config.datasets}
+    return Plan(config, {name: who for name, (who, _) in found.items()}, {name: d for name, (_, d) in found.items()})
 
 
 def _check_weights(config: Config, file: object) -> None:
@@ -253,10 +292,12 @@ def _check_weights(config: Config, file: object) -> None:
             raise UserError(file, f"i3d.{name}", repr(path), "an existing file")
 
 
-def subjects(config: Config, dataset: str) -> list[str]:
-    """Subjects of a data set: the demo's follow from the options, a release's from the names of its folders."""
-    if (config.datasets[dataset].adapter or dataset) == "demo":
-        return demo_subjects(config.demo)
-    from microexp.datasets.index import subjects as of_release
+def list_release(config: Config, dataset: str) -> tuple[Sequence[str], str]:
+    """Subjects of a data set and the hash of its list of videos: the demo's follow from the options, a release's from
+    the names of its folders."""
+    if config.is_rendered(dataset):
+        return demo_subjects(config.demo), ""
+    from microexp.datasets.index import listing
 
-    return of_release(dataset, config.datasets[dataset], config.demo)
+    found = listing(dataset, config.datasets[dataset], config.demo)
+    return found.subjects, found.digest

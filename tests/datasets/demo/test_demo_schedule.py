@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from microexp.datasets.demo.layout import demo_subjects, demo_videos, parse_video, video_path
-from microexp.datasets.demo.schedule import Expression, draw_expressions, make_script, n_frames
+from microexp.datasets.demo.schedule import Expression, check_length, draw_expressions, make_script, n_frames
 from microexp.datasets.demo.sheet import COLUMNS, sheet_rows
 from microexp.datasets.demo.subjects import make_subject
 from microexp.datasets.demo.units import EMOTIONS, UnitMotion, draw_motions
@@ -27,9 +27,9 @@ def test_names_are_known_without_rendering() -> None:
     assert parse_video(params, "s02_1") == (2, 1)
 
 
-@pytest.mark.parametrize("video", ["s03_1", "s01_3", "s1_1", "s01", "", "../s01_1", "s00_1"])
+@pytest.mark.parametrize("video", ["s01_3", "s01_0", "s01_01", "s1_1", "s001_1", "s01", "", "../s01_1", "s00_1"])
 def test_a_video_that_the_demo_does_not_have_is_named(video: str) -> None:
-    with pytest.raises(UserError, match=r"demo: video: got .*, expected s01_1 … s02_2"):
+    with pytest.raises(UserError, match=r"demo: video: got .*, expected .* s01_1, with a last number up to 2"):
         parse_video(DemoParams(subjects=2, videos=2), video)
 
 
@@ -113,6 +113,20 @@ def test_more_subjects_or_another_seed() -> None:
 def test_too_many_expressions_say_how_long_a_video_they_need() -> None:
     with pytest.raises(UserError, match=r"demo: seconds: got 5\.0, expected at least \d+\.\d for so many"):
         draw_expressions(DemoParams(seconds=5, micro=7, macro=3), 1, 1)
+
+
+@given(seed=st.integers(0, 50), fps=st.sampled_from([10, 25, 30, 200]), takes=st.integers(1, 2))
+@settings(max_examples=20, deadline=None)
+def test_the_length_that_is_asked_for_is_enough_and_the_least(seed: int, fps: int, takes: int) -> None:
+    short = DemoParams(subjects=5, videos=takes, seconds=3, fps=fps, seed=seed)
+    with pytest.raises(UserError, match=r"c\.yaml: demo\.seconds: got 3\.0, expected at least") as caught:
+        check_length(short, "c.yaml")
+    asked_s = float(str(caught.value.expected).split()[2])
+    enough = short.model_copy(update={"seconds": asked_s})
+    check_length(enough, "c.yaml")
+    assert all(draw_expressions(enough, n, take) for n in range(1, 6) for take in range(1, takes + 1))
+    with pytest.raises(UserError):
+        check_length(short.model_copy(update={"seconds": asked_s - 0.1 - 1 / fps}), "c.yaml")
 
 
 def expression(onset: int = 10, apex: int = 15, offset: int = 24, hold: float = 17.0, lag: float = 0.0) -> Expression:

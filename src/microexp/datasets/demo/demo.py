@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from microexp import storage
-from microexp.datasets.params import DemoParams
+from microexp.datasets.params import DemoVideoParams
 from microexp.progress import track
 from microexp.stage import Job, Stage
 
@@ -36,7 +36,7 @@ def write_video(path: Path, frames: Iterable[np.ndarray], fps: int) -> None:
         file.mux(stream.encode(None))
 
 
-def run(job: Job[DemoParams]) -> dict[str, object]:
+def run(job: Job[DemoVideoParams]) -> dict[str, object]:
     """Render the video named by the key `video`."""
     import cv2
 
@@ -53,7 +53,7 @@ def run(job: Job[DemoParams]) -> dict[str, object]:
 STAGE = Stage(
     name="demo",
     summary="render one video of the demo data set",
-    params=DemoParams,
+    params=DemoVideoParams,
     inputs={},
     outputs={"video": "H.264 video (mp4)"},
     run=run,

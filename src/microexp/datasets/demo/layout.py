@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from microexp.datasets.params import DemoParams
+from microexp.datasets.params import DemoScriptParams, DemoSheetParams
 from microexp.errors import UserError
 
 SHEET = "annotations.csv"
@@ -16,12 +16,12 @@ VIDEOS = "videos"
 VIDEO_NAME = re.compile(r"s(\d+)_(\d+)")
 
 
-def demo_subjects(params: DemoParams) -> list[str]:
+def demo_subjects(params: DemoSheetParams) -> list[str]:
     """`s01`, `s02` …"""
     return [subject_name(number) for number in range(1, params.subjects + 1)]
 
 
-def demo_videos(params: DemoParams) -> list[tuple[str, str]]:
+def demo_videos(params: DemoSheetParams) -> list[tuple[str, str]]:
     """(subject, video) of every video: (`s01`, `s01_1`) …"""
     return [(s, f"{s}_{take}") for s in demo_subjects(params) for take in range(1, params.videos + 1)]
 
@@ -36,15 +36,15 @@ def subject_name(number: int) -> str:
     return f"s{number:02d}"
 
 
-def parse_video(params: DemoParams, video: str) -> tuple[int, int]:
-    """(subject's number, take) of a video's name.
+def parse_video(params: DemoScriptParams, video: str) -> tuple[int, int]:
+    """(subject's number, take) of a video's name; anybody can be rendered, however many people a demo has.
 
     Raises:
-        UserError: when the demo with these options has no such video.
+        UserError: when it is not the name of a video with these options.
     """
     match = VIDEO_NAME.fullmatch(video)
     number, take = (int(g) for g in match.groups()) if match else (0, 0)
-    if (subject_name(number), video) not in demo_videos(params):
-        names = [name for _, name in demo_videos(params)]
-        raise UserError("demo", "video", repr(video), f"{names[0]} … {names[-1]}")
+    if number < 1 or not 1 <= take <= params.videos or video != f"{subject_name(number)}_{take}":
+        last = f", with a last number up to {params.videos}" if params.videos > 1 else ""
+        raise UserError("demo", "video", repr(video), f"a name such as s01_1{last}")
     return number, take

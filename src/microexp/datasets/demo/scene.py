@@ -10,7 +10,7 @@ from microexp.datasets.demo.actor import Camera
 from microexp.datasets.demo.layout import parse_video
 from microexp.datasets.demo.render import Pose, render_pose
 from microexp.datasets.demo.schedule import Script, make_script
-from microexp.datasets.params import DemoParams
+from microexp.datasets.params import DemoVideoParams
 
 SCALE_PER_HEIGHT = 0.335
 """Pixels per decimetre, as a share of the picture's height: head and shoulders fill the picture."""
@@ -42,7 +42,7 @@ class Scene:
         return Pose(script.units[frame], tuple(turn), tuple(shift), tuple(gaze))
 
 
-def make_scene(params: DemoParams, video: str) -> Scene:
+def make_scene(params: DemoVideoParams, video: str) -> Scene:
     """The scene of video `s01_1` …
 
     Raises:

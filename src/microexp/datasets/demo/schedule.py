@@ -6,13 +6,14 @@ Frames are 0-based here; an expression is the closed interval [onset, offset].
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from microexp.datasets.demo.subjects import Subject, make_subject
 from microexp.datasets.demo.units import EMOTIONS, UnitMotion, draw_motions
-from microexp.datasets.params import DemoParams
+from microexp.datasets.params import DemoScriptParams, DemoSheetParams
 from microexp.errors import UserError
 
 MICRO_S = (0.2, 0.5)
@@ -78,12 +79,12 @@ class Script:
     gaze_rad: np.ndarray
 
 
-def n_frames(params: DemoParams) -> int:
+def n_frames(params: DemoScriptParams) -> int:
     """Frames of each video."""
     return round(params.seconds * params.fps)
 
 
-def draw_emotions(params: DemoParams, number: int, take: int) -> list[tuple[str, str]]:
+def draw_emotions(params: DemoScriptParams, number: int, take: int) -> list[tuple[str, str]]:
     """(kind, emotion) of each expression of a video, in random order; emotions are balanced over a subject's videos."""
     names = list(EMOTIONS)
     rng = np.random.default_rng([_seed(params), number, 5])
@@ -100,22 +101,20 @@ def draw_emotions(params: DemoParams, number: int, take: int) -> list[tuple[str,
     return [chosen[i] for i in order]
 
 
-def draw_expressions(params: DemoParams, number: int, take: int) -> tuple[Expression, ...]:
+def draw_expressions(params: DemoScriptParams, number: int, take: int) -> tuple[Expression, ...]:
     """The annotated expressions of a video, in order of time.
 
     Raises:
         UserError: when they do not fit into the video.
     """
     subject = make_subject(_seed(params), number)
-    rng = np.random.default_rng([_seed(params), number, 7, take])
     wanted = draw_emotions(params, number, take)
-    lengths = [_length(rng, kind, params.fps, subject.tempo) for kind, _ in wanted]
-    margin = round(MARGIN_S * params.fps)
-    spare = n_frames(params) - sum(lengths) - margin * (len(lengths) + 1)
-    if spare < 0:
-        least = (n_frames(params) - spare) / params.fps
-        raise UserError("demo", "seconds", params.seconds, f"at least {least:.1f} for so many expressions")
-    gaps = margin + np.floor(rng.dirichlet(np.full(len(lengths) + 1, 2.0)) * spare).astype(int)
+    rng, lengths = _draw_lengths(params, number, take)
+    needed = _frames_needed(params, lengths)
+    if n_frames(params) < needed:
+        raise too_short(params, needed)
+    spare = n_frames(params) - needed
+    gaps = round(MARGIN_S * params.fps) + np.floor(rng.dirichlet(np.full(len(lengths) + 1, 2.0)) * spare).astype(int)
     expressions, frame = [], 0
     for (kind, emotion), length, gap in zip(wanted, lengths, gaps, strict=False):
         onset = frame + int(gap)
@@ -124,7 +123,25 @@ def draw_expressions(params: DemoParams, number: int, take: int) -> tuple[Expres
     return tuple(expressions)
 
 
-def make_script(params: DemoParams, number: int, take: int) -> Script:
+def check_length(params: DemoSheetParams, file: object) -> None:
+    """Check that the expressions of every subject fit into their videos; `file` holds the options.
+
+    Raises:
+        UserError: when those of some subject do not.
+    """
+    videos = [(s + 1, take + 1) for s in range(params.subjects) for take in range(params.videos)]
+    needed = max(_frames_needed(params, _draw_lengths(params, *video)[1]) for video in videos)
+    if n_frames(params) < needed:
+        raise too_short(params, needed, file, "demo.seconds")
+
+
+def too_short(params: DemoScriptParams, needed: int, file: object = "demo", where: str = "seconds") -> UserError:
+    """The error for videos that need so many frames."""
+    least = np.ceil(10 * needed / params.fps) / 10
+    return UserError(file, where, params.seconds, f"at least {least:.1f} for so many expressions")
+
+
+def make_script(params: DemoScriptParams, number: int, take: int) -> Script:
     """Everything that happens in a video."""
     subject = make_subject(_seed(params), number)
     expressions = draw_expressions(params, number, take)
@@ -143,8 +160,20 @@ def make_script(params: DemoParams, number: int, take: int) -> Script:
     return Script(subject, expressions, np.clip(units, 0, STRONGEST), turn, shift, gaze)
 
 
-def _seed(params: DemoParams) -> int:
+def _seed(params: DemoScriptParams) -> int:
     return params.seed or 0
+
+
+def _draw_lengths(params: DemoScriptParams, number: int, take: int) -> tuple[np.random.Generator, list[int]]:
+    """Lengths of the expressions of a video (frames), and the generator that goes on to draw the rest of it."""
+    rng = np.random.default_rng([_seed(params), number, 7, take])
+    tempo = make_subject(_seed(params), number).tempo
+    return rng, [_length(rng, kind, params.fps, tempo) for kind, _ in draw_emotions(params, number, take)]
+
+
+def _frames_needed(params: DemoScriptParams, lengths: Sequence[int]) -> int:
+    """Frames of expressions of these lengths with the least rest about them."""
+    return sum(lengths) + round(MARGIN_S * params.fps) * (len(lengths) + 1)
 
 
 def _length(rng: np.random.Generator, kind: str, fps: int, tempo: float) -> int:

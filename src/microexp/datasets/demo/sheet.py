@@ -5,13 +5,13 @@ from __future__ import annotations
 from microexp import storage
 from microexp.datasets.demo.layout import demo_videos, parse_video
 from microexp.datasets.demo.schedule import draw_expressions
-from microexp.datasets.params import DemoParams
+from microexp.datasets.params import DemoSheetParams
 from microexp.stage import Job, Stage
 
 COLUMNS = ("subject", "video", "onset", "apex", "offset", "kind", "emotion", "AUs")
 
 
-def sheet_rows(params: DemoParams) -> list[tuple[object, ...]]:
+def sheet_rows(params: DemoSheetParams) -> list[tuple[object, ...]]:
     """One row per expression, by video and time; frames are 1-based."""
     rows: list[tuple[object, ...]] = []
     for subject, video in demo_videos(params):
@@ -20,7 +20,7 @@ def sheet_rows(params: DemoParams) -> list[tuple[object, ...]]:
     return rows
 
 
-def run(job: Job[DemoParams]) -> None:
+def run(job: Job[DemoSheetParams]) -> None:
     """Write the sheet."""
     storage.write_csv(job.output("sheet"), COLUMNS, sheet_rows(job.params))
 
@@ -28,7 +28,7 @@ def run(job: Job[DemoParams]) -> None:
 STAGE = Stage(
     name="demo-sheet",
     summary="write the annotation sheet of the rendered demo data set",
-    params=DemoParams,
+    params=DemoSheetParams,
     inputs={},
     outputs={"sheet": "annotation sheet (CSV)"},
     run=run,
