@@ -1,5 +1,7 @@
+import errno
 import json
 import os
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +42,38 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, monkeypatch, step)
 def test_an_error_of_another_file_keeps_its_own_name(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"input\.csv"), storage.atomic(tmp_path / "a") as temporary:
         temporary.write_text((tmp_path / "input.csv").read_text())
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, None])
+def test_an_error_of_reading_an_input_is_not_blamed_on_the_output(tmp_path, number):
+    """h5py and others give no file name."""
+    error = OSError(number, os.strerror(number)) if number else OSError("filter returned failure during read")
+    with pytest.raises(OSError, match=r"error|Stale|filter") as caught, storage.create_shard(tmp_path / "a.h5"):
+        raise error
+    assert caught.value is error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_read_only_file_system_is_one_line(tmp_path):
+    """Of one that is read-only, the system says so even when a file is removed that was never there."""
+    mount = ["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(tmp_path)]
+    if os.getuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
+        pytest.skip("needs root and the right to mount a small file system")
+    try:
+        for write in (storage.write_text, lambda path, _: storage.create_shard(path).__enter__()):
+            with pytest.raises(UserError, match=r"a: got Read-only file system"):
+                write(tmp_path / "a", "x")
+        with pytest.raises(UserError, match=r"b/a: got Read-only file system"):
+            storage.write_text(tmp_path / "b" / "a", "x")
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+def test_a_scratch_folder_is_a_leftover_until_it_is_gone(tmp_path):
+    with storage.scratch(tmp_path / "new" / "a.tar.gz") as folder:
+        (folder / "b").write_text("x")
+        assert temporaries(tmp_path) == [folder]
+    assert temporaries(tmp_path) == []
 
 
 def test_csv_keeps_every_digit_and_round_trips(tmp_path):
@@ -109,6 +143,34 @@ def test_flipped_data_and_truncation_are_noticed_while_reading(tmp_path):
         pass
 
 
+def test_of_several_open_shards_the_damaged_one_is_named(tmp_path):
+    """HDF5 does not say which file it was reading."""
+    one, two = tmp_path / "one.h5", tmp_path / "two.h5"
+    for path in (one, two):
+        write_shard(path, np.random.default_rng(1))
+    with storage.open_shard(one) as file:
+        offset = file["v1/flow"].id.get_chunk_info(3).byte_offset
+    data = bytearray(one.read_bytes())
+    data[offset + 40] ^= 4
+    one.write_bytes(bytes(data))
+    with (
+        pytest.raises(UserError, match=r"one\.h5.*damaged"),
+        storage.open_shard(one) as first,
+        storage.open_shard(two) as second,
+        storage.create_shard(tmp_path / "out.h5") as out,
+    ):
+        storage.add_array(out, "sum", first["v1/flow"][:] + second["v1/flow"][:])
+    assert not (tmp_path / "out.h5").exists()
+
+
+def test_a_mistake_of_the_program_is_not_blamed_on_a_shard(tmp_path):
+    write_shard(tmp_path / "a.h5", np.random.default_rng(1))
+    for mistake in (KeyError("options"), RuntimeError("out of memory")):
+        with pytest.raises(type(mistake)) as caught, storage.open_shard(tmp_path / "a.h5"):
+            raise mistake
+        assert caught.value is mistake
+
+
 def test_a_missing_shard_says_so(tmp_path):
     with pytest.raises(UserError, match="no such file"), storage.open_shard(tmp_path / "no.h5"):
         pass
@@ -120,14 +182,26 @@ def test_provenance_knows_the_hash_and_inputs_use_it(tmp_path):
     storage.write_provenance(path, {"stage": "s"})
     record = storage.read_provenance(path)
     assert record["sha256"] == storage.file_sha256(path) and record["size_bytes"] == 1
-    assert storage.input_hash(path) == {"file": "a.txt", "sha256": record["sha256"]}
+    assert storage.input_hash(path) == {"file": "a.txt", "stage": "s", "sha256": record["sha256"]}
 
 
-def test_big_foreign_inputs_are_known_by_size(tmp_path):
+@pytest.mark.parametrize(("text", "limit_bytes"), [("y", 10), ("xx", 10), ("xx", 0)])
+def test_an_input_that_is_not_as_recorded_is_named(tmp_path, monkeypatch, text, limit_bytes):
+    path = tmp_path / "a.txt"
+    storage.write_text(path, "x")
+    storage.write_provenance(path, {"stage": "s"})
+    path.write_text(text)
+    monkeypatch.setattr(storage, "HASHED_BYTES", limit_bytes)
+    with pytest.raises(UserError, match=r"a\.txt: got a file that has changed since it was written"):
+        storage.input_hash(path)
+
+
+def test_big_foreign_inputs_are_known_by_size(tmp_path, monkeypatch):
     path = tmp_path / "video.mp4"
     path.write_bytes(b"0123456789")
-    assert storage.input_hash(path, limit_bytes=5) == {"file": "video.mp4", "size_bytes": 10}
     assert "sha256" in storage.input_hash(path)
+    monkeypatch.setattr(storage, "HASHED_BYTES", 5)
+    assert storage.input_hash(path) == {"file": "video.mp4", "size_bytes": 10}
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", "nonsense"])

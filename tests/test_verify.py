@@ -11,6 +11,7 @@ import pytest
 
 from microexp import storage, verify
 from microexp.cli import main
+from microexp.workflow import run
 
 
 def shard(path: Path, stage: str, arrays: dict[str, np.ndarray], **attributes: Any) -> Path:
@@ -143,6 +144,35 @@ def test_delete_removes_what_is_damaged_with_its_record(tmp_path: Path, capsys: 
     assert f"{path}: " in capsys.readouterr().out
     assert sorted(p.name for p in tmp_path.iterdir()) == ["good.h5", "good.h5.prov.json"]
     assert main(["verify", str(tmp_path)]) == 0
+
+
+def test_nothing_is_deleted_while_a_run_is_at_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A temporary file may then be the one that a job is writing."""
+    results = tmp_path / "results"
+    with run.begin(tmp_path), storage.atomic(results / "a.csv") as temporary:
+        temporary.write_text("half")
+        assert main(["verify", str(results)]) == 1
+        assert main(["verify", str(results), "--delete"]) == 2
+        assert "another run in this folder" in capsys.readouterr().err
+        assert temporary.exists()
+    (results / "b.csv").write_text("no record")
+    assert main(["verify", str(results), "--delete"]) == 1
+    assert list(results.iterdir()) == []
+
+
+def test_a_result_of_an_input_that_has_changed_since_is_named(tmp_path: Path) -> None:
+    """Also a name that several files have: one of each stage and data set."""
+    one, two = crops(tmp_path / "crops" / "x" / "s.h5", 3), crops(tmp_path / "crops" / "y" / "s.h5", 4)
+    foreign = tmp_path / "sheet.csv"
+    storage.write_text(foreign, "no record")
+    for source, name in [(one, "x.csv"), (two, "y.csv"), (foreign, "z.csv")]:
+        storage.write_text(tmp_path / "out" / name, "")
+        inputs = {"crops": [storage.input_hash(source)], "gone": [{"file": "g.csv", "stage": "t", "sha256": "0"}]}
+        storage.write_provenance(tmp_path / "out" / name, {"stage": "flow", "inputs": inputs})
+    storage.write_provenance(foreign, {"stage": "sheet"})
+    assert problems(tmp_path) == {}
+    crops(one, 5)
+    assert problems(tmp_path) == {"x.csv": "was made from another s.h5 (crops) than is there now"}
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

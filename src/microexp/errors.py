@@ -26,7 +26,7 @@ class UserError(Exception):
         super().__init__(self._line())
 
     def __reduce__(self) -> tuple[type[UserError], tuple[object, ...]]:
-        return (UserError, (self.file, self.where, self.got, self.expected, self.hint))
+        return (type(self), (self.file, self.where, self.got, self.expected, self.hint))
 
     def _line(self) -> str:
         parts = [str(p) for p in (self.file, self.where) if p is not None]

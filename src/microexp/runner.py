@@ -6,6 +6,7 @@ import functools
 import hashlib
 import importlib.metadata
 import platform
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,11 @@ from microexp import __version__, storage
 from microexp.errors import UserError
 from microexp.stage import Job, Stage
 
-LIBRARIES = ("numpy", "scipy", "numba", "torch", "opencv-contrib-python-headless", "dlib-bin", "h5py", "av", "pandas")
+LIBRARIES = (
+    # the names under which one library is distributed
+    ("numpy",), ("scipy",), ("numba",), ("torch",), ("opencv-contrib-python-headless",),
+    ("dlib-bin", "dlib"), ("face-alignment",), ("av",), ("pillow",), ("h5py",), ("hdf5plugin",), ("safetensors",),
+)  # fmt: skip
 
 
 def run_stage(stage: Stage[Any], job: Job[Any]) -> None:
@@ -28,7 +33,7 @@ def run_stage(stage: Stage[Any], job: Job[Any]) -> None:
                 raise UserError(path, f"input {name!r} of {stage.name}", "no such file", "an existing file")
     inputs = {name: [storage.input_hash(p) for p in paths if p.is_file()] for name, paths in job.inputs.items()}
     for path in job.outputs.values():  # an old record must not vouch for a new file
-        storage.provenance_path(path).unlink(missing_ok=True)
+        storage.remove_provenance(path)
     extra = stage.run(job) or {}
     record = {
         "stage": stage.name,
@@ -57,11 +62,15 @@ def source_sha256() -> str:
 
 @functools.cache
 def library_versions() -> dict[str, str]:
-    """Versions of the libraries whose numerics a result depends on; those not installed are left out."""
-    versions = {}
-    for name in LIBRARIES:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
+    """Versions of the libraries that a result depends on, under their first name; those not installed are left out.
+
+    `cv2` is what is really imported: another distribution of OpenCV may have overwritten the one that is recorded.
+    """
+    import cv2
+
+    versions = {"cv2": str(cv2.__version__)}
+    for names in LIBRARIES:
+        for name in names:
+            with suppress(importlib.metadata.PackageNotFoundError):
+                versions.setdefault(names[0], importlib.metadata.version(name))
     return versions

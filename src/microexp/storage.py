@@ -7,13 +7,15 @@ holds half a file. Beside each result stands `NAME.prov.json` with its SHA-256 a
 from __future__ import annotations
 
 import csv
+import errno
 import hashlib
 import io
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +28,10 @@ if TYPE_CHECKING:
 
 TEMPORARY = ".microexp-tmp-"
 PROVENANCE = ".prov.json"
+OF_WRITING = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})
+"""Errors that only writing meets; all others may be of an input that is read meanwhile."""
+HASHED_BYTES = 1 << 26
+"""Inputs up to this size are hashed each time that they are read; a stage reads larger ones for minutes."""
 
 
 @contextmanager
@@ -33,24 +39,59 @@ def atomic(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it is fsynced and renamed to `path`, on failure removed.
 
     Raises:
-        UserError: when the folder cannot be written or the disk is full.
+        UserError: when the folder cannot be written or the disk is full. An error of another file passes through.
     """
     path = Path(path)
-    temporary = path.with_name(f"{TEMPORARY}{secrets.token_hex(6)}-{path.name}")
+    temporary = _temporary(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        _fsync(temporary)
-        temporary.replace(path)
-        _fsync(path.parent)
-    except OSError as error:
-        if error.filename is not None and Path(error.filename) not in (temporary, path, path.parent):
-            raise  # a problem with another file, such as an input
-        raise UserError(
-            path, None, error.strerror or error, "a folder that can be written and room on the disk"
-        ) from error
+        with _blamed_on(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+        except OSError as error:
+            if str(error.filename) != str(temporary) and (error.filename or error.errno not in OF_WRITING):
+                raise
+            raise _not_written(path, error) from error
+        with _blamed_on(path):
+            _fsync(temporary)
+            temporary.replace(path)
+            _fsync(path.parent)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # a read-only file system says so, even of a file that was never there
+            temporary.unlink()
+
+
+@contextmanager
+def scratch(path: str | Path) -> Iterator[Path]:
+    """Yield an empty folder beside `path` that is gone afterwards; what a killed job leaves goes with the next run.
+
+    Raises:
+        UserError: when the folder cannot be made.
+    """
+    folder = _temporary(Path(path))
+    with _blamed_on(folder):
+        folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f"{TEMPORARY}{secrets.token_hex(6)}-{path.name}")
+
+
+def _not_written(path: Path, error: OSError) -> UserError:
+    return UserError(path, None, error.strerror or error, "a folder that can be written and room on the disk")
+
+
+@contextmanager
+def _blamed_on(path: Path) -> Iterator[None]:
+    """For what does nothing but write `path`: any error of the system is one of writing it."""
+    try:
+        yield
+    except OSError as error:
+        raise _not_written(path, error) from error
 
 
 def _fsync(path: Path) -> None:
@@ -63,7 +104,7 @@ def _fsync(path: Path) -> None:
 
 def write_bytes(path: str | Path, data: bytes) -> None:
     """Write `data` to `path` atomically."""
-    with atomic(path) as temporary:
+    with atomic(path) as temporary, _blamed_on(Path(path)):
         temporary.write_bytes(data)
 
 
@@ -130,51 +171,17 @@ def create_shard(path: str | Path) -> Iterator[h5py.File]:
     """
     import h5py
 
-    with atomic(path) as temporary, _Remembering(temporary) as target:
-        with h5py.File(target, "w", libver="v110", track_order=True) as file:
-            yield file
+    from microexp.hdf5 import Remembering
+
+    with atomic(path) as temporary, Remembering(temporary) as target:
+        try:
+            with h5py.File(target, "w", libver="v110", track_order=True) as file:
+                yield file
+        except Exception:  # after a failed write HDF5 may meet what it could not write
+            if target.error is None:
+                raise
         if target.error is not None:
-            raise target.error
-
-
-class _Remembering:
-    """A file for HDF5 that keeps the first error of a write to itself, and takes everything after it without writing.
-
-    HDF5 writes cached chunks when a data set or the file is closed, where h5py cannot raise: it goes on without the
-    data, or the process crashes. So HDF5 closes in peace here, and the error is raised afterwards.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._file = open(path, "w+b", buffering=0)  # noqa: SIM115  closed by __exit__
-        self.error: OSError | None = None
-        self.seek, self.tell = self._file.seek, self._file.tell
-        self.read, self.readinto = self._file.read, self._file.readinto
-
-    def __enter__(self) -> _Remembering:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._file.close()
-
-    def write(self, data: memoryview) -> int:
-        view = memoryview(data).cast("B")
-        done = 0
-        try:
-            while self.error is None and done < len(view):
-                done += self._file.write(view[done:])
-        except OSError as error:
-            self.error = error
-        return len(view)
-
-    def truncate(self, size: int) -> int:
-        try:
-            return self._file.truncate(size) if self.error is None else size
-        except OSError as error:
-            self.error = error
-            return size
-
-    def flush(self) -> None:
-        """Nothing is held back."""
+            raise _not_written(Path(path), target.error) from target.error
 
 
 def add_array(
@@ -219,16 +226,19 @@ def open_shard(path: str | Path) -> Iterator[h5py.File]:
     import h5py
     import hdf5plugin  # noqa: F401  registers blosc
 
+    from microexp.hdf5 import damage_of
+
     path = Path(path)
     if not path.is_file():
         raise UserError(path, None, "no such file", "a shard written by microexp", "run the stage that makes it")
     try:
         with h5py.File(path, "r") as file:
             yield file
-    except (OSError, RuntimeError) as error:
-        if isinstance(error, OSError) and error.filename is not None and Path(error.filename) != path:
+    except (KeyError, OSError, RuntimeError) as error:  # HDF5 does not say which of the open files it was reading
+        damage = damage_of(path)
+        if damage is None:
             raise
-        raise UserError(path, None, f"damaged data ({error})", "an intact shard", "delete it and run again") from error
+        raise UserError(path, None, f"damaged data ({damage})", "an intact shard", "delete it and run again") from error
 
 
 def set_attributes(target: h5py.Group | h5py.Dataset, values: Mapping[str, object]) -> None:
@@ -274,15 +284,31 @@ def write_provenance(path: str | Path, record: Mapping[str, Any]) -> None:
     write_json(provenance_path(path), {**record, "size_bytes": path.stat().st_size, "sha256": file_sha256(path)})
 
 
-def input_hash(path: str | Path, limit_bytes: int = 1 << 26) -> dict[str, Any]:
-    """Name and hash of an input: from its provenance, else computed; of big foreign files (videos) only the size."""
+def remove_provenance(path: str | Path) -> None:
+    """Remove the provenance of result `path`, if there is any, before the result is written anew.
+
+    Raises:
+        UserError: when that is not allowed.
+    """
+    with _blamed_on(Path(path)):
+        provenance_path(path).unlink(missing_ok=True)
+
+
+def input_hash(path: str | Path) -> dict[str, Any]:
+    """Name, stage and SHA-256 of an input as its record has them; of a foreign one name and SHA-256, or size when big.
+
+    Raises:
+        UserError: when the input is not as it was recorded; of files above `HASHED_BYTES` only the size is compared.
+    """
     path = Path(path)
-    if provenance_path(path).is_file():
-        return {"file": path.name, "sha256": read_provenance(path)["sha256"]}
     size = path.stat().st_size
-    if size > limit_bytes:
-        return {"file": path.name, "size_bytes": size}
-    return {"file": path.name, "sha256": file_sha256(path)}
+    found = file_sha256(path) if size <= HASHED_BYTES else None
+    if not provenance_path(path).is_file():
+        return {"file": path.name, "sha256": found} if found else {"file": path.name, "size_bytes": size}
+    record = read_provenance(path)
+    if size != record.get("size_bytes") or found not in (None, record["sha256"]):
+        raise UserError(path, None, "a file that has changed since it was written", None, "delete it and run again")
+    return {"file": path.name, "stage": record.get("stage"), "sha256": record["sha256"]}
 
 
 def _plain(value: object) -> object:

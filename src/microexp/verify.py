@@ -1,21 +1,24 @@
 """`microexp verify results`: re-check every file under a results folder, and say which must be made again.
 
-Checked are: a provenance record beside each file and its size and SHA-256; of shards every checksummed chunk and the
-shapes that the stages agreed on; temporary files and records that a killed run left.
+Checked are: a provenance record beside each file and its size and SHA-256; whether what it was made from is still the
+same; of shards every checksummed chunk and the shapes that the stages agreed on; temporary files and records that a
+killed run left.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from microexp import storage
+from microexp import hdf5, storage
 from microexp.errors import UserError, one_line
 from microexp.features.i3d import clip_count
 from microexp.progress import log, track
+from microexp.workflow.run import no_run
 
 if TYPE_CHECKING:
     import h5py
@@ -60,10 +63,38 @@ def check_folder(results: Path) -> Iterator[Problem]:
     if not results.is_dir():
         raise UserError(results, None, "no such folder", "the results of a run")
     files = sorted(p for p in results.rglob("*") if p.is_file() and p.name not in NOT_RESULTS)
+    present = _present(files)
     for path in track(files, "verify"):
-        what = check_file(path)
+        what = check_file(path) or _check_inputs(path, present)
         if what is not None:
             yield Problem(path, what)
+
+
+def _present(files: Iterable[Path]) -> dict[tuple[str, str], set[str]]:
+    """(stage, name) -> hashes of the files there, as their records have them."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for path in files:
+        if record := _record(path):
+            found.setdefault((str(record.get("stage")), path.name), set()).add(record["sha256"])
+    return found
+
+
+def _record(path: Path) -> dict[str, Any]:
+    try:
+        return storage.read_provenance(path)
+    except UserError:
+        return {}
+
+
+def _check_inputs(path: Path, present: Mapping[tuple[str, str], set[str]]) -> str | None:
+    """Whether a file was made from what is there now; inputs of which there is no file at all are passed over."""
+    for entries in _record(path).get("inputs", {}).values():
+        for entry in entries:
+            name, stage = entry["file"], entry.get("stage")
+            known = present.get((str(stage), name))
+            if stage and known and entry["sha256"] not in known:
+                return f"was made from another {name} ({stage}) than is there now"
+    return None
 
 
 def check_file(path: Path) -> str | None:
@@ -98,25 +129,16 @@ def _check_record(path: Path) -> str | None:
 def _check_shard(path: Path, stage: str) -> str | None:
     try:
         with storage.open_shard(path) as shard:
-            shard.visititems(_read_through)
+            hdf5.read_through(shard)
             if stage in PER_SUBJECT:
                 return _check_shapes(shard, PER_SUBJECT[stage], "")
             for video, group in shard.items():
                 wrong = None if group.attrs.get("excluded", "") else _check_video(group, stage, f"{video}/")
                 if wrong:
                     return wrong
-    except (UserError, OSError, RuntimeError) as error:
+    except Exception as error:  # on damaged files h5py raises nearly anything
         return f"cannot be read: {error}"
     return None
-
-
-def _read_through(name: str, item: h5py.Dataset | h5py.Group) -> None:
-    """Read every chunk of a data set, which checks their checksums."""
-    import h5py
-
-    if isinstance(item, h5py.Dataset) and item.size:
-        for start in range(0, item.shape[0], 256) if item.shape else [0]:
-            item[start : start + 256] if item.shape else item[()]
 
 
 def _check_video(group: h5py.Group, stage: str, where: str) -> str | None:
@@ -159,11 +181,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """`microexp verify RESULTS [--delete]`: exit status 1 when something is wrong."""
-    problems = list(check_folder(args.results))
-    for problem in problems:
-        print(one_line(f"{problem.path}: {problem.what}"))
-    if args.delete:
-        delete(problems)
+    """`microexp verify RESULTS [--delete]`: exit status 1 when something is wrong.
+
+    Raises:
+        UserError: with `--delete` when a run or one of its jobs is at work.
+    """
+    with no_run(args.results.resolve().parent) if args.delete else nullcontext():
+        problems = list(check_folder(args.results))
+        for problem in problems:
+            print(one_line(f"{problem.path}: {problem.what}"))
+        if args.delete:
+            delete(problems)
     log(f"{len(problems)} problems" if problems else "all files are intact")
     return 1 if problems else 0

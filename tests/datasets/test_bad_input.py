@@ -7,6 +7,8 @@ what he was.
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -334,3 +336,33 @@ def test_a_bad_label_file_of_ck_plus_is_noted_and_costs_nothing_else(tmp_path: P
     assert line in one.problem and other.file.endswith("S010_002_00000008_facs.txt")
     good, bad = (schema.read_expressions(tmp_path / which / "expressions.csv") for which in ("good", "o"))
     assert bad == [replace(good[0], emotion=""), replace(good[1], aus="")]
+
+
+UNREAD = [
+    ("folder", "img1.jpg"), ("ck_plus", "S005_001_00000001.png"), ("ck_plus", "S005_001_00000011_emotion.txt"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EMFILE, errno.EACCES])
+@pytest.mark.parametrize(("dataset", "name"), UNREAD)
+def test_what_cannot_be_read_now_is_an_error_and_nothing_is_left_out(
+    dataset: str, name: str, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """A network that fails for a moment must not cost a video or a label for ever."""
+    root = getattr(releases, dataset)(tmp_path / "data")
+    reads = Path.open, Path.read_bytes
+
+    def failing(read: Callable[..., object]) -> Callable[..., object]:
+        def call(path: Path, *args: object, **options: object) -> object:
+            if path.name == name:
+                raise OSError(number, os.strerror(number))
+            return read(path, *args, **options)
+
+        return call
+
+    for read in reads:
+        monkeypatch.setattr(Path, read.__name__, failing(read))
+    assert index(root, tmp_path / "o", dataset, source_fps=30) == 2
+    assert re.search(f"{name}: got {os.strerror(number)}", capsys.readouterr().err)
+    assert not (tmp_path / "o").exists()

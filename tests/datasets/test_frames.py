@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import struct
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from microexp.datasets.frames import frame_number, image_size, list_frames, open_video
+from microexp.datasets.frames import BadVideo, frame_number, image_size, list_frames, open_video
 from microexp.errors import UserError
 
 from .conftest import image
@@ -185,3 +186,18 @@ def test_truncated_video_is_an_error_not_a_shorter_video(tmp_path: Path, make_vi
     path.write_bytes(data[: len(data) // 2])
     with pytest.raises(UserError, match=r"a\.avi: after frame \d+"):
         list(source.read())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_damage_is_a_bad_video_and_nothing_else(tmp_path: Path, make_video, seed: int) -> None:
+    """Whatever the decoder makes of it: it can be left out, and there is never a traceback."""
+    rng = np.random.default_rng(seed)
+    path = make_video(tmp_path / "v.mkv", 5)
+    whole = path.read_bytes()
+    for _ in range(100):
+        data = bytearray(whole)
+        for place in rng.integers(0, 500, rng.integers(1, 40)):
+            data[place] ^= 1 << int(rng.integers(8))
+        path.write_bytes(bytes(data[: rng.integers(200, len(data))]))
+        with suppress(BadVideo):
+            list(open_video(path).read())

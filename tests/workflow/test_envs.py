@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -32,6 +33,12 @@ def dependencies(env: Path) -> tuple[list[str], list[str]]:
     found: list[Any] = yaml.safe_load(env.read_text())["dependencies"]
     pip = [requirement for entry in found if isinstance(entry, dict) for requirement in entry["pip"]]
     return [entry for entry in found if isinstance(entry, str)], pip
+
+
+def post_deployed(env: Path) -> list[str]:
+    """Requirements that the post-deploy script of `env` installs."""
+    script = env.with_suffix(".post-deploy.sh").read_text()
+    return re.findall(r"^  (\S+==\S+)", script, re.M)
 
 
 def constraints() -> dict[str, str]:
@@ -65,6 +72,16 @@ def test_versions_are_those_that_are_tested(env: Path) -> None:
 
 
 @pytest.mark.parametrize("env", ENVS, ids=lambda p: p.stem)
+def test_the_post_deploy_script_installs_what_a_pin_file_leaves_out(env: Path) -> None:
+    _, pip = dependencies(env)
+    face_alignment = f"face-alignment=={constraints()['face-alignment']}"
+    assert sorted(post_deployed(env)) == sorted([*pip, face_alignment])
+    script = env.with_suffix(".post-deploy.sh").read_text()
+    assert script.startswith("#!/usr/bin/env bash\n")
+    assert "--no-deps" in script, "face-alignment would overwrite OpenCV"
+
+
+@pytest.mark.parametrize("env", ENVS, ids=lambda p: p.stem)
 def test_everything_the_package_needs_is_there(env: Path) -> None:
     import tomllib
 
@@ -80,10 +97,11 @@ def test_every_rule_names_an_environment_that_exists_and_all_are_used() -> None:
     for file in RULES:
         rules = re.split(r"(?m)^rule ", file.read_text())[1:]
         for rule in rules:
-            named = re.search(r'conda:\s+(?:"\.\./\.\./envs/(\w+)\.yaml"|(GPU_ENV))', rule)
-            assert named, f"{file.name}: rule {rule.split(':')[0]}"
+            name = rule.split(":")[0]
+            named = re.search(rf'conda:\s+(?:"\.\./\.\./envs/(\w+)\.yaml"|(environment\("{name}"\)))', rule)
+            assert named, f"{file.name}: rule {name}"
             used |= {"gpu", "cpu"} if named[2] else {named[1]}
-            assert bool(named[2]) == ("gpu=GPU" in rule), rule.split(":")[0]
+            assert bool(named[2]) == (f'gpu=gpus("{name}")' in rule) == ("--gpus {resources.gpu}" in rule), name
     assert used == {env.stem for env in ENVS}
 
 
@@ -108,11 +126,42 @@ def test_jobs_run_in_their_environment(tmp_path: Path) -> None:
     starts = [f.read_text() for f in (folder / ".snakemake/conda").glob("*/starts.txt")]
     jobs = [line for text in starts for line in text.splitlines() if line.startswith("-m microexp ")]
     assert len(jobs) == runs.Outcome(0, done.stdout).rules().total() >= 10
+    assert site_packages(folder) >= {"face_alignment"} and "cv2" not in site_packages(folder)
     looked = subprocess.run(
         runs.command("--use-conda", "--list-conda-envs"), cwd=folder, env=environment, text=True, timeout=60,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     assert "envs/cpu.yaml" in looked.stdout
+
+
+def site_packages(folder: Path) -> set[str]:
+    """What was installed into the environments of a run (the double's own see the host's packages besides)."""
+    return {p.name for p in folder.glob(".snakemake/conda/*_/lib/python3*/site-packages/*")}
+
+
+@pytest.mark.conda
+@pytest.mark.long
+def test_with_a_pin_file_nothing_is_missing(tmp_path: Path) -> None:
+    """Of which Snakemake makes the environment alone, without the `pip:` part of the yaml file."""
+    pytest.importorskip("rattler")
+    home = tmp_path / "home"
+    home.mkdir()
+    shutil.copy(runs.ROOT / "Snakefile", home)
+    for name in ("envs", "workflow"):
+        shutil.copytree(runs.ROOT / name, home / name)
+    (home / "src").symlink_to(runs.ROOT / "src")
+    (home / "envs/cpu.linux-64.pin.txt").write_text("@EXPLICIT\n")
+    path = f"{DOUBLE / 'bin'}:{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "MICROEXP_TEST_PYTHON": sys.executable}
+    folder = runs.prepare(tmp_path / "run")
+    target = "results/demo/annotations.csv"
+    done = subprocess.run(
+        [*runs.SNAKEMAKE, "-s", str(home / "Snakefile"), "--configfile", str(runs.MINI), "-c1", "--use-conda", target],
+        cwd=folder, env=environment, text=True, timeout=300, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-4000:]
+    assert "Using pinnings from" in done.stdout and (folder / target).exists()
+    assert site_packages(folder) >= {"face_alignment"}
 
 
 @pytest.mark.long

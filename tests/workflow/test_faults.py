@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import resource
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,14 @@ import pytest
 
 from microexp import storage
 from microexp.cli import main
+from microexp.datasets.demo.demo import write_video
+from microexp.datasets.schema import Expression, Video, write_expressions, write_videos
 from microexp.errors import UserError
+from microexp.spotting.detect import COLUMNS as DETECTION_COLUMNS
+from tests.recognition import synthetic
+from tests.spotting import made_up
 
+SUBJECTS = ("s01", "s02")
 DOORS = [
     (storage, "_fsync"),
     (Path, "replace"),
@@ -52,6 +60,32 @@ def failing(real: Callable[..., Any], name: str, n: int, calls: list[str]) -> Ca
     return write
 
 
+@contextmanager
+def file_size_limit(limit_bytes: int) -> Iterator[None]:
+    """The system refuses every write beyond this place of a file, as a full disk does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_disk_that_is_full_at_any_byte_leaves_no_video(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 255, (48, 64, 3), dtype=np.uint8) for _ in range(8)]
+    path = tmp_path / "s01_1.mp4"
+    write_video(path, images, 30)
+    whole = path.read_bytes()
+    for limit in [*range(1, len(whole), len(whole) // 25), len(whole) - 1]:
+        path.unlink(missing_ok=True)
+        with pytest.raises(UserError, match=r"s01_1\.mp4: got File too large"), file_size_limit(limit):
+            write_video(path, images, 30)
+        assert list(tmp_path.iterdir()) == []
+    write_video(path, images, 30)
+    assert path.read_bytes() == whole
+
+
 def test_a_disk_that_is_full_at_any_byte_leaves_no_shard(tmp_path: Path) -> None:
     """The system refuses every write beyond a byte; h5py meets that in places where it cannot raise."""
     images = np.random.default_rng(0).integers(0, 255, (20, 16, 16), dtype=np.uint8)
@@ -67,15 +101,10 @@ def test_a_disk_that_is_full_at_any_byte_leaves_no_shard(tmp_path: Path) -> None
 
     write()
     size = path.stat().st_size
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     for limit in [*range(1, size, 397), size - 1]:
         path.unlink(missing_ok=True)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
-        try:
-            with pytest.raises(UserError, match=r"s01\.h5: got File too large"):
-                write()
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        with pytest.raises(UserError, match=r"s01\.h5: got File too large"), file_size_limit(limit):
+            write()
         assert list(tmp_path.iterdir()) == []
     write()
     assert path.stat().st_size == size
@@ -118,7 +147,54 @@ def flow(folder: Path) -> list[str]:
     return ["flow", "--crops", crops, "--out-flow", out, "--set", "backend=opencv", "--set", "preset=opencv"]
 
 
-@pytest.mark.parametrize("stage", [videos, flow])
+def spotting_fold(folder: Path) -> list[str]:
+    """Arguments of `aemnet`: three files, and a checkpoint on the way."""
+    data = made_up.write_data(folder / "data", subjects=4, n_frames=200, channels=8)
+    network = {"stem_channels": [4, 4, 4], "channels": 4, "attention_channels": 4, "head_channels": 4}
+    options = {"network": {**network, "stem_stride": 1}, "epochs": 1, "warmup_epochs": 1, "test_stride_frames": 128}
+    out = folder / "out"
+    return [
+        "aemnet", "--fold", "fake-s00", "--features", *map(str, data.features), "--expressions", str(data.expressions),
+        "--out-model", f"{out}/m.safetensors", "--out-training", f"{out}/t.csv", "--out-proposals", f"{out}/p.csv",
+        "--params", json.dumps(options), "--device", "cpu",
+    ]  # fmt: skip
+
+
+def recognition_fold(folder: Path) -> list[str]:
+    """Arguments of `mdml`."""
+    clips = synthetic.clips_of({"demo": ["a", "b", "c"]})
+    shards = synthetic.write_shards(clips, folder / "apexdiff")
+    mdml = {"size": 14, "channels": [2, 2, 2], "epochs": 1, "seeds": 1, "batch_size": 8}
+    options = {"datasets": ["demo"], "classes": synthetic.CLASSES, "mdml": mdml}
+    out = folder / "out"
+    return [
+        "mdml", "--fold", "demo-b", "--apexdiff", *map(str, shards), "--params", json.dumps(options), "--device", "cpu",
+        "--out-model", f"{out}/m.safetensors", "--out-training", f"{out}/t.csv", "--out-predictions", f"{out}/p.csv",
+    ]  # fmt: skip
+
+
+def tables(folder: Path) -> list[str]:
+    """Arguments of `tables`: four files."""
+    videos = [Video("demo", s, f"{s}_1", "v.mp4", 600, 30.0, 32, 32) for s in SUBJECTS]
+    found = [Expression("demo", v.subject, v.video, 1, 60, 65, 71, "micro", "happiness", "12") for v in videos]
+    write_videos(folder / "videos.csv", videos)
+    write_expressions(folder / "expressions.csv", found)
+    for item in found:
+        row = ("aemnet", 0, "demo", item.subject, item.video, item.onset, item.offset, item.kind, 0.9)
+        storage.write_csv(folder / f"{item.subject}.csv", DETECTION_COLUMNS, [row])
+        with storage.create_shard(folder / "demo" / f"{item.subject}.h5") as shard:
+            storage.set_attributes(shard.create_group(item.video), {"excluded": ""})
+    return [
+        "tables", "--kind", "spotting", "--experiment", "demo",
+        "--folds", *(str(folder / f"{s}.csv") for s in SUBJECTS),
+        "--expressions", str(folder / "expressions.csv"), "--videos", str(folder / "videos.csv"),
+        "--shards", *(str(folder / "demo" / f"{s}.h5") for s in SUBJECTS),
+        *(part for form in ("csv", "md", "tex", "json") for part in (f"--out-{form}", f"{folder}/out/t.{form}")),
+        "--set", "bootstrap=5", "--set", "permutations=5",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("stage", [videos, flow, spotting_fold, recognition_fold, tables])
 def test_whichever_write_fails_nothing_half_written_stays(
     tmp_path: Path,
     disk: Callable[[int], list[str]],
@@ -140,7 +216,59 @@ def test_whichever_write_fails_nothing_half_written_stays(
         assert error.startswith("microexp: error: ") and "No space left on device" in error
         left = {p.name: p.read_bytes() for p in out.iterdir()}
         assert not [name for name in left if name.startswith(storage.TEMPORARY)]
-        assert all(whole[name] == data for name, data in left.items()), "a file that is there is whole"
+        finals = {name: data for name, data in left.items() if not name.endswith(".checkpoint")}
+        assert all(whole[name] == data for name, data in finals.items()), "a file that is there is whole"
         disk(0)
         assert main(arguments) == 0
         assert {p.name: p.read_bytes() for p in out.iterdir()} == whole
+
+
+@pytest.mark.parametrize("hashed_bytes", [storage.HASHED_BYTES, 0])
+def test_damage_of_an_input_is_blamed_on_it_and_mended_by_making_it_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, hashed_bytes: int
+) -> None:
+    """By its hash; or where it is too big for that by HDF5, which does not look at bytes that it does not need."""
+    arguments = flow(tmp_path)
+    crops, out = tmp_path / "crops.h5", tmp_path / "out"
+    storage.write_provenance(crops, {"stage": "crops"})
+    assert main(arguments) == 0
+    whole, result = crops.read_bytes(), (out / "f.h5").read_bytes()
+    monkeypatch.setattr(storage, "HASHED_BYTES", hashed_bytes)
+    rng = np.random.default_rng(9)
+    bits = rng.integers(0, len(whole) * 8, 200 if hashed_bytes else 50)
+    noticed = 0
+    for damaged in [*(flipped(whole, bit) for bit in bits), *(whole[:n] for n in rng.integers(0, len(whole), 50))]:
+        crops.write_bytes(damaged)
+        for path in out.iterdir():
+            path.unlink()
+        status = main(arguments)
+        error = capsys.readouterr().err.splitlines()[-1]
+        if status == 0 and not hashed_bytes:
+            assert (out / "f.h5").read_bytes() == result
+            continue
+        noticed += 1
+        assert status == 2 and error.startswith(f"microexp: error: {crops}: "), error
+        assert error.endswith("(delete it and run again)")
+        assert list(out.iterdir()) == []
+    assert noticed == 250 or (not hashed_bytes and noticed > 80)
+    crops.write_bytes(whole)
+    assert main(arguments) == 0 and (out / "f.h5").read_bytes() == result
+
+
+def flipped(data: bytes, bit: int) -> bytes:
+    """`data` with one bit changed."""
+    changed = bytearray(data)
+    changed[bit // 8] ^= 1 << (bit % 8)
+    return bytes(changed)
+
+
+def test_a_changed_digit_in_a_table_is_noticed_by_whoever_reads_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments, table = videos(tmp_path), tmp_path / "expressions.csv"
+    storage.write_provenance(table, {"stage": "index"})
+    assert main(arguments) == 0
+    table.write_text(table.read_text().replace(",2,3,4,", ",2,3,5,"))
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert f"microexp: error: {table}: got a file that has changed since it was written (delete it and run" in error

@@ -1,16 +1,17 @@
 """Killed at any moment, a run goes on with the same command and ends with the same bytes.
 
-`MICROEXP_KILLS=50` sets the number of moments (10 by default).
+`MICROEXP_KILLS=50 pytest tests/workflow/test_kill.py -k random_moments` sets the number of moments (10 by default);
+`MICROEXP_KILL_SEED` those of a former run, which prints it when it fails.
 """
 
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import signal
 import subprocess
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,19 +19,28 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from microexp.verify import check_file
 from tests.workflow import runs
 
 pytestmark = [pytest.mark.kill, pytest.mark.long]
 
 KILLS = int(os.environ.get("MICROEXP_KILLS", "10"))
 CORES = 2
-LATE = ("motion", "apexdiff", "i3d", "spotting", "recognition", "tables", "report")
-"""Folders to compute again in tests of one interruption each."""
+SEED = int(os.environ.get("MICROEXP_KILL_SEED", secrets.randbelow(2**32)))
+LATE = ("motion", "apexdiff", "i3d", "spotting", "recognition", "tables", "report", "report.html", "complete.csv")
+"""What is computed again when a run has finished before its last kill: with everything that depends on it."""
 
 
 def forget(folder: Path, *parts: str) -> None:
     for part in parts:
-        shutil.rmtree(folder / "results" / part)
+        path = folder / "results" / part
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def complete(folder: Path) -> set[str]:
+    """Results that are whole and recorded, so that their jobs had done all their work."""
+    files = (p for p in (folder / "results").rglob("*") if p.is_file() and not p.name.endswith(".prov.json"))
+    return {p.relative_to(folder).as_posix() for p in files if check_file(p) is None}
 
 
 def leftovers(folder: Path) -> list[Path]:
@@ -38,10 +48,15 @@ def leftovers(folder: Path) -> list[Path]:
 
 
 def test_killed_at_random_moments(finished: Path, tmp_path: Path) -> None:
-    """SIGKILL to the whole group, or to Snakemake alone so that its jobs are orphans; then the same command again."""
-    rng = np.random.default_rng()
+    """SIGKILL to the whole group, or to Snakemake alone so that its jobs are orphans; then the same command again.
+
+    Of the jobs that had done their work when the run was killed, at most one per core runs again: those whose end
+    Snakemake had not yet noted. A job that it had noted never does.
+    """
+    print(f"MICROEXP_KILL_SEED={SEED}")
+    rng = np.random.default_rng(SEED)
     folder = runs.prepare(tmp_path / "killed")
-    done, repeated, kills = set[str](), Counter[str](), 0
+    noted, whole, kills, repeated = set[str](), set[str](), 0, 0
     while True:
         run = runs.Running(folder, cores=CORES)
         try:
@@ -51,25 +66,21 @@ def test_killed_at_random_moments(finished: Path, tmp_path: Path) -> None:
             outcome, kills = run.wait(), kills + 1
             assert runs.orphans(run.process.pid) == []
         started = outcome.started()
-        assert not done & set(started), "a finished job was repeated"
-        done |= set(outcome.finished())
-        repeated.update(set(started) - set(outcome.finished()))
+        assert not noted & set(started), "a finished job was repeated"
+        assert len(whole & set(started)) <= CORES, "more than one job per core was repeated"
+        repeated += len(whole & set(started))
+        noted |= set(outcome.finished())
         if outcome.status == 0 and kills >= KILLS:
             break
-        if outcome.status == 0:  # finished before the last kill: compute a part again
-            parts = rng.choice(LATE, 3, replace=False)
-            forget(folder, *parts)
-            done = {name for name in done if (folder / name).exists() and not _depends(name)}
+        if outcome.status == 0:
+            forget(folder, *LATE)
+            noted = {name for name in noted if (folder / name).exists()}
         else:
             assert outcome.status < 0, outcome.text
-    assert sum(repeated.values()) <= CORES * kills
+        whole = complete(folder)
+    runs.note(f"kills: {kills}, jobs repeated although their results were whole: {repeated}")
     assert leftovers(folder) == []
     assert runs.differing(finished, folder) == []
-
-
-def _depends(name: str) -> bool:
-    """Whether a result may depend on one of `LATE`, so that it is rightly made again."""
-    return name.startswith(tuple(f"results/{part}" for part in LATE)) or name.count("/") == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -143,6 +154,7 @@ def test_a_full_disk(finished: Path, copy: Path) -> None:
 
 
 def test_a_read_only_results_folder(finished: Path, copy: Path) -> None:
+    """Found so by Snakemake before its first job."""
     with results_on(copy, "100m") as results:
         (results / "complete.csv").unlink()
         (results / "apexdiff/demo/s02.h5").unlink()
@@ -151,6 +163,24 @@ def test_a_read_only_results_folder(finished: Path, copy: Path) -> None:
         assert refused.status != 0
         assert "Read-only file system" in refused.text or "Write-protected output files" in refused.text, refused.text
         assert "Traceback" not in refused.text
+        remount(results, "rw")
+        again = runs.run(copy)
+        assert again.status == 0, again.text
+        assert runs.differing(finished, copy) == []
+
+
+def test_results_that_become_read_only_under_a_job(finished: Path, copy: Path) -> None:
+    """As file systems do that meet an error."""
+    target = "results/apexdiff/demo/s02.h5"
+    with results_on(copy, "100m") as results:
+        (copy / target).unlink()
+        run = runs.Running(copy, target, cores=1)
+        run.wait_for_job()
+        remount(results, "ro")
+        failed = run.wait()
+        assert failed.status != 0
+        assert errors(failed) and all(f"{target}: got Read-only file system" in e for e in errors(failed)), failed.text
+        assert "Traceback" not in failed.text
         remount(results, "rw")
         again = runs.run(copy)
         assert again.status == 0, again.text

@@ -13,6 +13,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from microexp.cli import STAGES
 from microexp.config import Config, load, parse
 from microexp.errors import UserError
 from microexp.workflow.plan import NOTHING, REPORTED, Plan, closed, read_plan
@@ -89,6 +90,22 @@ def test_what_tables_report_and_check_read(plan: Plan) -> None:
         "records": len(plan.records()),
     }  # fmt: skip
     assert plan.flow_weights() == []
+
+
+@pytest.mark.parametrize(
+    ("options", "added"),
+    [
+        ({}, set()),
+        ({"flow": {"backend": "numba"}, "faces": {"backend": "given"}}, set()),
+        ({"flow": {"backend": "torch"}}, {"flow"}),
+        ({"flow": {"backend": "opencv_cuda"}}, {"flow"}),
+        ({"apexdiff": {"flow": {"backend": "torch"}}}, {"apexdiff"}),
+        ({"faces": {"backend": "face_alignment"}}, {"faces"}),
+    ],
+)
+def test_a_stage_asks_for_a_gpu_only_with_a_backend_that_uses_one(options: dict[str, Any], added: set[str]) -> None:
+    plan = Plan(parse({**TWO, **options}, "c.yaml"), {"demo": ["s01"], "casme2": ["sub01"]})
+    assert {stage for stage in STAGES if plan.uses_gpu(stage)} == {"i3d", "aemnet", "mdml"} | added
 
 
 def test_weights_that_are_not_there_are_refused(tmp_path: Path) -> None:

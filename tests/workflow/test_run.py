@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import os
 import socket
 import subprocess
 from pathlib import Path
 
 import pytest
+from snakemake.cli import get_argument_parser
 
 from microexp.errors import UserError
 from microexp.workflow import run
@@ -22,11 +25,14 @@ def test_the_second_run_is_refused_in_one_line(tmp_path: Path) -> None:
 
 
 def test_the_lock_is_not_inherited_by_jobs(tmp_path: Path) -> None:
-    with run.begin(tmp_path), subprocess.Popen(["sleep", "5"]) as job:
-        pass_on = job.pid
-        assert pass_on
-        job.kill()
-    run.begin(tmp_path).close()
+    lock = run.begin(tmp_path)
+    with subprocess.Popen(["sleep", "60"], close_fds=False) as job:
+        try:
+            lock.close()
+            run.begin(tmp_path).close()
+            assert job.poll() is None, "the job was still there"
+        finally:
+            job.kill()
 
 
 def test_a_killed_runs_snakemake_locks_are_removed_if_it_was_on_this_machine(tmp_path: Path) -> None:
@@ -48,6 +54,41 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         run.begin(tmp_path)
 
 
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], number: int
+) -> None:
+    """Such as Lustre mounted without `flock`: Snakemake's own lock stays, and nobody's leftovers are touched."""
+    locks = tmp_path / run.SNAKEMAKE_LOCKS
+    locks.mkdir(parents=True)
+    (tmp_path / run.RUN_LOCK).write_text(f"{socket.gethostname()} 17\n")
+    leftover = tmp_path / "results" / ".microexp-tmp-012345-s01.h5"
+    leftover.parent.mkdir()
+    leftover.write_text("half")
+
+    def no_lock(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", no_lock)
+    run.begin(tmp_path).close()
+    assert os.strerror(number) in capsys.readouterr().err
+    assert locks.exists()
+    assert run.clear_leftovers(tmp_path) == [] and leftover.exists()
+
+
+def test_nothing_is_deleted_while_a_run_or_a_job_is_at_work(tmp_path: Path) -> None:
+    with run.no_run(tmp_path):
+        assert list(tmp_path.iterdir()) == []  # results without a run: there is nothing to keep away
+    with run.begin(tmp_path), pytest.raises(UserError, match="another run"), run.no_run(tmp_path):
+        pass
+    with (tmp_path / run.JOBS_LOCK).open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        with pytest.raises(UserError, match="jobs of a run that are still at work"), run.no_run(tmp_path):
+            pass
+    with run.no_run(tmp_path), pytest.raises(UserError, match="another run"):
+        run.begin(tmp_path)
+
+
 def test_leftovers_go_unless_a_job_is_alive(tmp_path: Path) -> None:
     leftover = tmp_path / "results" / "a" / ".microexp-tmp-012345-s01.h5"
     leftover.parent.mkdir(parents=True)
@@ -59,9 +100,22 @@ def test_leftovers_go_unless_a_job_is_alive(tmp_path: Path) -> None:
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_SH)
         assert run.clear_leftovers(tmp_path) == [] and leftover.exists()
-    assert run.clear_leftovers(tmp_path) == [leftover]
-    assert not leftover.exists() and kept.exists()
+    scratch = tmp_path / "weights" / ".microexp-tmp-012345-i3d.tar.gz"
+    scratch.mkdir(parents=True)
+    (scratch / "half.tar.gz").write_text("half")
+    assert run.clear_leftovers(tmp_path) == [leftover, scratch]
+    assert not leftover.exists() and kept.exists() and not scratch.exists()
     assert run.clear_leftovers(tmp_path) == []
+
+
+def test_leftovers_in_a_linked_folder_may_be_of_another_run(tmp_path: Path) -> None:
+    shared, folder = tmp_path / "shared", tmp_path / "run"
+    shared.mkdir()
+    folder.mkdir()
+    leftover = shared / ".microexp-tmp-012345-i3d.safetensors"
+    leftover.write_text("half")
+    (folder / "weights").symlink_to(shared)
+    assert run.clear_leftovers(folder) == [] and leftover.exists()
 
 
 @pytest.mark.parametrize(
@@ -80,25 +134,42 @@ def test_leftovers_go_unless_a_job_is_alive(tmp_path: Path) -> None:
         (["--report=r.html"], False),
         (["--rulegraph", "mermaid-js"], False),
         (["--list-rules"], False),
+        (["-c2", "-Rindex"], True),
+        (["-c2", "-dmyrun"], True),
+        (["-c2", "-sSnakefile.new"], True),
+        (["-c2", "-fn"], False),
+        (["-c2", "--quiet", "--dryrun"], False),
+        (["--summary"], False),
+        (["-c2", "--delete-all-output"], True),
+        (["-c1", "--conda-create-envs-only"], False),
     ],
 )
 def test_looking_is_told_from_running(arguments: list[str], expected: bool) -> None:
-    assert run.runs_jobs(arguments) == expected
+    options, _ = get_argument_parser().parse_known_args(arguments)
+    assert run.runs_jobs(options) == expected
 
 
 def test_the_shell_prefix_survives_odd_paths_and_snakemakes_formatting(tmp_path: Path) -> None:
     source = tmp_path / "a b'{c}" / "src"
     text = run.shell_prefix(source, conda=True).format()
-    done = subprocess.run(
-        ["bash", "-c", text + """sh -c 'echo "$PYTHONPATH|$MICROEXP_RUN"'"""],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    path, token = done.stdout.strip().split("|")
+    log = tmp_path / "a log"
+    command = f"""{text}logged '{log}' sh -c 'echo "$PYTHONPATH|$MICROEXP_RUN|$$"'"""
+    with subprocess.Popen(["bash", "-c", command]) as shell:
+        shell.wait()
+    path, token, pid = log.read_text().strip().split("|")
+    assert int(pid) == shell.pid, "no shell stands between the run and its job"
     assert path == str(source) and ":" in token
     assert "PATH=" not in text.replace("PYTHONPATH=", "")
     assert "export PATH=" in run.shell_prefix(source, conda=False)
+
+
+def test_the_log_of_the_attempt_before_is_kept(tmp_path: Path) -> None:
+    log = tmp_path / "rule.log"
+    for number in (1, 2, 3):
+        command = run.shell_prefix(tmp_path, conda=True).format() + f"logged {log} sh -c 'echo {number}; exit {number}'"
+        assert subprocess.run(["bash", "-euo", "pipefail", "-c", command]).returncode == number
+    assert log.read_text() == "3\n"
+    assert log.with_name("rule.log.before").read_text() == "2\n"
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,8 @@ pytestmark = [pytest.mark.slurm, pytest.mark.long]
 
 SCRIPTS = Path(__file__).with_name("slurm")
 FOLDS = [f"results/recognition/demo/demo-s0{n}/predictions.csv" for n in (1, 2, 3)]
+FOLDS += ["results/spotting/demo/demo-s01/proposals.csv"]
+DETECTIONS = [f"results/spotting/demo/demo-s0{n}/detections.csv" for n in (1, 2, 3)]
 FAST = ("--slurm-init-seconds-before-status-checks", "3", "--latency-wait", "5", "--verbose")
 
 
@@ -62,19 +64,35 @@ def queue() -> list[str]:
 
 
 def test_folds_run_through_slurm(slurm: Path, finished: Path, copy: Path) -> None:
-    """Three folds as jobs with a GPU, in their partition; the tables behind them; the same bytes as without SLURM."""
+    """Folds of both kinds as jobs with a GPU, in their partition; the same bytes as without SLURM."""
     for fold in FOLDS:
-        (copy / fold).unlink()
+        shutil.rmtree((copy / fold).parent)
     start = time.monotonic()
     outcome = submit(copy, *FOLDS)
-    seconds = time.monotonic() - start
     assert outcome.status == 0, outcome.text[-6000:]
     calls = sbatch_calls(outcome)
-    assert len(calls) == 3
-    assert all("--gpus=1" in call and "-p gpu" in call and "--mem 3000" in call and "-t 240" in call for call in calls)
-    assert [line.split()[:2] for line in queue()] == [["COMPLETED", "gpu"]] * 3
+    assert len(calls) == len(FOLDS)
+    assert all("--gpus=1" in call and "-p gpu" in call for call in calls)
+    assert sum("--mem 3000" in call and "-t 240" in call for call in calls) == 3, "mdml"
+    assert sum("--mem 4000" in call and "-t 480" in call for call in calls) == 1, "aemnet"
+    assert [line.split()[:2] for line in queue()] == [["COMPLETED", "gpu"]] * len(FOLDS)
+    assert runs.run(copy).status == 0  # the detections of the spotting fold were not asked for
     assert runs.differing(finished, copy) == []
-    print(f"\nSLURM: {len(calls)} jobs, 0 retries, {seconds:.0f} s")
+    runs.note(f"SLURM, folds: {len(calls)} jobs, 0 retries, {time.monotonic() - start:.0f} s")
+
+
+def test_short_jobs_of_one_rule_are_one_array(slurm: Path, finished: Path, copy: Path) -> None:
+    """The detections of all folds, which are ready together."""
+    for target in DETECTIONS:
+        (copy / target).unlink()
+    start = time.monotonic()
+    outcome = submit(copy, *DETECTIONS)
+    assert outcome.status == 0, outcome.text[-6000:]
+    calls = sbatch_calls(outcome)
+    assert len(calls) == 1 and "--array=1-3" in calls[0] and "-p cpu" in calls[0], calls
+    assert "--gpus" not in calls[0]
+    assert runs.differing(finished, copy) == []
+    runs.note(f"SLURM, array: 3 jobs in {len(calls)} submission, 0 retries, {time.monotonic() - start:.0f} s")
 
 
 def test_a_failing_job_is_retried_with_more_memory(slurm: Path, finished: Path, copy: Path) -> None:
@@ -97,7 +115,7 @@ def test_a_failing_job_is_retried_with_more_memory(slurm: Path, finished: Path, 
     asked = [re.search(r"-t (\d+) --mem (\d+)", call) for call in sbatch_calls(outcome)]
     assert [m and m.groups() for m in asked] == [("60", "2000"), ("120", "4000")]
     assert runs.differing(finished, copy) == []
-    print(f"\nSLURM: {len(asked)} jobs, 1 retry with twice the memory, {time.monotonic() - start:.0f} s")
+    runs.note(f"SLURM, killed job: {len(asked)} jobs, 1 retry with twice the memory, {time.monotonic() - start:.0f} s")
 
 
 def test_a_cancelled_job_leaves_nothing_wrong(slurm: Path, finished: Path, copy: Path) -> None:

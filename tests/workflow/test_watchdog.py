@@ -104,7 +104,7 @@ def test_jobs_hold_a_shared_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".snakemake").mkdir()
     previous = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr(watchdog, "_die_with_parent", lambda: None)
+    monkeypatch.setattr(watchdog, "die_with_parent", lambda: None)
     try:
         with watchdog.job_of_run({"MICROEXP_RUN": watchdog.token()}), watchdog._shared_lock():
             assert _jobs_alive(tmp_path)

@@ -1,6 +1,7 @@
 # The plan of the run and the few functions that rules use. The logic is in src/microexp/workflow/, typed and tested.
 import gc
 import inspect
+from snakemake.cli import get_argument_parser
 from snakemake.settings.types import DeploymentMethod
 from microexp.errors import UserError
 from microexp.gpu_pool import visible_gpus
@@ -11,8 +12,9 @@ from microexp.workflow.plan import read_plan
 
 def begin_run():
     """One run at a time in a folder; the lock is held until the process ends. A job of a run does not take it."""
-    if workflow.is_main_process and run.runs_jobs(sys.argv[1:]):
-        return run.begin(Path.cwd())
+    if workflow.is_main_process:
+        options, _ = get_argument_parser().parse_known_args()
+        return run.begin(Path.cwd()) if run.runs_jobs(options) else None
 
 
 def per_attempt(first):
@@ -29,6 +31,17 @@ minutes = per_attempt  # wall time
 def options_of(stage):
     """The options that a stage of an experiment reads, as JSON."""
     return lambda wildcards: PLAN.options(stage, wildcards.experiment)
+
+
+def gpus(stage):
+    """GPUs that a job of `stage` asks for on this machine; profiles/slurm asks the cluster instead."""
+    return min(1, len(visible_gpus())) if PLAN.uses_gpu(stage) else 0
+
+
+def environment(stage):
+    """Conda environment of a stage that can use a GPU."""
+    kind = run.environment_for_gpu() if PLAN.uses_gpu(stage) else "cpu"
+    return f"../../envs/{kind}.yaml"
 
 
 def made_for(stage):
@@ -54,8 +67,6 @@ except UserError as error:
     sys.exit(f"microexp: error: {error}")
 
 CONDA = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
-GPU = min(1, len(visible_gpus()))  # locally; profiles/slurm asks the cluster instead
-GPU_ENV = f"../../envs/{run.environment_for_gpu()}.yaml"
 
 shell.prefix(run.shell_prefix(Path(workflow.basedir) / "src", CONDA))
 

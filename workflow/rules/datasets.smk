@@ -18,8 +18,8 @@ rule demo_sheet:
         options=PLAN.options("demo-sheet"),
         code=code_hash("demo-sheet"),
     shell:
-        "python -m microexp demo-sheet --out-sheet {output.sheet:q}"
-        " --params {params.options:q} --threads {threads} > {log:q} 2>&1"
+        "logged {log:q} python -m microexp demo-sheet --out-sheet {output.sheet:q}"
+        " --params {params.options:q} --threads {threads}"
 
 
 rule demo:
@@ -39,8 +39,8 @@ rule demo:
         options=PLAN.options("demo"),
         code=code_hash("demo"),
     shell:
-        "python -m microexp demo --video {wildcards.video:q} --out-video {output.video:q}"
-        " --params {params.options:q} --threads {threads} > {log:q} 2>&1"
+        "logged {log:q} python -m microexp demo --video {wildcards.video:q} --out-video {output.video:q}"
+        " --params {params.options:q} --threads {threads}"
 
 
 rule index:
@@ -67,9 +67,9 @@ rule index:
         listing=lambda wildcards: PLAN.digest(wildcards.dataset),
         code=code_hash("index"),
     shell:
-        "python -m microexp index --dataset {wildcards.dataset:q} --files {input.files:q} --out-videos {output.videos:q}"
+        "logged {log:q} python -m microexp index --dataset {wildcards.dataset:q} --files {input.files:q} --out-videos {output.videos:q}"
         " --out-expressions {output.expressions:q} --out-issues {output.issues:q} --out-counts {output.counts:q}"
-        " --out-left_out {output.left_out:q} --params {params.options:q} --threads {threads} > {log:q} 2>&1"
+        " --out-left_out {output.left_out:q} --params {params.options:q} --threads {threads}"
 
 
 rule index_subject:
@@ -93,6 +93,6 @@ rule index_subject:
     params:
         code=code_hash("index-subject"),
     shell:
-        "python -m microexp index-subject --subject {wildcards.subject:q} --videos {input.videos:q}"
+        "logged {log:q} python -m microexp index-subject --subject {wildcards.subject:q} --videos {input.videos:q}"
         " --expressions {input.expressions:q} --left_out {input.left_out:q} --out-videos {output.videos:q}"
-        " --out-expressions {output.expressions:q} --threads {threads} > {log:q} 2>&1"
+        " --out-expressions {output.expressions:q} --threads {threads}"

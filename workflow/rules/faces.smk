@@ -12,18 +12,18 @@ rule faces:
     benchmark:
         "logs/benchmarks/faces/{dataset}/{subject}.tsv"
     conda:
-        GPU_ENV
+        environment("faces")
     threads: 1
     resources:
         mem_mb=memory(2000),
         runtime=minutes(240),
-        gpu=GPU,
+        gpu=gpus("faces"),
     params:
         options=PLAN.options("faces"),
         code=code_hash("faces"),
     shell:
-        "python -m microexp faces --videos {input.videos:q} --out-faces {output.faces:q}"
-        " --params {params.options:q} --threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
+        "logged {log:q} python -m microexp faces --videos {input.videos:q} --out-faces {output.faces:q}"
+        " --params {params.options:q} --threads {threads} --gpus {resources.gpu}"
 
 
 rule crops:
@@ -47,8 +47,8 @@ rule crops:
         options=lambda wildcards: PLAN.options("crops", wildcards.dataset),
         code=code_hash("crops"),
     shell:
-        "python -m microexp crops --videos {input.videos:q} --faces {input.faces:q} --out-crops {output.crops:q}"
-        " --params {params.options:q} --threads {threads} > {log:q} 2>&1"
+        "logged {log:q} python -m microexp crops --videos {input.videos:q} --faces {input.faces:q} --out-crops {output.crops:q}"
+        " --params {params.options:q} --threads {threads}"
 
 
 rule flow:
@@ -61,18 +61,18 @@ rule flow:
     benchmark:
         "logs/benchmarks/flow/{dataset}/{subject}.tsv"
     conda:
-        GPU_ENV
+        environment("flow")
     threads: 1
     resources:
         mem_mb=memory(2000),
         runtime=minutes(480),
-        gpu=GPU,
+        gpu=gpus("flow"),
     params:
         options=PLAN.options("flow"),
         code=code_hash("flow"),
     shell:
-        "python -m microexp flow --crops {input.crops:q} --out-flow {output.flow:q}"
-        " --params {params.options:q} --threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
+        "logged {log:q} python -m microexp flow --crops {input.crops:q} --out-flow {output.flow:q}"
+        " --params {params.options:q} --threads {threads} --gpus {resources.gpu}"
 
 
 rule apexdiff:
@@ -86,15 +86,16 @@ rule apexdiff:
     benchmark:
         "logs/benchmarks/apexdiff/{dataset}/{subject}.tsv"
     conda:
-        "../../envs/cpu.yaml"
+        environment("apexdiff")
     threads: 1
     resources:
         mem_mb=memory(2000),
         runtime=minutes(60),
+        gpu=gpus("apexdiff"),
     params:
         options=PLAN.options("apexdiff"),
         code=code_hash("apexdiff"),
     shell:
-        "python -m microexp apexdiff --crops {input.crops:q} --expressions {input.expressions:q}"
+        "logged {log:q} python -m microexp apexdiff --crops {input.crops:q} --expressions {input.expressions:q}"
         " --out-apexdiff {output.apexdiff:q}"
-        " --params {params.options:q} --threads {threads} > {log:q} 2>&1"
+        " --params {params.options:q} --threads {threads} --gpus {resources.gpu}"

@@ -21,7 +21,7 @@ rule weights:
     params:
         code=code_hash("weights"),
     shell:
-        "python -m microexp weights --out-weights {output.weights:q} > {log:q} 2>&1"
+        "logged {log:q} python -m microexp weights --out-weights {output.weights:q}"
 
 
 rule i3d:
@@ -37,19 +37,19 @@ rule i3d:
     benchmark:
         "logs/benchmarks/i3d/{dataset}/{subject}.tsv"
     conda:
-        GPU_ENV
+        environment("i3d")
     threads: 1
     resources:
         mem_mb=memory(3000),
         runtime=minutes(480),
-        gpu=GPU,
+        gpu=gpus("i3d"),
     params:
         options=PLAN.options("i3d"),
         code=code_hash("i3d"),
     shell:
-        "python -m microexp i3d --crops {input.crops:q} --flow {input.flow:q} --weights {input.weights:q}"
+        "logged {log:q} python -m microexp i3d --crops {input.crops:q} --flow {input.flow:q} --weights {input.weights:q}"
         " --flow_weights {input.flow_weights:q} --out-i3d {output.i3d:q}"
-        " --params {params.options:q} --threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
+        " --params {params.options:q} --threads {threads} --gpus {resources.gpu}"
 
 
 rule motion:
@@ -73,5 +73,5 @@ rule motion:
         options=PLAN.options("motion"),
         code=code_hash("motion"),
     shell:
-        "python -m microexp motion --flow {input.flow:q} --faces {input.faces:q} --crops {input.crops:q}"
-        " --out-motion {output.motion:q} --params {params.options:q} --threads {threads} > {log:q} 2>&1"
+        "logged {log:q} python -m microexp motion --flow {input.flow:q} --faces {input.faces:q} --crops {input.crops:q}"
+        " --out-motion {output.motion:q} --params {params.options:q} --threads {threads}"

@@ -25,4 +25,4 @@ rule shards:
     params:
         code=code_hash("shards"),
     shell:
-        "python -m microexp shards --shards {input.shards:q} --out-list {output.list:q} > {log:q} 2>&1"
+        "logged {log:q} python -m microexp shards --shards {input.shards:q} --out-list {output.list:q}"

@@ -13,16 +13,16 @@ rule mdml:
     benchmark:
         "logs/benchmarks/mdml/{experiment}/{fold}.tsv"
     conda:
-        GPU_ENV
+        environment("mdml")
     threads: 1
     resources:
         mem_mb=memory(3000),
         runtime=minutes(240),
-        gpu=GPU,
+        gpu=gpus("mdml"),
     params:
         options=options_of("mdml"),
         code=code_hash("mdml"),
     shell:
-        "python -m microexp mdml --fold {wildcards.fold:q} --apexdiff @{input.apexdiff:q} --out-model {output.model:q}"
+        "logged {log:q} python -m microexp mdml --fold {wildcards.fold:q} --apexdiff @{input.apexdiff:q} --out-model {output.model:q}"
         " --out-training {output.training:q} --out-predictions {output.predictions:q}"
-        " --params {params.options:q} --threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
+        " --params {params.options:q} --threads {threads} --gpus {resources.gpu}"

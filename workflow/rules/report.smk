@@ -43,11 +43,11 @@ rule tables:
         ),
         code=code_hash("tables"),
     shell:
-        "python -m microexp tables --kind {wildcards.kind} --experiment {wildcards.experiment:q} --folds {input.folds:q}"
+        "logged {log:q} python -m microexp tables --kind {wildcards.kind} --experiment {wildcards.experiment:q} --folds {input.folds:q}"
         " --selections {input.selections:q} --expressions {input.expressions:q} --videos {input.videos:q}"
         " --shards @{input.shards:q} --left_out {input.left_out:q} --out-csv {output.csv:q} --out-md {output.md:q}"
         " --out-tex {output.tex:q} --out-json {output.json:q}"
-        " --params {params.options:q} --threads {threads} > {log:q} 2>&1"
+        " --params {params.options:q} --threads {threads}"
 
 
 rule report_subject:
@@ -77,11 +77,11 @@ rule report_subject:
         options=PLAN.options("report-subject"),
         code=code_hash("report-subject"),
     shell:
-        "python -m microexp report-subject --dataset {wildcards.dataset:q} --subject {wildcards.subject:q}"
+        "logged {log:q} python -m microexp report-subject --dataset {wildcards.dataset:q} --subject {wildcards.subject:q}"
         " --home ../../report.html --videos {input.videos:q} --expressions {input.expressions:q} --crops {input.crops:q}"
         " --faces {input.faces:q} --flow {input.flow:q} --motion {input.motion:q} --apexdiff {input.apexdiff:q}"
         " --detections {input.detections:q} --predictions {input.predictions:q} --out-page {output.page:q}"
-        " --params {params.options:q} --threads {threads} > {log:q} 2>&1"
+        " --params {params.options:q} --threads {threads}"
 
 
 use rule shards as report_shards with:
@@ -126,11 +126,11 @@ rule report:
         options=PLAN.options("report"),
         code=code_hash("report"),
     shell:
-        "python -m microexp report --tables {input.tables:q} --videos {input.videos:q}"
+        "logged {log:q} python -m microexp report --tables {input.tables:q} --videos {input.videos:q}"
         " --expressions {input.expressions:q} --counts {input.counts:q} --issues {input.issues:q} --detections @{input.detections:q}"
         " --training @{input.training:q} --faces @{input.faces:q} --crops @{input.crops:q} --flow @{input.flow:q} --apexdiff @{input.apexdiff:q}"
         " --records @{input.records:q} --pages @{input.pages:q} --out-report {output.report:q}"
-        " --params {params.options:q} --threads {threads} > {log:q} 2>&1"
+        " --params {params.options:q} --threads {threads}"
 
 
 rule complete:
@@ -154,5 +154,5 @@ rule complete:
         options=PLAN.options("complete"),
         code=code_hash("complete"),
     shell:
-        "python -m microexp complete --shards {input.shards:q} --left_out {input.left_out:q} --out-complete {output.complete:q}"
-        " --params {params.options:q} --threads {threads} > {log:q} 2>&1"
+        "logged {log:q} python -m microexp complete --shards {input.shards:q} --left_out {input.left_out:q} --out-complete {output.complete:q}"
+        " --params {params.options:q} --threads {threads}"

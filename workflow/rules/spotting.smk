@@ -16,19 +16,19 @@ rule aemnet:
     benchmark:
         "logs/benchmarks/aemnet/{experiment}/{fold}.tsv"
     conda:
-        GPU_ENV
+        environment("aemnet")
     threads: 1
     resources:
         mem_mb=memory(4000),
         runtime=minutes(480),
-        gpu=GPU,
+        gpu=gpus("aemnet"),
     params:
         options=options_of("aemnet"),
         code=code_hash("aemnet"),
     shell:
-        "python -m microexp aemnet --fold {wildcards.fold:q} --features @{input.features:q} --expressions {input.expressions:q}"
+        "logged {log:q} python -m microexp aemnet --fold {wildcards.fold:q} --features @{input.features:q} --expressions {input.expressions:q}"
         " --out-model {output.model:q} --out-training {output.training:q} --out-proposals {output.proposals:q}"
-        " --params {params.options:q} --threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
+        " --params {params.options:q} --threads {threads} --gpus {resources.gpu}"
 
 
 rule detect:
@@ -56,6 +56,6 @@ rule detect:
         options=options_of("detect"),
         code=code_hash("detect"),
     shell:
-        "python -m microexp detect --fold {wildcards.fold:q} --proposals {input.proposals:q} --motion @{input.motion:q}"
+        "logged {log:q} python -m microexp detect --fold {wildcards.fold:q} --proposals {input.proposals:q} --motion @{input.motion:q}"
         " --expressions {input.expressions:q} --videos {input.videos:q}"
-        " --out-detections {output.detections:q} --out-selection {output.selection:q} --params {params.options:q} --threads {threads} > {log:q} 2>&1"
+        " --out-detections {output.detections:q} --out-selection {output.selection:q} --params {params.options:q} --threads {threads}"

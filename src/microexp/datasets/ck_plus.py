@@ -12,7 +12,7 @@ from pathlib import Path
 from microexp.datasets.base import Adapter, Counts, Found, Release, Row
 from microexp.datasets.copies import find_copy
 from microexp.datasets.facs import ActionUnit, format_aus
-from microexp.datasets.frames import list_frames
+from microexp.datasets.frames import BadVideo, list_frames
 from microexp.datasets.tree import folders
 from microexp.errors import UserError
 
@@ -23,6 +23,10 @@ SUBJECT = re.compile(r"S\d{3}", re.IGNORECASE)
 LABELS = re.compile(r".*(emotion|facs|landmark).*", re.IGNORECASE)
 EMOTIONS = ("", "anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise")
 """By the number in `*_emotion.txt`; 0 is neutral."""
+
+
+class BadLabel(UserError):
+    """A label file that is damaged; that reading fails (network, rights) is another thing."""
 
 
 def find_videos(release: Release) -> list[Found]:
@@ -46,7 +50,7 @@ def read_rows(release: Release) -> list[Row]:
         )
         try:
             last = int(list_frames(item.path).numbers[-1])
-        except UserError:
+        except BadVideo:
             continue  # noted when the video is opened
         rows.append(
             Row(release.relative(item.path), 0, item.subject, item.video, None, last, last, "macro", emotion, units)
@@ -58,7 +62,7 @@ def _label(release: Release, path: Path | None, read: Callable[[Path], str]) -> 
     """What a label file says; '' where there is none, or, with a note, where it is damaged."""
     try:
         return read(path) if path else ""
-    except UserError as error:
+    except BadLabel as error:
         assert path is not None
         release.note(release.relative(path), 0, "label", f"{error.got}, not {error.expected}", "left empty")
         return ""
@@ -80,14 +84,16 @@ def _numbers(path: Path) -> list[list[float]]:
     try:
         lines = path.read_text(encoding="ascii").splitlines()
         return [[float(value) for value in line.split()] for line in lines if line.strip()]
-    except (OSError, ValueError) as error:
-        raise UserError(path, None, error, "numbers") from error
+    except ValueError as error:
+        raise BadLabel(path, None, error, "numbers") from error
+    except OSError as error:
+        raise UserError(path, None, error.strerror, "a label file that can be read") from error
 
 
 def _emotion(path: Path) -> str:
     rows = _numbers(path)
     if len(rows) != 1 or len(rows[0]) != 1 or rows[0][0] not in range(len(EMOTIONS)):
-        raise UserError(path, None, f"{rows[:2]}"[:40], "one number from 0 to 7")
+        raise BadLabel(path, None, f"{rows[:2]}"[:40], "one number from 0 to 7")
     return EMOTIONS[int(rows[0][0])]
 
 
@@ -96,7 +102,7 @@ def _units(path: Path) -> str:
     units = []
     for number, row in enumerate(_numbers(path), 1):
         if not row or not 1 <= row[0] < 100 or (len(row) > 1 and row[1] not in range(6)):
-            raise UserError(path, f"row {number}", row, "an action unit and its intensity")
+            raise BadLabel(path, f"row {number}", row, "an action unit and its intensity")
         units.append(ActionUnit(int(row[0]), intensity=" ABCDE"[int(row[1]) if len(row) > 1 else 0].strip()))
     return format_aus(tuple(units))
 

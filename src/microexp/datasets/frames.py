@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import warnings
 from collections.abc import Iterator, Sequence
@@ -12,9 +13,21 @@ from typing import Any
 import numpy as np
 
 from microexp.errors import UserError
+from microexp.storage import file_sha256
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp"})
 VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".m4v", ".wmv", ".mpg", ".mpeg", ".webm"})
+
+
+class BadVideo(UserError):
+    """A video that is damaged or empty, and can be left out; that reading fails (network, rights) is another thing."""
+
+
+def _unreadable(path: Path, error: OSError, expected: str) -> UserError:
+    """What the system said of `path`; only a link to nowhere is the video's own fault."""
+    kind = BadVideo if path.is_symlink() and not path.exists() else UserError
+    return kind(path, None, error.strerror or error, expected)
+
 
 _LAST_NUMBER = re.compile(r"(\d+)\D*$")
 
@@ -44,13 +57,14 @@ def list_frames(folder: str | Path) -> FrameList:
     """List the frames of `folder` by number, so that `img10` follows `img9`; hidden files are passed over.
 
     Raises:
-        UserError: when the folder cannot be read, holds no frame, two files with one number, or a broken link.
+        BadVideo: when it holds no frame, or two files with one number.
+        UserError: when the folder cannot be read.
     """
     folder = Path(folder)
     try:
         names = [p.name for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and p.name[0] != "."]
     except OSError as error:
-        raise UserError(folder, None, error.strerror, "a folder of frames") from error
+        raise _unreadable(folder, error, "a folder of frames") from error
     by_number: dict[int, str] = {}
     ignored = []
     for name in sorted(names):
@@ -58,11 +72,11 @@ def list_frames(folder: str | Path) -> FrameList:
         if number is None:
             ignored.append(name)
         elif number in by_number:
-            raise UserError(folder, f"frame {number}", f"{by_number[number]} and {name}", "one file a frame")
+            raise BadVideo(folder, f"frame {number}", f"{by_number[number]} and {name}", "one file a frame")
         else:
             by_number[number] = name
     if not by_number:
-        raise UserError(folder, None, "no frame", "images with numbered names (.jpg, .png, .bmp)")
+        raise BadVideo(folder, None, "no frame", "images with numbered names (.jpg, .png, .bmp)")
     order = sorted(by_number)
     return FrameList(tuple(folder / by_number[n] for n in order), np.array(order, np.int64), tuple(ignored))
 
@@ -107,7 +121,8 @@ class VideoSource:
             grey: convert to grey (ITU-R 601 luma).
 
         Raises:
-            UserError: naming file and frame when one cannot be decoded.
+            BadVideo: naming file and frame when one cannot be decoded.
+            UserError: when the file cannot be read.
             IndexError: when an index is out of range.
         """
         wanted = np.arange(self.n_frames) if indices is None else np.asarray(indices, np.int64).reshape(-1)
@@ -122,7 +137,8 @@ def open_video(path: str | Path) -> VideoSource:
     """Open a folder of frames or a video file; only the first frame is decoded, a file's packets are counted.
 
     Raises:
-        UserError: when there is nothing to read, or the first frame is damaged.
+        BadVideo: when there is nothing to read, or the first frame is damaged.
+        UserError: when it cannot be read.
     """
     path = Path(path)
     try:
@@ -131,9 +147,9 @@ def open_video(path: str | Path) -> VideoSource:
         if path.is_file():
             return _open_file(path)
     except OSError as error:  # a loop of links, a folder without permission
-        raise UserError(path, None, error.strerror or error, "a video file or a folder of frames") from error
+        raise _unreadable(path, error, "a video file or a folder of frames") from error
     what = "a broken link" if path.is_symlink() else "no such file"
-    raise UserError(path, None, what, "a video file or a folder of frames")
+    raise BadVideo(path, None, what, "a video file or a folder of frames")
 
 
 # --- folders of images ------------------------------------------------------------------------------------------------
@@ -143,7 +159,8 @@ def image_size(path: Path) -> tuple[int, int]:
     """(width, height) in px from the header, without decoding the image.
 
     Raises:
-        UserError: when it is no image, or larger than 89 million pixels.
+        BadVideo: when it is no image, or larger than 89 million pixels.
+        UserError: when it cannot be read.
     """
     from PIL import Image
 
@@ -153,10 +170,12 @@ def image_size(path: Path) -> tuple[int, int]:
             with Image.open(path) as image:
                 return image.size
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise UserError(path, None, "a far too large image", "at most 89 million pixels") from error
+        raise BadVideo(path, None, "a far too large image", "at most 89 million pixels") from error
     except (OSError, SyntaxError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else "no image data"
-        raise UserError(path, None, reason, "a JPEG, PNG or BMP image") from error
+        expected = "a JPEG, PNG or BMP image"
+        if isinstance(error, OSError) and error.errno:
+            raise _unreadable(path, error, expected) from error
+        raise BadVideo(path, None, "no image data", expected) from error
 
 
 def _open_folder(path: Path) -> VideoSource:
@@ -185,14 +204,14 @@ def _decode(path: Path, how: int | None = None) -> np.ndarray:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise UserError(path, None, error.strerror, "a frame that can be read") from error
+        raise _unreadable(path, error, "a frame that can be read") from error
     try:
         flag = cv2.IMREAD_ANYCOLOR if how is None else how
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flag) if data else None
     except cv2.error:
         image = None
     if image is None:
-        raise UserError(path, None, "a damaged frame", "a whole JPEG, PNG or BMP image")
+        raise BadVideo(path, None, "a damaged frame", "a whole JPEG, PNG or BMP image")
     return np.asarray(image)
 
 
@@ -220,13 +239,15 @@ def _open_file(path: Path) -> VideoSource:
         with av.open(str(path)) as container:
             stream = _video_stream(path, container)
             rate = stream.average_rate or stream.guessed_rate
+            if stream.codec_context is None:
+                raise BadVideo(path, None, "an unknown codec", "a video file that can be decoded")
             grey = (stream.codec_context.pix_fmt or "").startswith("gray")
             packets = [p for p in container.demux(stream) if p.size and not p.is_discard]
             pts = [p.pts for p in packets]
             key_pts = [p.pts for p in packets if p.is_keyframe]
         width, height = _first_size(path)
-    except av.FFmpegError as error:
-        raise UserError(path, None, error.strerror, "a video file that can be decoded") from error
+    except (av.FFmpegError, UnicodeDecodeError) as error:
+        raise _undecodable(path, None, error, "a video file that can be decoded") from error
     known = None not in pts and len(set(pts)) == len(pts)
     return VideoSource(
         path, len(packets), float(rate) if rate else None, width, height, grey,
@@ -236,9 +257,21 @@ def _open_file(path: Path) -> VideoSource:
     )  # fmt: skip
 
 
+def _undecodable(path: Path, where: str | None, error: Exception, expected: str) -> UserError:
+    """Damage, as the decoder says it, or a failure of the system: FFmpeg has the same words for some of both."""
+    if isinstance(error, OSError) and error.errno not in (errno.EIO, errno.EPERM):
+        return _unreadable(path, error, expected)
+    if isinstance(error, OSError):
+        try:
+            file_sha256(path)  # reads it all
+        except OSError as failure:
+            return _unreadable(path, failure, expected)
+    return BadVideo(path, where, getattr(error, "strerror", "damaged text"), expected)
+
+
 def _video_stream(path: Path, container: Any) -> Any:
     if not container.streams.video:
-        raise UserError(path, None, "no video stream", "a video file")
+        raise BadVideo(path, None, "no video stream", "a video file")
     return container.streams.video[0]
 
 
@@ -248,7 +281,7 @@ def _first_size(path: Path) -> tuple[int, int]:
     with av.open(str(path)) as container:
         for frame in container.decode(_video_stream(path, container)):
             return frame.width, frame.height
-    raise UserError(path, None, "no frame", "a video file with frames")
+    raise BadVideo(path, None, "no frame", "a video file with frames")
 
 
 def _read_file(source: VideoSource, wanted: np.ndarray) -> Iterator[np.ndarray]:
@@ -270,10 +303,10 @@ def _read_file(source: VideoSource, wanted: np.ndarray) -> Iterator[np.ndarray]:
                     current = _next(source, frames, at)
                     at = _position(source, current, at)
                 if at > index:
-                    raise UserError(source.path, f"frame {index}", f"frame {at}", "every frame to be decodable")
+                    raise BadVideo(source.path, f"frame {index}", f"frame {at}", "every frame to be decodable")
                 yield np.asarray(current.to_ndarray(format="gray" if source.grey else "rgb24"))
-    except av.FFmpegError as error:
-        raise UserError(source.path, f"after frame {at}", error.strerror, "a video without damage") from error
+    except (av.FFmpegError, UnicodeDecodeError) as error:
+        raise _undecodable(source.path, f"after frame {at}", error, "a video without damage") from error
 
 
 def _key_frame_before(source: VideoSource, index: int) -> int:
@@ -287,7 +320,7 @@ def _key_frame_before(source: VideoSource, index: int) -> int:
 def _next(source: VideoSource, frames: Iterator[Any], at: int) -> Any:
     frame = next(frames, None)
     if frame is None:
-        raise UserError(source.path, f"after frame {at}", "the end of the data", f"{source.n_frames} whole frames")
+        raise BadVideo(source.path, f"after frame {at}", "the end of the data", f"{source.n_frames} whole frames")
     return frame
 
 
@@ -297,5 +330,5 @@ def _position(source: VideoSource, frame: Any, at: int) -> int:
         return at + 1
     position = int(np.searchsorted(source.pts, -1 if frame.pts is None else frame.pts))
     if position == source.n_frames or source.pts[position] != frame.pts:
-        raise UserError(source.path, f"after frame {at}", f"a frame of unknown time {frame.pts}", "an intact video")
+        raise BadVideo(source.path, f"after frame {at}", f"a frame of unknown time {frame.pts}", "an intact video")
     return position

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from microexp.datasets.base import Adapter, Found, Index, Release, Row
-from microexp.datasets.frames import VideoSource, image_size, open_video
+from microexp.datasets.frames import BadVideo, VideoSource, image_size, open_video
 from microexp.datasets.intervals import ROW_LEFT_OUT, Interval, as_interval, to_indices
 from microexp.datasets.schema import Expression, Video
 from microexp.datasets.tree import natural
@@ -75,7 +75,7 @@ def _open(release: Release, item: Found, fps: float | None, clips: bool) -> tupl
     where = release.relative(item.path)
     try:
         source = open_video(item.path)
-    except UserError as error:
+    except BadVideo as error:
         release.note(where, 0, "video", str(error.got), "left out")
         release.lose(item.subject, item.video, reason_of(error))
         return None
@@ -105,7 +105,7 @@ def _note_numbering(release: Release, where: str, source: VideoSource) -> None:
         for index in np.unique(np.linspace(0, source.n_frames - 1, 5).astype(int)):
             try:
                 size = image_size(source.frames[index])
-            except UserError as error:
+            except BadVideo as error:
                 release.note(where, 0, "frames", f"{source.frames[index].name}: {error.got}", "kept")
                 continue
             if size != (source.width, source.height):

@@ -8,14 +8,16 @@ there are no arrays).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from microexp.datasets.frames import VideoSource
+from microexp.datasets.frames import BadVideo, VideoSource
 from microexp.datasets.schema import Video
 from microexp.errors import UserError, reason_of
-from microexp.faces.faces import Unusable, open_listed, read_subject, whose
+from microexp.faces.faces import Unusable, fingerprint, open_listed, read_subject, whose
 from microexp.faces.params import CropsParams
 from microexp.faces.resample import resampled_frames
 from microexp.faces.warp import cut, plan_crops
@@ -41,7 +43,7 @@ def write_crops(
     """Stream the frames through the warp into `group`; one frame is held at a time.
 
     Raises:
-        UserError: when a frame cannot be decoded.
+        BadVideo: when a frame cannot be decoded.
     """
     plan = plan_crops(alignments, source.width, source.height, size)
     channels = 1 if source.grey else 3
@@ -61,7 +63,7 @@ def _process(shard: h5py.File, video: Video, job: Job[CropsParams], faces: h5py.
         source = open_listed(video, job.input("videos"))
         try:
             write_crops(group, source, frame_index, frame_alignments(faces, frame_index), job.params.size)
-        except UserError as error:
+        except BadVideo as error:
             raise Unusable(reason_of(error)) from error
     except Unusable as error:
         reason = str(error)
@@ -80,12 +82,13 @@ def _process(shard: h5py.File, video: Video, job: Job[CropsParams], faces: h5py.
     )
 
 
-def run(job: Job[CropsParams]) -> None:
+def run(job: Job[CropsParams]) -> Mapping[str, Any]:
     """Cut the crops of all videos of one subject."""
     import cv2
 
     cv2.setNumThreads(job.threads)
     videos = read_subject(job.input("videos"))
+    read: dict[str, Any] = {}
     with open_shard(job.input("faces")) as faces, create_shard(job.output("crops")) as shard:
         set_attributes(shard, whose(videos, job.output("crops")))
         for video in track(videos, "crops"):
@@ -94,6 +97,8 @@ def run(job: Job[CropsParams]) -> None:
                     job.input("faces"), f"video {video.video}", "nothing", "an alignment", "run the stage faces again"
                 )
             _process(shard, video, job, faces[video.video])
+            read[video.video] = fingerprint(Path(video.path))
+    return {"videos": read}
 
 
 STAGE = Stage(

@@ -13,13 +13,14 @@ in source px) and `drift_px` (largest motion of the transform itself, source px 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from microexp.datasets.frames import VideoSource, open_video
+from microexp.datasets.frames import BadVideo, VideoSource, open_video
 from microexp.datasets.schema import Video, read_videos
 from microexp.errors import UserError, reason_of
 from microexp.faces import align, given
@@ -28,7 +29,7 @@ from microexp.faces.observe import Backend, Observations, observe, regular_frame
 from microexp.faces.params import FacesParams
 from microexp.progress import log, track
 from microexp.stage import Job, Stage
-from microexp.storage import add_array, create_shard, set_attributes
+from microexp.storage import add_array, create_shard, input_hash, set_attributes
 
 if TYPE_CHECKING:
     import h5py
@@ -110,14 +111,14 @@ def open_listed(video: Video, listed: Path) -> VideoSource:
         listed: the file that lists it, for the message.
 
     Raises:
-        UserError: when it is not there, or has not the number of frames that the index says.
+        UserError: when it cannot be read, or has not the number of frames that the index says.
         Unusable: when it cannot be decoded.
     """
     if not Path(video.path).exists():
         raise UserError(listed, f"video {video.video}: path", f"{video.path}, which does not exist", "a video")
     try:
         source = open_video(video.path)
-    except UserError as error:
+    except BadVideo as error:
         raise Unusable(reason_of(error)) from error
     if source.n_frames != video.n_frames:
         raise UserError(
@@ -125,6 +126,27 @@ def open_listed(video: Video, listed: Path) -> VideoSource:
             "the video changed: run the stage index again",
         )  # fmt: skip
     return source
+
+
+def fingerprint(path: Path) -> dict[str, Any]:
+    """What provenance says of a video: of a file its hash (see `input_hash`), of a folder that of names and sizes.
+
+    Raises:
+        UserError: when it cannot be read, or is a file made by microexp that has changed since.
+    """
+    try:
+        if path.is_file():
+            return input_hash(path)
+        sizes = sorted((p.name, p.stat(follow_symlinks=p.exists()).st_size) for p in path.iterdir())
+    except OSError as error:
+        raise UserError(path, None, error.strerror, "a video that can be read") from error
+    listed = "".join(f"{name}\t{size}\n" for name, size in sizes)
+    return {
+        "folder": path.name,
+        "files": len(sizes),
+        "size_bytes": sum(size for _, size in sizes),
+        "names_and_sizes_sha256": hashlib.sha256(listed.encode()).hexdigest(),
+    }
 
 
 def _process(group: h5py.Group, video: Video, listed: Path, params: FacesParams, backend: Backend | None) -> None:
@@ -137,7 +159,7 @@ def _process(group: h5py.Group, video: Video, listed: Path, params: FacesParams,
         else:
             try:
                 seen = look(video, source, params, backend)
-            except UserError as error:  # a damaged frame
+            except BadVideo as error:  # a damaged frame
                 raise Unusable(reason_of(error)) from error
         check_seen(seen, params.max_missed)
     except Unusable as reason:
@@ -178,14 +200,16 @@ def run(job: Job[FacesParams]) -> Mapping[str, Any]:
     listed = job.input("videos")
     videos = read_subject(listed)
     backend = make_backend(job.params, job.device)
+    read: dict[str, Any] = {}
     with create_shard(job.output("faces")) as shard:
         set_attributes(shard, whose(videos, job.output("faces")))
         for video in track(videos, "faces"):
             _process(shard.create_group(video.video), video, listed, job.params, backend)
+            read[video.video] = fingerprint(Path(video.path))
     if backend is not None:
-        return backend.provenance()
+        return {**backend.provenance(), "videos": read}
     files = [given.landmark_file(str(job.params.landmarks), v) for v in videos]
-    return given.provenance([f for f in files if f.exists()])
+    return {**given.provenance([f for f in files if f.exists()]), "videos": read}
 
 
 STAGE = Stage(

@@ -6,13 +6,13 @@ hash that is part of their names; its download function is replaced, so that not
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from microexp.devices import pick_device
 from microexp.errors import UserError
 from microexp.faces.geometry import rebox
 from microexp.faces.observe import Face
@@ -77,20 +77,19 @@ def load(folder: str | None, device: str) -> FanBackend:
         device: auto, cpu, cuda or cuda:N.
 
     Raises:
-        UserError: when the package or its weights are missing.
+        UserError: when the package, one that it needs, its weights or the device are missing.
     """
     weights = check_weights(folder)
-    if importlib.util.find_spec("face_alignment") is None:
+    device = str(pick_device(device))
+    try:
+        import face_alignment
+        from face_alignment import api
+    except ModuleNotFoundError as error:
         raise UserError(
-            "faces.backend", "face_alignment", "no such package", "face-alignment 1.5.0",
-            "pip install --no-deps face-alignment==1.5.0, and tqdm: with its dependencies it overwrites OpenCV",
-        )  # fmt: skip
-    import face_alignment
-    import torch
-    from face_alignment import api
-
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+            "faces.backend", "face_alignment", f"no package {error.name}", "face-alignment 1.5.0",
+            "pip install scikit-image tqdm; pip install --no-deps face-alignment==1.5.0: with its dependencies it "
+            "overwrites OpenCV",
+        ) from error  # fmt: skip
 
     def supplied(url: str, *_: Any, **__: Any) -> str:
         name = url.rsplit("/", 1)[-1]

@@ -8,7 +8,6 @@ import pickle
 import subprocess
 import sys
 import tarfile
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 
 from microexp import storage
 from microexp.errors import UserError
+from microexp.workflow.watchdog import die_with_parent
 
 #: stands in for setuptools while pip asks for the sdist's metadata: its setup.py is never run
 STAND_IN_BACKEND = """
@@ -78,8 +78,10 @@ def download(sdist: Sdist, folder: Path, pip_options: Sequence[str] = ()) -> Pat
     command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-input", "--retries", "2"]
     command += ["--no-deps", "--no-binary", ":all:", "--use-pep517", "--no-build-isolation", "--require-hashes"]
     command += ["--progress-bar", "off", "--dest", str(folder), "--requirement", str(folder / "pin.txt"), *pip_options]
-    environment = {**os.environ, "PYTHONPATH": str(backend.parent)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    environment = {**os.environ, "PYTHONPATH": str(backend.parent), "TMPDIR": str(folder)}
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=False, preexec_fn=die_with_parent
+    )
     if done.returncode:
         raise _pip_error(sdist, done.stderr)
     return folder / sdist.file
@@ -115,8 +117,8 @@ def fetch(sdist: Sdist, given: Path | None, by_hand: Path) -> bytes:
             raise UserError(local, None, f"SHA-256 {found}", f"{sdist.sha256} ({sdist.name} {sdist.version})")
         return local.read_bytes()
     try:
-        with tempfile.TemporaryDirectory(prefix="microexp-") as folder:
-            return download(sdist, Path(folder)).read_bytes()
+        with storage.scratch(by_hand) as folder:
+            return download(sdist, folder).read_bytes()
     except UserError as error:
         hint = f"without network, put {sdist.file} (SHA-256 {sdist.sha256}) at {by_hand} and run again"
         raise UserError(error.file, error.where, error.got, error.expected, hint) from error

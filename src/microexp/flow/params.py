@@ -79,6 +79,10 @@ PRESETS: dict[str, Tvl1] = {
 }
 
 
+GPU_BACKENDS = ("torch", "opencv_cuda")
+"""Backends that use a GPU: where there is one, and always."""
+
+
 class Tvl1Params(Params):
     """Options of the flow between two images, for both `flow` and `apexdiff`; what is null comes from the preset.
 
@@ -86,7 +90,9 @@ class Tvl1Params(Params):
     """
 
     backend: Literal["auto", "numba", "torch", "opencv", "opencv_cuda"] = Field(
-        "auto", description="Implementation; auto is numba, or torch when the job is given a GPU."
+        "auto",
+        description="Implementation; auto is numba on any machine, GPU or not. torch uses a GPU where there is one, "
+        "opencv_cuda needs one.",
     )
     preset: Literal["opencv", "classic", "micro"] = Field("micro", description="Named set of TV-L1 parameters.")
     tau: float | None = Field(None, ge=1e-4, le=0.25, description="Time step of the dual update.")

@@ -20,7 +20,8 @@ ROOT = Path(__file__).resolve().parent.parent
 """Folder of the package."""
 
 INFRASTRUCTURE = frozenset(
-    f"microexp.{name}" for name in ("__init__", "cli", "config", "errors", "names", "progress", "runner", "stage")
+    f"microexp.{name}"
+    for name in ("__init__", "cli", "config", "errors", "names", "progress", "runner", "stage", "workflow.watchdog")
 )
 """Modules that carry a stage but do not enter its results."""
 

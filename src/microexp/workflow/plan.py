@@ -14,12 +14,15 @@ from microexp.config import Config, parse, stage_options
 from microexp.datasets.demo.layout import demo_subjects, video_path
 from microexp.errors import UserError
 from microexp.features.params import I3dParams
+from microexp.flow.params import GPU_BACKENDS
 from microexp.names import NAME, WHOLE_DATASET, check_name, fold_name
 
 TABLE_FORMATS = ("csv", "md", "tex", "json")
 KINDS = ("spotting", "recognition")
 READER = {"apexdiff": "recognition", "flow": "spotting", "motion": "spotting", "i3d": "spotting"}
 """Kind of experiment for which alone a stage is run."""
+GPU_STAGES = ("i3d", "aemnet", "mdml")
+"""Stages that use a GPU wherever there is one; others only with certain backends."""
 INDEX = ("videos", "expressions", "issues", "counts", "left_out")
 """Tables of a data set's index."""
 REPORTED = ("detections", "training", "faces", "crops", "flow", "apexdiff", "records", "pages")
@@ -153,6 +156,15 @@ class Plan:
     def made_for(self, stage: str, dataset: str, subject: str) -> list[str]:
         """The shard of `stage` of one subject, if some experiment needs it."""
         return [f"results/{stage}/{dataset}/{subject}.h5"] if self.needs(dataset, stage) else []
+
+    def uses_gpu(self, stage: str) -> bool:
+        """Whether `stage`, as configured, uses a GPU where there is one."""
+        chosen = {
+            "faces": self.config.faces.backend == "face_alignment",
+            "flow": self.config.flow.backend in GPU_BACKENDS,
+            "apexdiff": self.config.apexdiff.flow.backend in GPU_BACKENDS,
+        }
+        return chosen.get(stage, stage in GPU_STAGES)
 
     def all_folds(self, kind: str, name: str) -> list[str]:
         """File `name` of every fold of every experiment of `kind`."""

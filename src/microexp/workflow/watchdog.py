@@ -65,7 +65,7 @@ def job_of_run(environment: Mapping[str, str]) -> Iterator[None]:
         yield
         return
     with _shared_lock():
-        _die_with_parent()
+        die_with_parent()
         if not is_alive(run):  # it ended before we asked the kernel
             os._exit(STATUS)
         threading.Thread(target=_watch, args=(run,), daemon=True).start()
@@ -82,7 +82,8 @@ def _watch(run: str) -> None:
     os._exit(STATUS)
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """Let the kernel kill this process when its parent ends (Linux)."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 

@@ -26,8 +26,9 @@ WRAPPER = '#!/bin/sh\necho "$*" >> "{prefix}/starts.txt"\nexec "{prefix}/bin/pyt
 
 
 def create(file: Path, prefix: Path) -> None:
-    """Make the environment of `file` at `prefix`."""
-    dependencies = yaml.safe_load(file.read_text())["dependencies"]
+    """Make the environment of `file`, a specification or a pin file, at `prefix`."""
+    pinned = file.read_text().startswith("@EXPLICIT")  # then conda does nothing but unpack its own packages
+    dependencies = [] if pinned else yaml.safe_load(file.read_text())["dependencies"]
     for spec in dependencies:
         if isinstance(spec, str):
             MatchSpec(spec)  # fails on what conda would not understand
