@@ -231,7 +231,7 @@ def count_lines(clips: Clips) -> list[str]:
 
 def add_reading_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `read_maps`, for every command that reads such maps."""
-    parser.add_argument("--zero", choices=ZEROS, help="level of zero motion (default: mode; known for flow in px)")
+    parser.add_argument("--zero", choices=ZEROS, help="level of zero motion (default: robust; known for flow in px)")
     parser.add_argument("--scale", choices=SCALES, help="what an image is divided by (default: rms; none for px)")
     parser.add_argument(
         "--order", choices=("rgb", "bgr"), default="rgb", help="colour images: channels of u, v, strain"
