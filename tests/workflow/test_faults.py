@@ -181,12 +181,12 @@ def tables(folder: Path) -> list[str]:
     write_expressions(folder / "expressions.csv", found)
     for item in found:
         row = ("aemnet", 0, "demo", item.subject, item.video, item.onset, item.offset, item.kind, 0.9)
-        storage.write_csv(folder / f"{item.subject}.csv", DETECTION_COLUMNS, [row])
+        storage.write_csv(folder / f"demo-{item.subject}" / "detections.csv", DETECTION_COLUMNS, [row])
         with storage.create_shard(folder / "demo" / f"{item.subject}.h5") as shard:
             storage.set_attributes(shard.create_group(item.video), {"excluded": ""})
     return [
         "tables", "--kind", "spotting", "--experiment", "demo",
-        "--folds", *(str(folder / f"{s}.csv") for s in SUBJECTS),
+        "--folds", *(str(folder / f"demo-{s}" / "detections.csv") for s in SUBJECTS),
         "--expressions", str(folder / "expressions.csv"), "--videos", str(folder / "videos.csv"),
         "--shards", *(str(folder / "demo" / f"{s}.h5") for s in SUBJECTS),
         *(part for form in ("csv", "md", "tex", "json") for part in (f"--out-{form}", f"{folder}/out/t.{form}")),
