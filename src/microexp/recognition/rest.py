@@ -54,8 +54,8 @@ def centred(maps: np.ndarray, zero: Zero | None = None, scale: Scale | None = No
     Args:
         maps: u, v and any others, such as the strain, which rests at 0.
         zero: the level of rest: the image's most frequent value (`mode`; most of a face rests), its Tukey biweight
-            (`robust`), the `middle` of the scale (half of the grey levels; 0 px), or `known` (0 px). By default `robust`
-            for grey levels and `known` for px.
+            (`robust`), the `middle` of the scale (half of the grey levels; 0 px), or `known` (0 px). By default
+            `robust` for grey levels and `known` for px.
         scale: an image is divided by its root mean square (`rms`), its `range` (grey levels are), or nothing (`none`).
             By default `rms` for grey levels, whose magnitude is lost, and `none` for px.
         file: named in errors.
