@@ -115,7 +115,7 @@ def run_task(task: Task) -> None:
 def make_rows(tasks: list[Task]) -> list[Row]:
     truths = read_truths(tasks[0].expressions)
     rows: list[Row] = []
-    for variant in VARIANTS:
+    for variant in dict.fromkeys(t.variant for t in tasks):
         folds = [t.out for t in tasks if t.variant == variant]
         found = [d for fold in folds for d in detect.read_detections(fold / "detections.csv")]
         for method, runs in as_intervals(found, read_ran([fold / "selection.json" for fold in folds])).items():
@@ -144,11 +144,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("results/ablation"))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=2, help="folds at the same time, one CPU thread each")
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), help="only these")
     args = parser.parse_args()
     tasks = make_tasks(load(args.config), args.experiment, args.results, args.out, args.seeds)
+    tasks = [task for task in tasks if task.variant in args.variants]
     with ProcessPoolExecutor(args.jobs, get_context("spawn")) as pool:
         list(track(pool.map(run_task, tasks), "ablation: folds", len(tasks)))
-    folds = len(tasks) // len(VARIANTS)
+    folds = len({task.fold for task in tasks})
     notes = (
         f"F1, mean and sd over {args.seeds} seeds, one-to-one matching, pooled over {folds} folds.",
         "aemnet_oracle chooses its thresholds on the held-out subject: no result, only an upper bound.",
