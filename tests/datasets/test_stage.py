@@ -175,7 +175,10 @@ def config_file(tmp_path: Path, **datasets: object) -> str:
     return str(path)
 
 
-def test_check_shows_counts_and_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_shows_counts_and_rows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # where the repository's own run has left no demo
     releases.cas_me2(tmp_path / "cas")
     releases.folder(tmp_path / "own")
     config = config_file(
