@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -42,23 +43,40 @@ class NumbaSolver:
             f(t.data_weight * t.theta), f(t.theta), f(t.tau / t.theta), f(t.epsilon_px), f(t.cubic_a), f(t.scale_step),
         )  # fmt: skip
         self.spline = t.interpolation == "spline"
+        self.weights = spline_weights() if self.spline else np.empty(0, np.float32)
         self.counts = (t.warps, t.outer_iterations, t.iterations, t.median_px)
 
     def prepare(self, frames: np.ndarray) -> np.ndarray:
         """Pyramids (N, length) of grey frames (N, H, W), uint8 or float32."""
         pyramids = np.empty((len(frames), self.pyramid_length), np.float32)
+        for_each(lambda: lambda i: self._build(frames[i], pyramids[i]), len(frames), self.threads)
+        return pyramids
+
+    def _build(self, frame: np.ndarray, out: np.ndarray) -> None:
         five_point = self.tvl1.gradient == "five_point"
-        spline = spline_weights() if self.spline else np.empty(0, np.float32)
+        grey = remove_shading(frame, self.tvl1)
+        pyramid.build_pyramid(grey, self.sizes, 1 / self.tvl1.scale_step, five_point, self.weights, out)
+
+    def solve_frames(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """Flow (N, H, W, 2), px, between frames (N, H, W) that are in one pair each.
+
+        A thread builds the two pyramids of its pair and solves it, in memory of its own: no thread waits for another.
+        """
+        out = np.empty((len(first), *self.shape, 2), np.float32)
 
         def start() -> Callable[[int], None]:
-            def one(item: int) -> None:
-                grey = remove_shading(frames[item], self.tvl1)
-                pyramid.build_pyramid(grey, self.sizes, 1 / self.tvl1.scale_step, five_point, spline, pyramids[item])
+            work = kernels.make_workspace(*self.shape)
+            one, two = np.empty((2, self.pyramid_length), np.float32)
 
-            return one
+            def pair(i: int) -> None:
+                self._build(first[i], one)
+                self._build(second[i], two)
+                self._solve(one, two, len(self.sizes), work, out[i], False)
 
-        for_each(start, len(frames), self.threads)
-        return pyramids
+            return pair
+
+        for_each(start, len(first), self.threads)
+        return out
 
     def solve(
         self, first: np.ndarray, second: np.ndarray, warm: np.ndarray | None = None, scales: int = 0
@@ -76,20 +94,14 @@ class NumbaSolver:
             work = kernels.make_workspace(*self.shape)
 
             def one(i: int) -> None:
-                kernels.solve_pair(
-                    first[i],
-                    second[i],
-                    self.sizes,
-                    levels,
-                    self.numbers,
-                    self.counts,
-                    self.spline,
-                    work,
-                    out[i],
-                    warm is not None,
-                )
+                self._solve(first[i], second[i], levels, work, out[i], warm is not None)
 
             return one
 
         for_each(start, len(first), self.threads)
         return out
+
+    def _solve(
+        self, first: np.ndarray, second: np.ndarray, levels: int, work: Any, out: np.ndarray, warm: bool
+    ) -> None:
+        kernels.solve_pair(first, second, self.sizes, levels, self.numbers, self.counts, self.spline, work, out, warm)

@@ -25,6 +25,7 @@ class OpencvSolver:
     """`cv2.optflow.DualTVL1OpticalFlow` with the given parameters."""
 
     name = "opencv"
+    solve_frames = None
     device = "cpu"
     batch = 32
 
@@ -103,6 +104,7 @@ class CudaSolver:
     """`cv2.cuda.OpticalFlowDual_TVL1`, for those who built OpenCV with CUDA and its contributed modules."""
 
     name = "opencv_cuda"
+    solve_frames = None
     batch = 32
     at_once = 1
 

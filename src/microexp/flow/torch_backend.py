@@ -183,6 +183,7 @@ class TorchSolver:
     """Pyramids and flow of frames of one size, batched, on `device`."""
 
     name = "torch"
+    solve_frames = None
 
     def __init__(
         self, height: int, width: int, tvl1: Tvl1, threads: int = 1, device: str = "cpu", compiled: bool | None = None

@@ -8,7 +8,7 @@ second; component 0 is x (to the right), component 1 is y (down).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from itertools import islice
 from typing import Any, Protocol
@@ -30,6 +30,10 @@ class Solver(Protocol):
     """Pairs to hand over at a time."""
     at_once: int
     """Pairs that one call of `solve` works on at once; with fewer it is no faster."""
+
+    @property
+    def solve_frames(self) -> Callable[[np.ndarray, np.ndarray], np.ndarray] | None:
+        """Flow between frames that are in one pair each, where that is faster than `prepare` and `solve`."""
 
     def prepare(self, frames: np.ndarray) -> Any:
         """Whatever the backend keeps per frame (pyramids): a sliceable batch for frames (N, H, W)."""
@@ -63,6 +67,8 @@ def compute_flow(
         return np.zeros((*first.shape, 2), np.float32)
     first, second = check_pairs(first, second)
     solver = make_solver(first.shape[1], first.shape[2], params, threads, device)
+    if solver.solve_frames is not None:
+        return solver.solve_frames(first, second)
     out = np.empty((*first.shape, 2), np.float32)
     for start in range(0, len(first), solver.batch):
         part = slice(start, start + solver.batch)
