@@ -55,7 +55,10 @@ PICTURE_PX, PICTURE_DM = 64, 2.0
 CENTRE_DM = 6.92
 """Height of the middle of the crops: a face from above the brows to the chin."""
 HALF_DM = (0.62, 0.78)
-"""Half the width and height of a crop, which is then stretched to a square, as the field's crops are."""
+"""Half the width and height of a crop, which is then stretched to a square, as the field's crops are.
+
+These three numbers are rounded from a fit to class means of all 442 MEGC2019 maps: see docs/recognition.md.
+"""
 STEP = 0.3
 """Strength at which a unit's flow is measured."""
 RIGID_STEP = 0.01
