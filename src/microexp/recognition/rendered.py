@@ -3,8 +3,8 @@
 Real clips are few and their labels hard to come by; what an action unit moves is known. The demo's head gives the exact
 flow of every action unit on either side of any number of faces. Small motions add up, so an expression is a sum of
 unit flows: drawn mix, strength and asymmetry, a stray unit now and then, a blink, some motion of the head, smooth noise
-as an optical flow has it, and a crop that never sits quite the same. No real face and no real label takes part, so this
-source may guide any fold.
+as an optical flow has it, and a crop that never sits quite the same. No clip holds a real face or a real label, so they
+belong to no fold; what three constants of the crop had seen is said at `HALF_DM`.
 
 Sources: Ekman, Friesen & Hager, Facial Action Coding System (2002), for what units move and which units an emotion
 shows with; for repression CASME II's coders (Yan et al., PLoS ONE 9(1): e86041, 2014).
