@@ -32,7 +32,7 @@ def without_gradient(network, x):
 @pytest.mark.parametrize("fidelity", ["paper", "released"])
 def test_both_settings_and_odd_windows_work(window_frames, fidelity):
     network, geometry = make(window_frames, fidelity=fidelity)
-    outputs = network(torch.randn(2, 12, geometry.window_steps))
+    outputs = network(torch.randn(2, geometry.window_steps, 12))
     points, anchors = len(geometry.points), len(geometry.anchor_centres)
     assert [tuple(o.shape) for o in outputs] == [(2, points, 2), (2, points, 2), (2, anchors, 2), (2, anchors, 2)]
     assert (outputs[1] >= 0).all()  # distances
@@ -41,12 +41,12 @@ def test_both_settings_and_odd_windows_work(window_frames, fidelity):
 @pytest.mark.parametrize("window_frames", [128, 1024])
 def test_every_parameter_receives_a_gradient(window_frames):
     network, geometry = make(window_frames)
-    assert without_gradient(network, torch.randn(4, 12, geometry.window_steps)) == set()
+    assert without_gradient(network, torch.randn(4, geometry.window_steps, 12)) == set()
 
 
 def test_the_released_network_keeps_theta_and_channel_attention_from_any_gradient():
     network, geometry = make(fidelity="released")
-    dead = without_gradient(network, torch.randn(4, 12, geometry.window_steps))
+    dead = without_gradient(network, torch.randn(4, geometry.window_steps, 12))
     assert {n.split(".")[1] for n in dead if n.startswith("attention")} == {"theta", "squeeze"}
     assert {n for n in dead if not n.startswith("attention")} == {  # biases in front of a batch norm
         "stem.parallel.0.0.bias", "stem.parallel.1.0.bias", "stem.parallel.2.0.bias", "stem.merge.0.bias",
@@ -78,12 +78,12 @@ def test_the_paper_stem_has_three_reaches():
 )  # fmt: skip
 def test_every_part_can_be_taken_out_and_still_learns(change):
     network, geometry = make(**change)
-    assert without_gradient(network, torch.randn(4, 12, geometry.window_steps)) == set()
+    assert without_gradient(network, torch.randn(4, geometry.window_steps, 12)) == set()
 
 
 def test_channel_attention_changes_the_output():
     network, geometry = make()
-    x = torch.randn(2, 12, geometry.window_steps)
+    x = torch.randn(2, geometry.window_steps, 12)
     network.eval()
     before = network(x)[0]
     network.attention.squeeze = None
@@ -122,7 +122,7 @@ def test_heads_give_what_each_level_alone_would():
 def test_class_heads_start_at_the_prior():
     network, geometry = make()
     network.eval()
-    probability = network(torch.zeros(1, 12, geometry.window_steps))[0].sigmoid()
+    probability = network(torch.zeros(1, geometry.window_steps, 12))[0].sigmoid()
     assert 0.001 < probability.mean() < 0.1
 
 

@@ -195,7 +195,7 @@ class AemNet(nn.Module):
 
     def __init__(self, in_channels: int, geometry: Geometry, options: NetworkParams) -> None:
         super().__init__()
-        self.narrow = nn.Conv1d(in_channels, options.input_channels, 1) if options.input_channels else nn.Identity()
+        self.narrow = nn.Linear(in_channels, options.input_channels) if options.input_channels else nn.Identity()
         self.stem = Stem(options.input_channels or in_channels, options)
         self.pyramid = Pyramid(geometry.lengths, options)
         self.attention = LocalAttention(geometry.window_steps, options) if options.local_attention else None
@@ -209,13 +209,13 @@ class AemNet(nn.Module):
         """Windows to predictions.
 
         Args:
-            x: (B, C, W) features.
+            x: (B, W, C) features.
 
         Returns:
             Logits (B, P, 2) and distances over the stride (B, P, 2) of the points; logits (B, A, 2) and offsets
             (B, A, 2) of the anchors; all levels one after the other, finest first.
         """
-        levels = self.pyramid(self.stem(self.narrow(x)))
+        levels = self.pyramid(self.stem(self.narrow(x).transpose(1, 2).contiguous()))
         if self.attention is not None:
             for k in {0, len(levels) - 1}:
                 levels[k] = self.attention(levels[k])
@@ -233,7 +233,7 @@ def _layer_norm(x: Tensor) -> Tensor:
 
 
 def _initialise(module: nn.Module) -> None:
-    if isinstance(module, nn.Conv1d):
+    if isinstance(module, nn.Conv1d | nn.Linear):
         nn.init.kaiming_uniform_(module.weight)
         if module.bias is not None:
             nn.init.zeros_(module.bias)

@@ -24,7 +24,7 @@ class NetworkParams(Params):
     )
     streams: Literal["both", "rgb", "flow"] = Field("both", description="Which half of the features is used.")
     input_channels: int | None = Field(
-        None, ge=4, description="Channels of a 1x1 convolution in front of the stem, for narrow nets; none: off."
+        None, ge=4, description="Channels to which a linear layer narrows the features in front of the stem; none: off."
     )
     stem_channels: tuple[int, ...] = Field((384, 640, 1024), description="Channels of the parallel stem convolutions.")
     stem_kernels: tuple[int, ...] = Field((3, 5, 7), description="Their kernel sizes, odd (released: all 5).")

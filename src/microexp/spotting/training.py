@@ -146,9 +146,8 @@ def batches(order: np.ndarray, size: int) -> list[np.ndarray]:
 
 
 def stack_windows(windows: Sequence[Window], store: FeatureStore, window_steps: int, device: torch.device) -> Tensor:
-    """(B, C, W) float32 features of windows on `device`."""
-    read = np.stack([store.read(w.video, w.start, window_steps) for w in windows])
-    return torch.from_numpy(read).to(device).transpose(1, 2).contiguous()
+    """(B, W, C) float32 features of windows on `device`."""
+    return torch.from_numpy(np.stack([store.read(w.video, w.start, window_steps) for w in windows])).to(device)
 
 
 def tensors(targets: Targets, chosen: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
