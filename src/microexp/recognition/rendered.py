@@ -2,12 +2,15 @@
 
 Real clips are few and their labels hard to come by; what an action unit moves is known. The demo's head gives the exact
 flow of every action unit on either side of any number of faces. Small motions add up, so an expression is a sum of
-unit flows: drawn mix, strength and asymmetry, a stray unit now and then, a blink, some motion of the head, smooth noise
-as an optical flow has it, and a crop that never sits quite the same. No clip holds a real face or a real label, so they
-belong to no fold; what three constants of the crop had seen is said at `HALF_DM`.
+unit flows: a published set of units, drawn strengths and asymmetry, a stray unit now and then, a blink, some motion of
+the head, smooth noise as an optical flow has it, and a crop that never sits quite the same. No clip holds a real face
+or a real label, so they belong to no fold. What is written here as a constant comes from the literature and from round
+figures, not from any data set's maps; docs/recognition.md gives the reasons.
 
-Sources: Ekman, Friesen & Hager, Facial Action Coding System (2002), for what units move and which units an emotion
-shows with; for repression CASME II's coders (Yan et al., PLoS ONE 9(1): e86041, 2014).
+Sources of the sets: the criteria of CASME II's coders (Yan et al., PLoS ONE 9(1): e86041, 2014, table 3); prototypes
+and variants of the FACS Investigator's Guide (Ekman, Friesen & Hager 2002, table 10-1); the objective classes I to VI
+of Davison, Merghani & Yap (J. Imaging 4(10): 119, 2018); for contempt Ekman & Friesen (Motivation and Emotion 10, 1986)
+and Matsumoto et al. (Handbook of Emotions, 2008).
 """
 
 from __future__ import annotations
@@ -19,46 +22,39 @@ import numpy as np
 
 from microexp.datasets.demo.actor import Camera, make_actor
 from microexp.datasets.demo.flow import flow_between
+from microexp.datasets.demo.head import EYES, load_head
 from microexp.datasets.demo.render import neutral_pose
 from microexp.datasets.demo.subjects import make_subject
-from microexp.datasets.demo.units import ACTION_UNITS, STRAY_UNITS, UnitMotion
+from microexp.datasets.demo.units import ACTION_UNITS, ONE_SIDED, UnitMotion
 from microexp.inputs.identity import strain_magnitude
 from microexp.recognition.clips import Clips
 
 DATASET = "rendered"
-WAYS: dict[str, tuple[tuple[float, dict[int, float]], ...]] = {
-    "happiness": (
-        (4, {12: 1}), (4, {6: 0.6, 12: 1}), (1, {6: 1}), (1, {12: 0.8, 14: 0.4}), (1, {12: 0.9, 25: 0.5}),
-        (0.5, {12: 0.7, 24: 0.3}),
-    ),
-    "surprise": (
-        (4, {1: 1, 2: 1}), (1.5, {1: 1}), (1.5, {2: 1}), (1.5, {1: 0.8, 2: 0.8, 5: 0.6}),
-        (1, {1: 0.7, 2: 0.7, 25: 0.6}), (0.7, {25: 1}), (0.7, {26: 1}), (0.5, {5: 1}),
-    ),
+WAYS: dict[str, tuple[tuple[int, ...], ...]] = {
+    "happiness": ((6,), (12,), (6, 12), (7, 12), (6, 7, 12)),
+    "surprise": ((2,), (5,), (25,), (1, 2), (5, 24), (5, 26), (25, 26), (1, 2, 5), (1, 2, 25), (1, 2, 26)),
     "disgust": (
-        (1, {4: 1}), (2, {4: 1, 7: 0.6}), (1, {4: 0.8, 9: 0.6}), (1, {9: 1}), (1, {10: 1}),
-        (1, {4: 0.6, 7: 0.5, 10: 0.5}),
+        (9,), (10,), (4, 7), (4, 9), (7, 10), (9, 17), (10, 17), (4, 7, 9), (4, 7, 10), (4, 9, 17),
     ),
-    "anger": ((3, {4: 1}), (2, {4: 1, 7: 0.6}), (1.5, {7: 1}), (0.3, {4: 0.5, 25: 0.7})),
-    "repression": (
-        (0.7, {14: 0.8, 17: 0.5}), (1, {15: 0.7, 17: 0.7}), (1, {17: 1}), (0.7, {24: 1}), (0.5, {17: 0.5, 24: 0.7}),
-        (0.5, {12: 0.5, 15: 0.8}),
-    ),
-    "contempt": ((1.5, {14: 1}),),
-    "sadness": ((1, {15: 1}), (1, {1: 0.7, 4: 0.9}), (0.5, {1: 0.5, 4: 0.6, 15: 0.5})),
-    "fear": ((0.5, {1: 0.6, 2: 0.5, 4: 0.8, 5: 0.5}),),
+    "anger": ((4,), (4, 5), (4, 7), (17, 24), (4, 5, 7), (4, 6, 7), (4, 5, 24), (4, 7, 24), (5, 7, 24)),
+    "contempt": ((14,), (12, 14)),
+    "fear": ((1, 2, 4), (1, 2, 4, 5)),
+    "sadness": ((1,), (15,), (1, 4), (6, 15), (15, 17), (1, 4, 15), (6, 15, 25), (6, 15, 26)),
+    "repression": ((15,), (17,), (15, 17)),
 }  # fmt: skip
-"""Emotion -> the ways in which it shows: how often, among all ways of a class; action unit -> relative strength."""
+"""Emotion -> sets of action units in which it shows, all equally likely: the published ones that the head has, of at
+most three units (fear: four), as micro-expressions show few."""
+ON_ONE_SIDE = ("contempt",)
+"""Emotions that one half of the face shows."""
 UNITS = tuple(sorted(ACTION_UNITS))
 BLINK = UNITS.index(45)
-PICTURE_PX, PICTURE_DM = 64, 2.0
-CENTRE_DM = 6.92
-"""Height of the middle of the crops: a face from above the brows to the chin."""
-HALF_DM = (0.62, 0.78)
-"""Half the width and height of a crop, which is then stretched to a square, as the field's crops are.
-
-These three numbers are rounded from a fit to class means of all 442 MEGC2019 maps: see docs/recognition.md.
-"""
+PICTURE_PX, PICTURE_DM, PICTURE_CENTRE_DM = 80, 2.5, 7.0
+"""Side of the picture in which unit flows are measured, and the height of its middle."""
+CROP = (1.8, 2.2)
+"""Width and height of a crop over the distance between the eyes' centres; it is then stretched to a square, as the
+field's crops are (the usual rule for CASME II and SMIC)."""
+CROP_ABOVE = 0.6
+"""How far a crop reaches above the eyes, over the same distance."""
 STEP = 0.3
 """Strength at which a unit's flow is measured."""
 RIGID_STEP = 0.01
@@ -71,17 +67,23 @@ class Variation:
 
     Attributes:
         noise: of smooth noise (its sd; drawn log-normally around it).
-        head: of each of the six motions of the head.
+        head: of the motion of the head in the picture's plane.
         blink: share of clips in which the lids close or open.
-        stray: share of clips in which a unit moves along that does not belong.
-        shift: sd of the crop's place, and of the logarithm of its size.
+        stray: share of clips in which a unit moves along that does not belong, half as strong.
+        asymmetry: sd of (left - right) / (left + right).
+        one_sided: share of clips in which the units that can show on one side do.
+        place: sd of the crop's place, over the distance between the eyes.
+        log_size: sd of the logarithm of its size, and of that of its height over its width.
     """
 
-    noise: float = 0.6
-    head: float = 0.2
-    blink: float = 0.4
-    stray: float = 0.4
-    shift: float = 0.08
+    noise: float = 0.2
+    head: float = 0.3
+    blink: float = 0.1
+    stray: float = 0.2
+    asymmetry: float = 0.1
+    one_sided: float = 0.05
+    place: float = 0.1
+    log_size: float = 0.1
 
 
 VARIATION = Variation()
@@ -116,12 +118,12 @@ def render_source(
     if empty:
         raise ValueError(f"no emotion of class {empty[0]!r} can be rendered; known: {', '.join(WAYS)}")
     rng = np.random.default_rng([seed, 14])
-    units, rigid = (np.stack(flows) for flows in zip(*(unit_flows(seed, n) for n in range(people)), strict=True))
+    units, rigid, eyes = (np.stack(part) for part in zip(*(unit_flows(seed, n) for n in range(people)), strict=True))
     names = list(known)
     maps, emotions, who = [], [], rng.integers(people, size=count)
     for k in range(count):
         emotion, way = _draw_way(rng, known[names[k % len(names)]])
-        flow = _crop(rng, _mix(rng, way, units[who[k]], rigid[who[k]], how), size, how)
+        flow = _crop(rng, _mix(rng, emotion, way, units[who[k]], rigid[who[k]], how), eyes[who[k]], size, how)
         maps.append(np.concatenate([flow, strain_magnitude(flow)[..., None]], -1))
         emotions.append(emotion)
     stacked = np.moveaxis(np.stack(maps), -1, 1)
@@ -138,16 +140,16 @@ def render_source(
     )
 
 
-def unit_flows(seed: int, number: int) -> tuple[np.ndarray, np.ndarray]:
-    """Exact flow of one person's action units and head motions.
+def unit_flows(seed: int, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Exact flow of one person's action units and head motions, and where the eyes are.
 
     Returns:
-        (len(UNITS), 2, P, P, 2) px per unit of strength, of each unit's left and right half; and (6, P, P, 2) px per
-        `RIGID_STEP` of shift in x, y, z and of turns about them.
+        (len(UNITS), 2, P, P, 2) px per unit of strength, of each unit's left and right half; (3, P, P, 2) px per
+        `RIGID_STEP` of shift in x and y and of the turn in the picture's plane; (2, 2) x, y of the eyes' centres, px.
     """
     import cv2
 
-    camera = Camera(PICTURE_PX, PICTURE_PX, PICTURE_PX / PICTURE_DM, centre_y=CENTRE_DM)
+    camera = Camera(PICTURE_PX, PICTURE_PX, PICTURE_PX / PICTURE_DM, centre_y=PICTURE_CENTRE_DM)
     actor, rest = make_actor(make_subject(seed, number), camera), neutral_pose()
 
     def flow_to(**change: object) -> np.ndarray:
@@ -157,45 +159,53 @@ def unit_flows(seed: int, number: int) -> tuple[np.ndarray, np.ndarray]:
 
     halves = ((1.0, 0.0), (0.0, 1.0))
     units = [[flow_to(units=STEP * UnitMotion(u, *half).weights()) / STEP for half in halves] for u in UNITS]
-    steps = [tuple(RIGID_STEP * (i == k) for i in range(3)) for k in range(3)]
-    rigid = [flow_to(**{name: step}) for name in ("shift", "turn_rad") for step in steps]
-    return np.array(units, np.float32), np.array(rigid, np.float32)
+    x, y, z = (tuple(RIGID_STEP * (i == k) for i in range(3)) for k in range(3))
+    rigid = [flow_to(shift=x), flow_to(shift=y), flow_to(turn_rad=z)]
+    eyes = [camera.project(actor.rest[load_head().part(eye)])[:, :2].mean(0) for eye in EYES]
+    return np.array(units, np.float32), np.array(rigid, np.float32), np.array(eyes)
 
 
-def _draw_way(rng: np.random.Generator, emotions: Sequence[str]) -> tuple[str, dict[int, float]]:
-    ways = [(weight, emotion, way) for emotion in emotions for weight, way in WAYS[emotion]]
-    weights = np.array([weight for weight, _, _ in ways])
-    _, emotion, way = ways[rng.choice(len(ways), p=weights / weights.sum())]
-    return emotion, dict(way)
+def _draw_way(rng: np.random.Generator, emotions: Sequence[str]) -> tuple[str, tuple[int, ...]]:
+    emotion = str(rng.choice(list(emotions)))
+    ways = WAYS[emotion]
+    return emotion, ways[rng.integers(len(ways))]
 
 
 def _mix(
-    rng: np.random.Generator, way: dict[int, float], units: np.ndarray, rigid: np.ndarray, how: Variation
+    rng: np.random.Generator, emotion: str, way: Sequence[int], units: np.ndarray, rigid: np.ndarray, how: Variation
 ) -> np.ndarray:
     """(P, P, 2) flow of one expression, without noise."""
+    strength = dict.fromkeys(way, 1.0)
     if rng.random() < how.stray:
-        way.setdefault(int(rng.choice(STRAY_UNITS)), float(rng.uniform(0.1, 0.4)))
+        strength[int(rng.choice([u for u in UNITS if u not in strength and u != 45]))] = 0.5
+    side = rng.choice((-1.0, 1.0))
+    one_sided = rng.random() < how.one_sided
     flow = np.zeros(units.shape[2:], np.float32)
-    for unit, strength in way.items():
-        strength *= rng.uniform(0.5, 1.5)
-        tilt = rng.normal(0, 0.35)
+    for unit, level in strength.items():
+        tilt = np.clip(rng.normal(0, how.asymmetry), -1, 1)
+        if emotion in ON_ONE_SIDE or (one_sided and unit in ONE_SIDED):
+            tilt = side
+        level *= rng.uniform(0.5, 1.5)
         for half, share in zip(units[UNITS.index(unit)], (1 + tilt, 1 - tilt), strict=True):
-            flow += np.float32(strength * np.clip(share, 0, 2)) * half
+            flow += np.float32(level * share) * half
     own = _rms(flow)
     if rng.random() < how.blink:
         lids = units[BLINK].sum(0)
         flow += np.float32(rng.normal(0, 0.5) * own / _rms(lids)) * lids
     for motion in rigid:
-        flow += np.float32(rng.normal(0, how.head) * own / _rms(motion)) * motion
+        flow += np.float32(rng.normal(0, how.head / np.sqrt(len(rigid))) * own / _rms(motion)) * motion
     return flow
 
 
-def _crop(rng: np.random.Generator, flow: np.ndarray, size: int, how: Variation) -> np.ndarray:
-    """(size, size, 2): the face cut out, a little off, and noise added."""
+def _crop(rng: np.random.Generator, flow: np.ndarray, eyes: np.ndarray, size: int, how: Variation) -> np.ndarray:
+    """(size, size, 2): the face cut out by its eyes (2, 2), a little off, and noise added."""
     import cv2
 
-    middle = PICTURE_PX / 2 + rng.normal(0, how.shift, 2) * PICTURE_PX / PICTURE_DM
-    half = np.array(HALF_DM) * np.exp(rng.normal(0, how.shift, 2)) * PICTURE_PX / PICTURE_DM
+    between = float(np.hypot(*(eyes[1] - eyes[0])))
+    middle = eyes.mean(0) + np.array([0, CROP[1] / 2 - CROP_ABOVE]) * between
+    middle += rng.normal(0, how.place, 2) * between
+    longer = rng.normal(0, how.log_size) * np.array([-0.5, 0.5])
+    half = np.array(CROP) / 2 * between * np.exp(rng.normal(0, how.log_size) + longer)
     scale = 2 * half / size
     place = np.array(
         [
