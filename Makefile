@@ -6,11 +6,12 @@ PYTEST ?= -n 2 --dist loadfile
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo resume test quick lint clean install install-dev
+.PHONY: help demo resume ablation test quick lint clean install install-dev
 
 help:
 	@echo "make demo     run the whole workflow on the demo data, from videos to tables and results/report.html"
 	@echo "make resume   go on after an interrupted run, also one that was killed"
+	@echo "make ablation what each part of AEM-Net is worth, on a longer demo (hours on two cores; docs/spotting.md)"
 	@echo "make test     all tests;  make quick: the unit tests only;  make lint: style, types, workflow"
 	@echo "make clean    remove results, logs and Snakemake's notes (not .venv, not weights)"
 
@@ -22,6 +23,12 @@ resume: install
 	$(SNAKEMAKE) --unlock --quiet all
 	$(SNAKEMAKE) --rerun-incomplete
 	@$(MAKE) --no-print-directory results-are-here
+
+ablation: install
+	mkdir -p results/ablation
+	$(SNAKEMAKE) --directory results/ablation --configfile benchmarks/spotting_ablation.yaml
+	$(BIN)/python benchmarks/spotting_ablation.py --config benchmarks/spotting_ablation.yaml \
+	  --results results/ablation/results --out results/ablation --jobs $(CORES)
 
 .PHONY: results-are-here
 results-are-here:

@@ -1,11 +1,12 @@
-"""What each part of AEM-Net is worth: one row per variant, every fold of an experiment, several seeds.
+"""What each part of AEM-Net is worth: one row per variant, every fold of an experiment, all its seeds.
 
-    python benchmarks/spotting_ablation.py                     # the demo's features, after `snakemake`
-    python benchmarks/spotting_ablation.py --jobs 2 --seeds 3 --out results/ablation
+    make ablation                                # the demo of benchmarks/spotting_ablation.yaml, then this script on it
+    python benchmarks/spotting_ablation.py --config config.yaml --results results --out results/ablation
 
-Variants differ from the experiment's configuration in what their name says and in nothing else; thresholds are chosen
-on training subjects only, as always. Folds that are done are not run again, unless their options, inputs or code have
-changed. Prints a Markdown table and writes it, with a CSV, to `--out`.
+The rows of the full network and of the baselines are read from the folds that the workflow has run. Variants differ
+from the experiment's configuration in what their name says and in nothing else; thresholds are chosen on training
+subjects only, as always. Folds that are done are not run again, unless their options, inputs or code have changed.
+Prints a Markdown table and writes it, with a CSV, to `--out`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from microexp.config import Config, load, stage_options
-from microexp.evaluation.spotting import KINDS, OVERALL, Interval, count
+from microexp.evaluation.spotting import KINDS, OVERALL, Interval, count, count_subjects
 from microexp.evaluation.spotting_table import Runs, as_intervals, read_ran
 from microexp.evaluation.table import Row, Table, markdown
 from microexp.evaluation.tables import read_truths
@@ -32,8 +33,9 @@ from microexp.stage import Job
 from microexp.storage import input_hash, write_csv, write_text
 from microexp.workflow.code import code_hash
 
+FULL = "aemnet"
+"""The full network's method in the workflow's detections."""
 VARIANTS: dict[str, dict[str, object]] = {
-    "AEM-Net": {},
     "one stem scale (5, 5, 5)": {"stem_kernels": (5, 5, 5)},
     "no channel attention": {"channel_attention": False},
     "no attention": {"local_attention": False},
@@ -43,7 +45,12 @@ VARIANTS: dict[str, dict[str, object]] = {
     "flow only": {"streams": "flow"},
     "the released code's network": {"fidelity": "released"},
 }
-COLUMNS = ("variant", "overall", "overall_sd", "micro", "micro_sd", "macro", "macro_sd", "tp", "predictions", "truths")
+COLUMNS = (
+    "variant", "overall", "overall_sd", "micro", "micro_sd", "macro", "macro_sd",
+    "difference", "difference_low", "difference_high", "tp", "predictions", "truths",
+)  # fmt: skip
+SAMPLES = 2000
+"""Bootstrap samples of the differences."""
 
 
 @dataclass(frozen=True)
@@ -61,16 +68,17 @@ class Task:
     out: Path
 
 
-def make_tasks(config: Config, experiment: str, results: Path, out: Path, seeds: int) -> list[Task]:
+def make_tasks(config: Config, experiment: str, results: Path, out: Path) -> list[Task]:
+    """Every fold of every variant."""
     options = AemnetParams.model_validate(stage_options(config, "aemnet", experiment))
     detecting = DetectParams.model_validate(stage_options(config, "detect", experiment))
     datasets = config.spotting[experiment].datasets
     shards = {n: [p for d in datasets for p in sorted((results / n / d).glob("*.h5"))] for n in ("i3d", "motion")}
     index = {n: [results / "index" / d / f"{n}.csv" for d in datasets] for n in ("expressions", "videos")}
     tasks = []
-    for number, (variant, change) in enumerate(VARIANTS.items()):
+    for number, (variant, change) in enumerate(VARIANTS.items(), 1):
         network = options.network.model_copy(update=change)
-        update = {"network": network, "seeds": tuple(range(seeds)), "permuted_control": not change}
+        update = {"network": network, "permuted_control": False}
         for path in shards["i3d"]:
             fold = fold_name(path.parent.name, path.stem)
             tasks.append(
@@ -112,16 +120,41 @@ def run_task(task: Task) -> None:
     write_text(done, key)
 
 
-def make_rows(tasks: list[Task]) -> list[Row]:
-    truths = read_truths(tasks[0].expressions)
-    rows: list[Row] = []
+def read_runs(folds: list[Path]) -> dict[str, Runs]:
+    """Method -> seed -> detections, of folders of folds."""
+    found = [d for fold in folds for d in detect.read_detections(fold / "detections.csv")]
+    return as_intervals(found, read_ran([fold / "selection.json" for fold in folds]))
+
+
+def make_rows(full: list[Path], tasks: list[Task], truths: list[Interval]) -> list[Row]:
+    """Rows of the workflow's folds `full`, then of the variants; differences are from the full network."""
+    runs = {("AEM-Net" if method == FULL else method): own for method, own in read_runs(full).items()}
     for variant in dict.fromkeys(t.variant for t in tasks):
-        folds = [t.out for t in tasks if t.variant == variant]
-        found = [d for fold in folds for d in detect.read_detections(fold / "detections.csv")]
-        for method, runs in as_intervals(found, read_ran([fold / "selection.json" for fold in folds])).items():
-            if method == "aemnet" or not VARIANTS[variant]:
-                rows.append({"variant": variant if method == "aemnet" else method, **_measures(runs, truths)})
+        runs[variant] = read_runs([t.out for t in tasks if t.variant == variant])[FULL]
+    drawn = np.random.default_rng(0)
+    people = sorted({truth.subject for truth in truths})
+    samples = drawn.integers(0, len(people), (SAMPLES, len(people)))
+    base = bootstrap(runs["AEM-Net"], truths, people, samples)
+    rows: list[Row] = []
+    for name, own in runs.items():
+        row = {"variant": name, **_measures(own, truths)}
+        if name != "AEM-Net":
+            low, high = np.quantile(bootstrap(own, truths, people, samples) - base, [0.025, 0.975])
+            difference = float(row["overall"]) - float(rows[0]["overall"])
+            row |= {"difference": difference, "difference_low": float(low), "difference_high": float(high)}
+        rows.append(row)
     return rows
+
+
+def bootstrap(runs: Runs, truths: list[Interval], people: list[str], samples: np.ndarray) -> np.ndarray:
+    """Overall F1, mean over seeds, of every sample (a row of indices into `people`)."""
+    drawn = []
+    for items in runs.values():
+        found = count_subjects(items, truths, "one_to_one", people)
+        counts = [found[who][OVERALL] for who in people]
+        tp, total = (np.array([[c.true_positives, c.predictions + c.truths] for c in counts])[samples].sum(1)).T
+        drawn.append(2 * tp / np.maximum(total, 1))
+    return np.asarray(np.mean(drawn, 0))
 
 
 def _measures(runs: Runs, truths: list[Interval]) -> dict[str, float | str]:
@@ -142,22 +175,29 @@ def main() -> None:
     parser.add_argument("--experiment", default="demo")
     parser.add_argument("--results", type=Path, default=Path("results"), help="where index, i3d and motion lie")
     parser.add_argument("--out", type=Path, default=Path("results/ablation"))
-    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=2, help="folds at the same time, one CPU thread each")
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), help="only these")
     args = parser.parse_args()
-    tasks = make_tasks(load(args.config), args.experiment, args.results, args.out, args.seeds)
+    tasks = make_tasks(load(args.config), args.experiment, args.results, args.out)
+    folds = list(dict.fromkeys(task.fold for task in tasks))
+    full = [args.results / "spotting" / args.experiment / fold for fold in folds]
+    missing = [str(path) for path in full if not (path / "selection.json").exists()]
+    if missing or not full:
+        parser.exit(2, f"{parser.prog}: error: no finished fold {(missing or ['at all'])[0]}: run snakemake first\n")
     tasks = [task for task in tasks if task.variant in args.variants]
     with ProcessPoolExecutor(args.jobs, get_context("spawn")) as pool:
         list(track(pool.map(run_task, tasks), "ablation: folds", len(tasks)))
-    folds = len({task.fold for task in tasks})
+    seeds = len(tasks[0].aemnet.seeds)
     notes = (
-        f"F1, mean and sd over {args.seeds} seeds, one-to-one matching, pooled over {folds} folds.",
+        f"F1, mean and sd over {seeds} seeds, one-to-one matching, pooled over {len(folds)} folds.",
+        f"difference: overall, from AEM-Net; 95 % interval over subjects, drawn in pairs, {SAMPLES} bootstrap samples.",
         "aemnet_oracle chooses its thresholds on the held-out subject: no result, only an upper bound.",
         "aemnet_permuted was trained on expressions moved to random places.",
     )
-    table = Table(f"Ablation on {args.experiment}", COLUMNS, make_rows(tasks), notes)
-    write_csv(args.out / "ablation.csv", COLUMNS, [[row[c] for c in COLUMNS] for row in table.rows])
+    table = Table(
+        f"Ablation on {args.experiment}", COLUMNS, make_rows(full, tasks, read_truths(tasks[0].expressions)), notes
+    )
+    write_csv(args.out / "ablation.csv", COLUMNS, [[row.get(c, "") for c in COLUMNS] for row in table.rows])
     write_text(args.out / "ablation.md", markdown(table))
     print(markdown(table))
 

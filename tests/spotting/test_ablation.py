@@ -1,4 +1,4 @@
-"""`benchmarks/spotting_ablation.py`: what is run again, and the rows of what found nothing."""
+"""`benchmarks/spotting_ablation.py`: what is run again, and its rows."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from microexp.evaluation.tables import read_truths
 from microexp.spotting import aemnet, detect
 from microexp.spotting.params import AemnetParams, DetectParams
 from microexp.storage import write_csv
@@ -29,9 +30,9 @@ def ablation():
 
 @pytest.fixture
 def tasks(ablation, tmp_path, monkeypatch):
-    """One fold of the full network and of one variant, run once."""
+    """One fold of two variants, run once."""
     data = write_data(tmp_path / "data", subjects=3, n_frames=200, channels=8)
-    monkeypatch.setattr(ablation, "VARIANTS", {"AEM-Net": {}, "flow only": {"streams": "flow"}})
+    monkeypatch.setattr(ablation, "VARIANTS", {"no pyramid": {"top_down": False}, "flow only": {"streams": "flow"}})
     options = AemnetParams.model_validate({**QUICK, "epochs": 1, "seeds": [0, 1]})
     inputs = (data.features, data.motion, [data.expressions], [data.videos])
     made = [
@@ -61,8 +62,32 @@ def test_a_fold_is_run_again_only_when_options_inputs_or_code_changed(ablation, 
     assert len(runs) == 4
 
 
-def test_what_found_nothing_has_a_row(ablation, tasks):
-    for task in tasks:
-        write_csv(task.out / "detections.csv", detect.COLUMNS, [])
-    rows = {row["variant"]: (row["overall"], row["predictions"]) for row in ablation.make_rows(tasks)}
-    assert rows == dict.fromkeys(("AEM-Net", "flow_magnitude", "flow only"), (0.0, 0.0))
+def test_rows_are_compared_with_the_full_network(ablation, tasks):
+    """The first task's fold stands for the workflow's; the other variant found nothing."""
+    full, other = tasks
+    write_csv(other.out / "detections.csv", detect.COLUMNS, [])
+    truths = read_truths(other.expressions)
+    found = [dataclasses.asdict(t) for t in truths if t.subject == "fake/s00"]
+    perfect = [
+        [detect.Detection("aemnet", seed, "fake", "s00", t["video"], t["onset"], t["offset"], t["kind"], 1.0)]
+        for t in found for seed in (0, 1)
+    ]  # fmt: skip
+    write_csv(full.out / "detections.csv", detect.COLUMNS, [dataclasses.astuple(d) for [d] in perfect])
+    rows = {row["variant"]: row for row in ablation.make_rows([full.out], [other], truths)}
+    assert set(rows) == {"AEM-Net", "flow_magnitude", "flow only"}
+    share = len(found) / len(truths)
+    assert rows["AEM-Net"]["overall"] == pytest.approx(2 * share / (1 + share))
+    assert "difference" not in rows["AEM-Net"]
+    none = rows["flow only"]
+    assert (none["overall"], none["predictions"]) == (0, 0)
+    assert none["difference"] == pytest.approx(-rows["AEM-Net"]["overall"])
+    assert none["difference_low"] < none["difference"] < none["difference_high"] <= 0
+
+
+def test_folds_that_are_missing_are_named(ablation, tasks, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(ablation, "make_tasks", lambda *_: tasks)
+    monkeypatch.setattr(ablation, "load", lambda path: None)
+    monkeypatch.setattr(sys, "argv", ["spotting_ablation.py", "--results", str(tmp_path)])
+    with pytest.raises(SystemExit):
+        ablation.main()
+    assert "fake-s00: run snakemake first" in capsys.readouterr().err
