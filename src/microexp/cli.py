@@ -44,6 +44,7 @@ TOOLS: dict[str, tuple[str, str]] = {
     "check": ("microexp.datasets.check", "what the configured data sets hold, against the published counts"),
     "evaluate": ("microexp.evaluation.command", "score predictions of any method"),
     "flowmaps": ("microexp.recognition.flowmaps", "turn flow maps that others published into apexdiff shards"),
+    "rendered": ("microexp.recognition.rendered", "render labelled flow of known action units, a source for recognise"),
     "recognise": ("microexp.recognition.recognise", "run all folds of an experiment at once on apexdiff shards"),
     "verify": ("microexp.verify", "re-check every file under results"),
     "provenance": ("microexp.provenance", "print what a result was made from"),

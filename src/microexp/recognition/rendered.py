@@ -15,8 +15,10 @@ and Matsumoto et al. (Handbook of Emotions, 2008).
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -26,7 +28,9 @@ from microexp.datasets.demo.head import EYES, load_head
 from microexp.datasets.demo.render import neutral_pose
 from microexp.datasets.demo.subjects import make_subject
 from microexp.datasets.demo.units import ACTION_UNITS, ONE_SIDED, UnitMotion
+from microexp.datasets.protocols import MEGC2019
 from microexp.inputs.identity import strain_magnitude
+from microexp.recognition import flowmaps
 from microexp.recognition.clips import Clips
 
 DATASET = "rendered"
@@ -90,7 +94,7 @@ VARIATION = Variation()
 
 
 def render_source(
-    classes: Mapping[str, list[str]],
+    classes: Mapping[str, Sequence[str]],
     count: int,
     seed: int,
     size: int = 28,
@@ -221,3 +225,24 @@ def _crop(rng: np.random.Generator, flow: np.ndarray, eyes: np.ndarray, size: in
 
 def _rms(values: np.ndarray) -> float:
     return float(np.sqrt(np.square(values).mean()) + 1e-9)
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `microexp rendered`."""
+    parser.add_argument("folder", type=Path, help="where the shards go; those of the clips to recognise lie there too")
+    parser.add_argument("--clips", type=int, default=6000, help="how many, classes of MEGC2019 equally often")
+    parser.add_argument("--people", type=int, default=16, help="different faces")
+    parser.add_argument("--size", type=int, default=28, help="side of the maps, px; that of the clips to recognise")
+    parser.add_argument("--seed", type=int, default=0)
+
+
+def main(args: argparse.Namespace) -> int:
+    """`microexp rendered FOLDER`: write apexdiff shards of the data set `rendered`, a labelled source."""
+    clips = render_source(MEGC2019.classes, args.clips, args.seed, args.size, args.people)
+    paths = flowmaps.write_shards(clips, args.folder)
+    print("\n".join(flowmaps.count_lines(clips)))
+    print(f"{len(clips)} clips of {len(paths)} people written to {args.folder}")
+    return 0
