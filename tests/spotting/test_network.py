@@ -93,9 +93,9 @@ def test_channel_attention_changes_the_output():
 def test_local_attention_looks_at_its_temporal_neighbourhood_only():
     torch.manual_seed(0)
     block = LocalAttention(64, NetworkParams.model_validate(NARROW | {"channel_attention": False})).eval()
-    x = torch.randn(1, 8, 16, requires_grad=True)
-    block._over_time(x)[0, :, 8].sum().backward()
-    touched = (x.grad.abs().sum((0, 1)) > 0).nonzero().flatten()
+    x = torch.randn(1, 16, 8, requires_grad=True)
+    block._over_time(x)[0, 8].sum().backward()
+    touched = (x.grad.abs().sum((0, 2)) > 0).nonzero().flatten()
     assert touched.min() == 6 and touched.max() == 10  # 64 // (2·16) = 2 places to either side
 
 
@@ -106,17 +106,18 @@ def test_small_values_of_g_are_dropped():
 
 
 def test_heads_give_what_each_level_alone_would():
-    """The levels run through the heads as one padded sequence: the same numbers as one after the other."""
+    """Levels run as one padded sequence and branches side by side: the same numbers as one after the other."""
     network, geometry = make()
     heads = network.heads
     levels = [torch.randn(2, 16, n) for n in geometry.lengths]
-    together = heads(levels)[2]
-    alone = []
-    for level in levels:
-        x = F.mish(heads.anchor_class[0](level))
-        x = heads.anchor_class[2](F.mish(heads.anchor_class[1](x)))
-        alone.append(x.reshape(2, 5, 2, -1).permute(0, 3, 1, 2).reshape(2, -1, 2))
-    assert torch.allclose(together, torch.cat(alone, 1), atol=1e-5)
+    branches = (heads.point_class, heads.point_distance, heads.anchor_class, heads.anchor_offset)
+    for number, (branch, together) in enumerate(zip(branches, heads(levels), strict=True)):
+        alone = []
+        for level in levels:
+            x = branch[2](F.mish(branch[1](F.mish(branch[0](level)))))
+            alone.append(x.reshape(2, -1, 2, x.shape[-1]).permute(0, 3, 1, 2).reshape(2, -1, 2))
+        expected = torch.cat(alone, 1)
+        assert torch.allclose(together, F.softplus(expected) if number == 1 else expected, atol=1e-5)
 
 
 def test_class_heads_start_at_the_prior():
