@@ -55,7 +55,7 @@ BASE: dict[str, Any] = {
     "linear_path": False,
 }
 MUTUAL = {"weight": 0.2}
-RENDERED_SOURCE = {"weight": 0.0, "label_weight": 1.0}
+RENDERED_SOURCE = {"weight": 0.0, "label_weight": 0.3}
 ROWS: dict[str, dict[str, Any]] = {
     "CNN, one stream (u, v)": {"streams": {"flow": ["u", "v"]}},
     "two streams": {},
