@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -80,6 +80,8 @@ VOTED = {
 PLAIN: dict[str, Any] = {"standardise": False, "c": 3e-2}
 """The usual logistic regression: on the published grey levels as they are, 0 to 1, middle taken off."""
 LOGISTIC = "LR (u, v) + mirror, rest at 0"
+ALL = "all networks + logistic regression"
+"""The mean of all `ROWS`, averaged with the logistic regression: nothing is chosen."""
 CHOSEN = "chosen on inner folds"
 
 
@@ -178,14 +180,21 @@ def inner_scores(
     block = deal(person, dataset, everything, BLOCKS, rng)
     inner = [deal(person, dataset, block != b, INNER, rng) for b in range(BLOCKS)]
     linear = [inner_logistic(data, block != b, inner[b]) for b in range(BLOCKS)]
-    found = {LOGISTIC: [score(data, p) for p in linear]}
+    p = {LOGISTIC: linear}
     for row in ROWS:
-        p = inner_networks(guided if row in GUIDED else data, row, block, inner, seed)
-        found[row] = [score(data, q) for q in p]
-        for voted in (v for v, own in VOTED.items() if own == row):
-            found[voted] = [score(data, (q + one) / 2) for q, one in zip(p, linear, strict=True)]
-        print(f"  inner folds, {row}: " + " ".join(f"{v:.3f}" for v in found[row]), flush=True)
+        p[row] = inner_networks(guided if row in GUIDED else data, row, block, inner, seed)
+    means = [averaged({row: each[b] for row, each in p.items()}) for b in range(BLOCKS)]
+    p |= {row: [of_block[row] for of_block in means] for row in means[0]}
+    found = {row: [score(data, q) for q in each] for row, each in p.items()}
+    for row, values in found.items():
+        print(f"  inner folds, {row}: " + " ".join(f"{v:.3f}" for v in values), flush=True)
     return block, found
+
+
+def averaged(p: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The averages of networks and logistic regression, of the probabilities of `ROWS` and `LOGISTIC`."""
+    found = {name: (p[own] + p[LOGISTIC]) / 2 for name, own in VOTED.items()}
+    return found | {ALL: (np.mean([p[row] for row in ROWS], 0) + p[LOGISTIC]) / 2}
 
 
 def inner_networks(data: Data, row: str, block: np.ndarray, inner: Sequence[np.ndarray], seed: int) -> list[np.ndarray]:
@@ -251,8 +260,8 @@ def run(data: Data, seeds: int) -> list[evaluation.Prediction]:
             start = time.process_time()
             found[name] = networks(guided if name in GUIDED else data, name, seed)[: len(data.maps)]
             print(f"  seed {seed}, {name}: {time.process_time() - start:.0f} CPU-s", flush=True)
-        found |= {name: (found[own] + linear[LOGISTIC]) / 2 for name, own in VOTED.items()}
-        for name in (*ROWS, *VOTED):
+        found |= averaged(found)
+        for name in (*ROWS, *VOTED, ALL):
             add(name, seed, found[name])
         chosen = np.select([(block == b)[:, None] for b in range(BLOCKS)], [found[name] for name in best])
         add(CHOSEN, seed, chosen)

@@ -36,13 +36,22 @@ def npz(tmp_path):
     return path
 
 
+def test_averages_are_halves_of_networks_and_logistic_regression(benchmark):
+    p = {row: np.full((2, 3), float(k)) for k, row in enumerate((benchmark.LOGISTIC, *benchmark.ROWS))}
+    found = benchmark.averaged(p)
+    assert set(found) == {*benchmark.VOTED, benchmark.ALL}
+    assert (found["MDML + logistic regression"] == p["+ multi-source"] / 2).all()
+    assert (found[benchmark.ALL] == np.mean(range(1, len(benchmark.ROWS) + 1)) / 2).all()
+
+
 @pytest.mark.long
 def test_every_row_predicts_every_clip_once_and_the_last_row_chooses_per_block(benchmark, npz, monkeypatch, capsys):
-    monkeypatch.setitem(benchmark.BASE, "epochs", 2)
+    monkeypatch.setitem(benchmark.BASE, "epochs", 1)
+    monkeypatch.setattr(benchmark, "RENDERED", 600)
     rows = benchmark.run(benchmark.load(npz, allow_subset=True), seeds=2)
     check_once(rows)
     methods = grouped(rows)
-    assert set(methods) >= {"majority", "LR (u, v) + mirror", *benchmark.ROWS, *benchmark.VOTED, benchmark.CHOSEN}
+    assert set(methods) >= {"majority", "LR (u, v) + mirror", *benchmark.ROWS, *benchmark.VOTED, benchmark.ALL}
     assert {len(methods[m]) for m in (*benchmark.ROWS, benchmark.CHOSEN)} == {2}
     chosen = capsys.readouterr().out.split("chosen per block: ")[1].split("\n")[0].split("; ")
     block = benchmark.deal(*_people(benchmark, npz), np.ones(72, bool), 4, np.random.default_rng(benchmark.DEAL_SEED))
