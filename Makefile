@@ -13,7 +13,7 @@ help:
 	@echo "make resume   go on after an interrupted run, also one that was killed"
 	@echo "make ablation what each part of AEM-Net is worth, on a longer demo (hours on two cores; docs/spotting.md)"
 	@echo "make test     all tests;  make quick: the unit tests only;  make lint: style, types, workflow"
-	@echo "make clean    remove results, logs and Snakemake's notes (not .venv, not weights)"
+	@echo "make clean    remove results, ablation, logs and Snakemake's notes (not .venv, not weights)"
 
 demo: install
 	$(SNAKEMAKE)
@@ -25,10 +25,10 @@ resume: install
 	@$(MAKE) --no-print-directory results-are-here
 
 ablation: install
-	mkdir -p results/ablation
-	$(SNAKEMAKE) --directory results/ablation --configfile benchmarks/spotting_ablation.yaml
+	mkdir -p ablation
+	$(SNAKEMAKE) --directory ablation --configfile benchmarks/spotting_ablation.yaml
 	$(BIN)/python benchmarks/spotting_ablation.py --config benchmarks/spotting_ablation.yaml \
-	  --results results/ablation/results --out results/ablation --jobs $(CORES)
+	  --results ablation/results --out ablation/variants --jobs $(CORES)
 
 .PHONY: results-are-here
 results-are-here:
@@ -51,7 +51,7 @@ lint: install-dev
 	$(BIN)/snakemake --lint
 
 clean:
-	rm -rf logs .snakemake .pytest_cache .mypy_cache .ruff_cache .coverage
+	rm -rf ablation logs .snakemake .pytest_cache .mypy_cache .ruff_cache .coverage
 	find results -mindepth 1 ! -name README.md -delete
 
 # --- the environment: a stamp stands only after a whole installation, so that an interrupted one is repeated

@@ -1,7 +1,7 @@
 """What each part of AEM-Net is worth: one row per variant, every fold of an experiment, all its seeds.
 
     make ablation                                # the demo of benchmarks/spotting_ablation.yaml, then this script on it
-    python benchmarks/spotting_ablation.py --config config.yaml --results results --out results/ablation
+    python benchmarks/spotting_ablation.py --config config.yaml --results results --out ablation/demo
 
 The rows of the full network and of the baselines are read from the folds that the workflow has run. Variants differ
 from the experiment's configuration in what their name says and in nothing else; thresholds are chosen on training
@@ -131,9 +131,8 @@ def make_rows(full: list[Path], tasks: list[Task], truths: list[Interval]) -> li
     runs = {("AEM-Net" if method == FULL else method): own for method, own in read_runs(full).items()}
     for variant in dict.fromkeys(t.variant for t in tasks):
         runs[variant] = read_runs([t.out for t in tasks if t.variant == variant])[FULL]
-    drawn = np.random.default_rng(0)
     people = sorted({truth.subject for truth in truths})
-    samples = drawn.integers(0, len(people), (SAMPLES, len(people)))
+    samples = np.random.default_rng(0).integers(0, len(people), (SAMPLES, len(people)))
     base = bootstrap(runs["AEM-Net"], truths, people, samples)
     rows: list[Row] = []
     for name, own in runs.items():
@@ -174,7 +173,7 @@ def main() -> None:
     parser.add_argument("--config", type=Path, default=Path("config.yaml"))
     parser.add_argument("--experiment", default="demo")
     parser.add_argument("--results", type=Path, default=Path("results"), help="where index, i3d and motion lie")
-    parser.add_argument("--out", type=Path, default=Path("results/ablation"))
+    parser.add_argument("--out", type=Path, default=Path("ablation/variants"))
     parser.add_argument("--jobs", type=int, default=2, help="folds at the same time, one CPU thread each")
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), help="only these")
     args = parser.parse_args()

@@ -175,7 +175,8 @@ class Heads(nn.Module):
         for k, groups in ((0, 1), (1, len(branches))):
             x = F.mish(_side_by_side([branch[k] for branch in branches], x, groups)) * place
         a, b, c, d = (
-            _pairs(branch[-1](part)[..., place > 0]) for branch, part in zip(branches, x.chunk(4, 1), strict=True)
+            _pairs(branch[-1](part)[..., place > 0])
+            for branch, part in zip(branches, x.chunk(len(branches), 1), strict=True)
         )
         return a, F.relu(b) if self.released else F.softplus(b), c, d
 
