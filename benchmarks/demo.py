@@ -16,9 +16,9 @@ import cv2
 import dlib
 import numpy as np
 
-from microexp.datasets.demo.demo import write_video
-from microexp.datasets.demo.scene import make_scene, render
 from microexp.datasets.params import DemoParams
+from microexp.rendered.scene import make_scene, render
+from microexp.rendered.video import write_video
 
 
 def main() -> None:

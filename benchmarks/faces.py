@@ -25,13 +25,9 @@ import cv2
 import dlib
 import numpy as np
 
-from microexp.datasets.demo.actor import make_actor
-from microexp.datasets.demo.flow import flow_between
-from microexp.datasets.demo.render import pose_vertices
-from microexp.datasets.demo.scene import Scene, make_scene, render
-from microexp.datasets.frames import open_video
+from microexp.apexdiff.apexdiff import expression_maps, shrink, to_grey
+from microexp.apexdiff.registration import face_mask
 from microexp.datasets.params import DemoParams
-from microexp.datasets.schema import Video, write_videos
 from microexp.faces import crops, faces
 from microexp.faces.align import reference_landmarks, slow_alignments
 from microexp.faces.dlib_backend import DlibBackend, model_path
@@ -40,9 +36,13 @@ from microexp.faces.observe import observe, regular_frames, spread_frames
 from microexp.faces.params import CropsParams, FacesParams
 from microexp.faces.warp import cut, plan_crops
 from microexp.flow.tvl1 import compute_flow
-from microexp.inputs.apexdiff import expression_maps, shrink, to_grey
-from microexp.inputs.registration import face_mask
-from microexp.stage import Job
+from microexp.reading.frames import open_video
+from microexp.records.index import Video, write_videos
+from microexp.rendered.actor import make_actor
+from microexp.rendered.flow import flow_between
+from microexp.rendered.render import pose_vertices
+from microexp.rendered.scene import Scene, make_scene, render
+from microexp.run.stage import Job
 
 SIZE = 224
 QUALITY = 92

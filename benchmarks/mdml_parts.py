@@ -15,12 +15,12 @@ from typing import Any
 
 import torch
 
-from microexp.evaluation import recognition as evaluation
-from microexp.evaluation.table import markdown
-from microexp.recognition import loso
-from microexp.recognition.params import MdmlParams, RecognitionExperiment
-from microexp.recognition.protocol import class_names
-from microexp.recognition.recognise import read_experiment
+from microexp.commands.recognise import read_experiment
+from microexp.methods.recognition import loso
+from microexp.methods.recognition.classes import class_names
+from microexp.methods.recognition.params import MdmlParams, RecognitionExperiment
+from microexp.metrics import recognition as evaluation
+from microexp.records.tables import markdown
 
 OFF: dict[str, Any] = {"weight": 0.0}
 PARTS: dict[str, dict[str, Any]] = {

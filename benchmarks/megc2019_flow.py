@@ -8,7 +8,7 @@ printed first; unless it is the whole composite, class by class, that is an erro
 
 Every row predicts each clip with models that never saw its subject. The maps hold no grey-level difference, so the
 second stream is a SURROGATE: the same flow with its strain. Rows "with rendered source" are guided by flow maps of
-rendered people (`microexp.recognition.rendered`), who are in no fold. The last row chooses among the rows above it by
+rendered people (`microexp.rendered.expressions`), who are in no fold. The last row chooses among the rows above it by
 inner folds: subjects are dealt into four blocks, and for those of a block the row is taken that did best in a five-fold
 cross-validation over the subjects of the other three blocks only.
 """
@@ -25,18 +25,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from microexp import storage
+from microexp.commands import flowmaps
 from microexp.datasets.protocols import MEGC2019
 from microexp.errors import UserError
-from microexp.evaluation import completeness, megc2019
-from microexp.evaluation import recognition as evaluation
-from microexp.evaluation.table import markdown
-from microexp.recognition import baselines, flowmaps, folds, loso, rendered
-from microexp.recognition.clips import Clips, concatenate
-from microexp.recognition.folds import Roles
-from microexp.recognition.params import MdmlParams, RecognitionExperiment
-from microexp.recognition.protocol import labels_of
-from microexp.recognition.views import pool_of
+from microexp.methods.recognition import baselines, folds, loso
+from microexp.methods.recognition.classes import labels_of
+from microexp.methods.recognition.folds import Roles
+from microexp.methods.recognition.mdml.views import pool_of
+from microexp.methods.recognition.params import MdmlParams, RecognitionExperiment
+from microexp.metrics import completeness
+from microexp.metrics import recognition as evaluation
+from microexp.metrics.foreign import megc2019
+from microexp.records.clips import Clips, concatenate
+from microexp.records.tables import markdown
+from microexp.rendered import expressions as rendered
+from microexp.run import storage
 
 CLASSES = megc2019.CLASSES
 DATASETS = ("casme2", "smic", "samm")

@@ -19,16 +19,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from microexp.datasets.schema import Expression
-from microexp.devices import pick_device
-from microexp.spotting.features import FeatureStore, list_videos
-from microexp.spotting.geometry import make_geometry
-from microexp.spotting.losses import loss_parts
-from microexp.spotting.params import AemnetParams
-from microexp.spotting.targets import make_targets
-from microexp.spotting.training import batches, reproducible, stack_windows, start_fit, tensors
-from microexp.spotting.windows import VideoKey, training_windows
-from microexp.storage import add_array, create_shard, set_attributes
+from microexp.methods.spotting.aemnet.features import FeatureStore, list_videos
+from microexp.methods.spotting.aemnet.geometry import make_geometry
+from microexp.methods.spotting.aemnet.losses import loss_parts
+from microexp.methods.spotting.aemnet.targets import make_targets
+from microexp.methods.spotting.aemnet.training import batches, reproducible, stack_windows, start_fit, tensors
+from microexp.methods.spotting.aemnet.windows import VideoKey, training_windows
+from microexp.methods.spotting.params import AemnetParams
+from microexp.records.index import Expression
+from microexp.run.devices import pick_device
+from microexp.run.storage import add_array, create_shard, set_attributes
 
 SUBJECTS, VIDEOS = 21, 93
 EXPRESSIONS = {"macro": (285, (16, 118)), "micro": (54, (8, 16))}

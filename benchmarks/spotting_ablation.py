@@ -21,17 +21,18 @@ from pathlib import Path
 import numpy as np
 
 from microexp.config import Config, load, stage_options
-from microexp.evaluation.spotting import KINDS, OVERALL, Interval, count, count_subjects
-from microexp.evaluation.spotting_table import Runs, as_intervals, read_ran
-from microexp.evaluation.table import Row, Table, markdown
-from microexp.evaluation.tables import read_truths
-from microexp.names import fold_name
-from microexp.progress import track
-from microexp.spotting import aemnet, detect
-from microexp.spotting.params import AemnetParams, DetectParams
-from microexp.stage import Job
-from microexp.storage import input_hash, write_csv, write_text
-from microexp.workflow.code import code_hash
+from microexp.methods.spotting import detect
+from microexp.methods.spotting.aemnet import aemnet
+from microexp.methods.spotting.params import AemnetParams, DetectParams
+from microexp.metrics.spotting import KINDS, OVERALL, Interval, count, count_subjects
+from microexp.records.tables import Row, Table, markdown
+from microexp.report.spotting_table import Runs, as_intervals, read_ran
+from microexp.report.tables import read_truths
+from microexp.run.code import code_hash
+from microexp.run.log import track
+from microexp.run.names import fold_name
+from microexp.run.stage import Job
+from microexp.run.storage import input_hash, write_csv, write_text
 
 FULL = "aemnet"
 """The full network's method in the workflow's detections."""

@@ -16,7 +16,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from microexp import storage
+from microexp.run import storage
 
 CLIP = 16
 

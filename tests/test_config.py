@@ -2,7 +2,7 @@ import pytest
 import yaml
 
 from microexp import config as config_module
-from microexp.cli import main
+from microexp.commands.main import main
 from microexp.config import Config, load, parse, stage_options
 from microexp.errors import UserError
 

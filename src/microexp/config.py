@@ -13,18 +13,18 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError
 from pydantic.fields import FieldInfo
 
+from microexp.apexdiff.params import ApexdiffParams
 from microexp.datasets.params import DatasetParams, DemoParams, DemoSheetParams, DemoVideoParams, index_options
 from microexp.errors import UserError
-from microexp.evaluation.params import TablesParams
 from microexp.faces.params import CropsParams, FacesParams
 from microexp.features.params import I3dParams
 from microexp.flow.params import FlowParams
-from microexp.inputs.params import ApexdiffParams
-from microexp.names import check_name
-from microexp.recognition.params import RecognitionExperiment, RecognitionTask
+from microexp.methods.recognition.params import RecognitionExperiment, RecognitionTask
+from microexp.methods.spotting.params import MotionParams, SpottingExperiment
 from microexp.report.params import FrontParams, PageParams, ReportParams
-from microexp.spotting.params import MotionParams, SpottingExperiment
-from microexp.stage import Params
+from microexp.report.table_params import TablesParams
+from microexp.run.names import check_name
+from microexp.run.stage import Params
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -101,7 +101,7 @@ def _check_together(config: Config, file: object) -> None:
     if config.recognition and size > config.crops.size:
         raise UserError(file, "apexdiff.size", size, f"at most crops.size, {config.crops.size} px")
     if any(map(config.is_rendered, config.datasets)):
-        from microexp.datasets.demo.schedule import check_length
+        from microexp.rendered.schedule import check_length
 
         check_length(DemoSheetParams.model_validate(stage_options(config, "demo-sheet")), file)
 

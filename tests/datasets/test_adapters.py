@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from microexp.datasets.base import Index
 from microexp.datasets.index import files, listing, read_index
 from microexp.datasets.params import DatasetParams, DemoParams
-from microexp.datasets.schema import Expression
 from microexp.errors import UserError
+from microexp.reading.release import Index
+from microexp.records.index import Expression
 
 from . import releases
 from .releases import frames, workbook

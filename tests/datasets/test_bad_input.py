@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from microexp.cli import main
-from microexp.datasets import schema
+from microexp.commands.main import main
+from microexp.records import index as schema
 
 from . import releases
 from .releases import frames, workbook

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from microexp.datasets.frames import BadVideo, frame_number, image_size, list_frames, open_video
 from microexp.errors import UserError
+from microexp.reading.frames import BadVideo, frame_number, image_size, list_frames, open_video
 
 from .conftest import image
 

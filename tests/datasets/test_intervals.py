@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from microexp.datasets.intervals import Interval, as_frame, as_interval, to_indices
+from microexp.reading.intervals import Interval, as_frame, as_interval, to_indices
 
 
 @pytest.mark.parametrize(

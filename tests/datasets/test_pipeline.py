@@ -10,14 +10,14 @@ import cv2
 import numpy as np
 import pytest
 
-from microexp import storage
-from microexp.cli import main
-from microexp.datasets import schema
+from microexp.commands.main import main
 from microexp.datasets.index import listing
 from microexp.datasets.params import DatasetParams, DemoParams
-from microexp.datasets.schema import Expression
-from microexp.evaluation.exclusions import read_exclusions
-from microexp.recognition.clips import read_shards
+from microexp.records import index as schema
+from microexp.records.clips import read_shards
+from microexp.records.exclusions import read_exclusions
+from microexp.records.index import Expression
+from microexp.run import storage
 
 from . import releases
 

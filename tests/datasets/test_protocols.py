@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from microexp.datasets.adapters import ADAPTERS
-from microexp.datasets.base import Release
 from microexp.datasets.casme2 import ADAPTER
 from microexp.datasets.counts import compare
 from microexp.datasets.params import IndexParams
 from microexp.datasets.protocols import MEGC2019, PROTOCOLS, class_of, clip_hash
-from microexp.datasets.reading import read_release
 from microexp.errors import UserError
+from microexp.reading.read import read_release
+from microexp.reading.release import Release
 
 from .releases import CASME2_HEADER, workbook
 

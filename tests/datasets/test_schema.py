@@ -7,9 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from microexp.datasets import schema
-from microexp.datasets.schema import Expression, Issue, Video
 from microexp.errors import UserError
+from microexp.records import index as schema
+from microexp.records.index import Expression, Issue, Video
 
 VIDEO = Video("d", "s1", "v1", "a/v 1.mp4", 100, 29.97, 320, 240)
 EXPRESSION = Expression("d", "s1", "v1", 1, 3, 5, 9, "micro", "happiness", "6+12")

@@ -7,9 +7,9 @@ from pathlib import Path
 import openpyxl
 import pytest
 
-from microexp.datasets import sheets
-from microexp.datasets.sheets import read_sheets, table
 from microexp.errors import UserError
+from microexp.reading import sheets
+from microexp.reading.sheets import read_sheets, table
 
 from .releases import workbook
 

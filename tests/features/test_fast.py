@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from microexp.features.fast import FastI3d, fold, pool
-from microexp.features.load import flow_from_rgb
-from microexp.features.model import InceptionI3d, Unit3D, max_pool_same
+from microexp.features.i3d_exact import FastI3d, fold, pool
+from microexp.features.i3d_load import flow_from_rgb
+from microexp.features.i3d_network import InceptionI3d, Unit3D, max_pool_same
 
 
 def plain(state: dict[str, Tensor], channels: int, frames: Tensor, clip: int, step: int) -> Tensor:

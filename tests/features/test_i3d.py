@@ -11,15 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from microexp import storage
 from microexp.errors import UserError
 from microexp.features import i3d
-from microexp.features.fast import FastI3d
 from microexp.features.i3d import STAGE, batches, clip_count, prepare_flow, prepare_rgb
-from microexp.features.load import flow_from_rgb
+from microexp.features.i3d_exact import FastI3d
+from microexp.features.i3d_load import flow_from_rgb
 from microexp.features.params import I3dParams
-from microexp.runner import run_stage
-from microexp.stage import Job
+from microexp.run import storage
+from microexp.run.runner import run_stage
+from microexp.run.stage import Job
 from tests.features.conftest import Shards
 
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from microexp import storage
 from microexp.errors import UserError
-from microexp.features import load
-from microexp.features.load import FIRST_KERNEL, check_state, flow_from_rgb, load_streams, read_state
+from microexp.features import i3d_load as load
+from microexp.features.i3d_load import FIRST_KERNEL, check_state, flow_from_rgb, load_streams, read_state
 from microexp.features.weights import SOURCE, state_sha256
+from microexp.run import storage
 from tests.features.conftest import random_state
 from tests.features.test_archive import Call
 

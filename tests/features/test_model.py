@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from microexp.features.model import FEATURES, InceptionI3d, max_pool_same, pad_same, same_padding
+from microexp.features.i3d_network import FEATURES, InceptionI3d, max_pool_same, pad_same, same_padding
 from microexp.features.weights import convert
 from tests.features import reference
 

@@ -9,14 +9,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from microexp import storage
 from microexp.errors import UserError
 from microexp.features import weights
-from microexp.features.archive import Sdist
-from microexp.features.model import InceptionI3d
+from microexp.features.i3d_network import InceptionI3d
 from microexp.features.weights import MEMBER, STAGE, checkpoint_path, convert, state_sha256
-from microexp.runner import run_stage
-from microexp.stage import Job
+from microexp.features.weights_archive import Sdist
+from microexp.run import storage
+from microexp.run.runner import run_stage
+from microexp.run.stage import Job
 from tests.features.conftest import random_state
 from tests.features.test_archive import targz
 

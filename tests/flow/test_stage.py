@@ -10,14 +10,14 @@ import cv2
 import numpy as np
 import pytest
 
-from microexp import storage
 from microexp.errors import UserError
 from microexp.flow.flow import STAGE, read_grey, to_grey
 from microexp.flow.params import FlowParams
 from microexp.flow.quantise import quantise, read_flow
 from microexp.flow.tvl1 import compute_flow
-from microexp.runner import run_stage
-from microexp.stage import Job
+from microexp.run import storage
+from microexp.run.runner import run_stage
+from microexp.run.stage import Job
 
 from .conftest import grey, shifted, texture
 

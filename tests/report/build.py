@@ -8,8 +8,8 @@ from typing import Any
 
 from microexp.report import report, subject
 from microexp.report.params import FrontParams, PageParams
-from microexp.runner import run_stage
-from microexp.stage import Job
+from microexp.run.runner import run_stage
+from microexp.run.stage import Job
 from tests.report.conftest import SUBJECTS, Tree
 
 

@@ -5,9 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from microexp import storage
 from microexp.datasets.counts import Count, write_counts
-from microexp.datasets.schema import (
+from microexp.records.index import (
     Expression,
     Issue,
     Video,
@@ -15,7 +14,8 @@ from microexp.datasets.schema import (
     write_issues,
     write_videos,
 )
-from microexp.evaluation.spotting_table import COLUMNS as SPOTTING
+from microexp.report.spotting_table import COLUMNS as SPOTTING
+from microexp.run import storage
 
 SUBJECTS = ("ann", "bob")
 FRAMES, SIDE = 90, 32

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from microexp import storage
 from microexp.errors import UserError
 from microexp.report.collect import Rows, flatten, read_rows, read_table, read_versions
 from microexp.report.curves import inline, training_panels, training_picture, training_series
+from microexp.run import storage
 from tests.report.build import Page
 from tests.report.conftest import Tree, record
 

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import re
 
-from microexp import storage
 from microexp.report.collect import Rows
 from microexp.report.report import alignment, folds_text
+from microexp.run import storage
 from tests.report.build import Page, report_inputs, subject_page, whole_report
 from tests.report.conftest import Tree
 

@@ -3,11 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from microexp import storage
-from microexp.datasets.schema import Expression, Video
+from microexp.records.index import Expression, Video
 from microexp.report.collect import Rows
 from microexp.report.lanes import detection_bars, video_lanes
 from microexp.report.subject import crop_near, expression_pictures, maps_of, predictions_of, summed_flow
+from microexp.run import storage
 from tests.report.build import Page, subject_page
 from tests.report.conftest import Tree
 

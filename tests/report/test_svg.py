@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from microexp.cli import STAGES
+from microexp.commands.main import STAGES
 from microexp.report import svg
 from microexp.report.svg import LABEL, WIDTH, Bar, Lane
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from microexp.cli import STAGES
+from microexp.commands.main import STAGES
 from microexp.datasets.adapters import ADAPTERS
-from microexp.workflow import code
+from microexp.run import code
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_a_stage_does_not_depend_on_stages_that_it_does_not_run() -> None:
 def test_every_adapter_is_code_of_the_index() -> None:
     """They are imported by name, when a data set asks for them."""
     assert set(ADAPTERS.values()) <= set(code.modules_of(STAGES["index"][0]))
-    assert "microexp.datasets.sheets" in code.modules_of(STAGES["index"][0])
+    assert "microexp.reading.sheets" in code.modules_of(STAGES["index"][0])
 
 
 def test_every_template_is_hashed_with_the_report() -> None:

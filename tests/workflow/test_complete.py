@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from microexp import storage
-from microexp.cli import main
+from microexp.commands.main import main
+from microexp.run import storage
 
 
 def shard(path: Path, excluded: str) -> Path:

@@ -15,14 +15,14 @@ import h5py
 import numpy as np
 import pytest
 
-from microexp import storage
-from microexp.cli import main
-from microexp.datasets.demo.demo import write_video
-from microexp.datasets.schema import Expression, Video, write_expressions, write_videos
+from microexp.commands.main import main
 from microexp.errors import UserError
-from microexp.spotting.detect import COLUMNS as DETECTION_COLUMNS
-from tests.recognition import synthetic
-from tests.spotting import made_up
+from microexp.methods.spotting.detect import COLUMNS as DETECTION_COLUMNS
+from microexp.records.index import Expression, Video, write_expressions, write_videos
+from microexp.rendered.video import write_video
+from microexp.run import storage
+from tests.methods.recognition import synthetic
+from tests.methods.spotting import made_up
 
 SUBJECTS = ("s01", "s02")
 DOORS = [

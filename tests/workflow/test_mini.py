@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import yaml
 
-from microexp.cli import main
-from microexp.workflow.plan import read_plan
+from microexp.commands.main import main
+from microexp.plan import read_plan
 from tests.workflow import runs
 
 pytestmark = [pytest.mark.long]
@@ -81,7 +81,7 @@ def test_damaged_shards_are_named_deleted_and_made_again(
 def test_a_video_without_a_face_is_an_exclusion_and_the_other_results_stand(finished: Path, copy: Path) -> None:
     import av
 
-    from microexp.datasets.demo.demo import write_video
+    from microexp.rendered.video import write_video
 
     video = copy / "results/demo/videos/s02/s02_1.mp4"
     with av.open(str(finished / "results/demo/videos/s02/s02_1.mp4")) as file:

@@ -13,10 +13,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from microexp.cli import STAGES
+from microexp.commands.main import STAGES
 from microexp.config import Config, load, parse
 from microexp.errors import UserError
-from microexp.workflow.plan import NOTHING, REPORTED, Plan, closed, read_plan
+from microexp.plan import NOTHING, REPORTED, Plan, closed, read_plan
 from tests.datasets import releases
 
 TWO: dict[str, Any] = {

@@ -13,7 +13,7 @@ import pytest
 from snakemake.cli import get_argument_parser
 
 from microexp.errors import UserError
-from microexp.workflow import run
+from microexp.run import lock as run
 
 
 def test_the_second_run_is_refused_in_one_line(tmp_path: Path) -> None:

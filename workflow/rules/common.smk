@@ -1,13 +1,13 @@
-# The plan of the run and the few functions that rules use. The logic is in src/microexp/workflow/, typed and tested.
+# The plan of the run and the few functions that rules use. The logic is in src/microexp/plan.py, typed and tested.
 import gc
 import inspect
 from snakemake.cli import get_argument_parser
 from snakemake.settings.types import DeploymentMethod
 from microexp.errors import UserError
-from microexp.gpu_pool import visible_gpus
-from microexp.workflow import run
-from microexp.workflow.code import code_hash
-from microexp.workflow.plan import read_plan
+from microexp.run.gpu_pool import visible_gpus
+from microexp.run import lock as run
+from microexp.run.code import code_hash
+from microexp.plan import read_plan
 
 
 def begin_run():

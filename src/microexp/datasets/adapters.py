@@ -5,8 +5,8 @@ from __future__ import annotations
 import difflib
 import importlib
 
-from microexp.datasets.base import Adapter
 from microexp.errors import UserError
+from microexp.reading.release import Adapter
 
 ADAPTERS = {
     "cas_me2": "microexp.datasets.cas_me2",
@@ -18,7 +18,7 @@ ADAPTERS = {
     "mmew": "microexp.datasets.mmew",
     "ck_plus": "microexp.datasets.ck_plus",
     "folder": "microexp.datasets.folder",
-    "demo": "microexp.datasets.demo.adapter",
+    "demo": "microexp.datasets.demo",
 }
 
 

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from microexp.datasets.base import Adapter, Counts, Found, Release, Row
-from microexp.datasets.copies import find_copy
-from microexp.datasets.intervals import ROW_LEFT_OUT, as_frame
-from microexp.datasets.rows import COMMON, common_row, find_sheet, kind_of, left_out, open_sheet, the_sheet
-from microexp.datasets.sheets import table
 from microexp.errors import UserError
+from microexp.reading.copies import find_copy
+from microexp.reading.intervals import ROW_LEFT_OUT, as_frame
+from microexp.reading.release import Adapter, Counts, Found, Release, Row
+from microexp.reading.rows import COMMON, common_row, find_sheet, kind_of, left_out, open_sheet, the_sheet
+from microexp.reading.sheets import table
 
 COLOUR = re.compile(r"colou?r", re.IGNORECASE)
 """Part A `spNO.1/a/color/355.jpg`, part C `01/a/color/355.jpg`; depth maps lie beside it."""

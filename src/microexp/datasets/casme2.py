@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from microexp.datasets.base import Adapter, Counts, Found, Release, Row
-from microexp.datasets.copies import find_copy
-from microexp.datasets.rows import COMMON, common_row, left_out, open_sheet, the_sheet
-from microexp.datasets.sheets import table
 from microexp.errors import UserError
+from microexp.reading.copies import find_copy
+from microexp.reading.release import Adapter, Counts, Found, Release, Row
+from microexp.reading.rows import COMMON, common_row, left_out, open_sheet, the_sheet
+from microexp.reading.sheets import table
 
 SUBJECT = re.compile(r"sub(\d{1,2})", re.IGNORECASE)
 CLIP = re.compile(r"EP\d{1,2}\w*", re.IGNORECASE)

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
-from microexp.datasets.base import Counts, Index, Row
 from microexp.datasets.protocols import PROTOCOLS, Protocol, class_of, is_listed
-from microexp.datasets.schema import Expression
 from microexp.errors import UserError
-from microexp.storage import read_csv, write_csv
+from microexp.reading.release import Counts, Index, Row
+from microexp.records.index import Expression
+from microexp.run.storage import read_csv, write_csv
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,13 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from microexp.datasets.base import Adapter, Counts, Found, Release, Row
-from microexp.datasets.copies import start_folder
-from microexp.datasets.rows import COMMON, common_row, kind_of, open_sheet, the_sheet
-from microexp.datasets.sheets import Line, table
-from microexp.datasets.tree import children, stem
 from microexp.errors import UserError
-from microexp.names import check_name
+from microexp.reading.copies import start_folder
+from microexp.reading.release import Adapter, Counts, Found, Release, Row
+from microexp.reading.rows import COMMON, common_row, kind_of, open_sheet, the_sheet
+from microexp.reading.sheets import Line, table
+from microexp.reading.trees import children, stem
+from microexp.run.names import check_name
 
 SHEETS = (r"annotations?\.csv", r"annotations?\.(xlsx?|tsv|txt)")
 COLUMNS = {**COMMON, "filename": ("video", "Filename"), "kind": ("kind", "type", "Expression type")}

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from microexp.datasets.adapters import load_adapter
-from microexp.datasets.base import Adapter, Index, Release
 from microexp.datasets.counts import compare, differences, write_counts
 from microexp.datasets.params import DatasetParams, DemoParams, IndexParams
-from microexp.datasets.reading import list_videos, read_release
-from microexp.datasets.schema import write_exclusions, write_expressions, write_issues, write_videos
 from microexp.errors import UserError
-from microexp.names import check_name
-from microexp.progress import log
-from microexp.stage import Job, Stage
+from microexp.reading.read import list_videos, read_release
+from microexp.reading.release import Adapter, Index, Release
+from microexp.records.index import write_exclusions, write_expressions, write_issues, write_videos
+from microexp.run.log import log
+from microexp.run.names import check_name
+from microexp.run.stage import Job, Stage
 
 
 def open_release(name: str, options: IndexParams) -> tuple[Adapter, Release]:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from microexp.stage import Params
+from microexp.run.stage import Params
 
 
 class IndexParams(Params):

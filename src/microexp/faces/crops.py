@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from microexp.datasets.frames import BadVideo, VideoSource
-from microexp.datasets.schema import Video
 from microexp.errors import UserError, reason_of
 from microexp.faces.faces import Unusable, fingerprint, open_listed, read_subject, whose
 from microexp.faces.params import CropsParams
 from microexp.faces.resample import resampled_frames
 from microexp.faces.warp import cut, plan_crops
-from microexp.progress import log, track
-from microexp.stage import Job, Stage
-from microexp.storage import add_array, create_shard, open_shard, set_attributes
+from microexp.reading.frames import BadVideo, VideoSource
+from microexp.records.index import Video
+from microexp.run.log import log, track
+from microexp.run.stage import Job, Stage
+from microexp.run.storage import add_array, create_shard, open_shard, set_attributes
 
 if TYPE_CHECKING:
     import h5py

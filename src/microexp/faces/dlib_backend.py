@@ -20,7 +20,7 @@ import numpy as np
 from microexp.errors import UserError
 from microexp.faces.geometry import N_POINTS, rebox
 from microexp.faces.observe import Face
-from microexp.storage import file_sha256
+from microexp.run.storage import file_sha256
 
 MODEL = "shape_predictor_68_face_landmarks.dat"
 MODEL_SHA256 = "fbdc2cb80eb9aa7a758672cbfdda32ba6300efe9b6e6c7a299ff7e736b11b92f"

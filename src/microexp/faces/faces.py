@@ -20,16 +20,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from microexp.datasets.frames import BadVideo, VideoSource, open_video
-from microexp.datasets.schema import Video, read_videos
 from microexp.errors import UserError, reason_of
 from microexp.faces import align, given
 from microexp.faces.geometry import face_alignment, scale_of
 from microexp.faces.observe import Backend, Observations, observe, regular_frames, spread_frames
 from microexp.faces.params import FacesParams
-from microexp.progress import log, track
-from microexp.stage import Job, Stage
-from microexp.storage import add_array, create_shard, input_hash, set_attributes
+from microexp.reading.frames import BadVideo, VideoSource, open_video
+from microexp.records.index import Video, read_videos
+from microexp.run.log import log, track
+from microexp.run.stage import Job, Stage
+from microexp.run.storage import add_array, create_shard, input_hash, set_attributes
 
 if TYPE_CHECKING:
     import h5py

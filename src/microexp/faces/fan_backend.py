@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from microexp.devices import pick_device
 from microexp.errors import UserError
 from microexp.faces.geometry import rebox
 from microexp.faces.observe import Face
-from microexp.storage import file_sha256
+from microexp.run.devices import pick_device
+from microexp.run.storage import file_sha256
 
 WEIGHTS = {"2DFAN4-11f355bf06.pth.tar": "11f355bf06", "s3fd-619a316812.pth": "619a316812"}
 """File name -> start of its SHA-256."""

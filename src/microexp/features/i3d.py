@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from microexp import storage
-from microexp.devices import pick_device
 from microexp.errors import UserError
 from microexp.features.params import I3dParams
 from microexp.flow.quantise import read_flow
-from microexp.progress import track
-from microexp.stage import Job, Stage
+from microexp.run import storage
+from microexp.run.devices import pick_device
+from microexp.run.log import track
+from microexp.run.stage import Job, Stage
 
 if TYPE_CHECKING:
     import h5py
 
-    from microexp.features.fast import FastI3d
+    from microexp.features.i3d_exact import FastI3d
 
 REFERENCE_PX = 224  # flow is scaled as if every crop had this side
 BATCH_PX = 8 * 224 * 224  # input px (times clip frames) of one batch: what bounds memory
@@ -173,8 +173,8 @@ def run(job: Job[I3dParams]) -> dict[str, Any]:
     """Compute the shard of one subject."""
     import torch
 
-    from microexp.features.fast import FastI3d
-    from microexp.features.load import load_streams
+    from microexp.features.i3d_exact import FastI3d
+    from microexp.features.i3d_load import load_streams
 
     torch.set_num_threads(1)  # parallel over batches alone: each sum in one order, whatever the number of threads
     params = job.params

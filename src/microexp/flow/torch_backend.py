@@ -18,7 +18,7 @@ from microexp.errors import one_line
 from microexp.flow.params import Tvl1
 from microexp.flow.sizes import gaussian_weights, pyramid_sizes, spline_weights
 from microexp.flow.torch_batches import fill_up, filled_size, gpu_batch
-from microexp.progress import log
+from microexp.run.log import log
 
 ASK_EVERY = 10
 """Iterations between two questions whether all pairs have stopped (only with `epsilon_px` > 0)."""

@@ -15,10 +15,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from microexp.devices import pick_device
 from microexp.errors import UserError
 from microexp.flow.images import FrameCheck, check_pairs
 from microexp.flow.params import FlowParams, Tvl1Params
+from microexp.run.devices import pick_device
 
 
 class Solver(Protocol):

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from microexp import storage
-from microexp.cli import STAGES
+from microexp.commands.main import STAGES
 from microexp.errors import UserError
+from microexp.run import storage
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from microexp.datasets.schema import Expression, Video
-from microexp.evaluation.spotting import hits
+from microexp.metrics.spotting import hits
+from microexp.records.index import Expression, Video
 from microexp.report.collect import Rows
 from microexp.report.svg import Bar, Lane
 

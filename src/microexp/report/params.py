@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from microexp.stage import Params
+from microexp.run.stage import Params
 
 
 class SharedParams(Params):

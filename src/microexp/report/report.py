@@ -11,11 +11,9 @@ from typing import Any
 
 from markupsafe import Markup
 
-from microexp import storage
 from microexp.datasets.counts import Count, read_counts
-from microexp.datasets.schema import Expression, Issue, Video, by_kind, read_expressions, read_issues, read_videos
-from microexp.evaluation.spotting import KINDS
-from microexp.names import WHOLE_DATASET, split_fold
+from microexp.metrics.spotting import KINDS
+from microexp.records.index import Expression, Issue, Video, by_kind, read_expressions, read_issues, read_videos
 from microexp.report import images, svg
 from microexp.report.alignment import HEADINGS, Alignment, worst_of
 from microexp.report.collect import ResultTable, Rows, read_rows, read_table, read_versions
@@ -25,7 +23,9 @@ from microexp.report.page import render
 from microexp.report.params import FrontParams
 from microexp.report.subject import expression_pictures, maps_of
 from microexp.report.tableview import Confusion, Headline, View, confusions, headlines, subject_counts, view
-from microexp.stage import Job, Stage
+from microexp.run import storage
+from microexp.run.names import WHOLE_DATASET, split_fold
+from microexp.run.stage import Job, Stage
 
 Subject = tuple[str, str]
 

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from markupsafe import Markup
 
-from microexp import storage
-from microexp.datasets.schema import Expression, Video, read_expressions, read_videos
+from microexp.records.index import Expression, Video, read_expressions, read_videos
 from microexp.report import images, svg
 from microexp.report.alignment import alignment_of
 from microexp.report.collect import Rows, read_rows, read_versions
 from microexp.report.lanes import DETECTION_COLUMNS, PREDICTION_COLUMNS, of_video, video_lanes
 from microexp.report.page import render
 from microexp.report.params import PageParams
-from microexp.stage import Job, Stage
+from microexp.run import storage
+from microexp.run.stage import Job, Stage
 
 if TYPE_CHECKING:
     import h5py

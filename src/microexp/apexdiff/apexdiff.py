@@ -1,0 +1,195 @@
+"""Stage `apexdiff`: what happens in the face between the onset and the apex of every expression.
+
+A shard holds the N expressions of a subject: `difference` (N, s, s) float32, apex - onset in grey levels; `flow`
+(N, s, s, 2) float32, TV-L1 from onset to apex in px of the STORED grid; `strain` (N, s, s) float32, its optical strain;
+`onset_grey` (N, s, s) float32, the onset itself (for the comparison without identity removal); and the columns
+`video, expression, onset, apex, offset, kind, emotion, aus` of the index (frames of the source). Attributes: `subject`,
+`dataset`, `size`, and `excluded`: JSON list of [video, reason] with an entry for every expression left out.
+
+Flow and strain are computed on the grid of the crops (S, S); all maps are then averaged down to (s, s), and the flow is
+multiplied by s / S. Strain, being motion per length, is not.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from microexp.apexdiff.identity import strain_magnitude
+from microexp.apexdiff.params import ApexdiffParams
+from microexp.apexdiff.registration import rigid_flow, undo
+from microexp.errors import UserError
+from microexp.faces.resample import nearest_crop
+from microexp.flow.tvl1 import compute_flow, provenance
+from microexp.records.index import Expression, read_expressions
+from microexp.run.log import log, track
+from microexp.run.stage import Job, Stage
+from microexp.run.storage import add_array, create_shard, open_shard, set_attributes
+
+if TYPE_CHECKING:
+    import h5py
+
+PAIRS = 32
+"""Expressions whose flow is computed in one call, by all threads or in one batch."""
+
+NUMBERS = ("expression", "onset", "apex", "offset")
+TEXTS = ("video", "kind", "emotion", "aus")
+
+
+class LeftOut(Exception):
+    """An expression that cannot be used; the text says why."""
+
+
+@dataclass(frozen=True)
+class Maps:
+    """The inputs of one expression, on any grid (S, S); flow in px of that grid."""
+
+    difference: np.ndarray
+    flow: np.ndarray
+    strain: np.ndarray
+    onset_grey: np.ndarray
+
+
+def to_grey(crops: np.ndarray) -> np.ndarray:
+    """(N, S, S, 1 or 3) uint8 -> (N, S, S) float32 grey levels, not rounded (ITU-R 601 luma)."""
+    if crops.shape[-1] == 1:
+        return crops[..., 0].astype(np.float32)
+    return crops.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+
+
+def expression_maps(onset: np.ndarray, apex: np.ndarray, flow: np.ndarray, registration: str) -> Maps:
+    """Difference, flow and strain on the grid of the crops.
+
+    Args:
+        onset: (S, S) float32 grey levels.
+        apex: (S, S) float32 grey levels.
+        flow: (S, S, 2) px, onset -> apex.
+        registration: `alignment`, or `rigid`: the head's own motion is taken out of flow and apex first.
+    """
+    if registration == "rigid":
+        head = rigid_flow(flow)
+        flow, apex = flow - head, undo(apex, head)
+    return Maps(apex - onset, flow, strain_magnitude(flow), onset)
+
+
+def shrink(maps: Maps, size: int) -> Maps:
+    """`maps` averaged down to (size, size), the flow in px of the new grid."""
+    import cv2
+
+    factor = size / maps.flow.shape[0]
+
+    def area(values: np.ndarray) -> np.ndarray:
+        small: np.ndarray = cv2.resize(values, (size, size), interpolation=cv2.INTER_AREA)
+        return small
+
+    return Maps(area(maps.difference), area(maps.flow) * np.float32(factor), area(maps.strain), area(maps.onset_grey))
+
+
+def check_frames(expression: Expression, video: h5py.Group | None) -> None:
+    """Raise `LeftOut` when the crops do not show onset and apex as two frames."""
+    if video is None:
+        raise LeftOut("its video is not among the crops")
+    if video.attrs["excluded"]:
+        raise LeftOut(str(video.attrs["excluded"]))
+    n_frames = int(video.attrs["source_n_frames"])
+    if expression.apex >= n_frames:
+        raise LeftOut(f"onset {expression.onset}, apex {expression.apex}, but the video has {n_frames} frames")
+
+
+def onset_and_apex(expression: Expression, frame_index: np.ndarray) -> tuple[int, int]:
+    """Numbers of the crops nearest to onset and apex; raises `LeftOut` when that is the same one."""
+    onset, apex = nearest_crop(frame_index, expression.onset), nearest_crop(frame_index, expression.apex)
+    if onset == apex:
+        raise LeftOut(f"onset {expression.onset} and apex {expression.apex} fall on the same frame")
+    return onset, apex
+
+
+def read_pair(expression: Expression, video: h5py.Group | None, size: int) -> np.ndarray:
+    """Onset and apex of an expression as (2, S, S) float32 grey levels; raises `LeftOut` when it cannot be used.
+
+    Raises:
+        UserError: when the crops are smaller than the maps are to be.
+    """
+    check_frames(expression, video)
+    assert video is not None
+    crops = video["frames"]
+    if size > crops.shape[1]:
+        raise UserError("apexdiff.size", None, size, f"at most the crops' {crops.shape[1]} px")
+    return to_grey(np.stack([crops[i] for i in onset_and_apex(expression, video["frame_index"][:])]))
+
+
+def read_pairs(
+    expressions: Iterable[Expression], crops: h5py.File, size: int, left_out: list[tuple[str, str]]
+) -> Iterator[tuple[Expression, np.ndarray]]:
+    """Every expression that can be used, with its `read_pair`; of the others, video and reason go to `left_out`."""
+    for expression in expressions:
+        try:
+            pair = read_pair(expression, crops.get(expression.video), size)
+        except LeftOut as reason:
+            left_out.append((expression.video, f"expression {expression.expression}: {reason}"))
+            log(f"{expression.dataset}/{expression.subject}/{expression.video} {left_out[-1][1]}: left out")
+            continue
+        yield expression, pair
+
+
+def make_maps(pairs: Sequence[np.ndarray], job: Job[ApexdiffParams]) -> list[Maps]:
+    """The maps of pairs (2, S, S) of onset and apex, at the stored size."""
+    params = job.params
+    onsets, apexes = np.stack(pairs, 1)
+    flows = compute_flow(onsets, apexes, params.flow, job.threads, job.device)
+    return [
+        shrink(expression_maps(onset, apex, flow, params.registration), params.size)
+        for onset, apex, flow in zip(onsets, apexes, flows, strict=True)
+    ]
+
+
+def write_shard(
+    shard: h5py.File, done: Sequence[tuple[Expression, Maps]], size: int, left_out: Iterable[tuple[str, str]]
+) -> None:
+    """Write maps and columns; a subject without a usable expression gets empty ones."""
+    import h5py
+
+    for name, extra in (("difference", ()), ("flow", (2,)), ("strain", ()), ("onset_grey", ())):
+        rows = [getattr(maps, name) for _, maps in done]
+        add_array(shard, name, np.array(rows, np.float32).reshape(len(rows), size, size, *extra))
+    for name in NUMBERS:
+        shard.create_dataset(name, data=np.array([getattr(e, name) for e, _ in done], np.int32))
+    for name in TEXTS:
+        values = np.array([getattr(e, name) for e, _ in done], dtype=object)
+        shard.create_dataset(name, data=values, dtype=h5py.string_dtype("utf-8"))
+    set_attributes(shard, {"size": size, "excluded": json.dumps([list(entry) for entry in left_out])})
+
+
+def run(job: Job[ApexdiffParams]) -> Mapping[str, Any]:
+    """Make the inputs of all expressions of one subject."""
+    import cv2
+
+    cv2.setNumThreads(job.threads)
+    expressions = read_expressions(job.input("expressions"))
+    done: list[tuple[Expression, Maps]] = []
+    left_out: list[tuple[str, str]] = []
+    with open_shard(job.input("crops")) as crops:
+        usable = read_pairs(track(expressions, "apexdiff"), crops, job.params.size, left_out)
+        while chunk := list(islice(usable, PAIRS)):
+            maps = make_maps([pair for _, pair in chunk], job)
+            done += zip([expression for expression, _ in chunk], maps, strict=True)
+        whose = {name: str(crops.attrs[name]) for name in ("dataset", "subject")}
+    with create_shard(job.output("apexdiff")) as shard:
+        write_shard(shard, done, job.params.size, left_out)
+        set_attributes(shard, whose)
+    return provenance(job.params.flow, job.device)
+
+
+STAGE = Stage(
+    name="apexdiff",
+    summary="Difference, optical flow and strain from onset to apex of every expression of a subject.",
+    params=ApexdiffParams,
+    inputs={"crops": "shard of the stage crops", "expressions": "expressions.csv of the subject"},
+    outputs={"apexdiff": "shard with the maps and labels"},
+    run=run,
+)

@@ -1,0 +1,24 @@
+"""`microexp evaluate TASK`: score the predictions of any method."""
+
+from __future__ import annotations
+
+import argparse
+
+from microexp.commands import evaluate_recognition as recognition_command
+from microexp.commands import evaluate_spotting as spotting_command
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `microexp evaluate`."""
+    tasks = parser.add_subparsers(dest="task", required=True, metavar="TASK")
+    spotting = tasks.add_parser("spotting", help="intervals of micro- and macro-expressions in long videos")
+    spotting_command.add_arguments(spotting)
+    spotting.set_defaults(run=spotting_command.main)
+    recognition = tasks.add_parser("recognition", help="classes of expressions: UF1, UAR, accuracy")
+    recognition_command.add_arguments(recognition)
+    recognition.set_defaults(run=recognition_command.main)
+
+
+def main(args: argparse.Namespace) -> int:
+    """Run the task; returns the exit status."""
+    return int(args.run(args))

@@ -1,0 +1,71 @@
+"""`microexp recognise`: all folds of an experiment at once, stacked, without Snakemake.
+
+For `apexdiff` shards that are there already, such as flow maps that others published: each clip is predicted by the
+networks that never saw its subject, as by the stage `mdml`, with both baselines beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import astuple
+from pathlib import Path
+
+from microexp import config as configuration
+from microexp.errors import UserError
+from microexp.methods.recognition import loso
+from microexp.methods.recognition.classes import class_names, labels_of
+from microexp.methods.recognition.params import RecognitionExperiment
+from microexp.metrics import recognition as evaluation
+from microexp.records.clips import Clips, read_shards
+from microexp.records.tables import as_json, markdown, write
+from microexp.run import log as progress
+from microexp.run import storage
+
+
+def read_experiment(config: Path, name: str, folder: Path) -> tuple[RecognitionExperiment, Clips]:
+    """The experiment `name` of a configuration, and the clips of all its data sets below `folder`.
+
+    Raises:
+        UserError: when there is no such experiment, or a data set has no shard.
+    """
+    read = configuration.load(config)
+    if name not in read.recognition:
+        raise UserError(config, "recognition", f"no {name!r}", "one of " + ", ".join(read.recognition))
+    experiment = RecognitionExperiment.model_validate(configuration.stage_options(read, "mdml", name))
+    paths: list[Path] = []
+    for dataset in dict.fromkeys((*experiment.datasets, *experiment.source_datasets())):
+        found = sorted((folder / dataset).glob("*.h5"))
+        if not found:
+            raise UserError(folder / dataset, None, "no shard", "the apexdiff shards of all subjects")
+        paths += found
+    return experiment, read_shards(paths)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `microexp recognise`."""
+    parser.add_argument("config", type=Path, help="configuration that holds the experiment")
+    parser.add_argument("experiment", help="its name under `recognition`")
+    parser.add_argument("out", type=Path, help="folder for predictions.csv and table.csv, .md, .tex and .json")
+    parser.add_argument("--apexdiff", type=Path, default=Path("results/apexdiff"), help="folder of the shards")
+    parser.add_argument("--bootstrap", type=int, default=1000, help="samples over subjects for the intervals")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+
+
+def main(args: argparse.Namespace) -> int:
+    """`microexp recognise CONFIG EXPERIMENT OUT`: predict every clip, write and print the table."""
+    import torch
+
+    from microexp.run.devices import pick_device
+
+    torch.set_num_threads(1)  # the result must not depend on the number of threads
+    experiment, clips = read_experiment(args.config, args.experiment, args.apexdiff)
+    without = int((labels_of(clips, experiment) < 0).sum())
+    progress.log(f"recognise {args.experiment}: {len(clips)} clips, {without} of them without a class")
+    rows = loso.compare(clips, {"mdml": experiment}, progress.log, str(pick_device(args.device)))
+    title = f"Recognition, {args.experiment}"
+    table = evaluation.table(title, rows, class_names(experiment), args.bootstrap, experiment.mdml.seed or 0)
+    storage.write_csv(args.out / "predictions.csv", evaluation.COLUMNS, map(astuple, rows))
+    write(table, *(args.out / f"table.{suffix}" for suffix in ("csv", "md", "tex")))
+    storage.write_json(args.out / "table.json", as_json(table))
+    print(markdown(table), end="")
+    return 0

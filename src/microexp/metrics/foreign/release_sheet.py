@@ -1,0 +1,38 @@
+"""The annotation sheets of the micro-expression grand challenges, read as their official script reads them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from microexp.errors import UserError
+from microexp.metrics.spotting import Interval
+from microexp.reading.intervals import as_frame
+
+
+def read_sheet(path: Path, dataset: str) -> list[Interval]:
+    """Ground truths of a release's annotation sheet in the release's own numbering, every row counted.
+
+    Fractional frames are rounded half up, and an offset of 0 means the apex, as in the official script; nothing is
+    clipped to the video.
+
+    Raises:
+        UserError: when a row has no frame numbers.
+    """
+    from microexp.datasets.adapters import load_adapter
+    from microexp.datasets.params import IndexParams
+    from microexp.reading.intervals import ROW_LEFT_OUT
+    from microexp.reading.release import Release
+
+    release = Release(dataset, path.parent, IndexParams(sheet=path.name))
+    found = []
+    for row in load_adapter(dataset, dataset).read_rows(release):
+        (onset, _), (apex, _), (offset, _) = as_frame(row.onset), as_frame(row.apex), as_frame(row.offset)
+        if offset == 0 and apex is not None:
+            offset = apex
+        if onset is None or offset is None:
+            raise UserError(path, f"row {row.row}", f"{row.onset!r} to {row.offset!r}", "frame numbers")
+        found.append(Interval(row.subject, row.video, onset, offset, row.kind, row.emotion))
+    for issue in release.issues:
+        if issue.action == ROW_LEFT_OUT:
+            raise UserError(path, f"row {issue.row}: {issue.field}", issue.problem, "a row of the release")
+    return found

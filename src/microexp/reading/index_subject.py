@@ -1,0 +1,42 @@
+"""Stage `index-subject`: the part of a data set's index that concerns one subject.
+
+Later stages read only this part, so that a change in one subject's rows re-runs only that subject.
+"""
+
+from __future__ import annotations
+
+from microexp.datasets.params import SplitParams
+from microexp.errors import UserError
+from microexp.records.index import read_exclusions, read_expressions, read_videos, write_expressions, write_videos
+from microexp.run.stage import Job, Stage
+
+
+def run(job: Job[SplitParams]) -> None:
+    """Write the videos and expressions of one subject: none when no video of it can be read.
+
+    Raises:
+        UserError: when the index knows no such subject.
+    """
+    subject = job.keys["subject"]
+    videos = [v for v in read_videos(job.input("videos")) if v.subject == subject]
+    if not videos and not any(e.subject == subject for e in read_exclusions(job.input("left_out"))):
+        raise UserError(job.input("videos"), f"subject {subject}", "no video", "a subject of the data set")
+    write_videos(job.output("videos"), videos)
+    write_expressions(
+        job.output("expressions"), [e for e in read_expressions(job.input("expressions")) if e.subject == subject]
+    )
+
+
+STAGE = Stage(
+    name="index-subject",
+    summary="the part of an index that concerns one subject",
+    params=SplitParams,
+    inputs={
+        "videos": "videos.csv of the data set",
+        "expressions": "expressions.csv of the data set",
+        "left_out": "left_out.csv of the data set: a subject may be lost as a whole",
+    },
+    outputs={"videos": "videos.csv of the subject", "expressions": "expressions.csv of the subject"},
+    run=run,
+    keys={"subject": "subject"},
+)

@@ -1,0 +1,206 @@
+"""From a release to videos and expressions, for all adapters alike.
+
+Frame numbers become indices through the file names, intervals are clipped to their video, every row that was mended,
+clipped or left out is noted, and what is lost to all results is listed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Set
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from microexp.errors import UserError, reason_of
+from microexp.reading.frames import BadVideo, VideoSource, image_size, open_video
+from microexp.reading.intervals import ROW_LEFT_OUT, Interval, as_interval, to_indices
+from microexp.reading.release import Adapter, Found, Index, Release, Row
+from microexp.reading.trees import natural
+from microexp.records.index import Expression, Video
+from microexp.run.log import track
+from microexp.run.names import check_name
+
+MICRO_SECONDS = 0.5
+"""An expression of at most this length is micro where a release does not label the kind."""
+
+KEPT_NUMBERS = "kept; numbers follow the file names"
+
+
+def list_videos(adapter: Adapter, release: Release) -> list[Found]:
+    """All videos in natural order, with names that are safe to use.
+
+    Raises:
+        UserError: naming the folder whose name cannot be a subject or video, or two folders of one name.
+    """
+    found = sorted(adapter.find_videos(release), key=lambda f: (natural(f.subject), natural(f.video)))
+    seen: dict[tuple[str, str], Path] = {}
+    for item in found:
+        check_name(item.subject, "subject", item.path)
+        check_name(item.video, "video", item.path)
+        if (item.subject, item.video) in seen:
+            raise UserError(
+                release.root, f"video {item.subject}/{item.video}",
+                f"{release.relative(seen[item.subject, item.video])} and {release.relative(item.path)}",
+                "one folder or file a video", "name the right copy with the option videos",
+            )  # fmt: skip
+        seen[item.subject, item.video] = item.path
+    return found
+
+
+def read_release(adapter: Adapter, release: Release) -> Index:
+    """Read a release: list its frames, read its sheets, and bring both together.
+
+    Raises:
+        UserError: when a sheet cannot be read or a name is not safe. A single bad row or video becomes an issue.
+    """
+    found = list_videos(adapter, release)
+    rows = adapter.read_rows(release)
+    fps = release.options.source_fps or adapter.fps(release)
+    videos, sources = [], {}
+    for item in track(found, f"{release.name}: videos"):
+        opened = _open(release, item, fps, adapter.clips)
+        if opened is not None:
+            videos.append(opened[0])
+            sources[_key(item.subject, item.video)] = opened
+    unreadable = {_key(item.subject, item.video) for item in found} - sources.keys()
+    expressions = _expressions(adapter, release, rows, sources, unreadable)
+    issues, exclusions = sorted(set(release.issues)), sorted(set(release.exclusions))
+    return Index(videos, expressions, issues, rows, exclusions, adapter.clips)
+
+
+def _open(release: Release, item: Found, fps: float | None, clips: bool) -> tuple[Video, VideoSource] | None:
+    """Video and source; None, with an issue and an exclusion, when it cannot be read."""
+    where = release.relative(item.path)
+    try:
+        source = open_video(item.path)
+    except BadVideo as error:
+        release.note(where, 0, "video", str(error.got), "left out")
+        release.lose(item.subject, item.video, reason_of(error))
+        return None
+    rate = fps or source.fps
+    if rate is None:
+        raise UserError(item.path, "frame rate", "nothing in the file", "the option source_fps")
+    if source.fps and abs(source.fps - rate) > 0.01 * rate:
+        release.note(where, 0, "fps", f"the file says {source.fps:g}, the release {rate:g}", "kept the release's")
+    if source.numbers[0] > 1 and not clips:  # clips keep the numbers of the recording that they were cut from
+        release.note(where, 0, "frames", f"the first has number {source.numbers[0]}", KEPT_NUMBERS)
+    _note_numbering(release, where, source)
+    return Video(
+        release.name, item.subject, item.video, str(item.path), source.n_frames, float(rate), source.width,
+        source.height,
+    ), source  # fmt: skip
+
+
+def _note_numbering(release: Release, where: str, source: VideoSource) -> None:
+    """Note gaps, frames that are none, and frames of another size (seen at five places of the video)."""
+    missing = int(source.numbers[-1] - source.numbers[0]) + 1 - source.n_frames
+    if missing:
+        first = source.numbers[np.flatnonzero(np.diff(source.numbers) > 1)[0]] + 1
+        release.note(where, 0, "frames", f"{missing} missing, first {first}", KEPT_NUMBERS)
+    for name in source.ignored:
+        release.note(where, 0, "frames", f"{name!r} has no number", "left out")
+    if source.frames:
+        for index in np.unique(np.linspace(0, source.n_frames - 1, 5).astype(int)):
+            try:
+                size = image_size(source.frames[index])
+            except BadVideo as error:
+                release.note(where, 0, "frames", f"{source.frames[index].name}: {error.got}", "kept")
+                continue
+            if size != (source.width, source.height):
+                problem = (
+                    f"{source.frames[index].name} has {size[0]}x{size[1]} px, the first {source.width}x{source.height}"
+                )
+                release.note(where, 0, "frames", problem, "scaled to the first frame's size when read")
+
+
+def _expressions(
+    adapter: Adapter,
+    release: Release,
+    rows: list[Row],
+    sources: Mapping[tuple[str, str], tuple[Video, VideoSource]],
+    unreadable: Set[tuple[str, str]],
+) -> list[Expression]:
+    """Expressions of the videos on disk, numbered within their video in the order of the sheet."""
+    if rows and not sources and not unreadable:
+        _note_sheet_alone(release, rows)
+        return []
+    numbers: Counter[tuple[str, str]] = Counter()
+    kept = []
+    for row in rows:
+        key = _key(row.subject, row.video)
+        if key not in sources:
+            _without_video(release, row, "cannot be read" if key in unreadable else "is not on disk")
+            continue
+        if adapter.clips and numbers[key]:
+            release.note(row.file, row.row, "video", f"{row.subject}/{row.video} has an earlier row", "left out")
+            continue
+        video, source = sources[key]
+        if row.video != video.video:
+            release.note(row.file, row.row, "video", row.video, f"read as {video.video}")
+        item = _expression(release, row, video, source)
+        if item is not None:
+            numbers[key] += 1
+            kept.append(replace(item, expression=numbers[key]))
+    if adapter.clips:
+        for key in sources:
+            if not numbers[key]:
+                release.note(release.relative(Path(sources[key][0].path)), 0, "expression", "none in the sheet", "kept")
+    place = {key: index for index, key in enumerate(sources)}
+    return sorted(kept, key=lambda e: (place[_key(e.subject, e.video)], e.expression))
+
+
+def _note_sheet_alone(release: Release, rows: list[Row]) -> None:
+    """Note that there is nothing but the sheet, and what is odd in its rows, as if all videos began with frame 1."""
+    videos = {_key(row.subject, row.video) for row in rows}
+    release.note(rows[0].file, 0, "video", f"none of the {len(videos)} videos is on disk", "all rows left out")
+    for row in rows:
+
+        def note(field: str, problem: str, action: str, row: Row = row) -> None:
+            release.note(row.file, row.row, field, problem, action)
+
+        as_interval(row.onset, row.apex, row.offset, np.array([1]), release.options.offset_zero, note)
+
+
+def _without_video(release: Release, row: Row, why: str) -> None:
+    """Note a row whose video is missing; that a video cannot be read is known already."""
+    release.note(row.file, row.row, "video", f"{row.subject}/{row.video} {why}", ROW_LEFT_OUT)
+    if why == "is not on disk":
+        release.lose(row.subject, row.video, f"{why}, but has rows in {row.file}")
+
+
+def _key(subject: str, video: str) -> tuple[str, str]:
+    """What sheet and disk are matched by: copies differ in upper and lower case."""
+    return subject.casefold(), video.casefold()
+
+
+def _expression(release: Release, row: Row, video: Video, source: VideoSource) -> Expression | None:
+    def note(field: str, problem: str, action: str) -> None:
+        release.note(row.file, row.row, field, problem, action)
+        if action == ROW_LEFT_OUT:
+            release.lose(video.subject, video.video, f"{row.file}, row {row.row}: {field}: {problem}")
+
+    numbers = source.numbers if source.frames else source.numbers - 1 + release.options.first_number
+    onset = numbers[0] if row.onset is None else row.onset
+    offset = numbers[-1] if row.offset is None else row.offset
+    interval = as_interval(onset, row.apex, offset, numbers, release.options.offset_zero, note)
+    indices = to_indices(interval, numbers, note) if interval else None
+    if indices is None:
+        return None
+    if indices.apex is None:
+        indices = _with_apex(indices, release.options.apex_missing, source)
+    assert indices.apex is not None
+    kind = row.kind or ("micro" if indices.offset - indices.onset + 1 <= MICRO_SECONDS * video.fps else "macro")
+    return Expression(
+        video.dataset, video.subject, video.video, 0, indices.onset, indices.apex, indices.offset, kind, row.emotion,
+        row.aus,
+    )  # fmt: skip
+
+
+def _with_apex(indices: Interval, how: str, source: VideoSource) -> Interval:
+    if how == "flow":
+        from microexp.reading.apex import apex_by_flow
+
+        return replace(indices, apex=apex_by_flow(source, indices.onset, indices.offset))
+    return replace(indices, apex=(indices.onset + indices.offset + 1) // 2)

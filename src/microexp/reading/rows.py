@@ -1,0 +1,103 @@
+"""From the columns of a sheet to rows in one form: helpers that the adapters share."""
+
+from __future__ import annotations
+
+import filecmp
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from microexp.errors import UserError
+from microexp.reading.action_units import format_aus, parse_aus
+from microexp.reading.intervals import ROW_LEFT_OUT, as_frame
+from microexp.reading.release import Release, Row
+from microexp.reading.sheets import Line, Sheet, choose_sheet, read_sheets
+from microexp.reading.trees import find_file
+
+COMMON: Mapping[str, Sequence[str]] = {
+    "subject": ("Subject", "sub", "Subject ID"),
+    "filename": ("Filename", "File name", "Clip"),
+    "onset": ("OnsetFrame", "Onset Frame", "Onset"),
+    "apex": ("ApexFrame", "Apex Frame", "Apex", "ApexFrame1", "Apex Frame1"),
+    "offset": ("OffsetFrame", "Offset Frame", "Offset"),
+    "aus": ("Action Units", "Action Unit", "AU", "AUs"),
+    "emotion": ("Estimated Emotion", "Emotion"),
+}
+"""Columns that most releases share, with the names they have in the copies."""
+
+_SAME = {
+    "happy": "happiness", "sad": "sadness", "angry": "anger", "other": "others", "disgusted": "disgust",
+    "surprised": "surprise", "suprise": "surprise", "fearful": "fear", "repressed": "repression",
+}  # fmt: skip
+
+
+def find_sheet(release: Release, patterns: tuple[str, ...], stop: re.Pattern[str] | None = None) -> Path | None:
+    """The sheet that the option `sheet` names, else the best one by its usual names; others that differ are noted.
+
+    Raises:
+        UserError: when the option names no file.
+    """
+    if release.options.sheet is not None:
+        path = release.root / release.options.sheet
+        if not path.is_file():
+            raise UserError(path, "option sheet", "no such file", "the annotation sheet")
+        return path
+    found = find_file(release.root, patterns, depth=3, stop=stop)
+    for other in found[1:]:
+        if not filecmp.cmp(found[0], other, shallow=False):
+            problem = f"{release.relative(other)} is there too and differs"
+            release.note(release.relative(found[0]), 0, "sheet", problem, "this one read; options sheet, release")
+    return found[0] if found else None
+
+
+def the_sheet(release: Release, patterns: tuple[str, ...], usual: str, stop: re.Pattern[str] | None = None) -> Path:
+    """The one sheet of a release.
+
+    Raises:
+        UserError: when there is none.
+    """
+    found = find_sheet(release, patterns, stop)
+    if found is None:
+        raise UserError(release.root, "annotation sheet", "none", usual, "name it with the option sheet")
+    return found
+
+
+def open_sheet(path: Path, names: Iterable[str] = ()) -> Sheet:
+    """The sheet with one of `names`, or the first one of the file."""
+    return choose_sheet(read_sheets(path), names)
+
+
+def kind_of(text: str) -> str:
+    """`micro` or `macro` from `Macro-expression`, `Micro - 1/2` and the like; '' when it is neither."""
+    match = re.match(r"\s*(micro|macro)", text, re.IGNORECASE)
+    return match[1].lower() if match else ""
+
+
+def emotion(cell: object) -> str:
+    """An emotion in lower case, with one spelling for each: `Happy` -> `happiness`, `Other` -> `others`."""
+    text = re.sub(r"\s+", " ", "" if cell is None else str(cell)).strip().lower()
+    return _SAME.get(text, "" if text in ("/", "-", "nan") else text)
+
+
+def aus(release: Release, file: str, row: int, cell: object) -> str:
+    """Action units in one form; parts that are none are noted and left out."""
+    units, rest = parse_aus(cell)
+    if rest:
+        release.note(file, row, "action units", f"{'+'.join(rest)!r} is no action unit", "left out")
+    return format_aus(units)
+
+
+def common_row(release: Release, file: str, line: Line, subject: str, video: str, kind: str) -> Row:
+    """A row of a sheet with the columns of `COMMON`."""
+    return Row(
+        file, line.row, subject, video, line.value("onset"), line.value("apex"), line.value("offset"), kind,
+        emotion(line.cells.get("emotion")), aus(release, file, line.row, line.cells.get("aus")),
+    )  # fmt: skip
+
+
+def left_out(release: Release, file: str, line: Line, field: str, expected: str) -> None:
+    """Note a row whose names do not have the release's form; it is an expression lost if it has an onset."""
+    problem = f"{line.text(field)!r} is not {expected}"
+    release.note(file, line.row, field, problem, ROW_LEFT_OUT)
+    if as_frame(line.value("onset"))[0] is not None:
+        release.lose("", "", f"{file}, row {line.row}: {field}: {problem}")

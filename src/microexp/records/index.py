@@ -1,0 +1,224 @@
+"""The one schema of all data sets: videos, expressions, and what was mended or left out on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from microexp.errors import UserError
+from microexp.run.names import check_name
+from microexp.run.storage import read_csv, write_csv
+
+KINDS = ("micro", "macro")
+
+
+@dataclass(frozen=True, order=True)
+class Video:
+    """One video: a file, or a folder of frames.
+
+    Attributes:
+        path: absolute, or relative to the working directory.
+        n_frames: frames in the decoded sequence.
+        fps: frames per second as the release says.
+        width: of the first frame, px.
+        height: of the first frame, px.
+    """
+
+    dataset: str
+    subject: str
+    video: str
+    path: str
+    n_frames: int
+    fps: float
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, order=True)
+class Expression:
+    """One annotated expression: the closed interval `[onset, offset]` of 0-based indices into the decoded video.
+
+    Attributes:
+        expression: 1-based number within the video.
+        kind: `micro` or `macro`.
+        emotion: the release's own term, lower case; may be empty.
+        aus: action units such as `4+7+L10`; may be empty.
+    """
+
+    dataset: str
+    subject: str
+    video: str
+    expression: int
+    onset: int
+    apex: int
+    offset: int
+    kind: str
+    emotion: str
+    aus: str
+
+
+@dataclass(frozen=True, order=True)
+class Issue:
+    """What was wrong in a release, and what was done about it.
+
+    Attributes:
+        file: sheet or folder, relative to the release's root.
+        row: row of the sheet as a spreadsheet program numbers it; 0 when it is about a file as a whole.
+        field: column or property.
+        problem: what was found.
+        action: what was done: mended, clipped, left out, kept.
+    """
+
+    file: str
+    row: int
+    field: str
+    problem: str
+    action: str
+
+
+@dataclass(frozen=True, order=True)
+class Exclusion:
+    """A video, or an expression of it, that could not be used, and why; results without it are incomplete.
+
+    Attributes:
+        subject: empty when a row of the sheet does not tell it.
+        video: the same.
+    """
+
+    dataset: str
+    subject: str
+    video: str
+    reason: str
+
+    @property
+    def place(self) -> str:
+        """`dataset/subject/video`, as far as they are known."""
+        return "/".join(part for part in (self.dataset, self.subject, self.video) if part)
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.reason}"
+
+
+def by_kind(issues: Iterable[Issue]) -> dict[tuple[str, str], list[Issue]]:
+    """(field, action without the numbers at its end) -> issues of this kind, sorted by kind."""
+    kinds: dict[tuple[str, str], list[Issue]] = {}
+    for issue in issues:
+        kinds.setdefault((issue.field, issue.action.rstrip("0123456789 =")), []).append(issue)
+    return dict(sorted(kinds.items()))
+
+
+VIDEO_COLUMNS = tuple(f.name for f in fields(Video))
+EXPRESSION_COLUMNS = tuple(f.name for f in fields(Expression))
+ISSUE_COLUMNS = tuple(f.name for f in fields(Issue))
+EXCLUSION_COLUMNS = tuple(f.name for f in fields(Exclusion))
+
+R = TypeVar("R", Video, Expression, Issue, Exclusion)
+
+
+def write_videos(path: str | Path, videos: Iterable[Video]) -> None:
+    """Write `videos.csv`."""
+    write_csv(path, VIDEO_COLUMNS, map(astuple, videos))
+
+
+def write_expressions(path: str | Path, expressions: Iterable[Expression]) -> None:
+    """Write `expressions.csv`."""
+    write_csv(path, EXPRESSION_COLUMNS, map(astuple, expressions))
+
+
+def write_issues(path: str | Path, issues: Iterable[Issue]) -> None:
+    """Write `issues.csv`."""
+    write_csv(path, ISSUE_COLUMNS, map(astuple, issues))
+
+
+def write_exclusions(path: str | Path, exclusions: Iterable[Exclusion]) -> None:
+    """Write `left_out.csv` or `complete.csv`."""
+    write_csv(path, EXCLUSION_COLUMNS, map(astuple, exclusions))
+
+
+def read_videos(path: str | Path) -> list[Video]:
+    """Read `videos.csv`.
+
+    Raises:
+        UserError: naming file, row and column of the first value that does not fit.
+    """
+    videos = _read(path, Video, _check_video)
+    _check_unique(path, [(v.subject, v.video) for v in videos])
+    return videos
+
+
+def read_expressions(path: str | Path) -> list[Expression]:
+    """Read `expressions.csv`.
+
+    Raises:
+        UserError: naming file, row and column of the first value that does not fit.
+    """
+    expressions = _read(path, Expression, _check_expression)
+    _check_unique(path, [(e.subject, e.video, e.expression) for e in expressions])
+    return expressions
+
+
+def read_issues(path: str | Path) -> list[Issue]:
+    """Read `issues.csv`.
+
+    Raises:
+        UserError: naming file, row and column of the first value that does not fit.
+    """
+    return _read(path, Issue, lambda row, file: None)
+
+
+def read_exclusions(path: str | Path) -> list[Exclusion]:
+    """Read `left_out.csv`.
+
+    Raises:
+        UserError: naming the file when it is none.
+    """
+    return _read(path, Exclusion, lambda row, file: None)
+
+
+def _read(path: str | Path, record: type[R], check: Callable[[R, str], None]) -> list[R]:
+    types = {f.name: {"int": int, "float": float, "str": str}[str(f.type)] for f in fields(record)}
+    rows = []
+    for number, row in enumerate(read_csv(path, list(types)), 2):
+        item = record(**_typed(row, types, f"{path}: row {number}"))
+        check(item, f"{path}: row {number}")
+        rows.append(item)
+    return rows
+
+
+def _typed(row: Mapping[str, str], types: Mapping[str, Callable[[str], object]], file: str) -> dict[str, Any]:
+    values = {}
+    for name, convert in types.items():
+        try:
+            values[name] = convert(row[name])
+        except ValueError as error:
+            expected = "a whole number" if convert is int else "a number"
+            raise UserError(file, name, repr(row[name]), expected) from error
+    return values
+
+
+def _check_video(video: Video, file: str) -> None:
+    for name in ("dataset", "subject", "video"):
+        check_name(getattr(video, name), name, file)
+    if min(video.n_frames, video.width, video.height) < 1 or not 0 < video.fps < 100_000:
+        raise UserError(file, "n_frames, fps, width, height", astuple(video)[4:], "positive numbers")
+
+
+def _check_expression(item: Expression, file: str) -> None:
+    for name in ("dataset", "subject", "video"):
+        check_name(getattr(item, name), name, file)
+    if item.kind not in KINDS:
+        raise UserError(file, "kind", repr(item.kind), "micro or macro")
+    if not 0 <= item.onset <= item.apex <= item.offset:
+        raise UserError(
+            file, "onset, apex, offset", (item.onset, item.apex, item.offset), "0 <= onset <= apex <= offset"
+        )
+
+
+def _check_unique(path: str | Path, keys: list[tuple[object, ...]]) -> None:
+    seen: dict[tuple[object, ...], int] = {}
+    for number, key in enumerate(keys, 2):
+        if key in seen:
+            raise UserError(path, f"row {number}", " ".join(map(str, key)), f"no second row like row {seen[key]}")
+        seen[key] = number

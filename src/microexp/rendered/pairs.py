@@ -1,0 +1,118 @@
+"""Two pictures of one face with an expression of chosen size between them, and the exact flow: to test and rank flow.
+
+pair = scene_pair(subject=3, amplitude_px=0.3, size=224, seed=1, sway_px=0.5, noise=0.7)
+error = np.linalg.norm(my_flow(pair.before, pair.after) - pair.flow, axis=2)[pair.active].mean()
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from microexp.rendered.actor import Actor, Camera, make_actor
+from microexp.rendered.flow import flow_between
+from microexp.rendered.render import Pose, neutral_pose, render_pose
+from microexp.rendered.subjects import Subject, make_subject
+from microexp.rendered.units import EMOTIONS, UnitMotion, draw_motions
+
+ACTIVE_SHARE = 0.2
+"""A pixel is active from this share of the amplitude."""
+DM_PER_PICTURE = 2.15
+"""What the picture's side shows: the whole face, as an aligned crop does."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two pictures and what moved between them.
+
+    Attributes:
+        before: (size,size,3) uint8 RGB, the face at rest.
+        after: (size,size,3) uint8 RGB.
+        flow: (size,size,2) float32 px from `before` to `after`, on the pixels of `before`: x to the right, y down.
+        valid: (size,size) bool, where the flow is known: on the person, visible in both, inside both.
+        active: (size,size) bool, valid and moved by the expression itself (sway and blink apart) by at least
+            `ACTIVE_SHARE` of the amplitude.
+        emotion: which expression it is.
+    """
+
+    before: np.ndarray
+    after: np.ndarray
+    flow: np.ndarray
+    valid: np.ndarray
+    active: np.ndarray
+    emotion: str
+
+
+def scene_pair(
+    subject: int | Subject,
+    amplitude_px: float,
+    size: int = 224,
+    seed: int = 0,
+    sway_px: float = 0.0,
+    blink: float = 0.0,
+    noise: float = 0.0,
+    emotion: str | None = None,
+) -> Pair:
+    """Render a face at rest and with an expression whose largest visible motion is `amplitude_px`.
+
+    Args:
+        subject: who; a number n means person n of seed 0.
+        amplitude_px: largest motion that the expression causes at any pixel that stays visible; 0 for none.
+        size: side of the pictures, px.
+        seed: draws the expression, its mix and asymmetry, the sway and the noise.
+        sway_px: about how far the head as a whole moves between the pictures.
+        blink: closure of the lids in the second picture, 0..1.
+        noise: of the sensor in both pictures, grey levels (sd).
+        emotion: one of `EMOTIONS`; none draws one.
+    """
+    person = make_subject(0, subject) if isinstance(subject, int) else subject
+    rng = np.random.default_rng([person.seed, person.number, 10, seed])
+    camera = Camera(size, size, size / DM_PER_PICTURE, centre_y=7.15)
+    actor = make_actor(person, camera)
+    chosen = emotion or list(EMOTIONS)[rng.integers(len(EMOTIONS))]
+    motions = draw_motions(rng, chosen, 0.5, person.lopsided, 0.0)
+    course = np.sum([m.weights() for m in motions], axis=0)
+    rest = neutral_pose()
+    shown, flow, valid = _scaled(actor, rest, course, amplitude_px, camera)
+    moved = np.linalg.norm(flow, axis=2)
+    lids = blink * UnitMotion(45, 1, 1).weights()
+    after = replace(_swayed(rng, sway_px, camera), units=np.maximum(shown.units, lids))
+    if sway_px or blink:
+        flow, valid = flow_between(actor, rest, after, camera)
+    keys = [int(k) for k in rng.integers(1 << 31, size=2)]
+    return Pair(
+        before=render_pose(person, rest, camera, noise, keys[0]),
+        after=render_pose(person, after, camera, noise, keys[1]),
+        flow=flow,
+        valid=valid,
+        active=valid & (moved >= ACTIVE_SHARE * amplitude_px) & (moved > 0),
+        emotion=chosen,
+    )
+
+
+def _scaled(
+    actor: Actor, rest: Pose, course: np.ndarray, amplitude_px: float, camera: Camera
+) -> tuple[Pose, np.ndarray, np.ndarray]:
+    """The pose along `course` whose largest visible motion is `amplitude_px`, with its flow and validity.
+
+    Vertices move in proportion to the weights, and their projection nearly so: a few rounds are plenty.
+    """
+    weight = 1.0 if amplitude_px > 0 else 0.0
+    for _ in range(6):
+        pose = replace(rest, units=weight * course)
+        flow, valid = flow_between(actor, rest, pose, camera)
+        largest = float(np.linalg.norm(flow, axis=2)[valid].max())
+        if amplitude_px == 0 or abs(largest - amplitude_px) < 1e-3 * amplitude_px:
+            break
+        weight *= amplitude_px / largest
+    return pose, flow, valid
+
+
+def _swayed(rng: np.random.Generator, sway_px: float, camera: Camera) -> Pose:
+    """The face at rest, shifted and turned so that it moves by about `sway_px`."""
+    amount = sway_px / camera.scale_px
+    shift, turn = rng.normal(size=3), rng.normal(size=3)
+    shift *= 0.8 * amount / np.linalg.norm(shift[:2])
+    turn *= 0.4 * amount / np.linalg.norm(turn)
+    return replace(neutral_pose(), turn_rad=tuple(turn), shift=tuple(shift))

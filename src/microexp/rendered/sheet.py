@@ -1,0 +1,35 @@
+"""Stage `demo-sheet`: the demo's annotation sheet, with frames counted from 1 as releases do."""
+
+from __future__ import annotations
+
+from microexp.datasets.params import DemoSheetParams
+from microexp.rendered.layout import demo_videos, parse_video
+from microexp.rendered.schedule import draw_expressions
+from microexp.run import storage
+from microexp.run.stage import Job, Stage
+
+COLUMNS = ("subject", "video", "onset", "apex", "offset", "kind", "emotion", "AUs")
+
+
+def sheet_rows(params: DemoSheetParams) -> list[tuple[object, ...]]:
+    """One row per expression, by video and time; frames are 1-based."""
+    rows: list[tuple[object, ...]] = []
+    for subject, video in demo_videos(params):
+        for e in draw_expressions(params, *parse_video(params, video)):
+            rows.append((subject, video, e.onset + 1, e.apex + 1, e.offset + 1, e.kind, e.emotion, e.aus))
+    return rows
+
+
+def run(job: Job[DemoSheetParams]) -> None:
+    """Write the sheet."""
+    storage.write_csv(job.output("sheet"), COLUMNS, sheet_rows(job.params))
+
+
+STAGE = Stage(
+    name="demo-sheet",
+    summary="write the annotation sheet of the rendered demo data set",
+    params=DemoSheetParams,
+    inputs={},
+    outputs={"sheet": "annotation sheet (CSV)"},
+    run=run,
+)

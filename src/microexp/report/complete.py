@@ -1,0 +1,46 @@
+"""Stage `complete`: the last step of a run, which fails when videos had to be left out and that is not allowed."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from microexp.errors import UserError
+from microexp.records.exclusions import read_exclusions
+from microexp.records.index import write_exclusions
+from microexp.run.stage import Job, Params, Stage
+
+
+class CompleteParams(Params):
+    """Options of the stage `complete`."""
+
+    allow_exclusions: bool = Field(False, description="Whether a run with excluded videos counts as complete.")
+
+
+def run(job: Job[CompleteParams]) -> None:
+    """List what was left out; tables and report already stand when this fails.
+
+    Raises:
+        UserError: when a video or an expression was left out and `allow_exclusions` is false.
+    """
+    found = read_exclusions(job.inputs["shards"], job.inputs["left_out"])
+    if found and not job.params.allow_exclusions:
+        first = found[0]
+        more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+        raise UserError(
+            first.place, "excluded", first.reason + more, "a complete run",
+            "the tables say INCOMPLETE; allow_exclusions: true accepts that",
+        )  # fmt: skip
+    write_exclusions(job.output("complete"), found)
+
+
+STAGE = Stage(
+    name="complete",
+    summary="list excluded videos; fails when there are any, unless they are allowed",
+    params=CompleteParams,
+    inputs={
+        "shards*": "last shards of every subject (i3d, apexdiff)",
+        "left_out*": "left_out.csv of the data sets: what their indexes could not take in",
+    },
+    outputs={"complete": "excluded videos, CSV (empty when the run is complete)"},
+    run=run,
+)

@@ -1,0 +1,201 @@
+"""The table of a spotting experiment: every method by kind, with chance level and published figures beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from microexp.datasets.published import PUBLISHED
+from microexp.errors import UserError
+from microexp.methods.spotting.detect import Detection
+from microexp.metrics.spotting import KINDS, OVERALL, Counts, Interval, bootstrap_f1, count, count_subjects
+from microexp.records.tables import Row, Table
+from microexp.report.table_params import TablesStageParams
+
+COLUMNS = (
+    "method", "kind", "f1", "f1_sd", "f1_low", "f1_high", "precision", "recall",
+    "true_positives", "predictions", "ground_truths", "chance_f1", "chance_p", "seeds",
+)  # fmt: skip
+SEEDLESS = ("flow_magnitude",)
+"""Methods without chance: they run once, as seed 0."""
+
+Runs = Mapping[int, Sequence[Interval]]
+
+
+def as_intervals(
+    detections: Sequence[Detection], ran: Mapping[str, Iterable[int]] | None = None
+) -> dict[str, dict[int, list[Interval]]]:
+    """Method -> seed -> detections, in the order in which they first come.
+
+    A method or a seed that found nothing at all is a result too: `aemnet` is always there, and every method has the
+    seeds of all others.
+
+    Args:
+        detections: of all folds.
+        ran: method -> seeds that are known to have run.
+    """
+    ran = ran or {}
+    seeds = sorted({d.seed for d in detections}.union(*ran.values())) or [0]
+    found: dict[str, dict[int, list[Interval]]] = {}
+    for method in ("aemnet", *(d.method for d in detections), *ran):
+        if method not in found:
+            found[method] = {seed: [] for seed in ([0] if method in SEEDLESS else seeds)}
+    for d in detections:
+        item = Interval(f"{d.dataset}/{d.subject}", d.video, d.onset, d.offset, d.kind)
+        found[d.method].setdefault(d.seed, []).append(item)
+    return found
+
+
+def read_ran(selections: Sequence[Path]) -> dict[str, set[int]]:
+    """Method -> seeds that ran, as the `selection.json` of the folds say.
+
+    Raises:
+        UserError: when a file is none.
+    """
+    ran: dict[str, set[int]] = {}
+    for path in selections:
+        try:
+            methods = json.loads(path.read_text(encoding="utf-8"))["methods"]
+            for method, seeds in methods.items():
+                ran.setdefault(method, set()).update(map(int, seeds))
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            got = f"{type(error).__name__}: {error}"
+            raise UserError(path, None, got, "selection.json of the stage detect") from error
+    return ran
+
+
+def displaced(
+    runs: Sequence[Interval], frames: Mapping[tuple[str, str], int], rng: np.random.Generator
+) -> list[Interval]:
+    """The detections moved to random places: all of a video by the same random number of frames, around its end."""
+    shifts = {key: int(rng.integers(n)) for key, n in sorted(frames.items())}
+    moved = []
+    for item in runs:
+        key = (item.subject, item.video)
+        length = item.offset - item.onset
+        onset = (item.onset + shifts[key]) % max(1, frames[key] - length)
+        moved.append(replace(item, onset=onset, offset=onset + length))
+    return moved
+
+
+def chance(
+    runs: Runs, truths: Sequence[Interval], frames: Mapping[tuple[str, str], int], options: TablesStageParams
+) -> dict[str, tuple[float, float]]:
+    """Kind -> (mean F1 of displaced detections, share of displacements that reach the run's mean F1)."""
+    rng = np.random.default_rng([options.seed or 0, 11])
+    observed = _mean_f1(runs, truths, options)
+    drawn = []
+    for _ in range(options.permutations):
+        moved = {seed: displaced(items, frames, rng) for seed, items in runs.items()}
+        drawn.append(_mean_f1(moved, truths, options))
+    result = {}
+    for kind in (*KINDS, OVERALL):
+        values = np.array([d[kind] for d in drawn])
+        reached = (1 + np.sum(values >= observed[kind])) / (1 + len(values))
+        result[kind] = (float(values.mean()), float(reached)) if len(values) else (float("nan"), float("nan"))
+    return result
+
+
+def _mean_f1(runs: Runs, truths: Sequence[Interval], options: TablesStageParams) -> dict[str, float]:
+    counts = [count(items, truths, options.matching) for items in runs.values()]
+    return {kind: float(np.mean([c[kind].f1 for c in counts])) for kind in (*KINDS, OVERALL)}
+
+
+def spotting_rows(
+    method: str,
+    runs: Runs,
+    truths: Sequence[Interval],
+    frames: Mapping[tuple[str, str], int],
+    options: TablesStageParams,
+) -> list[Row]:
+    """One row per kind: F1 is the mean over seeds, counts are means over seeds, the interval is of the first seed."""
+    subjects = sorted({subject for subject, _ in frames})
+    counts = [count(items, truths, options.matching) for items in runs.values()]
+    first = next(iter(runs.values()))
+    limits = bootstrap_f1(
+        count_subjects(first, truths, options.matching, subjects), options.bootstrap, options.seed or 0
+    )
+    by_chance = chance(runs, truths, frames, options)
+    rows: list[Row] = []
+    for kind in (*KINDS, OVERALL):
+        own = [c[kind] for c in counts]
+        rows.append(
+            {
+                "method": method,
+                "kind": kind,
+                **_measures(own),
+                "f1_low": limits[kind][0],
+                "f1_high": limits[kind][1],
+                "chance_f1": by_chance[kind][0],
+                "chance_p": by_chance[kind][1],
+                "seeds": len(own),
+            }
+        )
+    return rows
+
+
+def _measures(counts: Sequence[Counts]) -> dict[str, float | int | None]:
+    def mean(name: str) -> float:
+        return float(np.mean([getattr(c, name) for c in counts]))
+
+    def number(name: str) -> float | int:
+        value = mean(name)
+        return int(value) if value == int(value) else value
+
+    return {
+        "f1": mean("f1"),
+        "f1_sd": float(np.std([c.f1 for c in counts], ddof=1)) if len(counts) > 1 else None,
+        "precision": mean("precision"),
+        "recall": mean("recall"),
+        "true_positives": number("true_positives"),
+        "predictions": number("predictions"),
+        "ground_truths": number("truths"),
+    }
+
+
+def published_rows(releases: Sequence[str]) -> list[Row]:
+    """Published overall F1 for the data sets of the run that the field reports on."""
+    rows: list[Row] = []
+    for release in releases:
+        for entry in PUBLISHED:
+            value = getattr(entry, release, None)
+            if isinstance(value, float):
+                mark = ", chosen on test" if entry.chosen_on_test else ""
+                rows.append({"method": f"{entry.method} (published{mark})", "kind": OVERALL, "f1": value})
+    return rows
+
+
+def spotting_table(
+    title: str,
+    methods: Mapping[str, Runs],
+    truths: Sequence[Interval],
+    frames: Mapping[tuple[str, str], int],
+    options: TablesStageParams,
+) -> Table:
+    """All methods of an experiment.
+
+    Args:
+        title: of the table.
+        methods: method -> seed -> detections of all folds.
+        truths: ground truths of all subjects.
+        frames: (subject as `dataset/name`, video) -> number of frames, of every video, expression-free ones too.
+        options: of the stage.
+    """
+    rows = [row for method, runs in methods.items() for row in spotting_rows(method, runs, truths, frames, options)]
+    notes = [
+        f"IoU >= .5 on closed intervals, matching {options.matching}; counts pooled over all subjects and videos.",
+        f"low, high: 95 % interval of {options.bootstrap} bootstrap samples over subjects (first seed); sd over seeds.",
+        f"chance: the same detections at {options.permutations} random displacements within their videos.",
+    ]
+    if "aemnet_oracle" in methods:
+        notes.append(
+            "aemnet_oracle chose its threshold on the test subject: not a result, it shows what that is worth."
+        )
+    published = published_rows(options.releases)
+    if published:
+        notes.append("Published rows marked 'chosen on test' picked epoch or threshold on the test subjects.")
+    return Table(title, COLUMNS, [*rows, *published], notes)

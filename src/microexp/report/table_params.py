@@ -1,0 +1,33 @@
+"""Options of the evaluation."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from microexp.methods.recognition.params import RecognitionTask
+from microexp.run.stage import Params
+
+
+class TablesParams(Params):
+    """Options of the tables that a user sets."""
+
+    matching: Literal["megc", "one_to_one"] = Field("one_to_one", description="How detections meet ground truths.")
+    bootstrap: int = Field(1000, ge=0, description="Bootstrap samples over subjects for the confidence interval.")
+    permutations: int = Field(
+        200,
+        ge=0,
+        description="Random displacements of the detections (permutations of the labels) for the chance level.",
+    )
+    seed: int | None = Field(None, description="Random seed; none takes the run's seed.")
+
+
+class TablesStageParams(TablesParams):
+    """What the stage `tables` reads: the options above, and what it must know of the run."""
+
+    allow_exclusions: bool = Field(False, description="Whether a run with excluded videos counts as complete.")
+    releases: list[str] = Field([], description="Adapters of the data sets; published rows are shown for those known.")
+    task: RecognitionTask | None = Field(
+        None, description="Classes and expressions of a recognition experiment, of which every clip must be predicted."
+    )

@@ -1,0 +1,180 @@
+"""Stage `tables`: all folds of an experiment become one table, as CSV, Markdown, LaTeX, and JSON for the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from microexp.errors import UserError
+from microexp.methods.recognition.classes import class_names
+from microexp.methods.spotting.detect import read_detections
+from microexp.metrics import recognition
+from microexp.metrics.coverage import check_clips, check_folds, labelled_clips
+from microexp.metrics.spotting import Interval, count_subjects
+from microexp.records.exclusions import read_exclusions
+from microexp.records.index import Exclusion, read_expressions, read_videos
+from microexp.records.tables import Table, as_json, write
+from microexp.report.spotting_table import as_intervals, read_ran, spotting_table
+from microexp.report.table_params import TablesStageParams
+from microexp.run import storage
+from microexp.run.stage import Job, Stage
+
+NAMED = 20
+"""Exclusions that a table's note names; the report lists all."""
+COUNTS = ("true_positives", "predictions", "truths")
+
+
+def read_truths(paths: Sequence[Path]) -> list[Interval]:
+    """Ground truths of the index; subjects are named `dataset/subject`."""
+    return [
+        Interval(f"{e.dataset}/{e.subject}", e.video, e.onset, e.offset, e.kind, e.emotion)
+        for path in paths
+        for e in read_expressions(path)
+    ]
+
+
+def read_lengths(paths: Sequence[Path]) -> dict[tuple[str, str], int]:
+    """(dataset/subject, video) -> number of frames."""
+    return {(f"{v.dataset}/{v.subject}", v.video): v.n_frames for path in paths for v in read_videos(path)}
+
+
+def spotting(job: Job[TablesStageParams], title: str) -> tuple[Table, dict[str, Any]]:
+    """Table and details of a spotting experiment.
+
+    Raises:
+        UserError: when the folds lack a subject of the index, or a detection lies in a video that it does not know.
+    """
+    truths, frames = read_truths(job.inputs["expressions"]), read_lengths(job.inputs["videos"])
+    subjects = sorted({subject for subject, _ in frames})
+    check_folds(subjects, job.inputs["folds"])
+    detections = []
+    for path in job.inputs["folds"]:
+        for d in read_detections(path):
+            if (f"{d.dataset}/{d.subject}", d.video) not in frames:
+                raise UserError(path, f"{d.dataset}/{d.subject}/{d.video}", "a video that the index does not list")
+            detections.append(d)
+    methods = as_intervals(detections, read_ran(job.inputs["selections"]))
+    per_subject = {
+        method: {
+            subject: {kind: dict(zip(COUNTS, astuple(c), strict=True)) for kind, c in kinds.items()}
+            for subject, kinds in count_subjects(
+                next(iter(runs.values())), truths, job.params.matching, subjects
+            ).items()
+        }
+        for method, runs in methods.items()
+    }
+    return spotting_table(title, methods, truths, frames, job.params), {"per_subject": per_subject}
+
+
+def permuted_scores(
+    rows: Sequence[recognition.Prediction], classes: Sequence[str], permutations: int, seed: int
+) -> tuple[float, float]:
+    """Mean UF1 and UAR of these predictions against labels that were shuffled within each data set."""
+    rng = np.random.default_rng([seed, 12])
+    number = {c: i for i, c in enumerate(classes)}
+    label = np.array([number[r.label] for r in rows])
+    answer = np.array([number[r.prediction] for r in rows])
+    groups = [np.flatnonzero([r.dataset == d for r in rows]) for d in sorted({r.dataset for r in rows})]
+    drawn = []
+    for _ in range(permutations):
+        shuffled = label.copy()
+        for group in groups:
+            shuffled[group] = rng.permutation(label[group])
+        matrix = np.zeros((len(classes), len(classes)), dtype=np.int64)
+        np.add.at(matrix, (shuffled, answer), 1)
+        score = recognition.scores(matrix)
+        drawn.append((score.uf1, score.uar))
+    uf1, uar = np.mean(drawn, axis=0) if drawn else (float("nan"), float("nan"))
+    return float(uf1), float(uar)
+
+
+def recognise(job: Job[TablesStageParams], title: str) -> tuple[Table, dict[str, Any]]:
+    """Table and details of a recognition experiment.
+
+    Raises:
+        UserError: when the folds do not predict exactly the labelled clips of the index that could be used.
+    """
+    options = job.params
+    predictions = recognition.read_predictions(job.inputs["folds"])
+    if options.task is None:
+        classes = recognition.classes_of(predictions)
+    else:
+        classes = list(class_names(options.task))
+        expressions = [e for path in job.inputs["expressions"] for e in read_expressions(path)]
+        expected = labelled_clips(expressions, options.task, read_exclusions(job.inputs["shards"], ()))
+        check_clips(expected, predictions)
+    table = recognition.table(title, predictions, classes, options.bootstrap, options.seed or 0)
+    groups = recognition.grouped(predictions)
+    rows = []
+    for row in table.rows:
+        part = str(row["part"])
+        first = next(iter(groups[str(row["method"])].values()))
+        own = [p for p in first if part in (recognition.ALL, p.dataset)]
+        uf1, uar = permuted_scores(own, classes, options.permutations, options.seed or 0)
+        rows.append({**row, "chance_uf1": uf1, "chance_uar": uar})
+    at = list(table.columns).index("accuracy")
+    columns = [*table.columns[:at], "chance_uf1", "chance_uar", *table.columns[at:]]
+    note = f"chance: the first seed's predictions against {options.permutations} permutations of the labels."
+    details = {
+        "confusion": {
+            method: {"classes": classes, "matrix": recognition.mean_confusion(runs, classes)}
+            for method, runs in groups.items()
+        }
+    }
+    return replace(table, columns=columns, rows=rows, notes=[*table.notes, note]), details
+
+
+def with_exclusions(table: Table, exclusions: Sequence[Exclusion], allowed: bool) -> Table:
+    """The table with a note on what was left out; the title says INCOMPLETE unless that is allowed."""
+    if not exclusions:
+        return table
+    listed = "; ".join(map(str, exclusions[:NAMED]))
+    more = f"; and {len(exclusions) - NAMED} more, see left_out.csv and the report" if len(exclusions) > NAMED else ""
+    title = table.title if allowed else f"INCOMPLETE: {table.title}"
+    return replace(table, title=title, notes=[*table.notes, f"Left out: {listed}{more}"])
+
+
+def run(job: Job[TablesStageParams]) -> Mapping[str, Any] | None:
+    """Read all folds, write the four forms of the table."""
+    kind, experiment = job.keys["kind"], job.keys["experiment"]
+    makers = {"spotting": spotting, "recognition": recognise}
+    if kind not in makers:
+        raise UserError("command line", "--kind", repr(kind), "spotting or recognition")
+    if not job.inputs["folds"]:
+        raise UserError("command line", "--folds", "no file", "detections.csv or predictions.csv of every fold")
+    table, details = makers[kind](job, f"{kind.capitalize()}, {experiment}")
+    exclusions = read_exclusions(job.inputs["shards"], job.inputs["left_out"])
+    table = with_exclusions(table, exclusions, job.params.allow_exclusions)
+    write(table, job.output("csv"), job.output("md"), job.output("tex"))
+    record = {
+        "kind": kind,
+        "experiment": experiment,
+        "complete": job.params.allow_exclusions or not exclusions,
+        "exclusions": [astuple(e) for e in exclusions],
+        "table": as_json(table),
+        **details,
+    }
+    storage.write_json(job.output("json"), record)
+    return None
+
+
+STAGE = Stage(
+    name="tables",
+    summary="evaluate all folds of an experiment",
+    params=TablesStageParams,
+    inputs={
+        "folds*": "detections.csv or predictions.csv of every fold",
+        "selections*": "selection.json of every fold (spotting): what ran, whether it found something or not",
+        "expressions*": "expressions.csv of the data sets",
+        "videos*": "videos.csv of the data sets",
+        "shards*": "last shards of every subject (i3d or apexdiff), which know what was left out",
+        "left_out*": "left_out.csv of the data sets: what their indexes could not take in",
+    },
+    outputs={"csv": "every digit", "md": "Markdown", "tex": "LaTeX", "json": "for the report"},
+    run=run,
+    keys={"kind": "spotting or recognition", "experiment": "name of the experiment"},
+)

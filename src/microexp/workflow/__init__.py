@@ -1,1 +1,0 @@
-"""What the Snakemake workflow needs to know, without Snakemake: the plan of a run, code hashes, locks, the watchdog."""

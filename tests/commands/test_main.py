@@ -1,0 +1,134 @@
+import json
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from microexp.commands import main as cli
+from microexp.errors import UserError
+from microexp.run import storage
+from microexp.run.runner import run_stage
+from microexp.run.stage import Job, Params, Stage
+
+
+class UpperParams(Params):
+    suffix: str = "!"
+
+
+def run(job: Job[UpperParams]):
+    texts = [p.read_text() for p in job.inputs["text"]]
+    storage.write_text(job.output("upper"), "".join(texts).upper() + job.params.suffix + job.keys["unit"])
+    return {"device": "cpu"}
+
+
+STAGE = Stage(
+    "upper", "upper case", UpperParams, {"text*": "texts", "hint?": "a hint"}, {"upper": "result"}, run, {"unit": "u"}
+)
+
+
+@pytest.fixture
+def stage(monkeypatch):
+    monkeypatch.setitem(cli.STAGES, "upper", ("fake", "upper case"))
+    monkeypatch.setattr(cli.importlib, "import_module", lambda _: SimpleNamespace(STAGE=STAGE))
+
+
+@pytest.fixture
+def files(tmp_path):
+    (tmp_path / "a").write_text("a")
+    (tmp_path / "b").write_text("b")
+    return tmp_path
+
+
+def command(files, *more):
+    return [
+        "upper",
+        "--text",
+        str(files / "a"),
+        str(files / "b"),
+        "--out-upper",
+        str(files / "out"),
+        "--unit",
+        "7",
+        *more,
+    ]
+
+
+def test_a_stage_runs_and_records_where_its_output_came_from(stage, files):
+    assert cli.main(command(files, "--params", '{"suffix": "?"}')) == 0
+    assert (files / "out").read_text() == "AB?7"
+    record = storage.read_provenance(files / "out")
+    assert record["stage"] == "upper" and record["parameters"] == {"suffix": "?"} and record["device"] == "cpu"
+    assert [i["file"] for i in record["inputs"]["text"]] == ["a", "b"]
+    assert record["libraries"]["numpy"] and record["code"]["source_sha256"]
+
+
+def test_provenance_holds_no_time_and_no_path(stage, files):
+    cli.main(command(files))
+    first = storage.provenance_path(files / "out").read_bytes()
+    cli.main(command(files, "--threads", "2"))
+    assert storage.provenance_path(files / "out").read_bytes() == first
+    assert str(files) not in first.decode()
+
+
+def test_set_gives_one_option(stage, files):
+    assert cli.main(command(files, "--set", "suffix=+")) == 0
+    assert (files / "out").read_text() == "AB+7"
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--set", "sufix=1"], "did you mean 'suffix'?"),
+        (["--set", "suffix"], "KEY=VALUE"),
+        (["--params", "{"], "JSON"),
+        (["--hint", "none.txt"], "no such file"),
+    ],
+)
+def test_wrong_use_is_one_line_and_status_2(stage, files, capsys, more, words):
+    assert cli.main(command(files, *more)) == 2
+    captured = capsys.readouterr().err
+    assert captured.count("\n") == 1 and words in captured
+    assert not (files / "out").exists()
+
+
+def test_an_old_record_never_vouches_for_a_new_file(files):
+    storage.write_text(files / "out", "old")
+    storage.write_provenance(files / "out", {})
+
+    def fails(job):
+        storage.write_text(job.output("upper"), "half")
+        raise UserError("input", None, "bad")
+
+    failing = Stage("upper", "", UpperParams, {}, {"upper": ""}, fails)
+    with pytest.raises(UserError):
+        run_stage(failing, Job({}, {"upper": files / "out"}, UpperParams()))
+    with pytest.raises(UserError, match="no readable provenance"):
+        storage.read_provenance(files / "out")
+
+
+def test_unknown_and_missing_sub_commands(capsys):
+    assert cli.main(["flwo"]) == 2
+    assert "did you mean flow?" in capsys.readouterr().err
+    assert cli.main([]) == 2
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["--version"])
+    assert stop.value.code == 0
+
+
+def test_help_is_quick_to_import():
+    heavy = {"torch", "cv2", "numba", "pandas", "sklearn", "matplotlib", "h5py", "dlib"}
+    code = "import sys, json, microexp.commands.main, microexp.config; print(json.dumps(sorted(sys.modules)))"
+    modules = json.loads(
+        subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    )
+    assert heavy & set(modules) == set()
+
+
+def test_a_closed_pipe_is_no_traceback(monkeypatch):
+    def broken(_):
+        raise BrokenPipeError
+
+    monkeypatch.setattr(cli, "_no_command", broken)
+    monkeypatch.setattr(cli.os, "dup2", lambda *_: None)
+    assert cli.main([]) == 1

@@ -1,0 +1,108 @@
+import numpy as np
+import pytest
+
+from microexp.errors import UserError
+from microexp.methods.recognition import folds
+from microexp.methods.recognition.classes import labels_of
+from tests.methods.recognition.synthetic import clips_of
+
+PEOPLE = {"samm": ["006", "007", "009"], "casme2": ["sub01", "sub02"], "samm_lv": ["006", "008"]}
+
+
+@pytest.fixture
+def clips():
+    return clips_of(PEOPLE, per_kind=4, kinds=("micro", "macro"))
+
+
+def built(clips, experiment, fold, **mdml):
+    label = labels_of(clips, experiment)
+    role = folds.roles(clips, label, experiment)
+    options = experiment.mdml.model_copy(update=mdml)
+    return role, folds.member(clips, role, experiment, fold, 0, options)
+
+
+def test_the_held_out_person_is_nowhere_in_training(clips, experiment):
+    e = experiment(["samm", "casme2"], sources=["samm_lv", "samm:macro"], same_people=[["samm", "samm_lv"]])
+    _, member = built(clips, e, "samm-006")
+    trained = member.domain >= 0
+    assert trained.any() and not (trained & (clips.subject == "006")).any()
+    assert (trained & (clips.dataset == "samm_lv")).any()  # their other people still guide
+    assert (trained & member.extra & (clips.kind == "macro") & (clips.dataset == "samm")).any()
+    tested = np.zeros(len(clips), bool)
+    tested[member.test] = True
+    assert (tested == ((clips.dataset == "samm") & (clips.subject == "006") & (clips.kind == "micro"))).all()
+
+
+def test_the_same_name_is_the_same_person_only_where_it_is_known_or_said(experiment):
+    clips = clips_of({"casme2": ["a", "b"], "mine": ["a", "c"], "samm": ["a"], "samm_lv": ["a", "d"]})
+
+    def trained(fold="casme2-a", **changes):
+        e = experiment(["casme2", "samm"], sources=["mine", "samm_lv"], **changes)
+        domain = built(clips, e, fold)[1].domain
+        return {str(d) for d in clips.dataset[(domain >= 0) & (clips.subject == "a")]}
+
+    assert trained() == {"mine", "samm", "samm_lv"}
+    assert trained(fold="samm-a") == {"casme2", "mine"}  # SAMM Long Videos show SAMM's people, said or not
+    assert trained(same_people=[["mine", "casme2"]]) == {"samm", "samm_lv"}
+    assert trained(fold="samm-a", same_people=[["mine", "casme2"]]) == {"casme2", "mine"}
+    assert trained(fold="samm-a", same_people=[["mine", "samm_lv"]]) == {"casme2"}  # groups that overlap are one
+
+
+def test_domains_are_target_then_other_data_sets_then_sources(clips, experiment):
+    e = experiment(["samm", "casme2"], sources=["samm_lv:macro", "samm_lv:micro"])
+    _, member = built(clips, e, "casme2-sub01")
+    assert set(member.domain[(clips.dataset == "casme2") & (clips.kind == "micro")]) == {-1, 0}
+    assert set(member.domain[(clips.dataset == "samm") & (clips.kind == "micro")]) == {1}
+    assert set(member.domain[(clips.dataset == "samm_lv") & (clips.kind == "macro")]) == {2}
+    assert set(member.domain[(clips.dataset == "samm_lv") & (clips.kind == "micro")]) == {3}
+    merged = e.mdml.domain.model_copy(update={"others": False})
+    _, member = built(clips, e, "casme2-sub01", domain=merged)
+    assert set(member.domain[(clips.dataset == "samm") & (clips.kind == "micro")]) == {0}
+
+
+def test_leaving_a_data_set_out(clips, experiment):
+    e = experiment(
+        ["samm", "casme2"], leave="dataset", sources=["samm_lv", "casme2:macro"], same_people=[["samm", "samm_lv"]]
+    )
+    role, member = built(clips, e, "samm-all")
+    assert folds.fold_names(clips, role, "dataset") == ["samm-all", "casme2-all"]
+    trained = member.domain >= 0
+    assert set(clips.dataset[trained]) == {"casme2", "samm_lv"}
+    assert set(clips.subject[trained & (clips.dataset == "samm_lv")]) == {"008"}
+    assert member.peers == 1  # a single data set is left, which has no peer
+    with pytest.raises(UserError, match="samm-all"):
+        built(clips, e, "samm-006")
+
+
+def test_where_a_data_set_is_left_out_those_that_are_left_guide_each_other(clips, experiment):
+    e = experiment(["samm", "casme2", "samm_lv"], leave="dataset", sources=["casme2:macro"])
+    _, member = built(clips, e, "casme2-all")
+    micro = clips.kind == "micro"
+    assert [set(member.domain[micro & (clips.dataset == d)]) for d in e.datasets] == [{0}, {-1}, {1}]
+    assert member.peers == 2 and not (member.domain[~micro & (clips.dataset == "casme2")] >= 0).any()
+    _, merged = built(clips, e, "casme2-all", domain=e.mdml.domain.model_copy(update={"others": False}))
+    assert merged.peers == 1 and set(merged.domain[micro & (clips.dataset == "samm_lv")]) == {0}
+
+
+def test_balance_gives_every_class_the_same_weight():
+    label = np.array([0, 0, 0, 1, 1, 0, 1])
+    dataset = np.array(["a", "a", "a", "a", "b", "b", "b"])
+    rows = np.array([True] * 6 + [False])
+    weight = folds.balance(label, dataset, rows, "class")
+    assert weight[rows & (label == 0)].sum() == pytest.approx(weight[rows & (label == 1)].sum())
+    assert weight[rows].mean() == pytest.approx(1) and weight[6] == 0
+    weight = folds.balance(label, dataset, rows, "class_and_dataset")
+    cells = {(d, c): weight[rows & (dataset == d) & (label == c)].sum() for d in "ab" for c in (0, 1)}
+    assert np.allclose(list(cells.values()), 1.5)
+    assert folds.balance(label, dataset, rows, "none")[rows].tolist() == [1] * 6
+
+
+def test_runs_have_networks_with_seeds_of_their_own(quick):
+    runs = folds.runs(quick(seeds=2, members=3), 7)
+    assert [run for run, _ in runs] == [7, 7, 7, 8, 8, 8]
+    assert len({seed for _, seed in runs}) == 6
+
+
+def test_nobody_left_to_train_on_is_an_error(experiment):
+    with pytest.raises(UserError, match="at least one other subject"):
+        built(clips_of({"demo": ["a"]}), experiment(), "demo-a")

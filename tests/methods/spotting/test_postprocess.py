@@ -1,0 +1,149 @@
+"""Suppression, fusion and consensus: by hand, by property, and against brute force."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from microexp.methods.spotting.params import DetectParams
+from microexp.methods.spotting.postprocess import clean, duration_filter, fuse, soft_suppress, supported, suppress
+from microexp.metrics.spotting import closed_iou
+
+PROPOSALS = st.lists(
+    st.tuples(st.integers(0, 60), st.integers(0, 25), st.integers(1, 9)), max_size=14
+).map(lambda rows: (np.array([(a, a + n) for a, n, _ in rows], float).reshape(-1, 2),
+                    np.array([s / 10 for *_, s in rows])))  # fmt: skip
+IOUS = st.sampled_from([0.0, 0.2, 0.5, 0.9])
+SETTINGS = settings(max_examples=60)
+
+
+def brute_force(intervals, scores, iou):
+    """Take the best, drop what overlaps it, and so on."""
+    left = sorted(range(len(scores)), key=lambda i: (-scores[i], *intervals[i]))
+    kept = []
+    while left:
+        best = left.pop(0)
+        kept.append(best)
+        left = [i for i in left if closed_iou(intervals[[best]], intervals[[i]])[0, 0] <= iou]
+    return kept
+
+
+def test_the_better_of_two_that_overlap_stays():
+    intervals = np.array([[0, 9], [5, 14], [20, 29]])
+    assert suppress(intervals, np.array([0.5, 0.9, 0.1]), 0.2).tolist() == [1, 2]
+    assert suppress(intervals, np.array([0.5, 0.9, 0.1]), 0.5).tolist() == [1, 0, 2]
+    assert suppress(intervals[:1], np.array([0.5]), 0.2).tolist() == [0]
+    assert suppress(np.empty((0, 2)), np.empty(0), 0.2).tolist() == []
+
+
+def test_a_suppressed_proposal_suppresses_nothing():
+    """A overlaps B, B overlaps C, A does not overlap C: C stays."""
+    intervals = np.array([[0, 9], [6, 15], [12, 21]])
+    assert suppress(intervals, np.array([0.9, 0.8, 0.7]), 0.2).tolist() == [0, 2]
+
+
+@SETTINGS
+@given(PROPOSALS, IOUS)
+def test_suppression_agrees_with_brute_force(proposals, iou):
+    assert suppress(*proposals, iou).tolist() == brute_force(*proposals, iou)
+
+
+@SETTINGS
+@given(PROPOSALS, IOUS, st.randoms())
+def test_suppression_is_idempotent_order_free_and_leaves_no_overlap(proposals, iou, random):
+    intervals, scores = proposals
+    kept = suppress(intervals, scores, iou)
+    overlap = closed_iou(intervals[kept], intervals[kept])
+    assert not (overlap[~np.eye(len(kept), dtype=bool)] > iou).any()
+    assert suppress(intervals[kept], scores[kept], iou).tolist() == list(range(len(kept)))
+    order = np.array(random.sample(range(len(scores)), len(scores)), int)
+    again = suppress(intervals[order], scores[order], iou)
+    assert _rows(intervals[order][again], scores[order][again]) == _rows(intervals[kept], scores[kept])
+
+
+@SETTINGS
+@given(PROPOSALS, IOUS, st.randoms())
+def test_fusion_is_idempotent_order_free_and_leaves_no_overlap(proposals, iou, random):
+    fused, means = fuse(*proposals, iou)
+    overlap = closed_iou(fused, fused)
+    assert not (overlap[~np.eye(len(fused), dtype=bool)] > iou).any()
+    again = fuse(fused, means, iou)
+    assert _rows(*again) == _rows(fused, means)
+    order = np.array(random.sample(range(len(proposals[1])), len(proposals[1])), int)
+    assert _rows(*fuse(proposals[0][order], proposals[1][order], iou)) == _rows(fused, means)
+
+
+def _rows(intervals, scores):
+    return [(*map(float, i), round(float(s), 9)) for i, s in zip(intervals, scores, strict=True)]
+
+
+def test_fusion_takes_the_mean_weighted_by_scores():
+    fused, means = fuse(np.array([[0.0, 10.0], [4.0, 14.0], [50.0, 60.0]]), np.array([0.9, 0.3, 0.2]), 0.2)
+    assert fused.tolist() == [[1, 11], [50, 60]]
+    assert means.tolist() == pytest.approx([0.6, 0.2])
+
+
+@SETTINGS
+@given(PROPOSALS, st.randoms())
+def test_soft_suppression_is_order_free_and_only_lowers(proposals, random):
+    intervals, scores = proposals
+    lowered = soft_suppress(intervals, scores, 0.5)
+    assert (lowered <= scores + 1e-12).all() and (lowered >= 0).all()
+    if len(scores):
+        assert lowered.max() == scores.max()
+    order = np.array(random.sample(range(len(scores)), len(scores)), int)
+    again = soft_suppress(intervals[order], scores[order], 0.5)
+    assert _sorted(intervals[order], again) == _sorted(intervals, lowered)
+
+
+def _sorted(intervals, scores):
+    return sorted((*map(float, i), round(float(s), 9)) for i, s in zip(intervals, scores, strict=True))
+
+
+def test_soft_suppression_by_hand():
+    intervals = np.array([[0, 9], [0, 9], [30, 39]])
+    lowered = soft_suppress(intervals, np.array([0.9, 0.8, 0.7]), 0.5)
+    assert lowered.tolist() == pytest.approx([0.9, 0.8 * np.exp(-2), 0.7])
+
+
+def test_durations_include_both_limits():
+    intervals = np.array([[0, 3], [0, 4], [0, 9], [0, 10]])  # 4, 5, 10, 11 frames
+    assert duration_filter(intervals, (5, 10)).tolist() == [False, True, True, False]
+
+
+def test_consensus_counts_other_supporters_among_the_confident():
+    intervals = np.array([[0.0, 9], [0, 9], [1, 9], [40, 49]])
+    scores = np.array([0.9, 0.8, 0.7, 0.6])
+    kept = intervals[[0, 3]]
+    assert supported(kept, intervals, scores, 1, 0.5, 50).tolist() == [True, False]
+    assert supported(kept, intervals, scores, 2, 0.5, 50).tolist() == [True, False]
+    assert supported(kept, intervals, scores, 3, 0.5, 50).tolist() == [False, False]
+    assert supported(kept, intervals, scores, 1, 0.5, 1).tolist() == [False, False]  # only itself is confident
+    assert supported(kept, intervals, scores, 0, 0.5, 50).tolist() == [True, True]
+
+
+@pytest.mark.parametrize("suppression", ["nms", "soft_nms", "box_fusion"])
+def test_all_steps_together(suppression):
+    options = DetectParams(suppression=suppression)
+    intervals = np.array([[0.2, 9.4], [1.0, 10.0], [30.0, 39.0], [60.0, 60.0], [70.0, 170.0]])
+    kept, scores = clean(intervals, np.array([0.9, 0.8, 0.7, 0.95, 0.99]), (5, 20), options)
+    assert (np.diff(scores) <= 0).all()
+    assert all(5 <= b - a + 1 <= 20 for a, b in kept)
+    assert np.array_equal(kept, np.rint(kept))
+    if suppression != "soft_nms":
+        assert len(kept) == 2
+    assert kept[0].tolist() in ([0, 9], [1, 10])
+
+
+def test_consensus_drops_the_lonely():
+    intervals = np.array([[0.0, 9.0], [1.0, 10.0], [30.0, 39.0]])
+    kept, _ = clean(intervals, np.array([0.5, 0.4, 0.9]), (5, 20), DetectParams(consensus=1))
+    assert kept.tolist() == [[0, 9]]
+
+
+def test_nothing_stays_nothing():
+    for suppression in ("nms", "soft_nms", "box_fusion"):
+        kept, scores = clean(np.empty((0, 2)), np.empty(0), (1, 9), DetectParams(suppression=suppression, consensus=1))
+        assert kept.shape == (0, 2) and scores.shape == (0,)

@@ -1,0 +1,19 @@
+"""Published figures fit together."""
+
+from __future__ import annotations
+
+import pytest
+
+from microexp.datasets.published import OFFICIAL_COUNTS, PUBLISHED
+from microexp.metrics.spotting import Counts
+
+
+@pytest.mark.parametrize("dataset", ["cas_me2", "samm_lv"])
+def test_the_official_counts_give_the_baselines_published_f1(dataset):
+    total = Counts(*OFFICIAL_COUNTS[dataset, "micro"]) + Counts(*OFFICIAL_COUNTS[dataset, "macro"])
+    row = next(r for r in PUBLISHED if r.method == "MDMD")
+    assert total.f1 == pytest.approx(getattr(row, dataset), abs=1e-3)
+
+
+def test_all_but_the_flow_methods_are_marked():
+    assert [r.method for r in PUBLISHED if not r.chosen_on_test] == ["MDMD", "OF-FD"]

@@ -1,0 +1,225 @@
+import errno
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from microexp.errors import UserError
+from microexp.run import storage
+
+
+def temporaries(folder: Path) -> list[Path]:
+    return [p for p in folder.rglob("*") if p.name.startswith(storage.TEMPORARY)]
+
+
+def test_a_failing_write_leaves_the_old_file_and_no_temporary(tmp_path):
+    path = tmp_path / "a.txt"
+    storage.write_text(path, "old")
+    with pytest.raises(ZeroDivisionError), storage.atomic(path) as temporary:
+        temporary.write_text("half")
+        raise ZeroDivisionError
+    assert path.read_text() == "old"
+    assert not temporaries(tmp_path)
+
+
+@pytest.mark.parametrize("step", ["_fsync", "replace"])
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, monkeypatch, step):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    if step == "_fsync":
+        monkeypatch.setattr(storage, "_fsync", full)
+    else:
+        monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(UserError, match=r"a\.txt: got No space left on device"):
+        storage.write_text(tmp_path / "a.txt", "x")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_of_another_file_keeps_its_own_name(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"input\.csv"), storage.atomic(tmp_path / "a") as temporary:
+        temporary.write_text((tmp_path / "input.csv").read_text())
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, None])
+def test_an_error_of_reading_an_input_is_not_blamed_on_the_output(tmp_path, number):
+    """h5py and others give no file name."""
+    error = OSError(number, os.strerror(number)) if number else OSError("filter returned failure during read")
+    with pytest.raises(OSError, match=r"error|Stale|filter") as caught, storage.create_shard(tmp_path / "a.h5"):
+        raise error
+    assert caught.value is error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_read_only_file_system_is_one_line(tmp_path):
+    """Of one that is read-only, the system says so even when a file is removed that was never there."""
+    mount = ["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(tmp_path)]
+    if os.getuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
+        pytest.skip("needs root and the right to mount a small file system")
+    try:
+        for write in (storage.write_text, lambda path, _: storage.create_shard(path).__enter__()):
+            with pytest.raises(UserError, match=r"a: got Read-only file system"):
+                write(tmp_path / "a", "x")
+        with pytest.raises(UserError, match=r"b/a: got Read-only file system"):
+            storage.write_text(tmp_path / "b" / "a", "x")
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+def test_a_scratch_folder_is_a_leftover_until_it_is_gone(tmp_path):
+    with storage.scratch(tmp_path / "new" / "a.tar.gz") as folder:
+        (folder / "b").write_text("x")
+        assert temporaries(tmp_path) == [folder]
+    assert temporaries(tmp_path) == []
+
+
+def test_csv_keeps_every_digit_and_round_trips(tmp_path):
+    path = tmp_path / "a.csv"
+    storage.write_csv(path, ["x", "y"], [[0.1 + 0.2, None], [np.float32(0.5), "a,b"]])
+    rows = storage.read_csv(path, ["x"])
+    assert float(rows[0]["x"]) == 0.1 + 0.2
+    assert rows[0]["y"] == "" and rows[1]["y"] == "a,b"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "column 'x'"),
+        (b"y\n1\n", "column 'x'"),
+        (b"x,y\n1\n", "row 2"),
+        (b"x,y\n1,2\n1,2,3\n", "row 3"),
+        (b"\xff\xfe\x00", "UTF-8"),
+    ],
+)
+def test_a_broken_csv_is_named(tmp_path, content, words):
+    path = tmp_path / "bad.csv"
+    path.write_bytes(content)
+    with pytest.raises(UserError) as caught:
+        storage.read_csv(path, ["x"])
+    assert "bad.csv" in str(caught.value) and words in str(caught.value)
+
+
+def write_shard(path: Path, rng: np.random.Generator) -> np.ndarray:
+    data = rng.integers(-500, 500, (20, 16, 16, 2)).astype(np.int16)
+    with storage.create_shard(path) as file:
+        group = file.create_group("v1")
+        storage.add_array(group, "flow", data)
+        storage.set_attributes(group, {"excluded": None, "fps": 30.0})
+    return data
+
+
+def test_shard_round_trip_and_same_bytes(tmp_path):
+    data = write_shard(tmp_path / "a.h5", np.random.default_rng(0))
+    write_shard(tmp_path / "b.h5", np.random.default_rng(0))
+    with storage.open_shard(tmp_path / "a.h5") as file:
+        assert np.array_equal(file["v1/flow"][:], data)
+        assert file["v1"].attrs["excluded"] == ""
+        assert file["v1/flow"].fletcher32
+    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+
+
+def test_empty_arrays_can_be_stored(tmp_path):
+    with storage.create_shard(tmp_path / "a.h5") as file:
+        storage.add_array(file, "none", np.zeros((0, 4), np.float32))
+    with storage.open_shard(tmp_path / "a.h5") as file:
+        assert file["none"].shape == (0, 4)
+
+
+def test_flipped_data_and_truncation_are_noticed_while_reading(tmp_path):
+    path = tmp_path / "a.h5"
+    data = write_shard(path, np.random.default_rng(1))
+    intact = path.read_bytes()
+    flipped = bytearray(intact)
+    with storage.open_shard(path) as file:
+        flipped[file["v1/flow"].id.get_chunk_info(3).byte_offset + 40] ^= 4
+    path.write_bytes(bytes(flipped))
+    with pytest.raises(UserError, match=r"a\.h5.*damaged"), storage.open_shard(path) as file:
+        assert np.array_equal(file["v1/flow"][:], data)
+    path.write_bytes(intact[: len(intact) // 2])
+    with pytest.raises(UserError, match=r"a\.h5.*damaged"), storage.open_shard(path):
+        pass
+
+
+def test_of_several_open_shards_the_damaged_one_is_named(tmp_path):
+    """HDF5 does not say which file it was reading."""
+    one, two = tmp_path / "one.h5", tmp_path / "two.h5"
+    for path in (one, two):
+        write_shard(path, np.random.default_rng(1))
+    with storage.open_shard(one) as file:
+        offset = file["v1/flow"].id.get_chunk_info(3).byte_offset
+    data = bytearray(one.read_bytes())
+    data[offset + 40] ^= 4
+    one.write_bytes(bytes(data))
+    with (
+        pytest.raises(UserError, match=r"one\.h5.*damaged"),
+        storage.open_shard(one) as first,
+        storage.open_shard(two) as second,
+        storage.create_shard(tmp_path / "out.h5") as out,
+    ):
+        storage.add_array(out, "sum", first["v1/flow"][:] + second["v1/flow"][:])
+    assert not (tmp_path / "out.h5").exists()
+
+
+def test_a_mistake_of_the_program_is_not_blamed_on_a_shard(tmp_path):
+    write_shard(tmp_path / "a.h5", np.random.default_rng(1))
+    for mistake in (KeyError("options"), RuntimeError("out of memory")):
+        with pytest.raises(type(mistake)) as caught, storage.open_shard(tmp_path / "a.h5"):
+            raise mistake
+        assert caught.value is mistake
+
+
+def test_a_missing_shard_says_so(tmp_path):
+    with pytest.raises(UserError, match="no such file"), storage.open_shard(tmp_path / "no.h5"):
+        pass
+
+
+def test_provenance_knows_the_hash_and_inputs_use_it(tmp_path):
+    path = tmp_path / "a.txt"
+    storage.write_text(path, "x")
+    storage.write_provenance(path, {"stage": "s"})
+    record = storage.read_provenance(path)
+    assert record["sha256"] == storage.file_sha256(path) and record["size_bytes"] == 1
+    assert storage.input_hash(path) == {"file": "a.txt", "stage": "s", "sha256": record["sha256"]}
+
+
+@pytest.mark.parametrize(("text", "limit_bytes"), [("y", 10), ("xx", 10), ("xx", 0)])
+def test_an_input_that_is_not_as_recorded_is_named(tmp_path, monkeypatch, text, limit_bytes):
+    path = tmp_path / "a.txt"
+    storage.write_text(path, "x")
+    storage.write_provenance(path, {"stage": "s"})
+    path.write_text(text)
+    monkeypatch.setattr(storage, "HASHED_BYTES", limit_bytes)
+    with pytest.raises(UserError, match=r"a\.txt: got a file that has changed since it was written"):
+        storage.input_hash(path)
+
+
+def test_big_foreign_inputs_are_known_by_size(tmp_path, monkeypatch):
+    path = tmp_path / "video.mp4"
+    path.write_bytes(b"0123456789")
+    assert "sha256" in storage.input_hash(path)
+    monkeypatch.setattr(storage, "HASHED_BYTES", 5)
+    assert storage.input_hash(path) == {"file": "video.mp4", "size_bytes": 10}
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", "nonsense"])
+def test_a_broken_provenance_is_an_error(tmp_path, content):
+    path = tmp_path / "a.txt"
+    path.write_text("x")
+    storage.provenance_path(path).write_text(content)
+    with pytest.raises(UserError, match="provenance"):
+        storage.read_provenance(path)
+
+
+def test_json_takes_numpy_values_and_paths(tmp_path):
+    storage.write_json(tmp_path / "a.json", {"b": np.float32(1.5), "a": np.arange(2), "c": Path("x")})
+    assert json.loads((tmp_path / "a.json").read_text()) == {"a": [0, 1], "b": 1.5, "c": "x"}
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_folder_is_one_line(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(UserError, match="Permission denied"):
+        storage.write_text(tmp_path / "a", "x")
