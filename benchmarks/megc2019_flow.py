@@ -124,11 +124,18 @@ def check(path: Path, maps: Clips, role: Roles, allow_subset: bool) -> None:
     """Every clip must have a class and a data set of the composite, and every row of the table its channels."""
     for row in np.flatnonzero(~role.target)[:1]:
         got = f"'{maps.emotion[row]}' of data set '{maps.dataset[row]}'"
-        raise UserError(path, "/".join(maps.key(row)[:3]), got, f"{', '.join(CLASSES)} of {', '.join(DATASETS)}")
+        raise UserError(
+            file=path,
+            where="/".join(maps.key(row)[:3]),
+            got=got,
+            expected=f"{', '.join(CLASSES)} of {', '.join(DATASETS)}",
+        )
     names = (CLASSES[k] for k in role.label)
     found = completeness.differences("megc2019", zip(maps.dataset.tolist(), maps.subject.tolist(), names, strict=True))
     if found and not allow_subset:
-        raise UserError(path, None, "; ".join(found), "all 442 clips of 68 subjects", "or give --allow-subset")
+        raise UserError(
+            file=path, problem="; ".join(found), expected="all 442 clips of 68 subjects", hint="or give --allow-subset"
+        )
     for name in ROWS:
         pool_of(maps, role.label, options_of(name))
 

@@ -7,13 +7,15 @@ from microexp.errors import UserError, one_line
 
 
 def test_line_names_file_place_and_expectation():
-    error = UserError("sheet.xlsx", "row 3, onset", "'x'", "a frame number", "open it and look")
+    error = UserError(
+        file="sheet.xlsx", where="row 3, onset", got="'x'", expected="a frame number", hint="open it and look"
+    )
     assert str(error) == "sheet.xlsx: row 3, onset: got 'x', expected a frame number (open it and look)"
 
 
 def test_absent_parts_leave_no_empty_punctuation():
-    assert str(UserError("a.csv", None, "no such file")) == "a.csv: got no such file"
-    assert str(UserError(None, None, None, "one data set")) == "expected one data set"
+    assert str(UserError(file="a.csv", problem="no such file")) == "a.csv: no such file"
+    assert str(UserError(expected="one data set")) == "expected one data set"
 
 
 @given(st.text())
@@ -24,5 +26,5 @@ def test_one_line_is_one_printable_line(text):
 
 
 def test_survives_a_process_boundary():
-    error = pickle.loads(pickle.dumps(UserError("f", "w", "g", "e", "h")))
+    error = pickle.loads(pickle.dumps(UserError(file="f", where="w", problem="g", expected="e", hint="h")))
     assert str(error) == "f: w: got g, expected e (h)"

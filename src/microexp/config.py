@@ -70,16 +70,16 @@ def load(path: str | Path) -> Config:
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UserError(path, None, error.strerror, "a YAML file") from error
+        raise UserError(file=path, problem=error.strerror, expected="a YAML file") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(path, None, " ".join(str(error).split()), "valid YAML") from error
+        raise UserError(file=path, problem=" ".join(str(error).split()), expected="valid YAML") from error
     return parse(data, path)
 
 
 def parse(data: object, file: object) -> Config:
     """Check a configuration that is already in memory (Snakemake merges `--config` into it)."""
     if not isinstance(data, Mapping):
-        raise UserError(file, None, type(data).__name__, "a mapping of options")
+        raise UserError(file=file, got=type(data).__name__, expected="a mapping of options")
     config = validate(Config, data, file)
     for name in (*config.datasets, *config.spotting, *config.recognition):
         check_name(name, "name", file)
@@ -89,7 +89,10 @@ def parse(data: object, file: object) -> Config:
             for dataset in (*experiment.datasets, *sources):
                 if dataset not in config.datasets:
                     raise UserError(
-                        file, f"{kind}.{name}.datasets", repr(dataset), "one of datasets: " + ", ".join(config.datasets)
+                        file=file,
+                        where=f"{kind}.{name}.datasets",
+                        got=repr(dataset),
+                        expected="one of datasets: " + ", ".join(config.datasets),
                     )
     _check_together(config, file)
     return config
@@ -99,7 +102,9 @@ def _check_together(config: Config, file: object) -> None:
     """What no option is wrong about alone, and a job would stumble over later."""
     size = config.apexdiff.size
     if config.recognition and size > config.crops.size:
-        raise UserError(file, "apexdiff.size", size, f"at most crops.size, {config.crops.size} px")
+        raise UserError(
+            file=file, where="apexdiff.size", got=size, expected=f"at most crops.size, {config.crops.size} px"
+        )
     if any(map(config.is_rendered, config.datasets)):
         from microexp.rendered.schedule import check_length
 
@@ -118,10 +123,10 @@ def validate(model: type[M], data: Mapping[str, Any], file: object, where: str =
             known = _known_keys(model, path[:-1])
             close = difflib.get_close_matches(path[-1], known, 1)
             hint = f"did you mean {close[0]!r}?" if close else "known: " + ", ".join(sorted(known))
-            raise UserError(file, key, "an unknown option", None, hint) from error
+            raise UserError(file=file, where=key, problem="an unknown option", hint=hint) from error
         message = first["msg"].removeprefix("Value error, ")
         got = None if first["type"] == "missing" else repr(first["input"])
-        raise UserError(file, key, got, message[0].lower() + message[1:]) from error
+        raise UserError(file=file, where=key, got=got, expected=message[0].lower() + message[1:]) from error
 
 
 def _known_keys(model: type[BaseModel], path: list[str]) -> list[str]:
@@ -240,6 +245,6 @@ def main(args: argparse.Namespace) -> int:
         print(json.dumps(Config.model_json_schema(), indent=1))
         return 0
     if args.file is None:
-        raise UserError("command line", None, "no file", "a configuration, --schema or --reference")
+        raise UserError(file="command line", problem="no file", expected="a configuration, --schema or --reference")
     print(yaml.safe_dump(load(args.file).model_dump(mode="json"), sort_keys=False), end="")
     return 0

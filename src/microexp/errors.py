@@ -9,42 +9,53 @@ class UserError(Exception):
     Args:
         file: file or folder that holds the problem, as the user knows it.
         where: row, field, key or video inside it.
-        got: what was found there.
+        problem: what is wrong, in words (`no such folder`); or
+        got: the value that was found.
         expected: what should stand there.
         hint: what to do about it.
     """
 
     def __init__(
         self,
+        *,
         file: object = None,
         where: object = None,
+        problem: object = None,
         got: object = None,
         expected: object = None,
         hint: str | None = None,
     ) -> None:
-        self.file, self.where, self.got, self.expected, self.hint = file, where, got, expected, hint
+        self.file, self.where, self.problem, self.got = file, where, problem, got
+        self.expected, self.hint = expected, hint
         super().__init__(self._line())
 
-    def __reduce__(self) -> tuple[type[UserError], tuple[object, ...]]:
-        return (type(self), (self.file, self.where, self.got, self.expected, self.hint))
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_rebuilt, (self.file, self.where, self.problem, self.got, self.expected, self.hint))
+
+    @property
+    def what(self) -> str:
+        """What is wrong, without its place: `no such folder`, or `got 3`."""
+        return str(self.problem) if self.problem is not None else "" if self.got is None else f"got {self.got}"
 
     def _line(self) -> str:
         parts = [str(p) for p in (self.file, self.where) if p is not None]
-        what = []
-        if self.got is not None:
-            what.append(f"got {self.got}")
+        what = self.what
         if self.expected is not None:
-            what.append(f"expected {self.expected}")
-        if what:
-            parts.append(", ".join(what))
-        line = ": ".join(parts) + (f" ({self.hint})" if self.hint else "")
+            what += ("; " if self.problem is not None else ", " if what else "") + f"expected {self.expected}"
+        line = ": ".join([*parts, what] if what else parts) + (f" ({self.hint})" if self.hint else "")
         return one_line(line)
+
+
+def _rebuilt(
+    file: object, where: object, problem: object, got: object, expected: object, hint: str | None
+) -> UserError:
+    return UserError(file=file, where=where, problem=problem, got=got, expected=expected, hint=hint)
 
 
 def reason_of(error: UserError) -> str:
     """What is wrong, without the folder, so that results do not depend on where the data lies."""
     name = str(error.file).rpartition("/")[2] if error.file is not None else None
-    return str(UserError(name, error.where, error.got, error.expected))
+    return str(UserError(file=name, where=error.where, problem=error.problem, got=error.got, expected=error.expected))
 
 
 def one_line(text: str, limit: int = 1000) -> str:

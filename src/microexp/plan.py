@@ -52,7 +52,9 @@ class Plan:
         self.subjects = {d: tuple(check_name(s, "subject", d) for s in names) for d, names in subjects.items()}
         for dataset, names in self.subjects.items():
             if not names:
-                raise UserError(f"datasets.{dataset}", None, "no subject", "a data set with at least one subject")
+                raise UserError(
+                    file=f"datasets.{dataset}", problem="no subject", expected="a data set with at least one subject"
+                )
         self._known_folds = {(kind, e): frozenset(self.folds(kind, e)) for kind in KINDS for e in getattr(config, kind)}
 
     def shards(self, stage: str, datasets: Iterable[str]) -> list[str]:
@@ -289,7 +291,7 @@ def _check_weights(config: Config, file: object) -> None:
     for name in ("rgb_weights", "flow_weights"):
         path = getattr(config.i3d, name)
         if path is not None and path != made and not Path(path).is_file():
-            raise UserError(file, f"i3d.{name}", repr(path), "an existing file")
+            raise UserError(file=file, where=f"i3d.{name}", got=repr(path), expected="an existing file")
 
 
 def list_release(config: Config, dataset: str) -> tuple[Sequence[str], str]:

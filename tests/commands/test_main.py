@@ -98,7 +98,7 @@ def test_an_old_record_never_vouches_for_a_new_file(files):
 
     def fails(job):
         storage.write_text(job.output("upper"), "half")
-        raise UserError("input", None, "bad")
+        raise UserError(file="input", problem="bad")
 
     failing = Stage("upper", "", UpperParams, {}, {"upper": ""}, fails)
     with pytest.raises(UserError):

@@ -107,7 +107,7 @@ def test_cas_me2_video_files(tmp_path: Path, make_video) -> None:
 def test_two_copies_that_cannot_be_told_apart(tmp_path: Path) -> None:
     releases.cas_me2(tmp_path)
     shutil.copytree(tmp_path / "rawpic", tmp_path / "backup")
-    with pytest.raises(UserError, match=r"video s15/s15_0101: got backup/s15.* and rawpic/s15.*option videos"):
+    with pytest.raises(UserError, match=r"video s15/s15_0101: backup/s15.* and rawpic/s15.*option videos"):
         read("cas_me2", tmp_path)
     assert len(read("cas_me2", tmp_path, videos="rawpic").videos) == 4
 
@@ -437,7 +437,7 @@ def test_folder(tmp_path: Path) -> None:
         ("anna", "v1", "micro", "6+12"),
         ("ben", "v.2", "macro", "9"),  # 29 frames are longer than half a second
     ]
-    with pytest.raises(UserError, match=r"frame rate: got nothing in the file, expected the option source_fps"):
+    with pytest.raises(UserError, match=r"frame rate: nothing in the file; expected the option source_fps"):
         read("folder", tmp_path)
 
 

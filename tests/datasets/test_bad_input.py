@@ -73,27 +73,27 @@ def remove_root(root: Path) -> None:
 
 ERRORS: dict[str, tuple[Callable[[Path], None], dict[str, object], str]] = {
     # name: (what is spoiled, options, the line)
-    "no such root": (remove_root, {}, r"own: datasets\.folder\.root: got no such folder"),
-    "root is a file": (lambda root: None, {"root": __file__}, r"input\.py: datasets\.folder\.root: got no folder"),
+    "no such root": (remove_root, {}, r"own: datasets\.folder\.root: no such folder"),
+    "root is a file": (lambda root: None, {"root": __file__}, r"input\.py: datasets\.folder\.root: no folder"),
     "no root": (lambda root: None, {"root": None}, r"config: datasets\.folder\.root: expected the folder"),
     "unknown adapter": (lambda root: None, {"adapter": "foldr"}, r"got 'foldr'.*did you mean 'folder'"),
-    "unknown option": (lambda root: None, {"ofset_zero": "apex"}, r"ofset_zero: got an unknown option.*'offset_zero'"),
+    "unknown option": (lambda root: None, {"ofset_zero": "apex"}, r"ofset_zero: an unknown option.*'offset_zero'"),
     "option of another type": (lambda root: None, {"source_fps": "fast"}, r"source_fps: got 'fast'"),
     "frame rate of zero": (lambda root: None, {"source_fps": 0}, r"source_fps: got 0"),
     "no frame rate": (lambda root: None, {"source_fps": None}, r"videos/anna/v1: frame rate"),
-    "no sheet": (lambda root: (root / "annotations.csv").unlink(), {}, r"own: annotation sheet: got none"),
-    "option sheet names nothing": (lambda root: None, {"sheet": "x.csv"}, r"x\.csv: option sheet: got no such file"),
-    "option videos names nothing": (lambda root: None, {"videos": "x"}, r"own/x: option videos: got no such folder"),
-    "no videos": (lambda root: (root / "videos").rename(root.parent / "v"), {}, r"own: videos: got none"),
-    "empty sheet": (raw(b""), {}, r"annotations\.csv: got no such header.*a column 'Subject'"),
-    "header alone": (raw(HEADER.encode()), {}, r"annotations\.csv: got no row"),
-    "column missing": (sheet("anna,v1,3\n", "subject,video,onset\n"), {}, r"\.csv: got no such header.*Offset"),
+    "no sheet": (lambda root: (root / "annotations.csv").unlink(), {}, r"own: annotation sheet: none"),
+    "option sheet names nothing": (lambda root: None, {"sheet": "x.csv"}, r"x\.csv: option sheet: no such file"),
+    "option videos names nothing": (lambda root: None, {"videos": "x"}, r"own/x: option videos: no such folder"),
+    "no videos": (lambda root: (root / "videos").rename(root.parent / "v"), {}, r"own: videos: none"),
+    "empty sheet": (raw(b""), {}, r"annotations\.csv: no such header.*a column 'Subject'"),
+    "header alone": (raw(HEADER.encode()), {}, r"annotations\.csv: no row"),
+    "column missing": (sheet("anna,v1,3\n", "subject,video,onset\n"), {}, r"\.csv: no such header.*Offset"),
     "not UTF-8": (raw(HEADER.encode() + b"\xff\xfe\xfa"), {}, r"annotations\.csv: .*expected text in UTF-8"),
-    "zero bytes": (raw(b"subject,\0video"), {}, r"annotations\.csv: got a zero byte"),
-    "binary": (raw(b"PK\x03\x04" + bytes(100)), {}, r"annotations\.csv: got a damaged workbook"),
+    "zero bytes": (raw(b"subject,\0video"), {}, r"annotations\.csv: a zero byte"),
+    "binary": (raw(b"PK\x03\x04" + bytes(100)), {}, r"annotations\.csv: a damaged workbook"),
     "quote that never ends": (raw(HEADER.encode() + b'"anna'), {}, r"annotations\.csv: .*well-formed CSV"),
-    "a million rows": (raw(HEADER.encode() + b"a,b,1,2,3,,,\n" * 1_000_000), {}, r"got more than 100000 rows"),
-    "formula without a value": (book(("anna", "v1", "=1+1", 5, 9)), {}, r"row 2, column 3: got a formula without"),
+    "a million rows": (raw(HEADER.encode() + b"a,b,1,2,3,,,\n" * 1_000_000), {}, r"more than 100000 rows"),
+    "formula without a value": (book(("anna", "v1", "=1+1", 5, 9)), {}, r"row 2, column 3: a formula without"),
     "subject with ../": (sheet("../anna,v1,3,5,9,,,\n"), {}, r"annotations\.csv: row 2: subject: got '\.\./anna'"),
     "absolute path as subject": (sheet("/etc,v1,3,5,9,,,\n"), {}, r"row 2: subject: got '/etc'"),
     "subject with a space": (sheet("an na,v1,3,5,9,,,\n"), {}, r"row 2: subject: got 'an na'"),
@@ -109,7 +109,7 @@ ERRORS: dict[str, tuple[Callable[[Path], None], dict[str, object], str]] = {
     "folder with $(x)": (in_clip(lambda c: c.rename(c.parent / "$(x)")), {}, r"video: got '\$\(x\)'"),
     "folder with a newline": (in_clip(lambda c: c.rename(c.parent / "v\n1")), {}, r"anna/v\\n1: video: got 'v\\n1'"),
     "two videos of one name": (
-        in_clip(lambda c: (c.parent / "v1.mp4").touch()), {}, r"video anna/v1: got videos/anna/v1 and videos/anna/v1\."
+        in_clip(lambda c: (c.parent / "v1.mp4").touch()), {}, r"video anna/v1: videos/anna/v1 and videos/anna/v1\."
     ),
 }  # fmt: skip
 
@@ -227,8 +227,8 @@ def test_noted_and_the_other_subject_is_untouched(case: str, tmp_path: Path, mon
 
 LOST: dict[str, tuple[Callable[[Path], None], tuple[str, str, str]]] = {
     # name: (what is spoiled, (subject, video, reason))
-    "a damaged first frame": (NOTED["a damaged first frame"][0], ("anna", "v1", "img1.jpg: got no image data")),
-    "a video without frames": (in_clip(emptied), ("anna", "v1", "v1: got no frame")),
+    "a damaged first frame": (NOTED["a damaged first frame"][0], ("anna", "v1", "img1.jpg: no image data")),
+    "a video without frames": (in_clip(emptied), ("anna", "v1", "v1: no frame")),
     "a row without its video": (
         sheet("anna,v1,3,5,9,,,\nanna,v9,3,5,9,,,\nanna,v9,13,15,19,,,\n"),
         ("anna", "v9", "is not on disk, but has rows in annotations.csv"),

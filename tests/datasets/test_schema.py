@@ -72,7 +72,7 @@ def test_bad_expression_rows(tmp_path: Path, column: str, value: str, message: s
 
 def test_a_video_twice(tmp_path: Path) -> None:
     schema.write_videos(tmp_path / "v.csv", [VIDEO, VIDEO])
-    with pytest.raises(UserError, match="row 3: got s1 v1, expected no second row like row 2"):
+    with pytest.raises(UserError, match="row 3: s1 v1; expected no second row like row 2"):
         schema.read_videos(tmp_path / "v.csv")
 
 

@@ -38,7 +38,7 @@ def test_a_header_that_lacks_a_column_is_never_read_by_position(tmp_path: Path) 
 
 def test_missing_header_names_the_column(tmp_path: Path) -> None:
     path = workbook(tmp_path / "s.xlsx", Data=[("First", "x"), (1, 2)])
-    with pytest.raises(UserError, match=r"s\.xlsx: sheet 'Data': got no such header.* a column 'Second Column'"):
+    with pytest.raises(UserError, match=r"s\.xlsx: sheet 'Data': no such header.* a column 'Second Column'"):
         table(read_sheets(path)[0], COLUMNS)
 
 
@@ -73,7 +73,7 @@ def test_old_workbooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     path = tmp_path / "s.xls"
     path.write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(512))
-    with pytest.raises(UserError, match=r"s\.xls: got a damaged workbook"):
+    with pytest.raises(UserError, match=r"s\.xls: a damaged workbook"):
         read_sheets(path)
     monkeypatch.setattr(xlrd, "open_workbook", lambda **options: Book())
     assert read_sheets(path)[0].rows == (("First",), (None, 3.0))
@@ -81,7 +81,7 @@ def test_old_workbooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_formulas_count_by_their_stored_value(tmp_path: Path) -> None:
     path = workbook(tmp_path / "s.xlsx", S=[("First", "=1+1")])
-    with pytest.raises(UserError, match=r"s\.xlsx: sheet 'S', row 1, column 2: got a formula without a value"):
+    with pytest.raises(UserError, match=r"s\.xlsx: sheet 'S', row 1, column 2: a formula without a value"):
         read_sheets(path)
     _replace(path, "xl/worksheets/sheet1.xml", b"<v />", b"<v>2</v>")
     assert read_sheets(path)[0].rows == (("First", 2),)
@@ -119,7 +119,7 @@ def test_entities_are_refused(tmp_path: Path, member: str, tag: str) -> None:
 
 def test_a_million_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "s.csv").write_text("a\n" * 1_000_000)
-    with pytest.raises(UserError, match=r"s\.csv: sheet '': got more than 100000 rows"):
+    with pytest.raises(UserError, match=r"s\.csv: sheet '': more than 100000 rows"):
         read_sheets(tmp_path / "s.csv")
     monkeypatch.setattr(sheets, "MAX_ROWS", 3)
     path = workbook(tmp_path / "s.xlsx", S=[(1,)] * 4)

@@ -76,7 +76,7 @@ def test_subject_split(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert {v.video for v in schema.read_videos(tmp_path / "s/v.csv")} == {"EP09_05f", "EP03_01", "EP03_02"}
     assert {e.subject for e in schema.read_expressions(tmp_path / "s/e.csv")} == {"sub05"}
     assert main([*split, "--subject", "sub09", *outputs]) == 2
-    assert "subject sub09: got no video, expected a subject of the data set" in capsys.readouterr().err
+    assert "subject sub09: no video; expected a subject of the data set" in capsys.readouterr().err
 
 
 def test_one_subjects_rows_change_only_that_subjects_split(tmp_path: Path) -> None:

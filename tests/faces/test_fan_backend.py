@@ -110,7 +110,7 @@ def test_a_device_that_is_not_there(weights: Path, package: None) -> None:
 
 
 def test_without_weights(weights: Path) -> None:
-    with pytest.raises(UserError, match=r"faces.weights: got nothing.*never downloads"):
+    with pytest.raises(UserError, match=r"faces.weights: nothing.*never downloads"):
         fan_backend.load(None, "cpu")
     (weights / "s3fd-619a316812.pth").write_bytes(b"changed")
     with pytest.raises(UserError, match=r"s3fd.*damaged"):

@@ -134,7 +134,7 @@ def test_bad_videos_are_left_out_with_a_reason_and_the_others_stand(
     reasons = {
         "blank": "no face found in any of 4 frames",
         "half": "no face found in 3 of 4 frames",
-        "broken": "img3.png: got a damaged frame",
+        "broken": "img3.png: a damaged frame",
         "gone": "img3.png: got No such file",
         "empty": "empty.mp4: got ",
         "v1": "",
@@ -225,7 +225,7 @@ def test_given_landmarks(swaying: Path, make_index: Make, tmp_path: Path) -> Non
     assert faces.run(job)["landmarks"][0]["file"] == "s1_v1.npz"
     with pytest.raises(UserError, match="s2_v1"):
         find(index, tmp_path / "i.h5", backend="given", landmarks=str(tmp_path / "s2_{video}.npz"))
-    with pytest.raises(UserError, match=r"faces.landmarks: got nothing"):
+    with pytest.raises(UserError, match=r"faces.landmarks: nothing"):
         find(index, tmp_path / "i.h5", backend="given")
     assert not (tmp_path / "i.h5").exists()
 

@@ -69,12 +69,12 @@ def test_hostile_and_damaged_files(tmp_path: Path, weights: Path) -> None:
 
 def test_the_tensor_that_does_not_fit_is_named(rgb_state: dict[str, Tensor]) -> None:
     path = Path("w.pt")
-    with pytest.raises(UserError, match=r"Conv3d_1a_7x7\.conv3d\.weight: got shape \(64, 3, 7, 7, 7\)"):
+    with pytest.raises(UserError, match=r"Conv3d_1a_7x7\.conv3d\.weight: shape \(64, 3, 7, 7, 7\)"):
         check_state(rgb_state, 2, path)
     name = "Mixed_4b.b1a.bn.bias"
-    with pytest.raises(UserError, match=f"{name}: got nothing"):
+    with pytest.raises(UserError, match=f"{name}: nothing"):
         check_state({k: v for k, v in rgb_state.items() if k != name}, 3, path)
-    with pytest.raises(UserError, match=f"{name}: got a value that is no number"):
+    with pytest.raises(UserError, match=f"{name}: a value that is no number"):
         check_state({**rgb_state, name: torch.full_like(rgb_state[name], torch.nan)}, 3, path)
     halves = check_state({k: v.half() for k, v in rgb_state.items()}, 3, path)
     assert {v.dtype for v in halves.values()} == {torch.float32}

@@ -47,11 +47,11 @@ def test_names_of_the_checkpoint() -> None:
 
 def test_a_checkpoint_of_something_else_is_refused(checkpoint: Checkpoint) -> None:
     key = ("params", "Conv3d_2b_1x1", "Conv_0", "kernel")
-    with pytest.raises(UserError, match="got nothing, expected an array for Conv3d_2b_1x1"):
+    with pytest.raises(UserError, match="nothing; expected an array for Conv3d_2b_1x1"):
         convert({k: v for k, v in checkpoint.items() if k != key}, "x")
-    with pytest.raises(UserError, match=r"got shape \(64, 63, 1, 1, 1\)"):
+    with pytest.raises(UserError, match=r"shape \(64, 63, 1, 1, 1\)"):
         convert({**checkpoint, key: checkpoint[key][..., :63, :]}, "x")
-    with pytest.raises(UserError, match=r"params\.more: got an unknown array"):
+    with pytest.raises(UserError, match=r"params\.more: an unknown array"):
         convert({**checkpoint, ("params", "more"): np.zeros(1)}, "x")
 
 

@@ -91,7 +91,7 @@ def test_folds_are_pooled_and_not_averaged():
     [
         ([prediction("1")], "clip d/s/1/1 twice"),
         ([prediction("1", seed=1), prediction("2", seed=1), prediction("3", seed=1)], "no clip d/s/3/1"),
-        ([prediction("1", seed=1)], r"m, seed 1: got no clip d/s/2/1"),
+        ([prediction("1", seed=1)], r"m, seed 1: no clip d/s/2/1"),
         ([prediction("1", method="n"), prediction("2", "b", method="n")], "n, seed 0, clip d/s/2/1: got 'b'"),
     ],
 )
@@ -218,7 +218,7 @@ def test_logs_by_subject_are_read_too(tmp_path):
     r.check_once(rows)
     for old, new, message in (
         ("[2]\nUF1", "[2, 1]\nUF1", "line 8: got 2 truths, expected 1"),
-        ("Ground Truth: [2]\n", "", "line 9: got no ground truth, expected that of subject s01"),
+        ("Ground Truth: [2]\n", "", "line 9: no ground truth; expected that of subject s01"),
         ("Ground Truth: [1]\n", "", "subject somebody"),
     ):
         (tmp_path / "p.txt").write_text(PYTHON_LOG.replace(old, new))

@@ -158,7 +158,7 @@ def test_every_labelled_clip_must_be_predicted_unless_it_was_left_out(index, cap
     chosen = [e for e in micro(expressions) if (e.subject, e.expression) != ("s02", 3)]
     paths = make_predictions(folder, chosen, label=lambda e: "good")
     assert run_tables(folder, "recognition", paths, [], "--set", f"task={TASK}") == 2
-    assert "demo/s02/s02_1/3: got no prediction, expected 'good', as the index says" in capsys.readouterr().err
+    assert "demo/s02/s02_1/3: no prediction; expected 'good', as the index says" in capsys.readouterr().err
     (folder / "demo").mkdir()
     with storage.create_shard(folder / "demo" / "s02.h5") as file:
         storage.set_attributes(file, {"excluded": json.dumps([["s02_1", "expression 3: no face"]])})

@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
-from tools import extract_head
 from microexp.rendered.head import ASSET, EYES, face_unit_names, face_unit_shapes, load_head, neutral_shape
 from microexp.rendered.subjects import make_subject
 from microexp.rendered.units import ACTION_UNITS, UnitMotion
+from tools import extract_head
 
 OBJ = """# a head of two faces, one eye and lashes, a foot, and a toe that is no face
 v 0 5 0

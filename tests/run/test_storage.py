@@ -192,7 +192,7 @@ def test_an_input_that_is_not_as_recorded_is_named(tmp_path, monkeypatch, text, 
     storage.write_provenance(path, {"stage": "s"})
     path.write_text(text)
     monkeypatch.setattr(storage, "HASHED_BYTES", limit_bytes)
-    with pytest.raises(UserError, match=r"a\.txt: got a file that has changed since it was written"):
+    with pytest.raises(UserError, match=r"a\.txt: a file that has changed since it was written"):
         storage.input_hash(path)
 
 

@@ -177,7 +177,7 @@ def test_a_result_of_an_input_that_has_changed_since_is_named(tmp_path: Path) ->
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", str(tmp_path / "no")]) == 2
-    assert "no: got no such folder" in capsys.readouterr().err
+    assert "no: no such folder" in capsys.readouterr().err
 
 
 def test_provenance_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -34,7 +34,7 @@ def test_an_exclusion_fails_in_one_line_unless_allowed(tmp_path: Path, capsys: p
     ]
     assert main(arguments) == 2
     error = capsys.readouterr().err
-    assert "demo/s01/v1: excluded: got no face, expected a complete run" in error and error.count("\n") == 1
+    assert "demo/s01/v1: excluded: no face; expected a complete run" in error and error.count("\n") == 1
     assert not out.exists()
     assert main([*arguments, "--set", "allow_exclusions=true"]) == 0
     assert out.read_text().splitlines()[1] == "demo,s01,v1,no face"

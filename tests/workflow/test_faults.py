@@ -271,4 +271,4 @@ def test_a_changed_digit_in_a_table_is_noticed_by_whoever_reads_it(
     table.write_text(table.read_text().replace(",2,3,4,", ",2,3,5,"))
     assert main(arguments) == 2
     error = capsys.readouterr().err
-    assert f"microexp: error: {table}: got a file that has changed since it was written (delete it and run" in error
+    assert f"microexp: error: {table}: a file that has changed since it was written (delete it and run" in error

@@ -147,13 +147,13 @@ def test_closed_sets_treat_names_as_text() -> None:
 def test_an_unsafe_subject_and_an_empty_data_set_are_refused() -> None:
     with pytest.raises(UserError, match=r"casme2.*subject.*'../x'"):
         Plan(parse(TWO, "c.yaml"), {"demo": ["s01"], "casme2": ["../x"]})
-    with pytest.raises(UserError, match=r"datasets\.casme2: got no subject"):
+    with pytest.raises(UserError, match=r"datasets\.casme2: no subject"):
         Plan(parse(TWO, "c.yaml"), {"demo": ["s01"], "casme2": []})
 
 
 def test_a_release_that_is_not_there_is_named(tmp_path: Path) -> None:
     options = {"datasets": {"casme2": {"root": str(tmp_path / "no")}}}
-    with pytest.raises(UserError, match=r"no: datasets\.casme2\.root: got no such folder"):
+    with pytest.raises(UserError, match=r"no: datasets\.casme2\.root: no such folder"):
         read_plan(options, "c.yaml")
 
 

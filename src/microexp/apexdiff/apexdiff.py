@@ -119,7 +119,7 @@ def read_pair(expression: Expression, video: h5py.Group | None, size: int) -> np
     assert video is not None
     crops = video["frames"]
     if size > crops.shape[1]:
-        raise UserError("apexdiff.size", None, size, f"at most the crops' {crops.shape[1]} px")
+        raise UserError(file="apexdiff.size", got=size, expected=f"at most the crops' {crops.shape[1]} px")
     return to_grey(np.stack([crops[i] for i in onset_and_apex(expression, video["frame_index"][:])]))
 
 

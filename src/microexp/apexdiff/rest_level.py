@@ -33,7 +33,12 @@ def as_values(maps: np.ndarray, file: object = None) -> tuple[np.ndarray, bool]:
     if not len(maps):
         return maps.astype(np.float32), False
     if maps.dtype.kind not in "uif" or not np.isfinite(maps).all():
-        raise UserError(file, "flow", f"{maps.dtype} with values that are no numbers", "finite grey levels or px")
+        raise UserError(
+            file=file,
+            where="flow",
+            problem=f"{maps.dtype} with values that are no numbers",
+            expected="finite grey levels or px",
+        )
     low, high = maps.min(), maps.max()
     if low < 0:
         ends = np.stack([maps.min((2, 3)), maps.max((2, 3))], -1)
@@ -45,7 +50,12 @@ def as_values(maps: np.ndarray, file: object = None) -> tuple[np.ndarray, bool]:
     for top in (255, 65535):
         if high <= top:
             return maps.astype(np.float32) / top, False
-    raise UserError(file, "flow", f"values from {low} to {high}", "grey levels (up to 1, 255 or 65535) or signed px")
+    raise UserError(
+        file=file,
+        where="flow",
+        problem=f"values from {low} to {high}",
+        expected="grey levels (up to 1, 255 or 65535) or signed px",
+    )
 
 
 def centred(maps: np.ndarray, zero: Zero | None = None, scale: Scale | None = None, file: object = None) -> np.ndarray:
@@ -67,7 +77,9 @@ def centred(maps: np.ndarray, zero: Zero | None = None, scale: Scale | None = No
     zero = zero or ("known" if signed else "robust")
     scale = scale or ("none" if signed else "rms")
     if zero == "known" and not signed:
-        raise UserError(file, "zero", "'known' for grey levels", "flow in px, or mode, robust or middle")
+        raise UserError(
+            file=file, where="zero", got="'known' for grey levels", expected="flow in px, or mode, robust or middle"
+        )
     if not len(values):
         return values
     ends = values.min((2, 3), keepdims=True), values.max((2, 3), keepdims=True)

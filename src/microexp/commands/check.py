@@ -33,7 +33,9 @@ def main(args: argparse.Namespace) -> int:
     datasets = load(args.config).datasets
     for name in args.dataset or []:
         if name not in datasets:
-            raise UserError("command line", "--dataset", repr(name), "one of " + ", ".join(datasets))
+            raise UserError(
+                file="command line", where="--dataset", got=repr(name), expected="one of " + ", ".join(datasets)
+            )
     failed, unread = [], False
     for name in args.dataset or datasets:
         try:

@@ -87,7 +87,7 @@ def read(files: list[Path], classes: list[str] | None, datasets: Sequence[str] =
         if not is_csv(path):
             found += recognition_log.read_log(path, classes or megc2019.CLASSES, datasets=datasets)
     if not found:
-        raise UserError(files[0], None, "no prediction", "at least one")
+        raise UserError(file=files[0], problem="no prediction", expected="at least one")
     return found
 
 

@@ -73,7 +73,7 @@ def main(args: argparse.Namespace) -> int:
     paths = [args.ground_truth, *args.more_truth]
     for path in (*args.predictions, *paths):
         if not path.is_file():
-            raise UserError(path, None, "no such file", "a file of intervals")
+            raise UserError(file=path, problem="no such file", expected="a file of intervals")
     truths = [t for path in paths for t in _read_truths(path, args)]
     predictions = _read_predictions(args, truths)
     predictions, truths = name_subjects(predictions, truths), name_subjects(truths, predictions)
@@ -113,14 +113,22 @@ def _read_truths(path: Path, args: argparse.Namespace) -> list[Interval]:
         found = read_sheet(path, _dataset(args))
     else:
         raise UserError(
-            path, None, "no such columns", "vid, onset, offset and type", "a release's sheet needs --dataset"
+            file=path,
+            problem="no such columns",
+            expected="vid, onset, offset and type",
+            hint="a release's sheet needs --dataset",
         )
     return rename(found, args.dataset) if args.dataset else found
 
 
 def _dataset(args: argparse.Namespace) -> str:
     if args.dataset is None:
-        raise UserError("command line", "--dataset", "nothing", "cas_me2 or samm_lv for a log or a release's sheet")
+        raise UserError(
+            file="command line",
+            where="--dataset",
+            problem="nothing",
+            expected="cas_me2 or samm_lv for a log or a release's sheet",
+        )
     return str(args.dataset)
 
 

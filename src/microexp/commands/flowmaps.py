@@ -55,9 +55,11 @@ def read_maps(
     """
     maps, channels, columns = _npz(path) if path.suffix.lower() == ".npz" else _index(path, order)
     if len({len(maps), *map(len, columns.values())}) > 1:
-        raise UserError(path, None, "parts of different length", "one entry per clip in each")
+        raise UserError(file=path, problem="parts of different length", expected="one entry per clip in each")
     if maps.shape[-1] != maps.shape[-2]:
-        raise UserError(path, "flow", f"maps of {maps.shape[-2]} x {maps.shape[-1]} px", "square ones")
+        raise UserError(
+            file=path, where="flow", problem=f"maps of {maps.shape[-2]} x {maps.shape[-1]} px", expected="square ones"
+        )
     kept = [c for c in CHANNELS if c in channels]
     ordered = maps[:, [channels.index(c) for c in kept]]
     names = {n: np.array([clean_name(str(v), n, path) for v in columns[n]], dtype=str) for n in COLUMNS[1:3]}
@@ -94,14 +96,21 @@ def _label(value: object, classes: Sequence[str], file: Path, row: int) -> str:
             return classes[number].lower()
     elif re.search("[a-z]", word) and word != "nan":
         return word
-    raise UserError(file, f"clip {row}, label", repr(word), f"a class's name, or a number from 0 to {len(classes) - 1}")
+    raise UserError(
+        file=file,
+        where=f"clip {row}, label",
+        got=repr(word),
+        expected=f"a class's name, or a number from 0 to {len(classes) - 1}",
+    )
 
 
 def _check_once(clips: Clips, file: Path) -> None:
     seen: set[tuple[object, ...]] = set()
     for row in range(len(clips)):
         if clips.key(row) in seen:
-            raise UserError(file, "/".join(clips.key(row)[:3]), "this clip twice", "each clip once")
+            raise UserError(
+                file=file, where="/".join(clips.key(row)[:3]), problem="this clip twice", expected="each clip once"
+            )
         seen.add(clips.key(row))
 
 
@@ -114,15 +123,22 @@ def _npz(path: Path) -> tuple[np.ndarray, list[str], Mapping[str, Any]]:
             columns = {name: _text(data[keys[name]]) for name in COLUMNS}
             given = data[keys["channels"]].astype(str).tolist() if "channels" in keys else []
     except KeyError as error:
-        raise UserError(path, None, f"no {error}", "flow, label, subject, dataset and sample") from error
+        raise UserError(
+            file=path, problem=f"no {error}", expected="flow, label, subject, dataset and sample"
+        ) from error
     except (OSError, ValueError) as error:
         hint = "save text with .astype(str)" if "pickle" in str(error) else None
-        raise UserError(path, None, error, "an npz of plain arrays", hint) from error
+        raise UserError(file=path, problem=error, expected="an npz of plain arrays", hint=hint) from error
     channels = [_channel(name) for name in given or CHANNELS]
     if flow.ndim == 4 and flow.shape[-1] == len(channels):
         flow = np.moveaxis(flow, -1, 1)
     if flow.ndim != 4 or flow.shape[1] != len(channels) or not {"u", "v"} <= set(channels) <= set(CHANNELS):
-        raise UserError(path, "flow", f"{flow.shape} of {channels}", "(N, h, w, 3) of u, v and strain (os)")
+        raise UserError(
+            file=path,
+            where="flow",
+            problem=f"{flow.shape} of {channels}",
+            expected="(N, h, w, 3) of u, v and strain (os)",
+        )
     return flow, channels, columns
 
 
@@ -138,11 +154,11 @@ def _index(path: Path, order: Order) -> tuple[np.ndarray, list[str], Mapping[str
     """Maps (N, C, h, w), the names of the C channels, and the columns of an index CSV."""
     rows = [{_channel(k): v for k, v in row.items()} for row in storage.read_csv(path, ())]
     if not rows:
-        raise UserError(path, None, "no row", "one row per clip")
+        raise UserError(file=path, problem="no row", expected="one row per clip")
     images = [c for c in CHANNELS if c in rows[0]]
     for column in (*COLUMNS, *(("image",) if "image" in rows[0] else ("u", "v"))):
         if column not in rows[0]:
-            raise UserError(path, "header", ",".join(rows[0]), f"a column {column!r}")
+            raise UserError(file=path, where="header", problem=",".join(rows[0]), expected=f"a column {column!r}")
     maps = []
     for number, row in enumerate(rows, 2):
         if "image" in row:
@@ -151,7 +167,7 @@ def _index(path: Path, order: Order) -> tuple[np.ndarray, list[str], Mapping[str
         else:
             maps.append(_stacked(path, number, [_image(path, number, row, c) for c in images]))
         if maps[-1].shape != maps[0].shape:
-            raise UserError(path, f"row {number}", maps[-1].shape, f"images of {maps[0].shape}")
+            raise UserError(file=path, where=f"row {number}", got=maps[-1].shape, expected=f"images of {maps[0].shape}")
     columns = {c: [row[c] for row in rows] for c in COLUMNS}
     return np.array(maps), list(CHANNELS) if "image" in rows[0] else images, columns
 
@@ -161,13 +177,18 @@ def _image(path: Path, number: int, row: Mapping[str, str], column: str, colour:
 
     read = cv2.imread(str(path.parent / row[column]), cv2.IMREAD_COLOR if colour else cv2.IMREAD_GRAYSCALE)
     if read is None:
-        raise UserError(path, f"row {number}, {column}", repr(row[column]), "an image, relative to the index")
+        raise UserError(
+            file=path,
+            where=f"row {number}, {column}",
+            got=repr(row[column]),
+            expected="an image, relative to the index",
+        )
     return np.asarray(read)
 
 
 def _stacked(path: Path, number: int, images: Sequence[np.ndarray]) -> np.ndarray:
     if len({i.shape for i in images}) > 1:
-        raise UserError(path, f"row {number}", [i.shape for i in images], "images of one size")
+        raise UserError(file=path, where=f"row {number}", got=[i.shape for i in images], expected="images of one size")
     return np.stack(images)
 
 
@@ -178,7 +199,12 @@ def with_second_view(clips: Clips, surrogate: SecondView) -> Clips:
         UserError: when there is no strain.
     """
     if "strain" not in clips.channels:
-        raise UserError("flow maps", "channels", ", ".join(clips.channels), "u, v and strain, which a shard needs")
+        raise UserError(
+            file="flow maps",
+            where="channels",
+            problem=", ".join(clips.channels),
+            expected="u, v and strain, which a shard needs",
+        )
     u, v, strain = (clips.maps[:, clips.channels.index(c)] for c in CHANNELS)
     second = strain if surrogate == "strain" else np.abs(v) - np.abs(u)
     return replace(clips, maps=np.stack([second, u, v, strain, np.zeros_like(u)], 1), channels=ALL_CHANNELS)

@@ -90,7 +90,10 @@ def _no_command(argv: Sequence[str]) -> int:
 
         close = difflib.get_close_matches(argv[0], [*STAGES, *TOOLS], 1)
         raise UserError(
-            "command line", None, repr(argv[0]), "a sub-command", f"did you mean {close[0]}?" if close else None
+            file="command line",
+            got=repr(argv[0]),
+            expected="a sub-command",
+            hint=f"did you mean {close[0]}?" if close else None,
         )
     parser.print_help(sys.stderr)
     return 2
@@ -150,10 +153,10 @@ def _options(name: str, params: str, settings: Sequence[str], model: type[Params
     try:
         options = json.loads(params)
     except ValueError as error:
-        raise UserError("command line", "--params", error, "a JSON object") from error
+        raise UserError(file="command line", where="--params", problem=error, expected="a JSON object") from error
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not equals:
-            raise UserError("command line", "--set", repr(setting), "KEY=VALUE")
+            raise UserError(file="command line", where="--set", got=repr(setting), expected="KEY=VALUE")
         options[key] = yaml.safe_load(value)
     return validate(model, options, "command line", name)

@@ -46,7 +46,7 @@ def main(args: argparse.Namespace) -> int:
         UserError: when the file or its record is not there.
     """
     if not args.file.is_file():
-        raise UserError(args.file, None, "no such file", "a result of a run")
+        raise UserError(file=args.file, problem="no such file", expected="a result of a run")
     record = storage.read_provenance(args.file)
     if args.json:
         print(json.dumps(record, indent=1, sort_keys=True))

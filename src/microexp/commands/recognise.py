@@ -30,13 +30,15 @@ def read_experiment(config: Path, name: str, folder: Path) -> tuple[RecognitionE
     """
     read = configuration.load(config)
     if name not in read.recognition:
-        raise UserError(config, "recognition", f"no {name!r}", "one of " + ", ".join(read.recognition))
+        raise UserError(
+            file=config, where="recognition", problem=f"no {name!r}", expected="one of " + ", ".join(read.recognition)
+        )
     experiment = RecognitionExperiment.model_validate(configuration.stage_options(read, "mdml", name))
     paths: list[Path] = []
     for dataset in dict.fromkeys((*experiment.datasets, *experiment.source_datasets())):
         found = sorted((folder / dataset).glob("*.h5"))
         if not found:
-            raise UserError(folder / dataset, None, "no shard", "the apexdiff shards of all subjects")
+            raise UserError(file=folder / dataset, problem="no shard", expected="the apexdiff shards of all subjects")
         paths += found
     return experiment, read_shards(paths)
 

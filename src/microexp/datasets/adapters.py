@@ -31,6 +31,12 @@ def load_adapter(name: str, dataset: str) -> Adapter:
     if name not in ADAPTERS:
         close = difflib.get_close_matches(name, ADAPTERS, 1)
         hint = f"did you mean {close[0]!r}?" if close else None
-        raise UserError("config", f"datasets.{dataset}.adapter", repr(name), "one of " + ", ".join(ADAPTERS), hint)
+        raise UserError(
+            file="config",
+            where=f"datasets.{dataset}.adapter",
+            got=repr(name),
+            expected="one of " + ", ".join(ADAPTERS),
+            hint=hint,
+        )
     adapter: Adapter = importlib.import_module(ADAPTERS[name]).ADAPTER
     return adapter

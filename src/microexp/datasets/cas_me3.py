@@ -41,7 +41,7 @@ def part(release: Release) -> str:
     """A unless the option `release` says C."""
     wanted = (release.options.release or "A").upper()
     if wanted not in SUBJECTS:
-        raise UserError("config", f"datasets.{release.name}.release", repr(wanted), "A or C")
+        raise UserError(file="config", where=f"datasets.{release.name}.release", got=repr(wanted), expected="A or C")
     return wanted
 
 
@@ -53,7 +53,11 @@ def find_sheets(release: Release) -> list[Path]:
     found = [path for patterns in names if (path := find_sheet(release, patterns, COLOUR))]
     if not found:
         raise UserError(
-            release.root, "annotation sheet", "none", "CAS(ME)3_part_A_v2.xls", "name it with the option sheet"
+            file=release.root,
+            where="annotation sheet",
+            problem="none",
+            expected="CAS(ME)3_part_A_v2.xls",
+            hint="name it with the option sheet",
         )
     return found
 

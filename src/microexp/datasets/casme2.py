@@ -25,7 +25,9 @@ def find_sheets(release: Release) -> list[Path]:
     wanted = release.options.release or "2014"
     codes = [code for code, year in RELEASES.items() if wanted in (code, year)]
     if not codes:
-        raise UserError("config", f"datasets.{release.name}.release", repr(wanted), "20140508 or 20190701")
+        raise UserError(
+            file="config", where=f"datasets.{release.name}.release", got=repr(wanted), expected="20140508 or 20190701"
+        )
     named = rf"CASME.*2.*{codes[0]}.*\.(xlsx?|csv)"
     others = () if release.options.release else (r"CASME.*(2|II).*cod.*\.(xlsx?|csv)", r"CASME.*(2|II).*\.(xlsx?|csv)")
     return [the_sheet(release, (named, *others), f"CASME2-coding-{codes[0]}.xlsx", SUBJECT)]

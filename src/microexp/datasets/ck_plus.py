@@ -64,7 +64,7 @@ def _label(release: Release, path: Path | None, read: Callable[[Path], str]) -> 
         return read(path) if path else ""
     except BadLabel as error:
         assert path is not None
-        release.note(release.relative(path), 0, "label", f"{error.got}, not {error.expected}", "left empty")
+        release.note(release.relative(path), 0, "label", f"{error.what}, not {error.expected}", "left empty")
         return ""
 
 
@@ -87,7 +87,7 @@ def _numbers(path: Path) -> list[list[float]]:
     except ValueError as error:
         raise BadLabel(path, None, error, "numbers") from error
     except OSError as error:
-        raise UserError(path, None, error.strerror, "a label file that can be read") from error
+        raise UserError(file=path, problem=error.strerror, expected="a label file that can be read") from error
 
 
 def _emotion(path: Path) -> str:

@@ -153,6 +153,6 @@ def read_counts(path: str | Path) -> list[Count]:
             values = [int(row[c]) if row[c] else None for c in COLUMNS[3:]]
             found = int(row["found"])
         except ValueError as error:
-            raise UserError(path, f"row {number}", error, "whole numbers") from error
+            raise UserError(file=path, where=f"row {number}", problem=error, expected="whole numbers") from error
         counts.append(Count(row["dataset"], row["what"], row["group"], values[0], values[1], found))
     return counts

@@ -61,7 +61,9 @@ def _row(release: Release, path: Path, file: str, line: Line) -> Row:
     video = check_name(line.text("filename"), "video", where)
     kind = kind_of(line.text("kind"))
     if line.text("kind") and not kind:
-        raise UserError(path, f"row {line.row}, kind", repr(line.text("kind")), "micro, macro or empty")
+        raise UserError(
+            file=path, where=f"row {line.row}, kind", got=repr(line.text("kind")), expected="micro, macro or empty"
+        )
     row = common_row(release, file, line, subject, video, kind)
     return row if "apex" in line.cells else replace(row, apex=None)
 

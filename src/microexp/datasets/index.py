@@ -30,11 +30,13 @@ def open_release(name: str, options: IndexParams) -> tuple[Adapter, Release]:
     adapter = load_adapter(options.adapter or name, name)
     root = options.root or adapter.default_root
     if root is None:
-        raise UserError("config", f"datasets.{name}.root", None, "the folder of the release on disk")
+        raise UserError(file="config", where=f"datasets.{name}.root", expected="the folder of the release on disk")
     place = Path(root).expanduser()
     if not place.is_dir():
         what = "no folder" if place.exists() else "no such folder"
-        raise UserError(root, f"datasets.{name}.root", what, "the folder of the release on disk")
+        raise UserError(
+            file=root, where=f"datasets.{name}.root", problem=what, expected="the folder of the release on disk"
+        )
     return adapter, Release(name, place, options)
 
 
@@ -102,7 +104,9 @@ def read_index(name: str, options: IndexParams) -> tuple[Adapter, Release, Index
 
 
 def _no_video(release: Release) -> UserError:
-    return UserError(release.root, "videos", "none", "the release's folders of frames or video files")
+    return UserError(
+        file=release.root, where="videos", problem="none", expected="the release's folders of frames or video files"
+    )
 
 
 def run(job: Job[IndexParams]) -> Mapping[str, Any]:
@@ -113,9 +117,12 @@ def run(job: Job[IndexParams]) -> Mapping[str, Any]:
     wrong = differences(counts)
     if job.params.strict and wrong:
         raise UserError(
-            release.root, f"{len(wrong)} counts", wrong[0].describe(), "the published counts",
-            "microexp check shows all; strict: false goes on",
-        )  # fmt: skip
+            file=release.root,
+            where=f"{len(wrong)} counts",
+            got=wrong[0].describe(),
+            expected="the published counts",
+            hint="microexp check shows all; strict: false goes on",
+        )
     write_videos(job.output("videos"), index.videos)
     write_expressions(job.output("expressions"), index.expressions)
     write_issues(job.output("issues"), index.issues)

@@ -120,7 +120,9 @@ def find_protocol(name: str) -> Protocol:
     if name not in PROTOCOLS:
         close = difflib.get_close_matches(name, PROTOCOLS, 1)
         hint = f"did you mean {close[0]!r}?" if close else None
-        raise UserError("config", "protocol", repr(name), "one of " + ", ".join(PROTOCOLS), hint)
+        raise UserError(
+            file="config", where="protocol", got=repr(name), expected="one of " + ", ".join(PROTOCOLS), hint=hint
+        )
     return PROTOCOLS[name]
 
 

@@ -28,7 +28,9 @@ def find_sheets(release: Release) -> list[Path]:
     """The sheet of the release asked for, else the newest one."""
     wanted = release.options.release
     if wanted is not None and wanted.upper() not in RELEASES:
-        raise UserError("config", f"datasets.{release.name}.release", repr(wanted), "V1, V2 or V3")
+        raise UserError(
+            file="config", where=f"datasets.{release.name}.release", got=repr(wanted), expected="V1, V2 or V3"
+        )
     versions = (wanted.upper(),) if wanted else tuple(reversed(RELEASES))
     patterns = [rf"SAMM.*Long.*{v}.*\.(xlsx?|csv)" for v in versions]
     if wanted is None:

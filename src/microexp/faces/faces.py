@@ -48,7 +48,7 @@ def read_subject(path: Path) -> list[Video]:
     videos = read_videos(path)
     subjects = sorted({f"{v.dataset}/{v.subject}" for v in videos})
     if len(subjects) > 1:
-        raise UserError(path, "subject", ", ".join(subjects), "the videos of one subject")
+        raise UserError(file=path, where="subject", problem=", ".join(subjects), expected="the videos of one subject")
     return videos
 
 
@@ -115,16 +115,24 @@ def open_listed(video: Video, listed: Path) -> VideoSource:
         Unusable: when it cannot be decoded.
     """
     if not Path(video.path).exists():
-        raise UserError(listed, f"video {video.video}: path", f"{video.path}, which does not exist", "a video")
+        raise UserError(
+            file=listed,
+            where=f"video {video.video}: path",
+            problem=f"{video.path}, which does not exist",
+            expected="a video",
+        )
     try:
         source = open_video(video.path)
     except BadVideo as error:
         raise Unusable(reason_of(error)) from error
     if source.n_frames != video.n_frames:
         raise UserError(
-            listed, f"video {video.video}: n_frames", video.n_frames, source.n_frames,
-            "the video changed: run the stage index again",
-        )  # fmt: skip
+            file=listed,
+            where=f"video {video.video}: n_frames",
+            got=video.n_frames,
+            expected=source.n_frames,
+            hint="the video changed: run the stage index again",
+        )
     return source
 
 
@@ -139,7 +147,7 @@ def fingerprint(path: Path) -> dict[str, Any]:
             return input_hash(path)
         sizes = sorted((p.name, p.stat(follow_symlinks=p.exists()).st_size) for p in path.iterdir())
     except OSError as error:
-        raise UserError(path, None, error.strerror, "a video that can be read") from error
+        raise UserError(file=path, problem=error.strerror, expected="a video that can be read") from error
     listed = "".join(f"{name}\t{size}\n" for name, size in sizes)
     return {
         "folder": path.name,
@@ -180,7 +188,9 @@ def make_backend(params: FacesParams, device: str) -> Backend | None:
     """
     if params.backend == "given":
         if params.landmarks is None:
-            raise UserError("faces.landmarks", None, "nothing", "the path of landmark files for backend given")
+            raise UserError(
+                file="faces.landmarks", problem="nothing", expected="the path of landmark files for backend given"
+            )
         return None
     if params.backend == "face_alignment":
         from microexp.faces import fan_backend

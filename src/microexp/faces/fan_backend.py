@@ -30,14 +30,17 @@ def check_weights(folder: str | None) -> Path:
     """
     if folder is None:
         raise UserError(
-            "faces.weights", None, "nothing", "a folder with " + " and ".join(WEIGHTS), "microexp never downloads them"
+            file="faces.weights",
+            problem="nothing",
+            expected="a folder with " + " and ".join(WEIGHTS),
+            hint="microexp never downloads them",
         )
     for name, digest in WEIGHTS.items():
         path = Path(folder) / name
         if not path.is_file():
-            raise UserError(path, None, "no such file", "a weight file of face-alignment 1.5.0")
+            raise UserError(file=path, problem="no such file", expected="a weight file of face-alignment 1.5.0")
         if not file_sha256(path).startswith(digest):
-            raise UserError(path, None, "a damaged or another file", f"SHA-256 {digest}…")
+            raise UserError(file=path, problem="a damaged or another file", expected=f"SHA-256 {digest}…")
     return Path(folder)
 
 
@@ -86,15 +89,18 @@ def load(folder: str | None, device: str) -> FanBackend:
         from face_alignment import api
     except ModuleNotFoundError as error:
         raise UserError(
-            "faces.backend", "face_alignment", f"no package {error.name}", "face-alignment 1.5.0",
-            "pip install scikit-image tqdm; pip install --no-deps face-alignment==1.5.0: with its dependencies it "
+            file="faces.backend",
+            where="face_alignment",
+            problem=f"no package {error.name}",
+            expected="face-alignment 1.5.0",
+            hint="pip install scikit-image tqdm; pip install --no-deps face-alignment==1.5.0: with its dependencies it "
             "overwrites OpenCV",
-        ) from error  # fmt: skip
+        ) from error
 
     def supplied(url: str, *_: Any, **__: Any) -> str:
         name = url.rsplit("/", 1)[-1]
         if name not in WEIGHTS:
-            raise UserError("faces.weights", None, f"a request for {name}", "face-alignment 1.5.0")
+            raise UserError(file="faces.weights", problem=f"a request for {name}", expected="face-alignment 1.5.0")
         return str(weights / name)
 
     api.load_file_from_url = supplied

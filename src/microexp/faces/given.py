@@ -27,10 +27,10 @@ def landmark_file(pattern: str, video: Video) -> Path:
         path = Path(pattern.format(dataset=video.dataset, subject=video.subject, video=video.video))
     except (KeyError, IndexError, ValueError) as error:
         raise UserError(
-            "faces.landmarks", None, repr(pattern), "only {dataset}, {subject} and {video} in it"
+            file="faces.landmarks", got=repr(pattern), expected="only {dataset}, {subject} and {video} in it"
         ) from error
     if path.suffix not in (".csv", ".npz"):
-        raise UserError("faces.landmarks", None, path.name, "a .csv or .npz file")
+        raise UserError(file="faces.landmarks", got=path.name, expected="a .csv or .npz file")
     return path
 
 
@@ -55,10 +55,12 @@ def read_landmarks(path: Path, first_frame: int, n_frames: int) -> Observations:
     if len(outside):
         got = f"{frames[outside[0]] + first_frame}"
         expected = f"{first_frame} to {first_frame + n_frames - 1}"
-        raise UserError(path, "frame", got, expected, "see the option landmarks_first_frame")
+        raise UserError(
+            file=path, where="frame", got=got, expected=expected, hint="see the option landmarks_first_frame"
+        )
     order = np.argsort(frames, kind="stable")
     if len(np.unique(frames)) != len(frames):
-        raise UserError(path, "frame", "a frame twice", "one entry per frame")
+        raise UserError(file=path, where="frame", problem="a frame twice", expected="one entry per frame")
     usable = np.isfinite(points).all(axis=(1, 2)) & (score > 0)
     faces = [Face(rebox(points[i]), points[i], float(score[i])) if usable[i] else None for i in order]
     return collect(frames[order], faces)
@@ -71,13 +73,15 @@ def _read_csv(path: Path) -> Table:
     # OpenFace pads its column names with blanks
     rows = [{k.strip(): v for k, v in row.items()} for row in read_csv(path, [])]
     if not rows or any(c not in rows[0] for c in COLUMNS):
-        raise UserError(path, "header", "other columns or no row", "frame, x_0 to x_67, y_0 to y_67")
+        raise UserError(
+            file=path, where="header", problem="other columns or no row", expected="frame, x_0 to x_67, y_0 to y_67"
+        )
     values = np.empty((len(rows), len(COLUMNS) + 1))
     for number, row in enumerate(rows):
         try:
             values[number] = [float(row[c]) for c in COLUMNS] + [float(row.get("confidence", "1"))]
         except ValueError as error:
-            raise UserError(path, f"row {number + 2}", str(error), "numbers") from error
+            raise UserError(file=path, where=f"row {number + 2}", got=str(error), expected="numbers") from error
     points = values[:, 1:-1].reshape(-1, 2, N_POINTS).transpose(0, 2, 1)
     return _whole(path, values[:, 0]), points, values[:, -1]
 
@@ -88,15 +92,17 @@ def _read_npz(path: Path) -> Table:
             frames, points = file["frames"], np.asarray(file["landmarks"], np.float64)
             score = np.asarray(file["score"], np.float64) if "score" in file else np.ones(len(frames))
     except (OSError, ValueError, KeyError) as error:
-        raise UserError(path, None, error, "an .npz file with arrays frames and landmarks") from error
+        raise UserError(file=path, problem=error, expected="an .npz file with arrays frames and landmarks") from error
     if frames.ndim != 1 or points.shape != (len(frames), N_POINTS, 2) or score.shape != frames.shape:
-        raise UserError(path, "shapes", (frames.shape, points.shape, score.shape), "(K,), (K, 68, 2), (K,)")
+        raise UserError(
+            file=path, where="shapes", got=(frames.shape, points.shape, score.shape), expected="(K,), (K, 68, 2), (K,)"
+        )
     return _whole(path, frames), points, score
 
 
 def _whole(path: Path, frames: np.ndarray) -> np.ndarray:
     if not np.isfinite(frames).all() or (frames != np.floor(frames)).any():
-        raise UserError(path, "frame", "a fraction or nothing", "whole numbers")
+        raise UserError(file=path, where="frame", problem="a fraction or nothing", expected="whole numbers")
     return frames.astype(np.int64)
 
 

@@ -158,14 +158,26 @@ def check_pair(name: str, crops: h5py.Group, flow_file: h5py.File, path: object)
         UserError: when there is none or it does not match.
     """
     if name not in flow_file:
-        raise UserError(path, name, "no such video", "the flow of these crops", "run the stage flow again")
+        raise UserError(
+            file=path,
+            where=name,
+            problem="no such video",
+            expected="the flow of these crops",
+            hint="run the stage flow again",
+        )
     flow = flow_file[name]
     if crops.attrs.get("excluded") or flow.attrs.get("excluded"):
         return flow
     t, side = crops["frames"].shape[:2]
     if flow["flow"].shape != (max(0, t - 1), side, side, 2):
         expected = (max(0, t - 1), side, side, 2)
-        raise UserError(path, name, f"flow of shape {flow['flow'].shape}", f"{expected}", "run the stage flow again")
+        raise UserError(
+            file=path,
+            where=name,
+            problem=f"flow of shape {flow['flow'].shape}",
+            expected=f"{expected}",
+            hint="run the stage flow again",
+        )
     return flow
 
 
@@ -181,7 +193,7 @@ def run(job: Job[I3dParams]) -> dict[str, Any]:
     flow_weights = job.input("flow_weights") if job.inputs.get("flow_weights") else None
     device = str(pick_device(job.device))
     if params.mixed_precision and device == "cpu":
-        raise UserError("i3d.mixed_precision", None, "true on a CPU", "a GPU", "set it to false")
+        raise UserError(file="i3d.mixed_precision", problem="true on a CPU", expected="a GPU", hint="set it to false")
     rgb_sha256, flow_sha256 = params.rgb_weights_sha256, params.flow_weights_sha256
     states, about = load_streams(job.input("weights"), flow_weights, rgb_sha256, flow_sha256)
     streams = {name: FastI3d(state, device) for name, state in states.items()}

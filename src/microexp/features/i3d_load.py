@@ -30,7 +30,7 @@ def read_state(path: Path, sha256: str | None) -> State:
     if sha256 is not None:
         found = storage.file_sha256(path)
         if found != sha256.lower():
-            raise UserError(path, None, f"SHA-256 {found}", sha256)
+            raise UserError(file=path, problem=f"SHA-256 {found}", expected=sha256)
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
@@ -40,13 +40,13 @@ def read_state(path: Path, sha256: str | None) -> State:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, EOFError, KeyError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
         reason = str(error).strip().split("\n")[0][:200]
-        raise UserError(path, None, reason, "a state dict of I3D as .safetensors or .pt") from error
+        raise UserError(file=path, problem=reason, expected="a state dict of I3D as .safetensors or .pt") from error
     except Exception as error:
         if type(error).__module__.startswith("safetensors"):
-            raise UserError(path, None, error, "a state dict of I3D as .safetensors") from error
+            raise UserError(file=path, problem=error, expected="a state dict of I3D as .safetensors") from error
         raise
     if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise UserError(path, None, type(state).__name__, "a state dict: names with tensors")
+        raise UserError(file=path, got=type(state).__name__, expected="a state dict: names with tensors")
     return dict(state)
 
 
@@ -63,12 +63,23 @@ def check_state(state: Mapping[str, Tensor], channels: int, path: Path) -> State
         if name.startswith("logits.") or name.endswith("num_batches_tracked"):
             continue
         if name not in state:
-            raise UserError(path, name, "nothing", f"a tensor of shape {tuple(like.shape)}", "names as in pytorch-i3d")
+            raise UserError(
+                file=path,
+                where=name,
+                problem="nothing",
+                expected=f"a tensor of shape {tuple(like.shape)}",
+                hint="names as in pytorch-i3d",
+            )
         value = state[name].float()
         if value.shape != like.shape:
-            raise UserError(path, name, f"shape {tuple(value.shape)}", f"{tuple(like.shape)} for {channels} channels")
+            raise UserError(
+                file=path,
+                where=name,
+                problem=f"shape {tuple(value.shape)}",
+                expected=f"{tuple(like.shape)} for {channels} channels",
+            )
         if not torch.isfinite(value).all():
-            raise UserError(path, name, "a value that is no number", "finite weights")
+            raise UserError(file=path, where=name, problem="a value that is no number", expected="finite weights")
         checked[name] = value
     return checked
 
@@ -95,7 +106,7 @@ def load_streams(
     rgb = read_state(rgb_path, rgb_sha256)
     if rgb_sha256 is None and state_sha256(rgb) != STATE_SHA256:
         hint = "run `microexp weights` again, or give rgb_weights_sha256 for weights of your own"
-        raise UserError(rgb_path, None, "other weights", "those of the stage weights", hint)
+        raise UserError(file=rgb_path, problem="other weights", expected="those of the stage weights", hint=hint)
     source = SOURCE if rgb_sha256 is None else f"user's file {rgb_path.name}"
     streams = {"rgb": check_state(rgb, CHANNELS["rgb"], rgb_path)}
     about = {"rgb": {"source": source}}

@@ -88,7 +88,11 @@ def run(job: Job[MotionParams]) -> None:
             for other, path in ((faces, job.input("faces")), (crops, job.input("crops"))):
                 if name not in other or other[name].attrs.get("excluded", ""):
                     raise UserError(
-                        path, name, "no usable video", f"as in {job.input('flow')}", "run the stage flow again"
+                        file=path,
+                        where=name,
+                        problem="no usable video",
+                        expected=f"as in {job.input('flow')}",
+                        hint="run the stage flow again",
                     )
             size = flow[name]["flow"].shape[1]
             matrix, points = faces[name]["alignment"][:], faces[name]["reference"][:]

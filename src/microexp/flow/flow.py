@@ -47,7 +47,10 @@ def write_video(source: h5py.Group, target: h5py.Group, job: Job[FlowParams]) ->
     frames = source["frames"]
     if frames.ndim != 4 or frames.shape[-1] not in (1, 3) or frames.dtype != np.uint8:
         raise UserError(
-            job.input("crops"), source.name, f"{frames.dtype} {frames.shape}", "crops as uint8 (T, H, W, 3 or 1)"
+            file=job.input("crops"),
+            where=source.name,
+            problem=f"{frames.dtype} {frames.shape}",
+            expected="crops as uint8 (T, H, W, 3 or 1)",
         )
     scale = job.params.storage_scale_px
     shape = (max(len(frames) - 1, 0), *frames.shape[1:3], 2)

@@ -18,13 +18,20 @@ def grey_range(images: np.ndarray) -> tuple[float, float]:
         UserError: for another kind of numbers, or numbers that are no grey levels (NaN, infinite, out of range).
     """
     if images.dtype != np.uint8 and not np.issubdtype(images.dtype, np.floating):
-        raise UserError(None, "flow", f"images of type {images.dtype}", KINDS)
+        raise UserError(where="flow", problem=f"images of type {images.dtype}", expected=KINDS)
     low, high = float(images.min()), float(images.max())
     if not (np.isfinite(low) and np.isfinite(high)):
-        raise UserError(None, "flow", "images with NaN or infinite values", "finite grey levels of 0 to 255")
+        raise UserError(
+            where="flow", problem="images with NaN or infinite values", expected="finite grey levels of 0 to 255"
+        )
     if not LEVELS[0] <= low <= high <= LEVELS[1]:
         hint = "scale them: flow depends on their contrast"
-        raise UserError(None, "flow", f"images with values from {low:g} to {high:g}", "grey levels of 0 to 255", hint)
+        raise UserError(
+            where="flow",
+            problem=f"images with values from {low:g} to {high:g}",
+            expected="grey levels of 0 to 255",
+            hint=hint,
+        )
     return low, high
 
 
@@ -36,11 +43,10 @@ def refuse_fractions(low: float, high: float) -> None:
     """
     if low < high <= 1:
         raise UserError(
-            None,
-            "flow",
-            f"float images with values from {low:g} to {high:g}",
-            KINDS,
-            "multiply images of 0 to 1 by 255",
+            where="flow",
+            problem=f"float images with values from {low:g} to {high:g}",
+            expected=KINDS,
+            hint="multiply images of 0 to 1 by 255",
         )
 
 
@@ -63,7 +69,9 @@ class FrameCheck:
 
     def __init__(self, head: np.ndarray) -> None:
         if head.ndim != 2 or not head.size:
-            raise UserError(None, "flow", f"a frame of shape {head.shape}", "(H, W) with at least one pixel")
+            raise UserError(
+                where="flow", problem=f"a frame of shape {head.shape}", expected="(H, W) with at least one pixel"
+            )
         self.shape = head.shape
         self.kind = head.dtype
         self.scale_is_known = False
@@ -75,9 +83,11 @@ class FrameCheck:
             UserError: when it differs from the first frame in shape or type, or holds no grey levels of 0 to 255.
         """
         if frame.shape != self.shape:
-            raise UserError(None, "flow", f"a frame of shape {frame.shape}", f"all of shape {self.shape}")
+            raise UserError(
+                where="flow", problem=f"a frame of shape {frame.shape}", expected=f"all of shape {self.shape}"
+            )
         if frame.dtype != self.kind:
-            raise UserError(None, "flow", f"a frame of type {frame.dtype}", f"all of type {self.kind}")
+            raise UserError(where="flow", problem=f"a frame of type {frame.dtype}", expected=f"all of type {self.kind}")
         low, high = grey_range(frame)
         if frame.dtype == np.uint8:
             return frame

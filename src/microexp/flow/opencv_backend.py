@@ -34,11 +34,10 @@ class OpencvSolver:
 
         if not hasattr(cv2, "optflow"):
             raise UserError(
-                None,
-                "flow.backend",
-                "an OpenCV without cv2.optflow",
-                "opencv-contrib-python-headless",
-                "remove other opencv-python packages and install it, or use backend numba",
+                where="flow.backend",
+                problem="an OpenCV without cv2.optflow",
+                expected="opencv-contrib-python-headless",
+                hint="remove other opencv-python packages and install it, or use backend numba",
             )
         reject_additions("opencv", tvl1, cubic_a=-0.75)
         reject_thin("opencv", height, width)
@@ -113,18 +112,25 @@ class CudaSolver:
 
         if not hasattr(getattr(cv2, "cuda", None), "OpticalFlowDual_TVL1_create"):
             raise UserError(
-                None,
-                "flow.backend",
-                "an OpenCV without cv2.cuda.OpticalFlowDual_TVL1",
-                "OpenCV built with WITH_CUDA and the contributed module cudaoptflow",
-                "no wheel has it: docs/flow.md says how to build it; backend torch runs on CUDA without",
+                where="flow.backend",
+                problem="an OpenCV without cv2.cuda.OpticalFlowDual_TVL1",
+                expected="OpenCV built with WITH_CUDA and the contributed module cudaoptflow",
+                hint="no wheel has it: docs/flow.md says how to build it; backend torch runs on CUDA without",
             )
         if cv2.cuda.getCudaEnabledDeviceCount() < 1:
-            raise UserError(None, "flow.backend", "no CUDA device", "a GPU that OpenCV can use", "use backend numba")
+            raise UserError(
+                where="flow.backend",
+                problem="no CUDA device",
+                expected="a GPU that OpenCV can use",
+                hint="use backend numba",
+            )
         reject_additions("opencv_cuda", tvl1, cubic_a=-0.5)
         if tvl1.median_px > 1:
             raise UserError(
-                None, "flow.median_px", tvl1.median_px, "1: OpenCV's CUDA class has no median", "set flow.median_px: 1"
+                where="flow.median_px",
+                got=tvl1.median_px,
+                expected="1: OpenCV's CUDA class has no median",
+                hint="set flow.median_px: 1",
             )
         _, _, number = device.partition(":")
         cv2.cuda.setDevice(int(number or 0))
@@ -185,11 +191,10 @@ def reject_additions(backend: str, tvl1: Tvl1, cubic_a: float) -> None:
     for name, own in (("interpolation", "cubic"), ("cubic_a", cubic_a), ("gradient", "central")):
         if getattr(tvl1, name) != own:
             raise UserError(
-                None,
-                f"flow.{name}",
-                getattr(tvl1, name),
-                f"{own}, which is fixed in backend {backend}",
-                f"set flow.{name}: {own} or a preset that has it, or use backend numba",
+                where=f"flow.{name}",
+                got=getattr(tvl1, name),
+                expected=f"{own}, which is fixed in backend {backend}",
+                hint=f"set flow.{name}: {own} or a preset that has it, or use backend numba",
             )
 
 
@@ -201,4 +206,6 @@ def reject_thin(backend: str, height: int, width: int) -> None:
     """
     if min(height, width) < 2:
         size = f"images of {height} x {width} px"
-        raise UserError(None, "flow", size, f"at least 2 x 2 px for backend {backend}", "use backend numba")
+        raise UserError(
+            where="flow", got=size, expected=f"at least 2 x 2 px for backend {backend}", hint="use backend numba"
+        )

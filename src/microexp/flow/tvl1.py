@@ -60,10 +60,14 @@ def compute_flow(
     params = params or Tvl1Params()
     first, second = np.asarray(first), np.asarray(second)
     if first.shape != second.shape or first.ndim != 3:
-        raise UserError(None, "flow", f"images of shapes {first.shape} and {second.shape}", "twice the same (N, H, W)")
+        raise UserError(
+            where="flow",
+            problem=f"images of shapes {first.shape} and {second.shape}",
+            expected="twice the same (N, H, W)",
+        )
     if not first.size:
         if 0 in first.shape[1:]:
-            raise UserError(None, "flow", f"images of shape {first.shape}", "at least one pixel")
+            raise UserError(where="flow", problem=f"images of shape {first.shape}", expected="at least one pixel")
         return np.zeros((*first.shape, 2), np.float32)
     first, second = check_pairs(first, second)
     solver = make_solver(first.shape[1], first.shape[2], params, threads, device)
@@ -107,10 +111,9 @@ def stream_flow(
     check = FrameCheck(head)
     if params.warm_start_pairs and params.backend == "opencv_cuda":
         raise UserError(
-            None,
-            "flow.warm_start_pairs",
-            params.warm_start_pairs,
-            "0: OpenCV's CUDA class never reads the flow it is given",
+            where="flow.warm_start_pairs",
+            got=params.warm_start_pairs,
+            expected="0: OpenCV's CUDA class never reads the flow it is given",
         )
     solver = make_solver(head.shape[0], head.shape[1], params, threads, device)
     run = params.warm_start_pairs or 1
@@ -172,7 +175,7 @@ def resolve_backend(params: Tvl1Params, device: str) -> tuple[str, str]:
     backend = params.backend
     if backend == "opencv_cuda":  # OpenCV's GPUs, whether torch sees them or not
         if not re.fullmatch(r"auto|cpu|cuda(:[0-9]+)?", device):
-            raise UserError("command line", "--device", repr(device), "auto, cuda or cuda:N")
+            raise UserError(file="command line", where="--device", got=repr(device), expected="auto, cuda or cuda:N")
         return backend, device if device.startswith("cuda") else "cuda"
     wanted = str(pick_device(device)) if device not in ("auto", "cpu") or backend == "torch" else "cpu"
     if backend == "auto":

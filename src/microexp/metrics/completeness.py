@@ -50,14 +50,18 @@ def check_expected(clips: Iterable[Clip], path: Path, protocol: str | None = Non
     for problem, clips_of in (("missing", wanted - found), ("not expected", found - wanted)):
         if clips_of:
             first = "/".join(min(clips_of))
-            raise UserError(path, None, f"{len(clips_of)} of {len(wanted)} clips {problem}, first {first}", "each once")
+            raise UserError(
+                file=path,
+                problem=f"{len(clips_of)} of {len(wanted)} clips {problem}, first {first}",
+                expected="each once",
+            )
 
 
 def _expected(path: Path, protocol: str | None) -> list[Clip]:
     rows = storage.read_csv(path, ("dataset", "subject"))
     video = "sample" if rows and "sample" in rows[0] else "video"
     if rows and video not in rows[0]:
-        raise UserError(path, "header", ",".join(rows[0]), "a column 'video'")
+        raise UserError(file=path, where="header", problem=",".join(rows[0]), expected="a column 'video'")
     kept = []
     for row in rows:
         dataset = dataset_name(row["dataset"])

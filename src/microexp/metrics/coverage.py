@@ -27,7 +27,7 @@ def check_folds(subjects: Iterable[str], folds: Sequence[Path]) -> None:
         fold = fold_name(*who.split("/"))
         if fold not in given:
             what = f"{who} in the index, but no fold that holds it out"
-            raise UserError("folds", None, what, f"…/{fold}/detections.csv", HINT)
+            raise UserError(file="folds", problem=what, expected=f"…/{fold}/detections.csv", hint=HINT)
 
 
 def labelled_clips(
@@ -56,4 +56,4 @@ def check_clips(expected: Mapping[Clip, str], predictions: Iterable[Prediction])
             name = f"expression {'/'.join(clip)}"
             got = repr(labels[clip]) if clip in labels else "no prediction"
             wanted = f"{expected[clip]!r}, as the index says" if clip in expected else "none, as the index says"
-            raise UserError("folds", name, got, wanted, HINT)
+            raise UserError(file="folds", where=name, got=got, expected=wanted, hint=HINT)

@@ -73,7 +73,9 @@ def read_predictions(paths: Iterable[Path]) -> list[Prediction]:
             try:
                 seed = int(row["seed"])
             except ValueError as error:
-                raise UserError(path, f"row {number}, seed", repr(row["seed"]), "a whole number") from error
+                raise UserError(
+                    file=path, where=f"row {number}, seed", got=repr(row["seed"]), expected="a whole number"
+                ) from error
             found.append(Prediction(row["method"], seed, *(row[c] for c in COLUMNS[2:])))
     return found
 
@@ -100,16 +102,31 @@ def check_once(predictions: Iterable[Prediction], file: object = "predictions") 
             labels: dict[tuple[str, str, str, str], str] = {}
             for row in rows:
                 if row.clip in labels:
-                    raise UserError(file, name, f"clip {'/'.join(row.clip)} twice", "each clip exactly once")
+                    raise UserError(
+                        file=file,
+                        where=name,
+                        problem=f"clip {'/'.join(row.clip)} twice",
+                        expected="each clip exactly once",
+                    )
                 labels[row.clip] = row.label
             if expected is None:
                 expected, first = labels, name
             for clip in expected.keys() ^ labels.keys():
                 lacks = name if clip in expected else first
-                raise UserError(file, lacks, f"no clip {'/'.join(clip)}", "the same clips for every method and seed")
+                raise UserError(
+                    file=file,
+                    where=lacks,
+                    problem=f"no clip {'/'.join(clip)}",
+                    expected="the same clips for every method and seed",
+                )
             for clip, label in labels.items():
                 if label != expected[clip]:
-                    raise UserError(file, f"{name}, clip {'/'.join(clip)}", repr(label), repr(expected[clip]))
+                    raise UserError(
+                        file=file,
+                        where=f"{name}, clip {'/'.join(clip)}",
+                        got=repr(label),
+                        expected=repr(expected[clip]),
+                    )
 
 
 def confusion(rows: Iterable[Prediction], classes: Sequence[str], file: object = "predictions") -> np.ndarray:
@@ -123,7 +140,9 @@ def confusion(rows: Iterable[Prediction], classes: Sequence[str], file: object =
     for row in rows:
         for what in (row.label, row.prediction):
             if what not in number:
-                raise UserError(file, "/".join(row.clip), repr(what), "one of " + ", ".join(classes))
+                raise UserError(
+                    file=file, where="/".join(row.clip), got=repr(what), expected="one of " + ", ".join(classes)
+                )
         matrix[number[row.label], number[row.prediction]] += 1
     return matrix
 

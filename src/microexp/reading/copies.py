@@ -19,7 +19,7 @@ def start_folder(release: Release) -> Path:
     """
     start = release.root / (release.options.videos or "")
     if not start.is_dir():
-        raise UserError(start, "option videos", "no such folder", "a folder with videos")
+        raise UserError(file=start, where="option videos", problem="no such folder", expected="a folder with videos")
     return start
 
 
@@ -65,7 +65,9 @@ def _by_kind(release: Release, holders: dict[Path, list[Path]]) -> dict[Path, li
     chosen = cropped if wanted == "cropped" else raw
     if holders and not chosen:
         there = "raw" if raw else "cropped"
-        raise UserError(release.root, "option frames", wanted, there, f"only {there} frames are there")
+        raise UserError(
+            file=release.root, where="option frames", got=wanted, expected=there, hint=f"only {there} frames are there"
+        )
     return chosen
 
 

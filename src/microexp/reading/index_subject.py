@@ -20,7 +20,12 @@ def run(job: Job[SplitParams]) -> None:
     subject = job.keys["subject"]
     videos = [v for v in read_videos(job.input("videos")) if v.subject == subject]
     if not videos and not any(e.subject == subject for e in read_exclusions(job.input("left_out"))):
-        raise UserError(job.input("videos"), f"subject {subject}", "no video", "a subject of the data set")
+        raise UserError(
+            file=job.input("videos"),
+            where=f"subject {subject}",
+            problem="no video",
+            expected="a subject of the data set",
+        )
     write_videos(job.output("videos"), videos)
     write_expressions(
         job.output("expressions"), [e for e in read_expressions(job.input("expressions")) if e.subject == subject]

@@ -41,10 +41,12 @@ def list_videos(adapter: Adapter, release: Release) -> list[Found]:
         check_name(item.video, "video", item.path)
         if (item.subject, item.video) in seen:
             raise UserError(
-                release.root, f"video {item.subject}/{item.video}",
-                f"{release.relative(seen[item.subject, item.video])} and {release.relative(item.path)}",
-                "one folder or file a video", "name the right copy with the option videos",
-            )  # fmt: skip
+                file=release.root,
+                where=f"video {item.subject}/{item.video}",
+                problem=f"{release.relative(seen[item.subject, item.video])} and {release.relative(item.path)}",
+                expected="one folder or file a video",
+                hint="name the right copy with the option videos",
+            )
         seen[item.subject, item.video] = item.path
     return found
 
@@ -76,12 +78,14 @@ def _open(release: Release, item: Found, fps: float | None, clips: bool) -> tupl
     try:
         source = open_video(item.path)
     except BadVideo as error:
-        release.note(where, 0, "video", str(error.got), "left out")
+        release.note(where, 0, "video", error.what, "left out")
         release.lose(item.subject, item.video, reason_of(error))
         return None
     rate = fps or source.fps
     if rate is None:
-        raise UserError(item.path, "frame rate", "nothing in the file", "the option source_fps")
+        raise UserError(
+            file=item.path, where="frame rate", problem="nothing in the file", expected="the option source_fps"
+        )
     if source.fps and abs(source.fps - rate) > 0.01 * rate:
         release.note(where, 0, "fps", f"the file says {source.fps:g}, the release {rate:g}", "kept the release's")
     if source.numbers[0] > 1 and not clips:  # clips keep the numbers of the recording that they were cut from
@@ -106,7 +110,7 @@ def _note_numbering(release: Release, where: str, source: VideoSource) -> None:
             try:
                 size = image_size(source.frames[index])
             except BadVideo as error:
-                release.note(where, 0, "frames", f"{source.frames[index].name}: {error.got}", "kept")
+                release.note(where, 0, "frames", f"{source.frames[index].name}: {error.what}", "kept")
                 continue
             if size != (source.width, source.height):
                 problem = (

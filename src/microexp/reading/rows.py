@@ -40,7 +40,7 @@ def find_sheet(release: Release, patterns: tuple[str, ...], stop: re.Pattern[str
     if release.options.sheet is not None:
         path = release.root / release.options.sheet
         if not path.is_file():
-            raise UserError(path, "option sheet", "no such file", "the annotation sheet")
+            raise UserError(file=path, where="option sheet", problem="no such file", expected="the annotation sheet")
         return path
     found = find_file(release.root, patterns, depth=3, stop=stop)
     for other in found[1:]:
@@ -58,7 +58,13 @@ def the_sheet(release: Release, patterns: tuple[str, ...], usual: str, stop: re.
     """
     found = find_sheet(release, patterns, stop)
     if found is None:
-        raise UserError(release.root, "annotation sheet", "none", usual, "name it with the option sheet")
+        raise UserError(
+            file=release.root,
+            where="annotation sheet",
+            problem="none",
+            expected=usual,
+            hint="name it with the option sheet",
+        )
     return found
 
 

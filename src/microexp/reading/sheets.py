@@ -78,17 +78,19 @@ def read_sheets(path: str | Path) -> list[Sheet]:
     path = Path(path)
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise UserError(path, None, f"{path.stat().st_size} bytes", f"a sheet of at most {MAX_BYTES} bytes")
+            raise UserError(
+                file=path, problem=f"{path.stat().st_size} bytes", expected=f"a sheet of at most {MAX_BYTES} bytes"
+            )
         data = path.read_bytes()
     except OSError as error:
-        raise UserError(path, None, error.strerror, "an annotation sheet") from error
+        raise UserError(file=path, problem=error.strerror, expected="an annotation sheet") from error
     if data.startswith(b"PK"):
         return _read_xlsx(path, data)
     if data.startswith(b"\xd0\xcf\x11\xe0"):
         return _read_xls(path, data)
     if path.suffix.lower() in (".csv", ".txt", ".tsv"):
         return [_read_csv(path, data)]
-    raise UserError(path, None, "neither a workbook nor a CSV file", "an .xlsx, .xls or .csv file")
+    raise UserError(file=path, problem="neither a workbook nor a CSV file", expected="an .xlsx, .xls or .csv file")
 
 
 def choose_sheet(sheets: Sequence[Sheet], names: Iterable[str]) -> Sheet:
@@ -134,7 +136,9 @@ def table(
     missing = sorted(needed - best, key=list(columns).index)
     where = f"sheet {sheet.name!r}" if sheet.name else None
     names = " or ".join(repr(n) for n in columns[missing[0]]) if missing else "a header"
-    raise UserError(sheet.path, where, "no such header in the first 40 rows", f"a column {names}")
+    raise UserError(
+        file=sheet.path, where=where, problem="no such header in the first 40 rows", expected=f"a column {names}"
+    )
 
 
 def _header(row: Sequence[Cell], columns: Mapping[str, Sequence[str]]) -> dict[str, int]:
@@ -158,7 +162,12 @@ def _lines(sheet: Sheet, start: int, places: Mapping[str, int], may_be_empty: bo
         if any(as_text(cell) for cell in row):
             lines.append(Line(number, {c: row[i] if i < len(row) else None for c, i in places.items()}))
     if not lines and not may_be_empty:
-        raise UserError(sheet.path, f"sheet {sheet.name!r}" if sheet.name else None, "no row", "annotations")
+        raise UserError(
+            file=sheet.path,
+            where=f"sheet {sheet.name!r}" if sheet.name else None,
+            problem="no row",
+            expected="annotations",
+        )
     return lines
 
 
@@ -169,7 +178,9 @@ def _limited(path: Path, name: str, rows: Iterable[Sequence[Cell]]) -> Sheet:
     kept: list[tuple[Cell, ...]] = []
     for number, row in enumerate(rows, 1):
         if number > MAX_ROWS:
-            raise UserError(path, f"sheet {name!r}", f"more than {MAX_ROWS} rows", "an annotation sheet")
+            raise UserError(
+                file=path, where=f"sheet {name!r}", problem=f"more than {MAX_ROWS} rows", expected="an annotation sheet"
+            )
         cells = list(row[:MAX_COLUMNS])
         while cells and cells[-1] is None:
             cells.pop()
@@ -183,7 +194,11 @@ def _read_xlsx(path: Path, data: bytes) -> list[Sheet]:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             size = sum(member.file_size for member in archive.infolist())
             if size > MAX_BYTES or len(archive.infolist()) > 1000:
-                raise UserError(path, None, f"{size} bytes once unpacked", f"a workbook of at most {MAX_BYTES} bytes")
+                raise UserError(
+                    file=path,
+                    problem=f"{size} bytes once unpacked",
+                    expected=f"a workbook of at most {MAX_BYTES} bytes",
+                )
         return _load(path, data)
     except UserError:
         raise
@@ -191,7 +206,7 @@ def _read_xlsx(path: Path, data: bytes) -> list[Sheet]:
         cause = error.__cause__ or error
         reason = f"{type(cause).__name__}: {cause}"
         raise UserError(
-            path, None, f"a damaged workbook ({reason})", "an .xlsx file", "open and save it again"
+            file=path, problem=f"a damaged workbook ({reason})", expected="an .xlsx file", hint="open and save it again"
         ) from error
 
 
@@ -204,7 +219,12 @@ def _load(path: Path, data: bytes) -> list[Sheet]:
         rows = []
         for number, row in enumerate(tab.iter_rows(max_col=MAX_COLUMNS), 1):
             if number > MAX_ROWS:
-                raise UserError(path, f"sheet {tab.title!r}", f"more than {MAX_ROWS} rows", "an annotation sheet")
+                raise UserError(
+                    file=path,
+                    where=f"sheet {tab.title!r}",
+                    problem=f"more than {MAX_ROWS} rows",
+                    expected="an annotation sheet",
+                )
             formulas |= {(tab.title, number, c) for c, cell in enumerate(row) if cell.data_type == "f"}
             rows.append([cell.value for cell in row])
         sheets.append(_limited(path, tab.title, rows))
@@ -223,9 +243,12 @@ def _evaluated(path: Path, data: bytes, sheets: list[Sheet], formulas: set[tuple
         cells = next(s for s in result if s.name == name).rows[row - 1]
         if column >= len(cells) or cells[column] is None:
             raise UserError(
-                path, f"sheet {name!r}, row {row}, column {column + 1}", "a formula without a value",
-                "plain values", "open and save it in a spreadsheet program",
-            )  # fmt: skip
+                file=path,
+                where=f"sheet {name!r}, row {row}, column {column + 1}",
+                problem="a formula without a value",
+                expected="plain values",
+                hint="open and save it in a spreadsheet program",
+            )
     return result
 
 
@@ -252,20 +275,22 @@ def _read_xls(path: Path, data: bytes) -> list[Sheet]:
     except UserError:
         raise
     except Exception as error:  # xlrd raises anything on damaged files
-        raise UserError(path, None, f"a damaged workbook ({error})", "an .xls file", "save it as .xlsx") from error
+        raise UserError(
+            file=path, problem=f"a damaged workbook ({error})", expected="an .xls file", hint="save it as .xlsx"
+        ) from error
 
 
 def _read_csv(path: Path, data: bytes) -> Sheet:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UserError(path, None, error, "text in UTF-8", "save it as CSV UTF-8") from error
+        raise UserError(file=path, problem=error, expected="text in UTF-8", hint="save it as CSV UTF-8") from error
     if "\0" in text:
-        raise UserError(path, None, "a zero byte", "text in UTF-8")
+        raise UserError(file=path, problem="a zero byte", expected="text in UTF-8")
     head = text[:4000]
     delimiter = max(",;\t", key=head.count)
     try:
         rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
         return _limited(path, "", ([cell or None for cell in row] for row in rows))
     except csv.Error as error:
-        raise UserError(path, None, error, "a well-formed CSV file") from error
+        raise UserError(file=path, problem=error, expected="a well-formed CSV file") from error

@@ -31,7 +31,7 @@ def children(folder: Path) -> list[Path]:
                 if _is_folder(entry) or Path(entry.name).suffix.lower() in VIDEO_SUFFIXES:
                     found.append(folder / entry.name)
     except OSError as error:
-        raise UserError(folder, None, error.strerror, "a folder that can be read") from error
+        raise UserError(file=folder, problem=error.strerror, expected="a folder that can be read") from error
     return sorted(found, key=lambda p: natural(p.name))
 
 

@@ -73,12 +73,16 @@ def read_shard(path: Path) -> Clips:
             expression = np.asarray(file["expression"], dtype=np.int64)
             dataset, subject = str(file.attrs["dataset"]), str(file.attrs["subject"])
         except KeyError as error:
-            raise UserError(path, None, f"no {error}", "a shard written by the stage apexdiff") from error
+            raise UserError(
+                file=path, problem=f"no {error}", expected="a shard written by the stage apexdiff"
+            ) from error
     count = len(expression)
     arrays = zip((*MAPS, *columns), (difference, flow, strain, onset, *columns.values()), strict=True)
     for name, array in arrays:
         if len(array) != count:
-            raise UserError(path, name, f"{len(array)} rows", f"{count}, one per expression")
+            raise UserError(
+                file=path, where=name, problem=f"{len(array)} rows", expected=f"{count}, one per expression"
+            )
     parts = [difference[:, None], np.moveaxis(flow, -1, 1), strain[:, None], onset[:, None]]
     maps = np.concatenate(parts, 1).astype(np.float32)
     return Clips(
@@ -97,12 +101,12 @@ def read_shards(paths: Sequence[Path]) -> Clips:
         UserError: when there is none, or when they differ in the size of their maps.
     """
     if not paths:
-        raise UserError("--apexdiff", None, "no files", "the apexdiff shards of all subjects")
+        raise UserError(file="--apexdiff", problem="no files", expected="the apexdiff shards of all subjects")
     parts = [read_shard(path) for path in paths]
     sides = [part.maps.shape[-1] for part in parts]
     for path, side in zip(paths, sides, strict=True):
         if side != sides[0]:
-            raise UserError(path, "size", f"{side} px", f"{sides[0]} px as in {paths[0]}")
+            raise UserError(file=path, where="size", problem=f"{side} px", expected=f"{sides[0]} px as in {paths[0]}")
     return concatenate(parts)
 
 

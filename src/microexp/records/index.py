@@ -194,7 +194,7 @@ def _typed(row: Mapping[str, str], types: Mapping[str, Callable[[str], object]],
             values[name] = convert(row[name])
         except ValueError as error:
             expected = "a whole number" if convert is int else "a number"
-            raise UserError(file, name, repr(row[name]), expected) from error
+            raise UserError(file=file, where=name, got=repr(row[name]), expected=expected) from error
     return values
 
 
@@ -202,17 +202,22 @@ def _check_video(video: Video, file: str) -> None:
     for name in ("dataset", "subject", "video"):
         check_name(getattr(video, name), name, file)
     if min(video.n_frames, video.width, video.height) < 1 or not 0 < video.fps < 100_000:
-        raise UserError(file, "n_frames, fps, width, height", astuple(video)[4:], "positive numbers")
+        raise UserError(
+            file=file, where="n_frames, fps, width, height", got=astuple(video)[4:], expected="positive numbers"
+        )
 
 
 def _check_expression(item: Expression, file: str) -> None:
     for name in ("dataset", "subject", "video"):
         check_name(getattr(item, name), name, file)
     if item.kind not in KINDS:
-        raise UserError(file, "kind", repr(item.kind), "micro or macro")
+        raise UserError(file=file, where="kind", got=repr(item.kind), expected="micro or macro")
     if not 0 <= item.onset <= item.apex <= item.offset:
         raise UserError(
-            file, "onset, apex, offset", (item.onset, item.apex, item.offset), "0 <= onset <= apex <= offset"
+            file=file,
+            where="onset, apex, offset",
+            got=(item.onset, item.apex, item.offset),
+            expected="0 <= onset <= apex <= offset",
         )
 
 
@@ -220,5 +225,10 @@ def _check_unique(path: str | Path, keys: list[tuple[object, ...]]) -> None:
     seen: dict[tuple[object, ...], int] = {}
     for number, key in enumerate(keys, 2):
         if key in seen:
-            raise UserError(path, f"row {number}", " ".join(map(str, key)), f"no second row like row {seen[key]}")
+            raise UserError(
+                file=path,
+                where=f"row {number}",
+                problem=" ".join(map(str, key)),
+                expected=f"no second row like row {seen[key]}",
+            )
         seen[key] = number

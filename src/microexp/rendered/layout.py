@@ -46,5 +46,5 @@ def parse_video(params: DemoScriptParams, video: str) -> tuple[int, int]:
     number, take = (int(g) for g in match.groups()) if match else (0, 0)
     if number < 1 or not 1 <= take <= params.videos or video != f"{subject_name(number)}_{take}":
         last = f", with a last number up to {params.videos}" if params.videos > 1 else ""
-        raise UserError("demo", "video", repr(video), f"a name such as s01_1{last}")
+        raise UserError(file="demo", where="video", got=repr(video), expected=f"a name such as s01_1{last}")
     return number, take

@@ -138,7 +138,9 @@ def check_length(params: DemoSheetParams, file: object) -> None:
 def too_short(params: DemoScriptParams, needed: int, file: object = "demo", where: str = "seconds") -> UserError:
     """The error for videos that need so many frames."""
     least = np.ceil(10 * needed / params.fps) / 10
-    return UserError(file, where, params.seconds, f"at least {least:.1f} for so many expressions")
+    return UserError(
+        file=file, where=where, got=params.seconds, expected=f"at least {least:.1f} for so many expressions"
+    )
 
 
 def make_script(params: DemoScriptParams, number: int, take: int) -> Script:

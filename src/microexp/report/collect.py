@@ -55,7 +55,9 @@ def read_table(path: Path) -> ResultTable:
             {k: v for k, v in record.items() if k not in known},
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(path, None, f"{type(error).__name__}: {error}", "a table of the stage tables") from error
+        raise UserError(
+            file=path, problem=f"{type(error).__name__}: {error}", expected="a table of the stage tables"
+        ) from error
 
 
 @dataclass(frozen=True)

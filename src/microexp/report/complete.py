@@ -27,9 +27,12 @@ def run(job: Job[CompleteParams]) -> None:
         first = found[0]
         more = f" and {len(found) - 1} more" if len(found) > 1 else ""
         raise UserError(
-            first.place, "excluded", first.reason + more, "a complete run",
-            "the tables say INCOMPLETE; allow_exclusions: true accepts that",
-        )  # fmt: skip
+            file=first.place,
+            where="excluded",
+            problem=first.reason + more,
+            expected="a complete run",
+            hint="the tables say INCOMPLETE; allow_exclusions: true accepts that",
+        )
     write_exclusions(job.output("complete"), found)
 
 

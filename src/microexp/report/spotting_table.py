@@ -64,7 +64,7 @@ def read_ran(selections: Sequence[Path]) -> dict[str, set[int]]:
                 ran.setdefault(method, set()).update(map(int, seeds))
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             got = f"{type(error).__name__}: {error}"
-            raise UserError(path, None, got, "selection.json of the stage detect") from error
+            raise UserError(file=path, got=got, expected="selection.json of the stage detect") from error
     return ran
 
 

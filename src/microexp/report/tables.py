@@ -55,7 +55,11 @@ def spotting(job: Job[TablesStageParams], title: str) -> tuple[Table, dict[str, 
     for path in job.inputs["folds"]:
         for d in read_detections(path):
             if (f"{d.dataset}/{d.subject}", d.video) not in frames:
-                raise UserError(path, f"{d.dataset}/{d.subject}/{d.video}", "a video that the index does not list")
+                raise UserError(
+                    file=path,
+                    where=f"{d.dataset}/{d.subject}/{d.video}",
+                    problem="a video that the index does not list",
+                )
             detections.append(d)
     methods = as_intervals(detections, read_ran(job.inputs["selections"]))
     per_subject = {
@@ -143,9 +147,14 @@ def run(job: Job[TablesStageParams]) -> Mapping[str, Any] | None:
     kind, experiment = job.keys["kind"], job.keys["experiment"]
     makers = {"spotting": spotting, "recognition": recognise}
     if kind not in makers:
-        raise UserError("command line", "--kind", repr(kind), "spotting or recognition")
+        raise UserError(file="command line", where="--kind", got=repr(kind), expected="spotting or recognition")
     if not job.inputs["folds"]:
-        raise UserError("command line", "--folds", "no file", "detections.csv or predictions.csv of every fold")
+        raise UserError(
+            file="command line",
+            where="--folds",
+            problem="no file",
+            expected="detections.csv or predictions.csv of every fold",
+        )
     table, details = makers[kind](job, f"{kind.capitalize()}, {experiment}")
     exclusions = read_exclusions(job.inputs["shards"], job.inputs["left_out"])
     table = with_exclusions(table, exclusions, job.params.allow_exclusions)

@@ -21,7 +21,17 @@ ROOT = Path(__file__).resolve().parent.parent
 
 INFRASTRUCTURE = frozenset(
     f"microexp.{name}"
-    for name in ("__init__", "commands.main", "config", "errors", "run.names", "run.log", "run.runner", "run.stage", "run.watchdog")
+    for name in (
+        "__init__",
+        "commands.main",
+        "config",
+        "errors",
+        "run.names",
+        "run.log",
+        "run.runner",
+        "run.stage",
+        "run.watchdog",
+    )
 )
 """Modules that carry a stage but do not enter its results."""
 

@@ -23,5 +23,11 @@ def pick_device(name: str) -> torch.device:
         name = "cuda" if gpus else "cpu"
     if name not in ("cpu", *gpus, *(["cuda"] if gpus else [])):
         hint = f"torch sees {', '.join(gpus) or 'no GPU'} here"
-        raise UserError("command line", "--device", repr(name), "auto, cpu, or a GPU that torch sees", hint)
+        raise UserError(
+            file="command line",
+            where="--device",
+            got=repr(name),
+            expected="auto, cpu, or a GPU that torch sees",
+            hint=hint,
+        )
     return torch.device(name)

@@ -51,11 +51,10 @@ def claim(
 def _take(count: int, gpus: list[str], folder: Path, patience_s: float, locks: ExitStack) -> list[str]:
     if count > len(gpus):
         raise UserError(
-            "GPUs",
-            None,
-            f"{len(gpus)} on this machine",
-            f"{count}",
-            "lower --resources gpu=N, or gpu: 0 in the profile",
+            file="GPUs",
+            problem=f"{len(gpus)} on this machine",
+            expected=f"{count}",
+            hint="lower --resources gpu=N, or gpu: 0 in the profile",
         )
     folder.mkdir(parents=True, exist_ok=True)
     held: list[str] = []
@@ -72,7 +71,10 @@ def _take(count: int, gpus: list[str], folder: Path, patience_s: float, locks: E
             return held
         if time.monotonic() > end:
             raise UserError(
-                "GPUs", None, f"{len(held)} of {len(gpus)} free", f"{count}", "is --resources gpu=N too high?"
+                file="GPUs",
+                problem=f"{len(held)} of {len(gpus)} free",
+                expected=f"{count}",
+                hint="is --resources gpu=N too high?",
             )
         time.sleep(PERIOD_S)
 

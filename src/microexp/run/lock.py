@@ -54,7 +54,7 @@ def begin(folder: Path) -> IO[str]:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = open(path, "a+")  # noqa: SIM115  stays open with the lock
     except OSError as error:
-        raise UserError(path, None, error.strerror, "a working folder that can be written") from error
+        raise UserError(file=path, problem=error.strerror, expected="a working folder that can be written") from error
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -62,11 +62,9 @@ def begin(folder: Path) -> IO[str]:
         host, pid = [*file.read().split(), "?", "?"][:2]
         file.close()
         raise UserError(
-            folder.resolve(),
-            None,
-            f"another run in this folder (process {pid} on {host})",
-            None,
-            "wait for it or stop it",
+            file=folder.resolve(),
+            problem=f"another run in this folder (process {pid} on {host})",
+            hint="wait for it or stop it",
         ) from None
     except OSError as error:
         reason = error.strerror or error
@@ -95,7 +93,9 @@ def no_run(folder: Path) -> Iterator[None]:
         return
     with begin(folder):
         if _jobs_alive(folder):
-            raise UserError(folder, None, "jobs of a run that are still at work", None, "wait for them or cancel them")
+            raise UserError(
+                file=folder, problem="jobs of a run that are still at work", hint="wait for them or cancel them"
+            )
         yield
 
 

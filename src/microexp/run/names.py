@@ -23,7 +23,10 @@ def check_name(name: str, what: str, file: object = None) -> str:
     """
     if not _NAME.fullmatch(name) or len(name) > 100 or ".." in name:
         raise UserError(
-            file, what, repr(name), "letters, digits, '_' and '.', first a letter or digit, at most 100 characters"
+            file=file,
+            where=what,
+            got=repr(name),
+            expected="letters, digits, '_' and '.', first a letter or digit, at most 100 characters",
         )
     return name
 
@@ -41,5 +44,5 @@ def split_fold(fold: str) -> tuple[str, str]:
     """
     dataset, dash, subject = fold.partition("-")
     if not dash or not _NAME.fullmatch(dataset) or not _NAME.fullmatch(subject):
-        raise UserError("fold", None, repr(fold), "dataset-subject, such as casme2-sub05")
+        raise UserError(file="fold", got=repr(fold), expected="dataset-subject, such as casme2-sub05")
     return dataset, subject

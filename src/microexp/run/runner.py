@@ -31,7 +31,12 @@ def run_stage(stage: Stage[Any], job: Job[Any]) -> None:
     for name, paths in job.inputs.items():
         for path in paths:
             if not path.exists():
-                raise UserError(path, f"input {name!r} of {stage.name}", "no such file", "an existing file")
+                raise UserError(
+                    file=path,
+                    where=f"input {name!r} of {stage.name}",
+                    problem="no such file",
+                    expected="an existing file",
+                )
     inputs = {name: [storage.input_hash(p) for p in paths if p.is_file()] for name, paths in job.inputs.items()}
     for path in job.outputs.values():  # an old record must not vouch for a new file
         storage.remove_provenance(path)

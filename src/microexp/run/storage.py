@@ -82,7 +82,9 @@ def _temporary(path: Path) -> Path:
 
 
 def _not_written(path: Path, error: OSError) -> UserError:
-    return UserError(path, None, error.strerror or error, "a folder that can be written and room on the disk")
+    return UserError(
+        file=path, problem=error.strerror or error, expected="a folder that can be written and room on the disk"
+    )
 
 
 @contextmanager
@@ -148,14 +150,22 @@ def read_csv(path: str | Path, columns: Sequence[str]) -> list[dict[str, str]]:
             missing = [c for c in columns if c not in (reader.fieldnames or [])]
             if missing:
                 raise UserError(
-                    path, "header", ",".join(reader.fieldnames or []) or "nothing", f"a column {missing[0]!r}"
+                    file=path,
+                    where="header",
+                    problem=",".join(reader.fieldnames or []) or "nothing",
+                    expected=f"a column {missing[0]!r}",
                 )
             rows = list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(path, None, error, "a readable CSV file in UTF-8") from error
+        raise UserError(file=path, problem=error, expected="a readable CSV file in UTF-8") from error
     for number, row in enumerate(rows, 2):
         if None in row or any(v is None for v in row.values()):
-            raise UserError(path, f"row {number}", "another number of fields", f"{len(row)} fields as in the header")
+            raise UserError(
+                file=path,
+                where=f"row {number}",
+                problem="another number of fields",
+                expected=f"{len(row)} fields as in the header",
+            )
     return rows
 
 
@@ -230,7 +240,12 @@ def open_shard(path: str | Path) -> Iterator[h5py.File]:
 
     path = Path(path)
     if not path.is_file():
-        raise UserError(path, None, "no such file", "a shard written by microexp", "run the stage that makes it")
+        raise UserError(
+            file=path,
+            problem="no such file",
+            expected="a shard written by microexp",
+            hint="run the stage that makes it",
+        )
     try:
         with h5py.File(path, "r") as file:
             yield file
@@ -238,7 +253,9 @@ def open_shard(path: str | Path) -> Iterator[h5py.File]:
         damage = damage_of(path)
         if damage is None:
             raise
-        raise UserError(path, None, f"damaged data ({damage})", "an intact shard", "delete it and run again") from error
+        raise UserError(
+            file=path, problem=f"damaged data ({damage})", expected="an intact shard", hint="delete it and run again"
+        ) from error
 
 
 def set_attributes(target: h5py.Group | h5py.Dataset, values: Mapping[str, object]) -> None:
@@ -272,9 +289,9 @@ def read_provenance(path: str | Path) -> dict[str, Any]:
     try:
         record = json.loads(beside.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UserError(path, None, "no readable provenance", f"{beside.name} beside it") from error
+        raise UserError(file=path, problem="no readable provenance", expected=f"{beside.name} beside it") from error
     if not isinstance(record, dict) or "sha256" not in record:
-        raise UserError(beside, None, "no provenance record", "a JSON object with sha256")
+        raise UserError(file=beside, problem="no provenance record", expected="a JSON object with sha256")
     return record
 
 
@@ -307,7 +324,9 @@ def input_hash(path: str | Path) -> dict[str, Any]:
         return {"file": path.name, "sha256": found} if found else {"file": path.name, "size_bytes": size}
     record = read_provenance(path)
     if size != record.get("size_bytes") or found not in (None, record["sha256"]):
-        raise UserError(path, None, "a file that has changed since it was written", None, "delete it and run again")
+        raise UserError(
+            file=path, problem="a file that has changed since it was written", hint="delete it and run again"
+        )
     return {"file": path.name, "stage": record.get("stage"), "sha256": record["sha256"]}
 
 

@@ -61,7 +61,7 @@ def check_folder(results: Path) -> Iterator[Problem]:
         UserError: when `results` is not a folder.
     """
     if not results.is_dir():
-        raise UserError(results, None, "no such folder", "the results of a run")
+        raise UserError(file=results, problem="no such folder", expected="the results of a run")
     files = sorted(p for p in results.rglob("*") if p.is_file() and p.name not in NOT_RESULTS)
     present = _present(files)
     for path in track(files, "verify"):
@@ -106,7 +106,7 @@ def check_file(path: Path) -> str | None:
     try:
         record = storage.read_provenance(path)
     except UserError as error:
-        return str(error.got)
+        return error.what
     size = path.stat().st_size
     if size != record.get("size_bytes"):
         return f"{size} bytes, was written with {record.get('size_bytes')}"
@@ -122,7 +122,7 @@ def _check_record(path: Path) -> str | None:
     try:
         storage.read_provenance(described)
     except UserError as error:
-        return str(error.got)
+        return error.what
     return None
 
 

@@ -160,7 +160,7 @@ def test_digits_mean_the_classes_in_the_order_given(npz):
         ({"channels": np.array(["u", "v", "w"])}, "flow"),
         ({"subject": np.array(["a"])}, "different length"),
         ({"sample": np.array(["/.."] * 6)}, "sample"),
-        ({"sample": np.array(["a", "a", "b", "c", "d", "e"])}, "smic/s1/a: got this clip twice"),
+        ({"sample": np.array(["a", "a", "b", "c", "d", "e"])}, "smic/s1/a: this clip twice"),
         ({"subject": np.array(["s1"] * 6, dtype=object)}, "save text with"),
         ({"flow": np.zeros((6, 28, 14, 3), np.uint8)}, "28 x 14 px, expected square"),
         ({"flow": np.full((6, 28, 28, 3), np.nan)}, "no numbers"),

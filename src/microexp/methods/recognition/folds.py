@@ -59,7 +59,9 @@ def held_out(clips: Clips, fold: str, leave: str) -> np.ndarray:
     of_dataset = np.asarray(clips.dataset == dataset)
     if leave == "dataset":
         if subject != WHOLE_DATASET:
-            raise UserError("fold", None, repr(fold), f"{dataset}-{WHOLE_DATASET}, as the experiment leaves data sets")
+            raise UserError(
+                file="fold", got=repr(fold), expected=f"{dataset}-{WHOLE_DATASET}, as the experiment leaves data sets"
+            )
         return of_dataset
     return np.asarray(of_dataset & (clips.subject == subject))
 
@@ -76,7 +78,12 @@ def member(
     own = split_fold(fold)[0] if experiment.leave == "subject" else None
     built = member_without(clips, role, experiment.datasets, out, own, seed, options)
     if not len(built.main):
-        raise UserError("fold", fold, "no clip of another subject", "clips of at least one other subject to train on")
+        raise UserError(
+            file="fold",
+            where=fold,
+            problem="no clip of another subject",
+            expected="clips of at least one other subject to train on",
+        )
     return built
 
 

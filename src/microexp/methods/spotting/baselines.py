@@ -47,7 +47,9 @@ def read_motion(paths: Sequence[Path]) -> list[MotionVideo]:
                     magnitude = group["magnitude"][:].mean(1)
                     index, fps = group["frame_index"][:], float(group.attrs["fps"])
                 except KeyError as error:
-                    raise UserError(path, name, error, "magnitudes of the stage motion") from error
+                    raise UserError(
+                        file=path, where=name, problem=error, expected="magnitudes of the stage motion"
+                    ) from error
                 videos.append(MotionVideo(path.parent.name, path.stem, name, magnitude, index, fps))
     return sorted(videos, key=lambda v: (v.dataset, v.subject, v.video))
 

@@ -102,7 +102,12 @@ def read_annotations(expressions: Sequence[Path], videos: Sequence[Path], held_o
         for item in read_expressions(path):
             key = (item.dataset, item.subject, item.video)
             if key not in known:
-                raise UserError(path, "/".join(key), "a video that the index does not list", "a row in videos.csv")
+                raise UserError(
+                    file=path,
+                    where="/".join(key),
+                    problem="a video that the index does not list",
+                    expected="a row in videos.csv",
+                )
             truths.setdefault(key, []).append(item)
     return Annotations(known, truths, held_out)
 
@@ -214,7 +219,12 @@ def run(job: Job[DetectParams]) -> Mapping[str, Any] | None:
 
 def _check_honest(calibration: VideoCandidates, held_out: Subject, path: Path) -> None:
     if any(key[:2] == held_out for key in calibration):
-        raise UserError(path, "role", "the held-out subject among the calibration proposals", "training subjects only")
+        raise UserError(
+            file=path,
+            where="role",
+            problem="the held-out subject among the calibration proposals",
+            expected="training subjects only",
+        )
 
 
 def _described(choices: Mapping[str, Choice], videos: VideoCandidates) -> dict[str, Any]:
@@ -238,7 +248,9 @@ def read_detections(path: Path) -> list[Detection]:
                 )
             )  # fmt: skip
         except ValueError as error:
-            raise UserError(path, f"row {number}", error, "whole numbers in seed, onset and offset") from error
+            raise UserError(
+                file=path, where=f"row {number}", problem=error, expected="whole numbers in seed, onset and offset"
+            ) from error
     return found
 
 

@@ -62,7 +62,7 @@ def read_log(
     else:
         found = _read_by_clip(path, lines, classes, name, datasets)
     if not found:
-        raise UserError(path, None, "no prediction", "a MEGC2019 log")
+        raise UserError(file=path, problem="no prediction", expected="a MEGC2019 log")
     return found
 
 
@@ -70,7 +70,7 @@ def _text(path: Path) -> str:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise UserError(path, None, error, "a text file") from error
+        raise UserError(file=path, problem=error, expected="a text file") from error
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return data.decode("utf-16", "replace")
     try:
@@ -113,7 +113,7 @@ def _read_by_clip(
         else:
             expected = "a header 'dataset subject', or 'file truth prediction' under one"
             hint = f"known data sets: {', '.join((*ALIASES, *datasets))}; name others with --datasets"
-            raise UserError(path, f"line {number}", repr(line), expected, hint)
+            raise UserError(file=path, where=f"line {number}", got=repr(line), expected=expected, hint=hint)
     return found
 
 
@@ -135,7 +135,12 @@ def _read_by_subject(
         match " ".join(key.lower().split()):
             case "subject":
                 if answers:
-                    raise UserError(path, f"line {number}", "no ground truth", f"that of subject {where[1]} before")
+                    raise UserError(
+                        file=path,
+                        where=f"line {number}",
+                        problem="no ground truth",
+                        expected=f"that of subject {where[1]} before",
+                    )
                 where = _header(words, datasets) or _lone_subject(words) or (UNKNOWN, " ".join(words))
             case "predicted":
                 answers = [_class(path, number, word, classes) for word in words]
@@ -143,7 +148,9 @@ def _read_by_subject(
                 truths = [_class(path, number, word, classes) for word in words]
                 if len(truths) != len(answers):
                     expected = f"{len(answers)}, as many as predictions"
-                    raise UserError(path, f"line {number}", f"{len(truths)} truths", expected)
+                    raise UserError(
+                        file=path, where=f"line {number}", problem=f"{len(truths)} truths", expected=expected
+                    )
                 pairs = enumerate(zip(truths, answers, strict=True), 1)
                 found += [Prediction(method, 0, *where, str(i), "1", t, a) for i, (t, a) in pairs]
                 answers = []
@@ -159,8 +166,16 @@ def _class(path: Path, number: int, word: str, classes: Sequence[str]) -> str:
         if (found := int(float(word))) < len(classes):
             return classes[found]
         hint = "classes count from 0" if found == len(classes) else None
-        raise UserError(path, f"line {number}", repr(word), f"a class from 0 to {len(classes) - 1}", hint)
-    raise UserError(path, f"line {number}", repr(word), f"a class from 0 to {len(classes) - 1}, or its name")
+        raise UserError(
+            file=path,
+            where=f"line {number}",
+            got=repr(word),
+            expected=f"a class from 0 to {len(classes) - 1}",
+            hint=hint,
+        )
+    raise UserError(
+        file=path, where=f"line {number}", got=repr(word), expected=f"a class from 0 to {len(classes) - 1}, or its name"
+    )
 
 
 def write_log(path: Path, predictions: Sequence[Prediction], classes: Sequence[str] = CLASSES) -> None:

@@ -30,9 +30,13 @@ def read_sheet(path: Path, dataset: str) -> list[Interval]:
         if offset == 0 and apex is not None:
             offset = apex
         if onset is None or offset is None:
-            raise UserError(path, f"row {row.row}", f"{row.onset!r} to {row.offset!r}", "frame numbers")
+            raise UserError(
+                file=path, where=f"row {row.row}", problem=f"{row.onset!r} to {row.offset!r}", expected="frame numbers"
+            )
         found.append(Interval(row.subject, row.video, onset, offset, row.kind, row.emotion))
     for issue in release.issues:
         if issue.action == ROW_LEFT_OUT:
-            raise UserError(path, f"row {issue.row}: {issue.field}", issue.problem, "a row of the release")
+            raise UserError(
+                file=path, where=f"row {issue.row}: {issue.field}", got=issue.problem, expected="a row of the release"
+            )
     return found

@@ -85,9 +85,11 @@ def read_detected(paths: Sequence[Path], method: str, seed: int) -> list[Interva
         return []
     runs = as_intervals(detections)
     if method not in runs:
-        raise UserError("command line", "--method", repr(method), f"one of {', '.join(runs)}")
+        raise UserError(file="command line", where="--method", got=repr(method), expected=f"one of {', '.join(runs)}")
     if seed not in runs[method]:
-        raise UserError("command line", "--run-seed", seed, f"one of {', '.join(map(str, runs[method]))}")
+        raise UserError(
+            file="command line", where="--run-seed", got=seed, expected=f"one of {', '.join(map(str, runs[method]))}"
+        )
     return runs[method][seed]
 
 
@@ -96,9 +98,16 @@ def _read(path: Path, columns: Columns) -> list[Interval]:
     for line in table(read_sheets(path)[0], {**columns, **MORE}, optional=MORE, may_be_empty=True):
         kind = KIND_NAMES.get(line.text("kind").lower().replace("_", "-"))
         if kind is None:
-            raise UserError(path, _where(line, columns, "kind"), repr(line.text("kind")), "me, mae, micro or macro")
+            raise UserError(
+                file=path,
+                where=_where(line, columns, "kind"),
+                got=repr(line.text("kind")),
+                expected="me, mae, micro or macro",
+            )
         if not line.text("video"):
-            raise UserError(path, _where(line, columns, "video"), "nothing", "the name of a video")
+            raise UserError(
+                file=path, where=_where(line, columns, "video"), problem="nothing", expected="the name of a video"
+            )
         onset, offset = (_number(path, line, columns, name) for name in ("onset", "offset"))
         subject = "/".join(filter(None, (line.text("dataset"), line.text("subject"))))
         found.append(Interval(subject, line.text("video"), onset, offset, kind, line.text("emotion")))
@@ -111,7 +120,9 @@ def _number(path: Path, line: Line, columns: Columns, name: str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise UserError(path, _where(line, columns, name), repr(line.text(name)), "a frame number")
+        raise UserError(
+            file=path, where=_where(line, columns, name), got=repr(line.text(name)), expected="a frame number"
+        )
     return value
 
 

@@ -86,11 +86,13 @@ def read_log(path: Path, dataset: str) -> list[Pair]:
             summary = summary or (number, line.strip())
         elif cells:
             if summary:
-                raise UserError(path, f"line {summary[0]}", repr(summary[1]), _LINE)
+                raise UserError(file=path, where=f"line {summary[0]}", got=repr(summary[1]), expected=_LINE)
             pair = _read_pair(path, number, cells, current)
             found += [pair] if current == dataset else []
     if not any(pair.prediction for pair in found):
-        raise UserError(path, None, f"no prediction for {dataset}", "lines under 1 (samm_lv) or 2 (cas_me2)")
+        raise UserError(
+            file=path, problem=f"no prediction for {dataset}", expected="lines under 1 (samm_lv) or 2 (cas_me2)"
+        )
     return found
 
 
@@ -171,7 +173,7 @@ def _read_text(path: Path) -> str:
         utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
         return data.decode("utf-16" if utf16 else "utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(path, None, error, "a text file in UTF-8 or UTF-16") from error
+        raise UserError(file=path, problem=error, expected="a text file in UTF-8 or UTF-16") from error
 
 
 def _cells(line: str) -> list[str]:
@@ -199,12 +201,15 @@ def _is_summary(cells: Sequence[str]) -> bool:
 
 def _read_pair(path: Path, number: int, cells: Sequence[str], dataset: str) -> Pair:
     if not _is_pair(cells):
-        raise UserError(path, f"line {number}", repr(" ".join(cells)), _LINE)
+        raise UserError(file=path, where=f"line {number}", got=repr(" ".join(cells)), expected=_LINE)
     truth, prediction = (_read_span(path, number, cells[i : i + 2]) for i in (1, 3))
     verdict = cells[5].upper()
     if (truth is None) != (verdict == "FP") or (prediction is None) != (verdict == "FN"):
         raise UserError(
-            path, f"line {number}", repr(" ".join(cells)), "both intervals for TP, one of them for FP or FN"
+            file=path,
+            where=f"line {number}",
+            got=repr(" ".join(cells)),
+            expected="both intervals for TP, one of them for FP or FN",
         )
     return Pair(number, video_name(cells[0], dataset), truth, prediction, verdict)
 
@@ -217,5 +222,5 @@ def _read_span(path: Path, number: int, cells: Sequence[str]) -> Span | None:
 
 def _read_frame(path: Path, number: int, text: str) -> int:
     if not re.fullmatch(r"-?\d+(\.0*)?", text):
-        raise UserError(path, f"line {number}", repr(text), "a whole frame number or '-'")
+        raise UserError(file=path, where=f"line {number}", got=repr(text), expected="a whole frame number or '-'")
     return int(text.partition(".")[0])

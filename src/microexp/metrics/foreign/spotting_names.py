@@ -66,9 +66,11 @@ def _subject(item: Interval, by_video: Mapping[str, set[str]], by_name: Mapping[
     known = sorted(s for s in by_video.get(item.video, ()) if item.subject in ("", _last(s)))
     if len(known) > 1:
         raise UserError(
-            None, f"video {item.video}", f"subjects {', '.join(known)}", "one subject",
-            "say which in columns dataset and subject",
-        )  # fmt: skip
+            where=f"video {item.video}",
+            problem=f"subjects {', '.join(known)}",
+            expected="one subject",
+            hint="say which in columns dataset and subject",
+        )
     known = known or sorted(by_name.get(name, ()))
     return known[0] if len(known) == 1 else name
 
@@ -87,9 +89,12 @@ def check_videos(predictions: Sequence[Interval], truths: Sequence[Interval]) ->
     alone = found - real
     if alone and alone == found and real:
         raise UserError(
-            "predictions", "videos", _few(found), f"at least one of the ground truths': {_few(real)}",
-            "--dataset brings the names of cas_me2 and samm_lv into one form",
-        )  # fmt: skip
+            file="predictions",
+            where="videos",
+            got=_few(found),
+            expected=f"at least one of the ground truths': {_few(real)}",
+            hint="--dataset brings the names of cas_me2 and samm_lv into one form",
+        )
     if alone:
         log(f"{len(alone)} of {len(found)} videos with predictions have no ground truth: {_few(alone)}")
 

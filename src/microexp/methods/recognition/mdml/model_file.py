@@ -69,7 +69,12 @@ def predict(model: Model, clips: Clips) -> dict[int, np.ndarray]:
     count, options = len(clips), model.options
     pool = pool_of(clips, np.full(count, -1, dtype=np.int64), options)
     if pool.maps.shape[-1] != model.size:
-        raise UserError("clips", "size", f"maps of {pool.maps.shape[-1]} px", f"{model.size} px, as in training")
+        raise UserError(
+            file="clips",
+            where="size",
+            problem=f"maps of {pool.maps.shape[-1]} px",
+            expected=f"{model.size} px, as in training",
+        )
     none = np.full(count, -1, dtype=np.int64)
     member = Member(0, none, np.zeros(count, np.float32), np.zeros(count, bool), np.arange(count))
     p = predict_members(model.trained, pool, [member] * len(model.runs), options)
@@ -157,12 +162,12 @@ def load(path: Path) -> Model:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  no mapping
         if metadata.get("format") != FORMAT:
-            raise UserError(path, "format", repr(metadata.get("format")), repr(FORMAT))
+            raise UserError(file=path, where="format", got=repr(metadata.get("format")), expected=repr(FORMAT))
         about = json.loads(metadata["model"])
         options = MdmlParams.model_validate(about["options"])
         runs = tuple((int(s), int(n)) for s, n in about["runs"])
         if not runs:
-            raise UserError(path, None, "no network", "a fold with somebody to predict")
+            raise UserError(file=path, problem="no network", expected="a fold with somebody to predict")
         prefixes = [f"seed{s}/member{n}" for s, n in runs]
         streams, columns = {}, {}
         present = options.input_channels()
@@ -182,6 +187,8 @@ def load(path: Path) -> Model:
         mean, factor = (torch.stack([tensors[f"{p}/input/{n}"] for p in prefixes]) for n in ("mean", "factor"))
         linear = Linear(*(tensors[f"logistic/{n}"].numpy() for n in LINEAR)) if options.logistic_share else None
     except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
-        raise UserError(path, None, f"no usable model ({error})", "a file written by the stage mdml") from error
+        raise UserError(
+            file=path, problem=f"no usable model ({error})", expected="a file written by the stage mdml"
+        ) from error
     trained = Trained(streams, columns, Normalisation(mean, factor), np.zeros((0, 0, 0)), np.zeros((0, 0, 0)))
     return Model(options, tuple(about["classes"]), runs, int(about["size_px"]), trained, linear)

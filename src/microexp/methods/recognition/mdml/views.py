@@ -29,7 +29,12 @@ def pool_of(clips: Clips, label: np.ndarray, options: MdmlParams) -> Pool:
     channels = options.input_channels()
     for channel in channels:
         if channel not in clips.channels:
-            raise UserError("recognition", "mdml.streams", f"no {channel} in the clips", ", ".join(clips.channels))
+            raise UserError(
+                file="recognition",
+                where="mdml.streams",
+                problem=f"no {channel} in the clips",
+                expected=", ".join(clips.channels),
+            )
     seen = shrink(remove_identity(clips, options.identity), options.size)
     maps = seen.maps[:, [seen.channels.index(c) for c in channels]]
     return Pool(torch.from_numpy(np.ascontiguousarray(maps, dtype=np.float32)), torch.from_numpy(label), channels)
@@ -49,7 +54,9 @@ def remove_identity(clips: Clips, way: Way) -> Clips:
     if "difference" in at and flow is not None and len(clips):
         onset = clips.maps[:, at["onset"]] if "onset" in at else None
         if way == "none" and onset is None:
-            raise UserError("recognition", "mdml.identity", "'none'", "shards that hold the onset")
+            raise UserError(
+                file="recognition", where="mdml.identity", got="'none'", expected="shards that hold the onset"
+            )
         maps[:, at["difference"]] = appearance_map(
             way, clips.maps[:, at["difference"]], flow, clips.maps[:, at["strain"]], onset
         )

@@ -88,7 +88,9 @@ def plan_fits(subjects: Sequence[Subject], options: AemnetParams, seed: int) -> 
     """
     if len(subjects) < 2:
         raise UserError(
-            "features", None, f"{len(subjects)} training subject(s)", "at least 2, one of them to calibrate"
+            file="features",
+            problem=f"{len(subjects)} training subject(s)",
+            expected="at least 2, one of them to calibrate",
         )
     plans = []
     for model in ("aemnet", "permuted") if options.permuted_control else ("aemnet",):
@@ -153,7 +155,12 @@ def split_shards(paths: Sequence[Path], held_out: Subject) -> tuple[list[Path], 
     """
     test = [p for p in paths if (p.parent.name, p.stem) == held_out]
     if not test:
-        raise UserError("command line", "--features", "no shard of " + "/".join(held_out), "the held-out subject's too")
+        raise UserError(
+            file="command line",
+            where="--features",
+            problem="no shard of " + "/".join(held_out),
+            expected="the held-out subject's too",
+        )
     return sorted(p for p in paths if p not in test), test
 
 
@@ -298,7 +305,7 @@ def read_model(path: Path) -> tuple[dict[str, AemNet], Geometry, NetworkParams]:
             description = json.loads(file.metadata()["aemnet"])
             weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  safe_open is no mapping
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise UserError(path, None, error, "a model of the stage aemnet") from error
+        raise UserError(file=path, problem=error, expected="a model of the stage aemnet") from error
     options = NetworkParams.model_validate(description["network"])
     geometry = make_geometry(
         description["window_frames"],

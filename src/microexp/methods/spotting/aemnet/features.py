@@ -120,7 +120,9 @@ class FeatureStore:
             self._files[video.path] = self._stack.enter_context(open_shard(video.path))
         data: np.ndarray = self._files[video.path][video.video]["features"][first:last, self.channels]
         if not np.isfinite(data).all():
-            raise UserError(video.path, video.video, "features that are not finite", "finite numbers")
+            raise UserError(
+                file=video.path, where=video.video, problem="features that are not finite", expected="finite numbers"
+            )
         return data
 
 
@@ -145,7 +147,9 @@ def _list_shard(path: Path) -> Iterator[FeatureVideo]:
                 step, clip, n_frames = (int(attributes[k]) for k in ("step_frames", "clip_frames", "n_frames"))
                 index = group["frame_index"][:]
             except KeyError as error:
-                raise UserError(path, name, error, "features with the attributes of the stage i3d") from error
+                raise UserError(
+                    file=path, where=name, problem=error, expected="features with the attributes of the stage i3d"
+                ) from error
             if n_steps:
                 yield FeatureVideo(
                     path.parent.name, path.stem, name, path, n_steps, n_channels, n_frames, step, clip, index
@@ -160,12 +164,16 @@ def common_layout(videos: Iterable[FeatureVideo]) -> tuple[int, int, int]:
     """
     videos = list(videos)
     if not videos:
-        raise UserError("features", None, "no usable training video", "at least one video that is not excluded")
+        raise UserError(
+            file="features", problem="no usable training video", expected="at least one video that is not excluded"
+        )
     layout = (videos[0].step_frame, videos[0].clip_frame, videos[0].n_channels)
     for video in videos:
         if (video.step_frame, video.clip_frame, video.n_channels) != layout:
             got = (video.step_frame, video.clip_frame, video.n_channels)
-            raise UserError(video.path, "step, clip, channels", got, f"{layout} as in {videos[0].path}")
+            raise UserError(
+                file=video.path, where="step, clip, channels", got=got, expected=f"{layout} as in {videos[0].path}"
+            )
     return layout
 
 

@@ -96,10 +96,10 @@ def make_geometry(
     steps = window_frames // step_frame
     if steps * step_frame != window_frames or steps < 8:
         raise UserError(
-            "aemnet",
-            "window_frames",
-            window_frames,
-            f"a multiple of the features' step ({step_frame}), at least 8 of it",
+            file="aemnet",
+            where="window_frames",
+            got=window_frames,
+            expected=f"a multiple of the features' step ({step_frame}), at least 8 of it",
         )
     return Geometry(
         steps, step_frame, level_lengths(steps, stem_stride, levels), step_frame * stem_stride * 2, tuple(ratios)

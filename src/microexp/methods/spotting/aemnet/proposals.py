@@ -165,7 +165,9 @@ def read_proposals(path: Path) -> list[Proposal]:
                 )
             )  # fmt: skip
         except ValueError as error:
-            raise UserError(path, f"row {number}", error, "numbers in seed, onset, offset and score") from error
+            raise UserError(
+                file=path, where=f"row {number}", problem=error, expected="numbers in seed, onset, offset and score"
+            ) from error
     return proposals
 
 

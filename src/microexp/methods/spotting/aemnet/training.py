@@ -112,7 +112,10 @@ def train(
     """
     if len(windows) < 2:
         raise UserError(
-            "expressions", None, f"{len(windows)} training windows", "at least 2", "is the window too long?"
+            file="expressions",
+            problem=f"{len(windows)} training windows",
+            expected="at least 2",
+            hint="is the window too long?",
         )
     targets = make_targets([w.expressions for w in windows], geometry, options.foreground_iou, options.background_iou)
     fit.network.train()
@@ -196,7 +199,9 @@ def load_checkpoint(path: Path, key: str) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except Exception as error:  # torch raises many kinds; a checkpoint is only a saving of time, so it may be dropped
-        raise UserError(path, None, f"no readable checkpoint ({error})", "a checkpoint", "delete it") from error
+        raise UserError(
+            file=path, problem=f"no readable checkpoint ({error})", expected="a checkpoint", hint="delete it"
+        ) from error
     return state if state.get("key") == key else None
 
 
