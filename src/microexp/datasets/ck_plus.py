@@ -85,7 +85,7 @@ def _numbers(path: Path) -> list[list[float]]:
         lines = path.read_text(encoding="ascii").splitlines()
         return [[float(value) for value in line.split()] for line in lines if line.strip()]
     except ValueError as error:
-        raise BadLabel(path, None, error, "numbers") from error
+        raise BadLabel(file=path, problem=error, expected="numbers") from error
     except OSError as error:
         raise UserError(file=path, problem=error.strerror, expected="a label file that can be read") from error
 
@@ -93,7 +93,7 @@ def _numbers(path: Path) -> list[list[float]]:
 def _emotion(path: Path) -> str:
     rows = _numbers(path)
     if len(rows) != 1 or len(rows[0]) != 1 or rows[0][0] not in range(len(EMOTIONS)):
-        raise BadLabel(path, None, f"{rows[:2]}"[:40], "one number from 0 to 7")
+        raise BadLabel(file=path, got=f"{rows[:2]}"[:40], expected="one number from 0 to 7")
     return EMOTIONS[int(rows[0][0])]
 
 
@@ -102,7 +102,7 @@ def _units(path: Path) -> str:
     units = []
     for number, row in enumerate(_numbers(path), 1):
         if not row or not 1 <= row[0] < 100 or (len(row) > 1 and row[1] not in range(6)):
-            raise BadLabel(path, f"row {number}", row, "an action unit and its intensity")
+            raise BadLabel(file=path, where=f"row {number}", got=row, expected="an action unit and its intensity")
         units.append(ActionUnit(int(row[0]), intensity=" ABCDE"[int(row[1]) if len(row) > 1 else 0].strip()))
     return format_aus(tuple(units))
 

@@ -72,11 +72,16 @@ def list_frames(folder: str | Path) -> FrameList:
         if number is None:
             ignored.append(name)
         elif number in by_number:
-            raise BadVideo(folder, f"frame {number}", f"{by_number[number]} and {name}", "one file a frame")
+            raise BadVideo(
+                file=folder,
+                where=f"frame {number}",
+                problem=f"{by_number[number]} and {name}",
+                expected="one file a frame",
+            )
         else:
             by_number[number] = name
     if not by_number:
-        raise BadVideo(folder, None, "no frame", "images with numbered names (.jpg, .png, .bmp)")
+        raise BadVideo(file=folder, problem="no frame", expected="images with numbered names (.jpg, .png, .bmp)")
     order = sorted(by_number)
     return FrameList(tuple(folder / by_number[n] for n in order), np.array(order, np.int64), tuple(ignored))
 
@@ -149,7 +154,7 @@ def open_video(path: str | Path) -> VideoSource:
     except OSError as error:  # a loop of links, a folder without permission
         raise _unreadable(path, error, "a video file or a folder of frames") from error
     what = "a broken link" if path.is_symlink() else "no such file"
-    raise BadVideo(path, None, what, "a video file or a folder of frames")
+    raise BadVideo(file=path, problem=what, expected="a video file or a folder of frames")
 
 
 # --- folders of images ------------------------------------------------------------------------------------------------
@@ -170,12 +175,12 @@ def image_size(path: Path) -> tuple[int, int]:
             with Image.open(path) as image:
                 return image.size
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise BadVideo(path, None, "a far too large image", "at most 89 million pixels") from error
+        raise BadVideo(file=path, problem="a far too large image", expected="at most 89 million pixels") from error
     except (OSError, SyntaxError, ValueError) as error:
         expected = "a JPEG, PNG or BMP image"
         if isinstance(error, OSError) and error.errno:
             raise _unreadable(path, error, expected) from error
-        raise BadVideo(path, None, "no image data", expected) from error
+        raise BadVideo(file=path, problem="no image data", expected=expected) from error
 
 
 def _open_folder(path: Path) -> VideoSource:
@@ -211,7 +216,7 @@ def _decode(path: Path, how: int | None = None) -> np.ndarray:
     except cv2.error:
         image = None
     if image is None:
-        raise BadVideo(path, None, "a damaged frame", "a whole JPEG, PNG or BMP image")
+        raise BadVideo(file=path, problem="a damaged frame", expected="a whole JPEG, PNG or BMP image")
     return np.asarray(image)
 
 
@@ -240,7 +245,7 @@ def _open_file(path: Path) -> VideoSource:
             stream = _video_stream(path, container)
             rate = stream.average_rate or stream.guessed_rate
             if stream.codec_context is None:
-                raise BadVideo(path, None, "an unknown codec", "a video file that can be decoded")
+                raise BadVideo(file=path, problem="an unknown codec", expected="a video file that can be decoded")
             grey = (stream.codec_context.pix_fmt or "").startswith("gray")
             packets = [p for p in container.demux(stream) if p.size and not p.is_discard]
             pts = [p.pts for p in packets]
@@ -266,12 +271,12 @@ def _undecodable(path: Path, where: str | None, error: Exception, expected: str)
             file_sha256(path)  # reads it all
         except OSError as failure:
             return _unreadable(path, failure, expected)
-    return BadVideo(path, where, getattr(error, "strerror", "damaged text"), expected)
+    return BadVideo(file=path, where=where, got=getattr(error, "strerror", "damaged text"), expected=expected)
 
 
 def _video_stream(path: Path, container: Any) -> Any:
     if not container.streams.video:
-        raise BadVideo(path, None, "no video stream", "a video file")
+        raise BadVideo(file=path, problem="no video stream", expected="a video file")
     return container.streams.video[0]
 
 
@@ -281,7 +286,7 @@ def _first_size(path: Path) -> tuple[int, int]:
     with av.open(str(path)) as container:
         for frame in container.decode(_video_stream(path, container)):
             return frame.width, frame.height
-    raise BadVideo(path, None, "no frame", "a video file with frames")
+    raise BadVideo(file=path, problem="no frame", expected="a video file with frames")
 
 
 def _read_file(source: VideoSource, wanted: np.ndarray) -> Iterator[np.ndarray]:
@@ -303,7 +308,12 @@ def _read_file(source: VideoSource, wanted: np.ndarray) -> Iterator[np.ndarray]:
                     current = _next(source, frames, at)
                     at = _position(source, current, at)
                 if at > index:
-                    raise BadVideo(source.path, f"frame {index}", f"frame {at}", "every frame to be decodable")
+                    raise BadVideo(
+                        file=source.path,
+                        where=f"frame {index}",
+                        problem=f"frame {at}",
+                        expected="every frame to be decodable",
+                    )
                 yield np.asarray(current.to_ndarray(format="gray" if source.grey else "rgb24"))
     except (av.FFmpegError, UnicodeDecodeError) as error:
         raise _undecodable(source.path, f"after frame {at}", error, "a video without damage") from error
@@ -320,7 +330,12 @@ def _key_frame_before(source: VideoSource, index: int) -> int:
 def _next(source: VideoSource, frames: Iterator[Any], at: int) -> Any:
     frame = next(frames, None)
     if frame is None:
-        raise BadVideo(source.path, f"after frame {at}", "the end of the data", f"{source.n_frames} whole frames")
+        raise BadVideo(
+            file=source.path,
+            where=f"after frame {at}",
+            problem="the end of the data",
+            expected=f"{source.n_frames} whole frames",
+        )
     return frame
 
 
@@ -330,5 +345,10 @@ def _position(source: VideoSource, frame: Any, at: int) -> int:
         return at + 1
     position = int(np.searchsorted(source.pts, -1 if frame.pts is None else frame.pts))
     if position == source.n_frames or source.pts[position] != frame.pts:
-        raise BadVideo(source.path, f"after frame {at}", f"a frame of unknown time {frame.pts}", "an intact video")
+        raise BadVideo(
+            file=source.path,
+            where=f"after frame {at}",
+            problem=f"a frame of unknown time {frame.pts}",
+            expected="an intact video",
+        )
     return position
