@@ -26,6 +26,7 @@ import numpy as np
 import torch
 
 from microexp.commands import flowmaps
+from microexp.datasets import megc2019
 from microexp.datasets.protocols import MEGC2019
 from microexp.errors import UserError
 from microexp.methods.recognition import baselines, folds, loso
@@ -35,7 +36,6 @@ from microexp.methods.recognition.mdml.views import pool_of
 from microexp.methods.recognition.params import MdmlParams, RecognitionExperiment
 from microexp.metrics import completeness
 from microexp.metrics import recognition as evaluation
-from microexp.metrics.foreign import megc2019
 from microexp.records.clips import Clips, concatenate
 from microexp.records.tables import markdown
 from microexp.rendered import expressions as rendered

@@ -2,45 +2,68 @@
 
 from __future__ import annotations
 
-import argparse
-import difflib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Any, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 from pydantic.fields import FieldInfo
 
 from microexp.apexdiff.params import ApexdiffParams
 from microexp.datasets.params import DatasetParams, DemoParams, DemoSheetParams, DemoVideoParams, index_options
 from microexp.errors import UserError
 from microexp.faces.params import CropsParams, FacesParams
-from microexp.features.params import I3dParams
+from microexp.features.params import GivenParams, GivenSource, I3dFlowParams, I3dParams, I3dRgbParams, MotionParams
 from microexp.flow.params import FlowParams
+from microexp.methods.find import SHIPPED, Method, find_method
+from microexp.methods.people import groups_of
 from microexp.methods.recognition.params import RecognitionExperiment, RecognitionTask
-from microexp.methods.spotting.params import MotionParams, SpottingExperiment
+from microexp.methods.spotting.params import CalibrationParams, ChoiceParams, SpottingExperiment
 from microexp.report.params import FrontParams, PageParams, ReportParams
 from microexp.report.table_params import TablesParams
 from microexp.run.names import check_name
+from microexp.run.options import validate
 from microexp.run.stage import Params
-
-M = TypeVar("M", bound=BaseModel)
 
 PARTS: dict[str, tuple[str, type[Params]]] = {
     # stages that read a part of a section: the section, and the options that they read
     "demo-sheet": ("demo", DemoSheetParams),
     "demo": ("demo", DemoVideoParams),
+    "i3d-rgb": ("i3d", I3dRgbParams),
+    "i3d-flow": ("i3d", I3dFlowParams),
+    "given": ("given", GivenParams),
     "report-subject": ("report", PageParams),
     "report": ("report", FrontParams),
+}
+MOVED = {
+    # option of an older configuration -> where it is now; * stands for the name of an experiment
+    "spotting.*.aemnet": "spotting.*.methods.aemnet",
+    "spotting.*.detect": "spotting.*.select",
+    "recognition.*.mdml": "recognition.*.methods.mdml",
+    "recognition.*.adapters": "nothing: the data sets' own option adapter says it",
+    "spotting.*.methods.aemnet.selection": "spotting.*.select.calibrate",
+    "spotting.*.methods.aemnet.inner_folds": "spotting.*.select.inner_folds",
+    "spotting.*.methods.aemnet.calibration_share": "spotting.*.select.held_out_share",
+    "spotting.*.methods.aemnet.permuted_control": "spotting.*.select.permuted_control",
+    "spotting.*.methods.aemnet.refit": "nothing: inner_folds train on all training subjects, held_out does not",
+    "spotting.*.methods.aemnet.seeds": "spotting.*.seeds (a number)",
+    "spotting.*.methods.aemnet.seed": "spotting.*.seed",
+    "spotting.*.select.select_for": "spotting.*.select.maximise",
+    "spotting.*.select.nms_iou": "spotting.*.select.overlap_iou",
+    "spotting.*.select.suppression": "nothing: soft-NMS and box fusion are gone",
+    "spotting.*.select.soft_sigma": "nothing: soft-NMS is gone",
+    "recognition.*.methods.mdml.seeds": "recognition.*.seeds",
+    "recognition.*.methods.mdml.seed": "recognition.*.seed",
+    "recognition.*.methods.mdml.logistic_share": "nothing: logistic_regression is a method of its own",
 }
 
 
 class Config(Params):
     """The whole run."""
 
-    seed: int = Field(0, ge=0, description="The one random seed.")
+    seed: int = Field(0, ge=0, lt=2**32, description="The one random seed.")
     allow_exclusions: bool = Field(False, description="Whether a run with excluded videos counts as complete.")
     datasets: dict[str, DatasetParams] = Field(min_length=1, description="Name -> data set.")
     demo: DemoParams = DemoParams()
@@ -50,6 +73,7 @@ class Config(Params):
     apexdiff: ApexdiffParams = ApexdiffParams()
     i3d: I3dParams = I3dParams()
     motion: MotionParams = MotionParams()
+    given: GivenSource = GivenSource()
     spotting: dict[str, SpottingExperiment] = Field({}, description="Name -> spotting experiment.")
     recognition: dict[str, RecognitionExperiment] = Field({}, description="Name -> recognition experiment.")
     tables: TablesParams = TablesParams()
@@ -58,6 +82,17 @@ class Config(Params):
     def is_rendered(self, dataset: str) -> bool:
         """Whether the run makes the data set itself."""
         return (self.datasets[dataset].adapter or dataset) == "demo"
+
+    def experiments(self, kind: str) -> Mapping[str, SpottingExperiment | RecognitionExperiment]:
+        """The experiments of `spotting` or `recognition`."""
+        found: Mapping[str, SpottingExperiment | RecognitionExperiment] = getattr(self, kind)
+        return found
+
+    def method(self, kind: str, experiment: str, name: str) -> tuple[Method, Params]:
+        """A method of an experiment and its options."""
+        entry = dict(self.experiments(kind)[experiment].methods[name])
+        method = find_method(kind, str(entry.pop("method", name)))
+        return method, validate(method.Options, entry, "config", f"{kind}.{experiment}.methods.{name}")
 
 
 def load(path: str | Path) -> Config:
@@ -77,25 +112,71 @@ def load(path: str | Path) -> Config:
 
 
 def parse(data: object, file: object) -> Config:
-    """Check a configuration that is already in memory (Snakemake merges `--config` into it)."""
+    """Check a configuration that is already in memory (Snakemake merges `--config` into it).
+
+    Raises:
+        UserError: in one line, naming file and key.
+    """
     if not isinstance(data, Mapping):
         raise UserError(file=file, got=type(data).__name__, expected="a mapping of options")
+    check_moved(data, file)
     config = validate(Config, data, file)
     for name in (*config.datasets, *config.spotting, *config.recognition):
         check_name(name, "name", file)
-    for kind, experiments in (("spotting", config.spotting), ("recognition", config.recognition)):
-        for name, experiment in experiments.items():
-            sources = experiment.source_datasets() if isinstance(experiment, RecognitionExperiment) else []
-            for dataset in (*experiment.datasets, *sources):
-                if dataset not in config.datasets:
-                    raise UserError(
-                        file=file,
-                        where=f"{kind}.{name}.datasets",
-                        got=repr(dataset),
-                        expected="one of datasets: " + ", ".join(config.datasets),
-                    )
+    for kind in ("spotting", "recognition"):
+        for name, experiment in config.experiments(kind).items():
+            _check_experiment(config, kind, name, experiment, file)
     _check_together(config, file)
     return config
+
+
+def check_moved(data: Mapping[str, Any], file: object) -> None:
+    """Options of older configurations get a line that says where they are now.
+
+    Raises:
+        UserError: for the first one.
+    """
+    for old, new in MOVED.items():
+        for path in _matching(data, old.split(".")):
+            where = new
+            for name in (part for part, star in zip(path, old.split("."), strict=True) if star == "*"):
+                where = where.replace("*", name, 1)
+            raise UserError(file=file, where=".".join(path), problem=f"this option is now {where}")
+
+
+def _matching(data: object, pattern: Sequence[str]) -> Iterator[list[str]]:
+    if not pattern:
+        yield []
+    elif isinstance(data, Mapping):
+        for key in data if pattern[0] == "*" else [pattern[0]] if pattern[0] in data else []:
+            yield from ([str(key), *rest] for rest in _matching(data[key], pattern[1:]))
+
+
+def _check_experiment(
+    config: Config, kind: str, name: str, experiment: SpottingExperiment | RecognitionExperiment, file: object
+) -> None:
+    sources = experiment.source_datasets() if isinstance(experiment, RecognitionExperiment) else []
+    for dataset in (*experiment.datasets, *sources):
+        if dataset not in config.datasets:
+            raise UserError(
+                file=file,
+                where=f"{kind}.{name}.datasets",
+                got=repr(dataset),
+                expected="one of datasets: " + ", ".join(config.datasets),
+            )
+    for method, entry in experiment.methods.items():
+        check_name(method, f"{kind}.{name}.methods", file)
+        if not isinstance(entry, Mapping):
+            raise UserError(
+                file=file, where=f"{kind}.{name}.methods.{method}", got=repr(entry), expected="a mapping of options"
+            )
+        try:
+            config.method(kind, name, method)
+        except UserError as error:
+            raise UserError(
+                file=file if error.file == "config" else error.file, where=error.where, problem=error.problem,
+                got=error.got, expected=error.expected, hint=error.hint,
+            ) from error  # fmt: skip
 
 
 def _check_together(config: Config, file: object) -> None:
@@ -111,85 +192,82 @@ def _check_together(config: Config, file: object) -> None:
         check_length(DemoSheetParams.model_validate(stage_options(config, "demo-sheet")), file)
 
 
-def validate(model: type[M], data: Mapping[str, Any], file: object, where: str = "") -> M:
-    """`data` as `model`; the first problem becomes a `UserError` naming the key and, for a typo, the nearest one."""
-    try:
-        return model.model_validate(data)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        path = [str(p) for p in first["loc"]]
-        key = ".".join(([where] if where else []) + path)
-        if first["type"] == "extra_forbidden":
-            known = _known_keys(model, path[:-1])
-            close = difflib.get_close_matches(path[-1], known, 1)
-            hint = f"did you mean {close[0]!r}?" if close else "known: " + ", ".join(sorted(known))
-            raise UserError(file=file, where=key, problem="an unknown option", hint=hint) from error
-        message = first["msg"].removeprefix("Value error, ")
-        got = None if first["type"] == "missing" else repr(first["input"])
-        raise UserError(file=file, where=key, got=got, expected=message[0].lower() + message[1:]) from error
-
-
-def _known_keys(model: type[BaseModel], path: list[str]) -> list[str]:
-    current: Any = model
-    for step in path:
-        if isinstance(current, type) and issubclass(current, BaseModel):
-            field = current.model_fields.get(step)
-            current = field.annotation if field else None
-        else:  # dict[str, Model] or list[Model]: the last type argument is the member
-            current = get_args(current)[-1] if get_args(current) else None
-        models = [a for a in get_args(current) if isinstance(a, type) and issubclass(a, BaseModel)]
-        if models and not str(current).startswith(("dict", "list")):
-            current = models[0]  # Model | None
-    return list(current.model_fields) if isinstance(current, type) and issubclass(current, BaseModel) else []
-
-
-def stage_options(config: Config, stage: str, experiment: str | None = None) -> dict[str, Any]:
+def stage_options(config: Config, stage: str, name: str | None = None, method: str | None = None) -> dict[str, Any]:
     """The options that `stage` reads, and no others, as plain JSON values; `seed: None` becomes the run's seed.
 
-    `experiment` is the name of the experiment, or for `index` and `crops` that of the data set.
+    Args:
+        config: the configuration.
+        stage: its name; `tables-spotting` and `tables-recognition` for the two kinds of tables.
+        name: of the experiment, or for `index` and `crops` of the data set.
+        method: row of the table, for the stages of a fold.
     """
+    if stage in ("spotting-fold", "detect", "recognition-fold"):
+        return _fold_options(config, stage, str(name), str(method))
+    if stage in ("tables-spotting", "tables-recognition"):
+        return _tables_options(config, stage.partition("-")[2], str(name))
     if stage == "index":
-        return index_options(str(experiment), config.datasets[str(experiment)])
+        return index_options(str(name), config.datasets[str(name)])
     if stage == "crops":
-        fps = config.datasets[str(experiment)].fps if experiment else None
+        fps = config.datasets[str(name)].fps if name else None
         return config.crops.model_dump(mode="json") | {"fps": fps or config.crops.fps}
     if stage == "complete":
         return {"allow_exclusions": config.allow_exclusions}
-    if stage in ("tables-spotting", "tables-recognition"):
-        return _tables_options(config, stage.partition("-")[2], str(experiment))
-    if stage in ("aemnet", "detect"):
-        options: dict[str, Any] = getattr(config.spotting[str(experiment)], stage).model_dump(mode="json")
-    elif stage == "mdml":
-        options = _recognition(config, str(experiment)).model_dump(mode="json")
-        if options["mdml"]["seed"] is None:
-            options["mdml"]["seed"] = config.seed
-    elif stage in PARTS:
-        section, read = PARTS[stage]
-        options = getattr(config, section).model_dump(mode="json", include=set(read.model_fields))
-    else:
-        options = getattr(config, stage).model_dump(mode="json")
+    if stage in ("index-subject", "shards", "report-list", "weights"):
+        return {}
+    section, read = PARTS.get(stage, (stage, None))
+    fields = set(read.model_fields) if read else None
+    options: dict[str, Any] = getattr(config, section).model_dump(mode="json", include=fields)
     if "seed" in options and options["seed"] is None:
         options["seed"] = config.seed
     return options
 
 
-def _recognition(config: Config, experiment: str) -> RecognitionExperiment:
-    """A recognition experiment that knows the adapters of its data sets."""
+def _fold_options(config: Config, stage: str, experiment: str, name: str) -> dict[str, Any]:
+    kind = "recognition" if stage == "recognition-fold" else "spotting"
+    found = config.experiments(kind)[experiment]
+    options: dict[str, Any] = {"experiment": experiment, "name": name, "people": people(config, found)}
+    if stage == "detect":
+        assert isinstance(found, SpottingExperiment)
+        return options | found.select.model_dump(mode="json", include=set(ChoiceParams.model_fields))
+    method, settings = config.method(kind, experiment, name)
+    entry = found.methods[name]
+    options |= {
+        "method": str(entry.get("method", name)),
+        "method_version": method.version,
+        "options": settings.model_dump(mode="json"),
+        "seeds": found.seeds,
+        "seed": config.seed if found.seed is None else found.seed,
+    }
+    if isinstance(found, SpottingExperiment):
+        return options | found.select.model_dump(mode="json", include=set(CalibrationParams.model_fields))
+    return options | _task(config, found) | {"sources": found.sources, "leave": found.leave}
+
+
+def people(config: Config, experiment: SpottingExperiment | RecognitionExperiment) -> list[list[str]]:
+    """Groups of an experiment's data sets in which one subject name is one person."""
+    sources = experiment.source_datasets() if isinstance(experiment, RecognitionExperiment) else []
     adapters = {name: dataset.adapter for name, dataset in config.datasets.items()}
-    return config.recognition[experiment].with_adapters(adapters)
+    return groups_of([*experiment.datasets, *sources], adapters, experiment.same_people)
+
+
+def _task(config: Config, experiment: RecognitionExperiment) -> dict[str, Any]:
+    """What an experiment recognises, with the adapters of its data sets where a protocol asks for them."""
+    used = dict.fromkeys((*experiment.datasets, *experiment.source_datasets()))
+    adapters = {name: config.datasets[name].adapter or name for name in used} if experiment.protocol else {}
+    return experiment.model_dump(mode="json", include=set(RecognitionTask.model_fields)) | {"adapters": adapters}
 
 
 def _tables_options(config: Config, kind: str, experiment: str) -> dict[str, Any]:
+    found = config.experiments(kind)[experiment]
     options = {
         **config.tables.model_dump(mode="json"),
         "seed": config.seed if config.tables.seed is None else config.tables.seed,
         "allow_exclusions": config.allow_exclusions,
+        "methods": list(found.methods),
     }
-    if kind == "spotting":
-        names = config.spotting[experiment].datasets
-        return options | {"releases": [config.datasets[name].adapter or name for name in names]}
-    read = set(RecognitionTask.model_fields)
-    return options | {"task": _recognition(config, experiment).model_dump(mode="json", include=read)}
+    if isinstance(found, SpottingExperiment):
+        return options | {"releases": [config.datasets[name].adapter or name for name in found.datasets]}
+    return options | {"task": _task(config, found)}
 
 
 def reference() -> str:
@@ -199,52 +277,41 @@ def reference() -> str:
         "",
         "Written by `microexp config --reference`; a test fails when it is stale.",
         "",
+        *_table(Config, ""),
     ]
-    lines += ["| option | default | meaning |", "|---|---|---|"]
-    for path, field in _options(Config, ""):
-        default = (
-            "required"
-            if field.is_required()
-            else f"`{json.dumps(_json(field.get_default(call_default_factory=True)))}`"
-        )
-        lines.append(f"| `{path}` | {default} | {(field.description or '').replace('|', '/')} |")
+    for kind, methods in SHIPPED.items():
+        for name in methods:
+            lines += ["", f"## Method `{name}`: `{kind}.NAME.methods.{name}`", ""]
+            rows = _table(find_method(kind, name).Options, "")
+            lines += rows if len(rows) > 2 else ["It has no options."]
     return "\n".join(lines) + "\n"
 
 
-def _options(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, FieldInfo]]:
+def _table(model: type[BaseModel], prefix: str) -> list[str]:
+    lines = ["| option | default | meaning |", "|---|---|---|"]
+    for path, field in options_of(model, prefix):
+        lines.append(f"| `{path}` | {default_of(field)} | {(field.description or '').replace('|', '/')} |")
+    return lines
+
+
+def default_of(field: FieldInfo) -> str:
+    """The default of an option as Markdown."""
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True)
+    return f"`{json.dumps(value.model_dump(mode='json') if isinstance(value, BaseModel) else value)}`"
+
+
+def options_of(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """(dotted name, field) of every option of a model, nested ones too."""
     for name, field in model.model_fields.items():
         inner = [a for a in (field.annotation, *get_args(field.annotation)) if _is_model(a)]
         if not inner:
             yield prefix + name, field
             continue
         many = get_origin(field.annotation) is dict
-        yield from _options(inner[-1], f"{prefix}{name}.{'NAME.' if many else ''}")
+        yield from options_of(inner[-1], f"{prefix}{name}.{'NAME.' if many else ''}")
 
 
 def _is_model(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, BaseModel)
-
-
-def _json(value: Any) -> Any:
-    return value.model_dump(mode="json") if isinstance(value, BaseModel) else value
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `microexp config`."""
-    parser.add_argument("file", nargs="?", type=Path, help="configuration to check; its full form is printed")
-    parser.add_argument("--schema", action="store_true", help="print the JSON schema instead")
-    parser.add_argument("--reference", action="store_true", help="print every option with its default instead")
-
-
-def main(args: argparse.Namespace) -> int:
-    """`microexp config [FILE] [--schema] [--reference]`."""
-    if args.reference:
-        print(reference(), end="")
-        return 0
-    if args.schema:
-        print(json.dumps(Config.model_json_schema(), indent=1))
-        return 0
-    if args.file is None:
-        raise UserError(file="command line", problem="no file", expected="a configuration, --schema or --reference")
-    print(yaml.safe_dump(load(args.file).model_dump(mode="json"), sort_keys=False), end="")
-    return 0

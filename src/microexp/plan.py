@@ -1,34 +1,35 @@
 """The plan of a run: which data sets have which subjects, which experiments have which folds, which files they make.
 
-Everything here is read while Snakemake builds its graph, so it must cost next to nothing per subject.
+File names come from the table of stages (`microexp.pipeline`). Everything here is read while Snakemake builds its
+graph, so it must cost next to nothing per subject.
 """
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from microexp.config import Config, parse, stage_options
 from microexp.errors import UserError
 from microexp.features.params import I3dParams
 from microexp.flow.params import GPU_BACKENDS
+from microexp.pipeline import STAGES, STREAMS, pattern
 from microexp.rendered.layout import demo_subjects, video_path
 from microexp.run.names import NAME, WHOLE_DATASET, check_name, fold_name
 
-TABLE_FORMATS = ("csv", "md", "tex", "json")
 KINDS = ("spotting", "recognition")
-READER = {"apexdiff": "recognition", "flow": "spotting", "motion": "spotting", "i3d": "spotting"}
-"""Kind of experiment for which alone a stage is run."""
-GPU_STAGES = ("i3d", "aemnet", "mdml")
-"""Stages that use a GPU wherever there is one; others only with certain backends."""
-INDEX = ("videos", "expressions", "issues", "counts", "left_out")
-"""Tables of a data set's index."""
+FOLD_STAGES = {"spotting": ("spotting-fold", "detect"), "recognition": ("recognition-fold",)}
+STREAM_STAGES = {stream: stream.replace("_", "-") for stream in STREAMS}
 REPORTED = ("detections", "training", "faces", "crops", "flow", "apexdiff", "records", "pages")
 """What the report reads of every subject or fold, as lists: a command that named it all would soon be too long."""
 NOTHING = "(?!)"
 """Regular expression that matches no name."""
+Unit = Mapping[str, str]
+"""Wildcards and their values."""
 
 
 class Plan:
@@ -48,76 +49,149 @@ class Plan:
     ) -> None:
         self.config = config
         self.digests = digests or {}
-        self._options: dict[tuple[str, str | None], str] = {}
+        self._options: dict[tuple[str, str | None, str | None], str] = {}
         self.subjects = {d: tuple(check_name(s, "subject", d) for s in names) for d, names in subjects.items()}
         for dataset, names in self.subjects.items():
             if not names:
                 raise UserError(
                     file=f"datasets.{dataset}", problem="no subject", expected="a data set with at least one subject"
                 )
-        self._known_folds = {(kind, e): frozenset(self.folds(kind, e)) for kind in KINDS for e in getattr(config, kind)}
+        self._streams = {
+            (e, m): config.method("spotting", e, m)[0].streams(config.method("spotting", e, m)[1])  # type: ignore[union-attr]
+            for e, experiment in config.spotting.items()
+            for m in experiment.methods
+        }
+        self._needed = self._stages_needed()
+        self._folds = {(kind, e): self.folds(kind, e) for kind in KINDS for e in config.experiments(kind)}
 
-    def shards(self, stage: str, datasets: Iterable[str]) -> list[str]:
-        """The file of `stage` for every subject of `datasets`."""
-        return [f"results/{stage}/{d}/{s}.h5" for d in datasets for s in self.subjects[d]]
-
-    def inputs(self, kind: str, experiment: str, stage: str) -> list[str]:
-        """Files of `stage` that a fold of an experiment reads: those of all its subjects."""
-        return self.shards(stage, self.datasets(kind, experiment))
+    # --- what is needed -----------------------------------------------------------------------------------------------
 
     def datasets(self, kind: str, experiment: str) -> list[str]:
         """Data sets of an experiment, with those that only guide it."""
-        options = getattr(self.config, kind)[experiment]
-        sources = options.source_datasets() if kind == "recognition" else []
+        options = self.config.experiments(kind)[experiment]
+        sources = options.source_datasets() if kind == "recognition" else []  # type: ignore[union-attr]
         return list(dict.fromkeys([*options.datasets, *sources]))
 
-    def index(self, name: str, kind: str, experiment: str) -> list[str]:
-        """Table `name` (videos, expressions) of the data sets of an experiment."""
-        return [f"results/index/{d}/{name}.csv" for d in self.datasets(kind, experiment)]
+    def streams(self, experiment: str, method: str | None = None) -> list[str]:
+        """Feature streams that a spotting method, or any method of the experiment, reads."""
+        read = [s for (e, m), names in self._streams.items() if e == experiment and method in (None, m) for s in names]
+        return [s for s in STREAMS if s in read]
+
+    def _stages_needed(self) -> dict[str, frozenset[str]]:
+        """Stage -> data sets for which some experiment needs its shards; faces and crops make every subject's page."""
+        needed: dict[str, set[str]] = {name: set() for name in (*STREAM_STAGES.values(), "flow", "apexdiff")}
+        for e in self.config.spotting:
+            for stream in self.streams(e):
+                needed[STREAM_STAGES[stream]] |= set(self.datasets("spotting", e))
+        for stage in ("i3d-flow", "motion"):
+            needed["flow"] |= needed[stage]
+        for e in self.config.recognition:
+            needed["apexdiff"] |= set(self.datasets("recognition", e))
+        for stage in ("faces", "crops"):
+            needed[stage] = set(self.subjects)
+        return {stage: frozenset(names) for stage, names in needed.items()}
+
+    def needs(self, dataset: str, stage: str) -> bool:
+        """Whether the run makes what `stage` makes of `dataset`."""
+        return dataset in self._needed.get(stage, self.subjects)
+
+    # --- files --------------------------------------------------------------------------------------------------------
+
+    def shards(self, stage: str, datasets: Iterable[str]) -> list[str]:
+        """The file of `stage` for every subject of `datasets`."""
+        (output,) = STAGES[stage].outputs.values()
+        return [output.path.format(dataset=d, subject=s) for d in datasets for s in self.subjects[d]]
+
+    def made(self, stage: str) -> list[str]:
+        """Shards of `stage` that the run makes."""
+        return self.shards(stage, [d for d in self.subjects if self.needs(d, stage)])
+
+    def last_stage(self, kind: str, experiment: str) -> str:
+        """The stage whose shards know of everything that an experiment had to exclude on the way."""
+        if kind == "recognition":
+            return "apexdiff"
+        streams = self.streams(experiment)
+        return STREAM_STAGES[streams[0]] if streams else "crops"
+
+    def listed(self, kind: str, experiment: str, stage: str) -> list[str]:
+        """Shards of a stage for all subjects of an experiment; a stream is named as its folder is."""
+        return self.shards(STREAM_STAGES.get(stage, stage), self.datasets(kind, experiment))
+
+    def _list(self, kind: str, experiment: str, stage: str) -> str:
+        return pattern("shards.list").format(kind=kind, experiment=experiment, stage=stage)
+
+    def feature_lists(self, experiment: str, method: str) -> list[str]:
+        """The lists of the streams that a method reads."""
+        return [self._list("spotting", experiment, s) for s in self.streams(experiment, method)]
+
+    def apexdiff_list(self, experiment: str) -> str:
+        """The list of the onset-apex maps of all subjects."""
+        return self._list("recognition", experiment, "apexdiff")
+
+    def last_lists(self, kind: str, experiment: str) -> str:
+        """The list of the shards that know what an experiment had to exclude."""
+        return self._list(kind, experiment, self.last_stage(kind, experiment).replace("-", "_"))
 
     def last_shards(self) -> list[str]:
         """The last shards of preprocessing, which know of every video that was excluded on the way."""
-        spotting = {f for e in self.config.spotting for f in self.inputs("spotting", e, "i3d")}
-        recognition = {f for e in self.config.recognition for f in self.inputs("recognition", e, "apexdiff")}
-        return sorted(spotting | recognition) or self.shards("faces", self.subjects)
+        found = {
+            f
+            for kind in KINDS
+            for e in self.config.experiments(kind)
+            for f in self.shards(self.last_stage(kind, e), self.datasets(kind, e))
+        }
+        return sorted(found) or self.shards("crops", self.subjects)
 
-    def left_out(self) -> list[str]:
-        """What the indexes of the data sets that some experiment uses could not take in; of all where there is none."""
-        used = {d for kind in KINDS for e in getattr(self.config, kind) for d in self.datasets(kind, e)}
-        return [f"results/index/{d}/left_out.csv" for d in self.subjects if d in used or not used]
+    def index(self, name: str, datasets: Iterable[str]) -> list[str]:
+        """Table `name` of the index of data sets."""
+        return [pattern(f"index.{name}").format(dataset=d) for d in datasets]
 
-    def excluding(self, kind: str, experiment: str) -> str:
-        """The list of the shards that know what an experiment had to leave out."""
-        stage = {"spotting": "i3d", "recognition": "apexdiff"}[kind]
-        return f"results/{kind}/{experiment}/{stage}.list"
+    def expressions(self, experiment: str, kind: str = "spotting") -> list[str]:
+        """expressions.csv of an experiment's data sets."""
+        return self.index("expressions", self.datasets(kind, experiment))
+
+    def videos(self, experiment: str, kind: str = "spotting") -> list[str]:
+        """videos.csv of an experiment's data sets."""
+        return self.index("videos", self.datasets(kind, experiment))
+
+    def excluded(self, experiment: str, kind: str) -> list[str]:
+        """excluded.csv of an experiment's data sets."""
+        return self.index("excluded", self.datasets(kind, experiment))
+
+    def all_videos(self) -> list[str]:
+        """videos.csv of every data set."""
+        return self.index("videos", self.subjects)
+
+    def all_expressions(self) -> list[str]:
+        """expressions.csv of every data set."""
+        return self.index("expressions", self.subjects)
+
+    def all_issues(self) -> list[str]:
+        """issues.csv of every data set."""
+        return self.index("issues", self.subjects)
+
+    def all_counts(self) -> list[str]:
+        """counts.csv of every data set."""
+        return self.index("counts", self.subjects)
+
+    def all_excluded(self) -> list[str]:
+        """excluded.csv of the data sets that some experiment uses; of all where there is no experiment."""
+        used = {d for kind in KINDS for e in self.config.experiments(kind) for d in self.datasets(kind, e)}
+        return self.index("excluded", [d for d in self.subjects if d in used or not used])
+
+    def rgb_weights(self) -> str:
+        """I3D's RGB weights."""
+        return self.config.i3d.rgb_weights
 
     def flow_weights(self) -> list[str]:
         """The user's own weights of I3D's flow stream, if any."""
         return [w for w in [self.config.i3d.flow_weights] if w]
 
-    def scored(self, kind: str, experiment: str) -> list[str]:
-        """What the folds of an experiment are scored by."""
-        return self.fold_files(kind, experiment, {"spotting": "detections.csv", "recognition": "predictions.csv"}[kind])
+    def given_files(self, dataset: str, subject: str) -> list[str]:
+        """Files of another program that the stream `given` takes for a subject."""
+        from microexp.features.given import files_of
 
-    def selections(self, kind: str, experiment: str) -> list[str]:
-        """What the folds of a spotting experiment ran."""
-        return self.fold_files(kind, experiment, "selection.json") if kind == "spotting" else []
-
-    def folds(self, kind: str, experiment: str) -> list[str]:
-        """Folds of a `spotting` or `recognition` experiment, one per subject (or data set): `casme2-sub05`."""
-        options = getattr(self.config, kind)[experiment]
-        if getattr(options, "leave", "subject") == "dataset":
-            return [fold_name(d, WHOLE_DATASET) for d in options.datasets]
-        return [fold_name(d, s) for d in options.datasets for s in self.subjects[d]]
-
-    def fold_files(self, kind: str, experiment: str, name: str) -> list[str]:
-        """File `name` of every fold of an experiment."""
-        return [f"results/{kind}/{experiment}/{fold}/{name}" for fold in self.folds(kind, experiment)]
-
-    def tables(self, *formats: str) -> list[str]:
-        """Tables of all experiments."""
-        names = [f"{kind}_{e}" for kind in KINDS for e in getattr(self.config, kind)]
-        return [f"results/tables/{n}.{f}" for n in names for f in formats or TABLE_FORMATS]
+        return [str(path) for path in files_of(self.config.given, dataset, subject)]
 
     def sources(self, dataset: str) -> list[str]:
         """Files that the index of `dataset` is made from: sheets, and the demo's videos, which this run renders."""
@@ -125,7 +199,8 @@ class Plan:
             from microexp.datasets.index import files
 
             return [str(path) for path in files(dataset, self.config.datasets[dataset])]
-        return ["results/demo/annotations.csv", *(v for s in self.subjects[dataset] for v in self.rendered(dataset, s))]
+        videos = (v for s in self.subjects[dataset] for v in self.rendered(dataset, s))
+        return [pattern("demo-sheet.sheet"), *videos]
 
     def digest(self, dataset: str) -> str:
         """Hash of the list of videos of a release on disk; empty for what this run renders."""
@@ -138,116 +213,193 @@ class Plan:
         takes = range(1, self.config.demo.videos + 1)
         return [f"results/demo/{video_path(subject, f'{subject}_{take}')}" for take in takes]
 
-    def options(self, stage: str, name: str | None = None) -> str:
-        """Exactly the options that `stage` reads, of experiment or data set `name` where it has one, as JSON."""
-        key = stage, name
-        if key not in self._options:
-            self._options[key] = json.dumps(stage_options(self.config, stage, name), sort_keys=True)
-        return self._options[key]
+    # --- folds --------------------------------------------------------------------------------------------------------
 
-    def made(self, stage: str, datasets: Iterable[str] | None = None) -> list[str]:
-        """Shards of `stage` that some experiment needs, of all data sets or of `datasets`."""
-        wanted = self.subjects if datasets is None else datasets
-        return self.shards(stage, [d for d in wanted if self.needs(d, stage)])
+    def folds(self, kind: str, experiment: str) -> list[str]:
+        """Folds of an experiment, one per subject (or data set): `casme2-sub05`."""
+        options = self.config.experiments(kind)[experiment]
+        if getattr(options, "leave", "subject") == "dataset":
+            return [fold_name(d, WHOLE_DATASET) for d in options.datasets]
+        return [fold_name(d, s) for d in options.datasets for s in self.subjects[d]]
 
-    def needs(self, dataset: str, stage: str) -> bool:
-        """Whether some experiment, or every subject's page, reads what `stage` makes of `dataset`."""
-        kind = READER.get(stage)
-        return kind is None or any(dataset in self.datasets(kind, e) for e in getattr(self.config, kind))
-
-    def made_for(self, stage: str, dataset: str, subject: str) -> list[str]:
-        """The shard of `stage` of one subject, if some experiment needs it."""
-        return [f"results/{stage}/{dataset}/{subject}.h5"] if self.needs(dataset, stage) else []
-
-    def uses_gpu(self, stage: str) -> bool:
-        """Whether `stage`, as configured, uses a GPU where there is one."""
-        chosen = {
-            "faces": self.config.faces.backend == "face_alignment",
-            "flow": self.config.flow.backend in GPU_BACKENDS,
-            "apexdiff": self.config.apexdiff.flow.backend in GPU_BACKENDS,
-        }
-        return chosen.get(stage, stage in GPU_STAGES)
-
-    def all_folds(self, kind: str, name: str) -> list[str]:
-        """File `name` of every fold of every experiment of `kind`."""
-        return [f for e in getattr(self.config, kind) for f in self.fold_files(kind, e, name)]
-
-    def training(self) -> list[str]:
-        """Training logs of every fold of every experiment."""
-        return [f for kind in KINDS for f in self.all_folds(kind, "training.csv")]
-
-    def records(self) -> list[str]:
-        """Files that the report shows nothing of but what they were made with."""
-        rendered = [f for d in self.subjects if self.config.is_rendered(d) for f in self.sources(d)]
-        return [*rendered, *self.made("i3d"), *self.made("motion")]
-
-    def reported(self, what: str) -> list[str]:
-        """The files of one of the report's lists."""
-        match what:
-            case "detections":
-                return self.all_folds("spotting", "detections.csv")
-            case "training":
-                return self.training()
-            case "records":
-                return self.records()
-            case "pages":
-                return self.pages()
-        return self.made(what)
-
-    def held_out(self, kind: str, name: str, dataset: str, subject: str) -> list[str]:
-        """File `name` of every fold of `kind` that holds out this subject (or its data set)."""
-        folds = (fold_name(dataset, subject), fold_name(dataset, WHOLE_DATASET))
+    def fold_files(self, kind: str, experiment: str, output: str, folds: Sequence[str] | None = None) -> list[str]:
+        """The file `stage.output` of every method and fold of an experiment."""
+        path = pattern(output)
         return [
-            f"results/{kind}/{e}/{fold}/{name}"
-            for e in getattr(self.config, kind)
-            for fold in folds
-            if fold in self._known_folds[kind, e]
+            path.format(experiment=experiment, method=m, fold=fold)
+            for m in self.config.experiments(kind)[experiment].methods
+            for fold in (self._folds[kind, experiment] if folds is None else folds)
         ]
+
+    def all_folds(self, kind: str, output: str) -> list[str]:
+        """The file `stage.output` of every method and fold of every experiment of `kind`."""
+        return [f for e in self.config.experiments(kind) for f in self.fold_files(kind, e, output)]
+
+    def scored(self, kind: str, experiment: str) -> list[str]:
+        """What the folds of an experiment are scored by."""
+        output = {"spotting": "detect.detections", "recognition": "recognition-fold.predictions"}[kind]
+        return self.fold_files(kind, experiment, output)
+
+    def selections(self, kind: str, experiment: str) -> list[str]:
+        """What the folds of a spotting experiment ran."""
+        return self.fold_files(kind, experiment, "detect.selection") if kind == "spotting" else []
+
+    def _held_out(self, kind: str, output: str, dataset: str, subject: str) -> list[str]:
+        found = []
+        for e in self.config.experiments(kind):
+            known = {fold_name(dataset, subject), fold_name(dataset, WHOLE_DATASET)} & set(self._folds[kind, e])
+            found += self.fold_files(kind, e, output, sorted(known))
+        return found
+
+    def detections_of(self, dataset: str, subject: str) -> list[str]:
+        """Detections of every fold that holds out this subject."""
+        return self._held_out("spotting", "detect.detections", dataset, subject)
+
+    def predictions_of(self, dataset: str, subject: str) -> list[str]:
+        """Predictions of every fold that holds out this subject, or its data set."""
+        return self._held_out("recognition", "recognition-fold.predictions", dataset, subject)
+
+    # --- tables and report --------------------------------------------------------------------------------------------
+
+    def json_tables(self) -> list[str]:
+        """Tables of all experiments, for the report."""
+        return [pattern("tables.json").format(**unit) for unit in self.units("tables")]
+
+    def _shard_of(self, stage: str, dataset: str, subject: str) -> list[str]:
+        (output,) = STAGES[stage].outputs.values()
+        return [output.path.format(dataset=dataset, subject=subject)] if self.needs(dataset, stage) else []
+
+    def flow_of(self, dataset: str, subject: str) -> list[str]:
+        """The flow of a subject, if the run computes it."""
+        return self._shard_of("flow", dataset, subject)
+
+    def motion_of(self, dataset: str, subject: str) -> list[str]:
+        """The motion of a subject, if the run computes it."""
+        return self._shard_of("motion", dataset, subject)
+
+    def apexdiff_of(self, dataset: str, subject: str) -> list[str]:
+        """The onset-apex maps of a subject, if the run computes them."""
+        return self._shard_of("apexdiff", dataset, subject)
+
+    def reported(self, reported: str) -> list[str]:
+        """The files of one of the report's lists."""
+        match reported:
+            case "detections":
+                return self.all_folds("spotting", "detect.detections")
+            case "training":
+                return [f for kind in KINDS for f in self.all_folds(kind, f"{FOLD_STAGES[kind][0]}.training")]
+            case "records":
+                rendered = [f for d in self.subjects if self.config.is_rendered(d) for f in self.sources(d)]
+                return [*rendered, *(f for stage in STREAM_STAGES.values() for f in self.made(stage))]
+            case "pages":
+                return [pattern("report-subject.page").format(**unit) for unit in self.units("report-subject")]
+        return self.made(reported)
+
+    def __getattr__(self, name: str) -> Callable[[], str]:
+        """`report_faces()` and its like: the list of the report's files of that kind."""
+        what = name.removeprefix("report_")
+        if name == what or what not in REPORTED:
+            raise AttributeError(name)
+        return lambda: pattern("report-list.list").format(reported=what)
+
+    # --- for Snakemake ------------------------------------------------------------------------------------------------
+
+    def units(self, stage: str) -> Iterator[dict[str, str]]:
+        """Wildcards of every job of `stage` that belongs to the run."""
+        match STAGES[stage].unit:
+            case "run":
+                if stage != "demo-sheet" or any(map(self.config.is_rendered, self.subjects)):
+                    yield {}
+            case "dataset":
+                yield from ({"dataset": d} for d in self.subjects)
+            case "subject":
+                own = (d for d in self.subjects if self.needs(d, stage))
+                yield from ({"dataset": d, "subject": s} for d in own for s in self.subjects[d])
+            case "video":
+                for dataset in filter(self.config.is_rendered, self.subjects):
+                    for s in self.subjects[dataset]:
+                        takes = range(1, self.config.demo.videos + 1)
+                        yield from ({"subject": s, "video": f"{s}_{take}"} for take in takes)
+            case "list":
+                yield from self._lists(stage)
+            case "experiment":
+                yield from ({"kind": k, "experiment": e} for k in KINDS for e in self.config.experiments(k))
+            case "fold":
+                kind = "recognition" if stage in FOLD_STAGES["recognition"] else "spotting"
+                for e, experiment in self.config.experiments(kind).items():
+                    for m in experiment.methods:
+                        yield from ({"experiment": e, "method": m, "fold": f} for f in self._folds[kind, e])
+
+    def _lists(self, stage: str) -> Iterator[dict[str, str]]:
+        if stage == "report-list":
+            yield from ({"reported": what} for what in REPORTED)
+            return
+        for kind in KINDS:
+            for e in self.config.experiments(kind):
+                last = self.last_stage(kind, e).replace("-", "_")
+                names = self.streams(e) if kind == "spotting" else []
+                yield from ({"kind": kind, "experiment": e, "stage": s} for s in dict.fromkeys([*names, last]))
 
     def everything(self) -> list[str]:
         """All results. They are all targets, so that a file that was deleted is made again, whoever still needs it."""
-        stages = ("faces", "crops", "flow", "motion", "apexdiff", "i3d")
-        folds = {
-            "spotting": ("model.safetensors", "training.csv", "proposals.csv", "detections.csv", "selection.json"),
-            "recognition": ("model.safetensors", "training.csv", "predictions.csv"),
-        }
-        lists = {"spotting": ("i3d.list", "motion.list"), "recognition": ("apexdiff.list",)}
         return [
-            *(f for d in self.subjects if self.config.is_rendered(d) for f in self.sources(d)),
-            *(f for name in INDEX for f in self.indexes(name)),
-            *(
-                f"results/index/{d}/subjects/{s}/{name}.csv"
-                for d, names in self.subjects.items()
-                for s in names
-                for name in ("videos", "expressions")
-            ),
-            *(f for stage in stages for f in self.made(stage)),
-            *(f for kind in KINDS for name in folds[kind] for f in self.all_folds(kind, name)),
-            *(f"results/{k}/{e}/{name}" for k in KINDS for name in lists[k] for e in getattr(self.config, k)),
-            *self.tables(),
-            *self.pages(),
-            *(f"results/report/{what}.list" for what in REPORTED),
-            "results/report.html",
-            "results/complete.csv",
+            output.path.format(**unit)
+            for stage in STAGES.values()
+            if stage.name != "weights"
+            for unit in self.units(stage.name)
+            for output in stage.outputs.values()
         ]
 
-    def indexes(self, name: str) -> list[str]:
-        """Table `name` (videos, expressions, issues) of every data set."""
-        return [f"results/index/{d}/{name}.csv" for d in self.subjects]
+    def input(self, stage: str, name: str) -> Any:
+        """What Snakemake takes for an input: a path with wildcards, a list, or a function of the wildcards."""
+        source = STAGES[stage].inputs[name].source
+        if not source.startswith("plan."):
+            return pattern(source)
+        listing = getattr(self, source.removeprefix("plan."))
+        asked = list(inspect.signature(listing).parameters)
+        if not asked:
+            return listing()
+        known = re.findall(r"{(\w+)}", " ".join(o.path for o in STAGES[stage].outputs.values()))
+        given = [p for p in asked if p in known]
+        return lambda wildcards: listing(**{p: wildcards[p] for p in given})
 
-    def pages(self) -> list[str]:
-        """The report's page of every subject."""
-        return [f"results/report/{d}/{s}.html" for d, names in self.subjects.items() for s in names]
+    def options(self, stage: str, name: str | None = None, method: str | None = None) -> str:
+        """Exactly the options that `stage` reads, of an experiment, method or data set where it has one, as JSON."""
+        key = stage, name, method
+        if key not in self._options:
+            self._options[key] = json.dumps(stage_options(self.config, stage, name, method), sort_keys=True)
+        return self._options[key]
+
+    def options_for(self, stage: str, wildcards: Unit) -> str:
+        """The options of one job of `stage`."""
+        if stage == "tables":
+            return self.options(f"tables-{wildcards['kind']}", wildcards["experiment"])
+        if STAGES[stage].unit == "fold":
+            return self.options(stage, wildcards["experiment"], wildcards["method"])
+        return self.options(stage, wildcards["dataset"] if stage in ("index", "crops") else None)
+
+    def uses_gpu(self, stage: str, wildcards: Unit | None = None) -> bool:
+        """Whether a job of `stage` (any, without wildcards), as configured, uses a GPU where there is one."""
+        if STAGES[stage].gpu == "backend":
+            backends = {"faces": self.config.faces.backend == "face_alignment"}
+            backends["flow"] = self.config.flow.backend in GPU_BACKENDS
+            backends["apexdiff"] = self.config.apexdiff.flow.backend in GPU_BACKENDS
+            return backends[stage]
+        if STAGES[stage].unit == "fold" and STAGES[stage].gpu == "always":
+            kind = "recognition" if stage in FOLD_STAGES["recognition"] else "spotting"
+            units = [wildcards] if wildcards else list(self.units(stage))
+            return any(self.config.method(kind, u["experiment"], u["method"])[0].gpu for u in units)
+        return STAGES[stage].gpu == "always"
 
     def constraints(self) -> dict[str, str]:
         """Regular expressions that only names of this run match, per wildcard."""
-        experiments = [(kind, e) for kind in KINDS for e in getattr(self.config, kind)]
-        folds = [fold for kind, e in experiments for fold in self.folds(kind, e)]
+        methods = [m for kind in KINDS for e in self.config.experiments(kind).values() for m in e.methods]
         return {
             "dataset": closed(self.subjects),
             "subject": closed(s for names in self.subjects.values() for s in names),
-            "fold": closed(folds),
-            "stage": "i3d|motion|apexdiff",
+            "fold": closed([WHOLE_DATASET, *(fold for folds in self._folds.values() for fold in folds)]),
+            "method": closed(methods),
+            "stage": "|".join((*STREAMS, "apexdiff", "crops")),
             "reported": "|".join(REPORTED),
             "kind": "|".join(KINDS),
             "video": NAME,

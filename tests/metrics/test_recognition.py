@@ -9,10 +9,10 @@ from hypothesis.extra.numpy import arrays
 from sklearn.metrics import f1_score, recall_score
 
 from microexp.commands.main import main
+from microexp.datasets import megc2019
 from microexp.errors import UserError
 from microexp.metrics import completeness
 from microexp.metrics import recognition as r
-from microexp.metrics.foreign import megc2019
 from microexp.metrics.foreign import recognition_log as log
 
 CLASSES = list(megc2019.CLASSES)

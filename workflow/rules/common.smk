@@ -1,20 +1,20 @@
-# The plan of the run and the few functions that rules use. The logic is in src/microexp/plan.py, typed and tested.
+# The plan of the run and the few functions that rules use. The logic is in src/microexp/, typed and tested.
 import gc
 import inspect
 from snakemake.cli import get_argument_parser
 from snakemake.settings.types import DeploymentMethod
 from microexp.errors import UserError
-from microexp.run.gpu_pool import visible_gpus
-from microexp.run import lock as run
-from microexp.run.code import code_hash
+from microexp.pipeline import STAGES, command
 from microexp.plan import read_plan
+from microexp.run import lock
+from microexp.run.gpu_pool import visible_gpus
 
 
 def begin_run():
     """One run at a time in a folder; the lock is held until the process ends. A job of a run does not take it."""
     if workflow.is_main_process:
         options, _ = get_argument_parser().parse_known_args()
-        return run.begin(Path.cwd()) if run.runs_jobs(options) else None
+        return lock.begin(Path.cwd()) if lock.runs_jobs(options) else None
 
 
 def per_attempt(first):
@@ -28,32 +28,43 @@ memory = per_attempt  # MB
 minutes = per_attempt  # wall time
 
 
-def options_of(stage):
-    """The options that a stage of an experiment reads, as JSON."""
-    return lambda wildcards: PLAN.options(stage, wildcards.experiment)
+def inputs(stage):
+    """Input files of a stage by name, as the table of stages says."""
+    return {name: PLAN.input(stage, name) for name in STAGES[stage].inputs}
+
+
+def outputs(stage):
+    """Output files of a stage by name, as the table of stages says."""
+    return {name: output.path for name, output in STAGES[stage].outputs.items()}
+
+
+def options(stage):
+    """The options that a stage reads, as JSON, and the stage's version: what makes it run again."""
+    return {
+        "options": lambda wildcards: PLAN.options_for(stage, wildcards),
+        "version": STAGES[stage].version,
+    }
+
+
+def run_stage(stage):
+    """The shell line of a stage; it ends in `exec`, so that the job is the direct child of the run."""
+    return (
+        lock.shell_prefix(Path(workflow.current_basedir).parent.parent / "src", CONDA)
+        + "logged {log:q} "
+        + command(STAGES[stage])
+    )
 
 
 def gpus(stage):
     """GPUs that a job of `stage` asks for on this machine; profiles/slurm asks the cluster instead."""
-    return min(1, len(visible_gpus())) if PLAN.uses_gpu(stage) else 0
+    available = min(1, len(visible_gpus()))
+    return lambda wildcards: available if PLAN.uses_gpu(stage, wildcards) else 0
 
 
 def environment(stage):
     """Conda environment of a stage that can use a GPU."""
-    kind = run.environment_for_gpu() if PLAN.uses_gpu(stage) else "cpu"
+    kind = lock.environment_for_gpu() if PLAN.uses_gpu(stage) else "cpu"
     return f"../../envs/{kind}.yaml"
-
-
-def made_for(stage):
-    """The shard of `stage` of the wildcards' subject, if some experiment needs it."""
-    return lambda wildcards: PLAN.made_for(stage, wildcards.dataset, wildcards.subject)
-
-
-def held_out(kind, name):
-    """File `name` of every fold of `kind` that holds out the wildcards' subject."""
-    return lambda wildcards: PLAN.held_out(
-        kind, name, wildcards.dataset, wildcards.subject
-    )
 
 
 gc.set_threshold(
@@ -68,12 +79,10 @@ except UserError as error:
 
 CONDA = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
 
-shell.prefix(run.shell_prefix(Path(workflow.basedir) / "src", CONDA))
-
 
 wildcard_constraints:
     **PLAN.constraints(),
 
 
 onstart:
-    run.clear_leftovers(Path.cwd())
+    lock.clear_leftovers(Path.cwd())

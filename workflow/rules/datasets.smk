@@ -2,8 +2,10 @@
 
 
 rule demo_sheet:
+    input:
+        **inputs("demo-sheet"),
     output:
-        sheet="results/demo/annotations.csv",
+        **outputs("demo-sheet"),
     log:
         "logs/demo_sheet.log",
     benchmark:
@@ -15,16 +17,16 @@ rule demo_sheet:
         mem_mb=memory(1000),
         runtime=minutes(10),
     params:
-        options=PLAN.options("demo-sheet"),
-        code=code_hash("demo-sheet"),
+        **options("demo-sheet"),
     shell:
-        "logged {log:q} python -m microexp demo-sheet --out-sheet {output.sheet:q}"
-        " --params {params.options:q} --threads {threads}"
+        run_stage("demo-sheet")
 
 
 rule demo:
+    input:
+        **inputs("demo"),
     output:
-        video="results/demo/videos/{subject}/{video}.mp4",
+        **outputs("demo"),
     log:
         "logs/demo/{video}_{subject}.log",
     benchmark:
@@ -36,22 +38,16 @@ rule demo:
         mem_mb=memory(1500),
         runtime=minutes(20),
     params:
-        options=PLAN.options("demo"),
-        code=code_hash("demo"),
+        **options("demo"),
     shell:
-        "logged {log:q} python -m microexp demo --video {wildcards.video:q} --out-video {output.video:q}"
-        " --params {params.options:q} --threads {threads}"
+        run_stage("demo")
 
 
 rule index:
     input:
-        files=lambda wildcards: PLAN.sources(wildcards.dataset),
+        **inputs("index"),
     output:
-        videos="results/index/{dataset}/videos.csv",
-        expressions="results/index/{dataset}/expressions.csv",
-        issues="results/index/{dataset}/issues.csv",
-        counts="results/index/{dataset}/counts.csv",
-        left_out="results/index/{dataset}/left_out.csv",
+        **outputs("index"),
     log:
         "logs/index/{dataset}.log",
     benchmark:
@@ -63,23 +59,17 @@ rule index:
         mem_mb=memory(2000),
         runtime=minutes(60),
     params:
-        options=lambda wildcards: PLAN.options("index", wildcards.dataset),
+        **options("index"),
         listing=lambda wildcards: PLAN.digest(wildcards.dataset),
-        code=code_hash("index"),
     shell:
-        "logged {log:q} python -m microexp index --dataset {wildcards.dataset:q} --files {input.files:q} --out-videos {output.videos:q}"
-        " --out-expressions {output.expressions:q} --out-issues {output.issues:q} --out-counts {output.counts:q}"
-        " --out-left_out {output.left_out:q} --params {params.options:q} --threads {threads}"
+        run_stage("index")
 
 
 rule index_subject:
     input:
-        videos="results/index/{dataset}/videos.csv",
-        expressions="results/index/{dataset}/expressions.csv",
-        left_out="results/index/{dataset}/left_out.csv",
+        **inputs("index-subject"),
     output:
-        videos="results/index/{dataset}/subjects/{subject}/videos.csv",
-        expressions="results/index/{dataset}/subjects/{subject}/expressions.csv",
+        **outputs("index-subject"),
     log:
         "logs/index/{dataset}_{subject}.log",
     benchmark:
@@ -91,8 +81,6 @@ rule index_subject:
         mem_mb=memory(1000),
         runtime=minutes(10),
     params:
-        code=code_hash("index-subject"),
+        **options("index-subject"),
     shell:
-        "logged {log:q} python -m microexp index-subject --subject {wildcards.subject:q} --videos {input.videos:q}"
-        " --expressions {input.expressions:q} --left_out {input.left_out:q} --out-videos {output.videos:q}"
-        " --out-expressions {output.expressions:q} --threads {threads}"
+        run_stage("index-subject")

@@ -3,10 +3,9 @@
 
 rule faces:
     input:
-        videos="results/index/{dataset}/subjects/{subject}/videos.csv",
-        sources=lambda wildcards: PLAN.rendered(wildcards.dataset, wildcards.subject),
+        **inputs("faces"),
     output:
-        faces="results/faces/{dataset}/{subject}.h5",
+        **outputs("faces"),
     log:
         "logs/faces/{dataset}/{subject}.log",
     benchmark:
@@ -19,20 +18,16 @@ rule faces:
         runtime=minutes(240),
         gpu=gpus("faces"),
     params:
-        options=PLAN.options("faces"),
-        code=code_hash("faces"),
+        **options("faces"),
     shell:
-        "logged {log:q} python -m microexp faces --videos {input.videos:q} --out-faces {output.faces:q}"
-        " --params {params.options:q} --threads {threads} --gpus {resources.gpu}"
+        run_stage("faces")
 
 
 rule crops:
     input:
-        videos="results/index/{dataset}/subjects/{subject}/videos.csv",
-        faces="results/faces/{dataset}/{subject}.h5",
-        sources=lambda wildcards: PLAN.rendered(wildcards.dataset, wildcards.subject),
+        **inputs("crops"),
     output:
-        crops="results/crops/{dataset}/{subject}.h5",
+        **outputs("crops"),
     log:
         "logs/crops/{dataset}/{subject}.log",
     benchmark:
@@ -44,18 +39,16 @@ rule crops:
         mem_mb=memory(2000),
         runtime=minutes(120),
     params:
-        options=lambda wildcards: PLAN.options("crops", wildcards.dataset),
-        code=code_hash("crops"),
+        **options("crops"),
     shell:
-        "logged {log:q} python -m microexp crops --videos {input.videos:q} --faces {input.faces:q} --out-crops {output.crops:q}"
-        " --params {params.options:q} --threads {threads}"
+        run_stage("crops")
 
 
 rule flow:
     input:
-        crops="results/crops/{dataset}/{subject}.h5",
+        **inputs("flow"),
     output:
-        flow="results/flow/{dataset}/{subject}.h5",
+        **outputs("flow"),
     log:
         "logs/flow/{dataset}/{subject}.log",
     benchmark:
@@ -68,19 +61,16 @@ rule flow:
         runtime=minutes(480),
         gpu=gpus("flow"),
     params:
-        options=PLAN.options("flow"),
-        code=code_hash("flow"),
+        **options("flow"),
     shell:
-        "logged {log:q} python -m microexp flow --crops {input.crops:q} --out-flow {output.flow:q}"
-        " --params {params.options:q} --threads {threads} --gpus {resources.gpu}"
+        run_stage("flow")
 
 
 rule apexdiff:
     input:
-        crops="results/crops/{dataset}/{subject}.h5",
-        expressions="results/index/{dataset}/subjects/{subject}/expressions.csv",
+        **inputs("apexdiff"),
     output:
-        apexdiff="results/apexdiff/{dataset}/{subject}.h5",
+        **outputs("apexdiff"),
     log:
         "logs/apexdiff/{dataset}/{subject}.log",
     benchmark:
@@ -93,9 +83,6 @@ rule apexdiff:
         runtime=minutes(60),
         gpu=gpus("apexdiff"),
     params:
-        options=PLAN.options("apexdiff"),
-        code=code_hash("apexdiff"),
+        **options("apexdiff"),
     shell:
-        "logged {log:q} python -m microexp apexdiff --crops {input.crops:q} --expressions {input.expressions:q}"
-        " --out-apexdiff {output.apexdiff:q}"
-        " --params {params.options:q} --threads {threads} --gpus {resources.gpu}"
+        run_stage("apexdiff")

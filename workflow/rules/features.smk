@@ -1,4 +1,4 @@
-# Two-stream I3D features and their weights.
+# Streams of features: one shard per stream and subject.
 
 
 localrules:
@@ -6,8 +6,10 @@ localrules:
 
 
 rule weights:
+    input:
+        **inputs("weights"),
     output:
-        weights="weights/i3d_rgb_kinetics400.safetensors",
+        **outputs("weights"),
     log:
         "logs/weights.log",
     benchmark:
@@ -19,46 +21,60 @@ rule weights:
         mem_mb=memory(2000),
         runtime=minutes(60),
     params:
-        code=code_hash("weights"),
+        **options("weights"),
     shell:
-        "logged {log:q} python -m microexp weights --out-weights {output.weights:q}"
+        run_stage("weights")
 
 
-rule i3d:
+rule i3d_rgb:
     input:
-        crops="results/crops/{dataset}/{subject}.h5",
-        flow="results/flow/{dataset}/{subject}.h5",
-        weights=PLAN.config.i3d.rgb_weights,
-        flow_weights=PLAN.flow_weights(),
+        **inputs("i3d-rgb"),
     output:
-        i3d="results/i3d/{dataset}/{subject}.h5",
+        **outputs("i3d-rgb"),
     log:
-        "logs/i3d/{dataset}/{subject}.log",
+        "logs/i3d_rgb/{dataset}/{subject}.log",
     benchmark:
-        "logs/benchmarks/i3d/{dataset}/{subject}.tsv"
+        "logs/benchmarks/i3d_rgb/{dataset}/{subject}.tsv"
     conda:
-        environment("i3d")
+        environment("i3d-rgb")
     threads: 1
     resources:
         mem_mb=memory(3000),
         runtime=minutes(480),
-        gpu=gpus("i3d"),
+        gpu=gpus("i3d-rgb"),
     params:
-        options=PLAN.options("i3d"),
-        code=code_hash("i3d"),
+        **options("i3d-rgb"),
     shell:
-        "logged {log:q} python -m microexp i3d --crops {input.crops:q} --flow {input.flow:q} --weights {input.weights:q}"
-        " --flow_weights {input.flow_weights:q} --out-i3d {output.i3d:q}"
-        " --params {params.options:q} --threads {threads} --gpus {resources.gpu}"
+        run_stage("i3d-rgb")
+
+
+rule i3d_flow:
+    input:
+        **inputs("i3d-flow"),
+    output:
+        **outputs("i3d-flow"),
+    log:
+        "logs/i3d_flow/{dataset}/{subject}.log",
+    benchmark:
+        "logs/benchmarks/i3d_flow/{dataset}/{subject}.tsv"
+    conda:
+        environment("i3d-flow")
+    threads: 1
+    resources:
+        mem_mb=memory(3000),
+        runtime=minutes(480),
+        gpu=gpus("i3d-flow"),
+    params:
+        **options("i3d-flow"),
+    shell:
+        run_stage("i3d-flow")
 
 
 rule motion:
     input:
-        flow="results/flow/{dataset}/{subject}.h5",
-        faces="results/faces/{dataset}/{subject}.h5",
-        crops="results/crops/{dataset}/{subject}.h5",
+        **inputs("motion"),
     output:
-        motion="results/motion/{dataset}/{subject}.h5",
+        **outputs("motion"),
     log:
         "logs/motion/{dataset}/{subject}.log",
     benchmark:
@@ -70,8 +86,27 @@ rule motion:
         mem_mb=memory(1500),
         runtime=minutes(30),
     params:
-        options=PLAN.options("motion"),
-        code=code_hash("motion"),
+        **options("motion"),
     shell:
-        "logged {log:q} python -m microexp motion --flow {input.flow:q} --faces {input.faces:q} --crops {input.crops:q}"
-        " --out-motion {output.motion:q} --params {params.options:q} --threads {threads}"
+        run_stage("motion")
+
+
+rule given:
+    input:
+        **inputs("given"),
+    output:
+        **outputs("given"),
+    log:
+        "logs/given/{dataset}/{subject}.log",
+    benchmark:
+        "logs/benchmarks/given/{dataset}/{subject}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(1500),
+        runtime=minutes(30),
+    params:
+        **options("given"),
+    shell:
+        run_stage("given")

@@ -7,11 +7,9 @@ localrules:
 
 rule shards:
     input:
-        shards=lambda wildcards: PLAN.inputs(
-            wildcards.kind, wildcards.experiment, wildcards.stage
-        ),
+        **inputs("shards"),
     output:
-        list="results/{kind}/{experiment}/{stage}.list",
+        **outputs("shards"),
     log:
         "logs/shards/{kind}_{experiment}_{stage}.log",
     benchmark:
@@ -23,6 +21,6 @@ rule shards:
         mem_mb=memory(500),
         runtime=minutes(10),
     params:
-        code=code_hash("shards"),
+        **options("shards"),
     shell:
-        "logged {log:q} python -m microexp shards --shards {input.shards:q} --out-list {output.list:q}"
+        run_stage("shards")

@@ -1,28 +1,23 @@
-# Recognition: MDML, one fold per subject.
+# Recognition: predictions of every method, one fold per subject.
 
 
-rule mdml:
+rule recognition_fold:
     input:
-        apexdiff="results/recognition/{experiment}/apexdiff.list",
+        **inputs("recognition-fold"),
     output:
-        model="results/recognition/{experiment}/{fold}/model.safetensors",
-        training="results/recognition/{experiment}/{fold}/training.csv",
-        predictions="results/recognition/{experiment}/{fold}/predictions.csv",
+        **outputs("recognition-fold"),
     log:
-        "logs/mdml/{experiment}/{fold}.log",
+        "logs/recognition/{experiment}/{method}/{fold}.log",
     benchmark:
-        "logs/benchmarks/mdml/{experiment}/{fold}.tsv"
+        "logs/benchmarks/recognition/{experiment}/{method}/{fold}.tsv"
     conda:
-        environment("mdml")
+        environment("recognition-fold")
     threads: 1
     resources:
         mem_mb=memory(3000),
         runtime=minutes(240),
-        gpu=gpus("mdml"),
+        gpu=gpus("recognition-fold"),
     params:
-        options=options_of("mdml"),
-        code=code_hash("mdml"),
+        **options("recognition-fold"),
     shell:
-        "logged {log:q} python -m microexp mdml --fold {wildcards.fold:q} --apexdiff @{input.apexdiff:q} --out-model {output.model:q}"
-        " --out-training {output.training:q} --out-predictions {output.predictions:q}"
-        " --params {params.options:q} --threads {threads} --gpus {resources.gpu}"
+        run_stage("recognition-fold")

@@ -28,7 +28,7 @@ from microexp.faces.resample import nearest_crop
 from microexp.flow.tvl1 import compute_flow, provenance
 from microexp.records.index import Expression, read_expressions
 from microexp.run.log import log, track
-from microexp.run.stage import Job, Stage
+from microexp.run.stage import Job
 from microexp.run.storage import add_array, create_shard, open_shard, set_attributes
 
 if TYPE_CHECKING:
@@ -183,13 +183,3 @@ def run(job: Job[ApexdiffParams]) -> Mapping[str, Any]:
         write_shard(shard, done, job.params.size, left_out)
         set_attributes(shard, whose)
     return provenance(job.params.flow, job.device)
-
-
-STAGE = Stage(
-    name="apexdiff",
-    summary="Difference, optical flow and strain from onset to apex of every expression of a subject.",
-    params=ApexdiffParams,
-    inputs={"crops": "shard of the stage crops", "expressions": "expressions.csv of the subject"},
-    outputs={"apexdiff": "shard with the maps and labels"},
-    run=run,
-)

@@ -6,9 +6,10 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from microexp.datasets import megc2019
 from microexp.errors import UserError
 from microexp.metrics import completeness, recognition
-from microexp.metrics.foreign import megc2019, recognition_log
+from microexp.metrics.foreign import recognition_log
 from microexp.metrics.recognition import Prediction
 from microexp.records.tables import as_json, markdown, write
 from microexp.run import storage

@@ -17,7 +17,7 @@ from microexp.reading.release import Adapter, Index, Release
 from microexp.records.index import write_exclusions, write_expressions, write_issues, write_videos
 from microexp.run.log import log
 from microexp.run.names import check_name
-from microexp.run.stage import Job, Stage
+from microexp.run.stage import Job
 
 
 def open_release(name: str, options: IndexParams) -> tuple[Adapter, Release]:
@@ -134,20 +134,3 @@ def run(job: Job[IndexParams]) -> Mapping[str, Any]:
         f"{len(index.exclusions)} left out, {len(wrong)} differences to the published counts"
     )
     return {"root": release.root.name}
-
-
-STAGE = Stage(
-    name="index",
-    summary="read a release: videos and expressions in one schema",
-    params=IndexParams,
-    inputs={"files*": "files that make this run again when they change: sheets, the demo's videos"},
-    outputs={
-        "videos": "videos.csv",
-        "expressions": "expressions.csv",
-        "issues": "issues.csv: what was mended, clipped or left out",
-        "counts": "counts.csv: found against published",
-        "left_out": "left_out.csv: videos and expressions of the release that no result can cover",
-    },
-    run=run,
-    keys={"dataset": "name of the data set"},
-)

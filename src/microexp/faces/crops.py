@@ -22,7 +22,7 @@ from microexp.faces.warp import cut, plan_crops
 from microexp.reading.frames import BadVideo, VideoSource
 from microexp.records.index import Video
 from microexp.run.log import log, track
-from microexp.run.stage import Job, Stage
+from microexp.run.stage import Job
 from microexp.run.storage import add_array, create_shard, open_shard, set_attributes
 
 if TYPE_CHECKING:
@@ -103,13 +103,3 @@ def run(job: Job[CropsParams]) -> Mapping[str, Any]:
             _process(shard, video, job, faces[video.video])
             read[video.video] = fingerprint(Path(video.path))
     return {"videos": read}
-
-
-STAGE = Stage(
-    name="crops",
-    summary="Cut the aligned face out of every frame; long videos may be resampled.",
-    params=CropsParams,
-    inputs={"videos": "videos.csv of the subject", "faces": "shard of the stage faces"},
-    outputs={"crops": "shard with 8-bit crops and their source frames"},
-    run=run,
-)

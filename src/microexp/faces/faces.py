@@ -28,7 +28,7 @@ from microexp.faces.params import FacesParams
 from microexp.reading.frames import BadVideo, VideoSource, open_video
 from microexp.records.index import Video, read_videos
 from microexp.run.log import log, track
-from microexp.run.stage import Job, Stage
+from microexp.run.stage import Job
 from microexp.run.storage import add_array, create_shard, input_hash, set_attributes
 
 if TYPE_CHECKING:
@@ -220,13 +220,3 @@ def run(job: Job[FacesParams]) -> Mapping[str, Any]:
         return {**backend.provenance(), "videos": read}
     files = [given.landmark_file(str(job.params.landmarks), v) for v in videos]
     return {**given.provenance([f for f in files if f.exists()]), "videos": read}
-
-
-STAGE = Stage(
-    name="faces",
-    summary="Find the face in every video of a subject and align it once; landmarks, jitter and misses.",
-    params=FacesParams,
-    inputs={"videos": "videos.csv of the subject"},
-    outputs={"faces": "shard with landmarks and alignment per video"},
-    run=run,
-)

@@ -1,28 +1,29 @@
-"""Stage `i3d`: two-stream I3D features of every clip of a subject's videos.
+"""I3D features of every snippet of a subject's videos, for both streams.
 
-A clip is `clip_frames` consecutive frames; feature i covers crop frames [step * i, step * i + clip). RGB drops the last
-frame, so that both streams span the n - 1 frames that have a flow to the next one, and T' = (n - 1 - clip) // step + 1.
+A snippet is `clip_frames` consecutive frames; feature i covers crop frames [step * i, step * i + clip). RGB drops the
+last frame, so that both streams span the n - 1 frames that have a flow to the next one, and T' = (n - 1 - clip) // step + 1.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from microexp.errors import UserError
-from microexp.features.params import I3dParams
-from microexp.flow.quantise import read_flow
+from microexp.features.params import I3dClipParams
+from microexp.records.features import Layout, start_shard, write_features
 from microexp.run import storage
 from microexp.run.devices import pick_device
 from microexp.run.log import track
-from microexp.run.stage import Job, Stage
+from microexp.run.stage import Job
 
 if TYPE_CHECKING:
     import h5py
+    from torch import Tensor
 
     from microexp.features.i3d_exact import FastI3d
 
@@ -86,43 +87,40 @@ def pad(frames: np.ndarray, count: int, repeat: bool) -> np.ndarray:
     return np.concatenate([frames, np.repeat(last, missing, 0)])
 
 
-def video_features(
-    crops: h5py.Dataset, flow: h5py.Dataset, streams: dict[str, FastI3d], params: I3dParams, pool: Pool
+def stream_features(
+    frames: int, read: Callable[[int, int], np.ndarray], network: FastI3d, params: I3dClipParams, pool: Pool
 ) -> np.ndarray:
-    """(T', 2048) float32 of one video: RGB, then flow."""
-    clips = clip_count(len(crops), params.clip_frames, params.step_frames)
-    common = max(1, len(crops) - 1)
+    """(T', 1024) float32 of one video.
+
+    Args:
+        frames: crops of the video.
+        read: (first, last) -> the network's input (last - first, C, size, size) for these frames.
+        network: of the stream.
+        params: of the snippets.
+        pool: threads.
+    """
+    clips = clip_count(frames, params.clip_frames, params.step_frames)
 
     def work() -> Iterator[Callable[[], np.ndarray]]:
         for start, stop, _ in batches(clips, params.clip_frames, params.step_frames, params.size_px):
-            rgb = pad(crops[start : min(stop, common)], stop - start, repeat=True)
-            moves = pad(read_flow(flow, start, stop), stop - start, repeat=False)
-            yield lambda rgb=rgb, moves=moves: batch_features(rgb, moves, streams, params)  # type: ignore[misc]
+            images = read(start, stop)
+            yield lambda images=images: batch_features(images, network, params)  # type: ignore[misc]
 
     return np.concatenate(list(pool.map(work())))
 
 
-def batch_features(
-    crops: np.ndarray, flow_px: np.ndarray, streams: dict[str, FastI3d], params: I3dParams
-) -> np.ndarray:
-    """(clips, 2048) float32 from the frames of consecutive clips."""
+def batch_features(images: np.ndarray, network: FastI3d, params: I3dClipParams) -> np.ndarray:
+    """(clips, 1024) float32 from the frames (T, C, size, size) of consecutive snippets."""
     import torch
 
-    inputs = {
-        "rgb": prepare_rgb(crops, params.size_px),
-        "flow": prepare_flow(flow_px, params.size_px, params.flow_bound_px, params.flow_levels),
-    }
-    found = []
-    for name, network in streams.items():
-        frames = torch.from_numpy(np.ascontiguousarray(inputs[name])).to(network.device)
-        on_gpu = network.device.type != "cpu"
-        with (
-            torch.backends.cudnn.flags(allow_tf32=False),
-            torch.autocast("cuda", enabled=on_gpu and params.mixed_precision),
-        ):
-            features = network.features(frames, params.clip_frames, params.step_frames)
-        found.append(features.float().cpu().numpy())
-    return np.concatenate(found, 1)
+    frames = torch.from_numpy(np.ascontiguousarray(images)).to(network.device)
+    on_gpu = network.device.type != "cpu"
+    with (
+        torch.backends.cudnn.flags(allow_tf32=False),
+        torch.autocast("cuda", enabled=on_gpu and params.mixed_precision),
+    ):
+        features = network.features(frames, params.clip_frames, params.step_frames)
+    return np.asarray(features.float().cpu().numpy())
 
 
 class Pool:
@@ -181,81 +179,47 @@ def check_pair(name: str, crops: h5py.Group, flow_file: h5py.File, path: object)
     return flow
 
 
-def run(job: Job[I3dParams]) -> dict[str, Any]:
-    """Compute the shard of one subject."""
+def run_stream(
+    job: Job[Any],
+    stream: str,
+    state: Mapping[str, Tensor],
+    read_video: Callable[[h5py.Group, str], tuple[str, Callable[[int, int], np.ndarray] | None]],
+    about: Mapping[str, object],
+) -> dict[str, Any]:
+    """Compute the shard of one subject.
+
+    Args:
+        job: of the stage.
+        stream: `i3d_rgb` or `i3d_flow`.
+        state: weights of its network.
+        read_video: (crops of a video, its name) -> why it is excluded ("" when it is not), and the function that gives
+            the network's input.
+        about: attributes of the file.
+    """
     import torch
 
     from microexp.features.i3d_exact import FastI3d
-    from microexp.features.i3d_load import load_streams
 
     torch.set_num_threads(1)  # parallel over batches alone: each sum in one order, whatever the number of threads
-    params = job.params
-    flow_weights = job.input("flow_weights") if job.inputs.get("flow_weights") else None
-    device = str(pick_device(job.device))
+    params, device = job.params, str(pick_device(job.device))
     if params.mixed_precision and device == "cpu":
         raise UserError(file="i3d.mixed_precision", problem="true on a CPU", expected="a GPU", hint="set it to false")
-    rgb_sha256, flow_sha256 = params.rgb_weights_sha256, params.flow_weights_sha256
-    states, about = load_streams(job.input("weights"), flow_weights, rgb_sha256, flow_sha256)
-    streams = {name: FastI3d(state, device) for name, state in states.items()}
-    about_file = {
-        **{f"{name}_weights": f"{a['source']} ({a['state_sha256']})" for name, a in about.items()},
-        "flow_bound_px": params.flow_bound_px,
-        "size_px": params.size_px,
-    }
+    network = FastI3d(dict(state), device)
+    path = job.input("crops")
     with (
-        storage.open_shard(job.input("crops")) as crops,
-        storage.open_shard(job.input("flow")) as flow,
-        storage.create_shard(job.output("i3d")) as out,
+        storage.open_shard(path) as crops,
+        storage.create_shard(job.output("features")) as out,
         Pool(job.threads if device == "cpu" else 1) as pool,
     ):
-        whose = {key: crops.attrs[key] for key in ("dataset", "subject") if key in crops.attrs}
-        storage.set_attributes(out, {**whose, **about_file})
-        for name in track(list(crops), "i3d"):
-            flow_group = check_pair(name, crops[name], flow, job.input("flow"))
-            write_video(out.create_group(name), crops[name], flow_group, streams, params, pool)
-    return {"device": device.partition(":")[0], "weights": about}
-
-
-def write_video(
-    group: h5py.Group,
-    crops: h5py.Group,
-    flow: h5py.Group,
-    streams: dict[str, FastI3d],
-    params: I3dParams,
-    pool: Pool,
-) -> None:
-    """Fill the group of one video: features, or the reason why there are none."""
-    excluded = crops.attrs.get("excluded") or flow.attrs.get("excluded") or ""
-    storage.set_attributes(group, {"excluded": excluded})
-    for key in ("fps", "source_fps", "source_n_frames"):
-        if key in crops.attrs:
-            group.attrs[key] = crops.attrs[key]
-    if excluded:
-        return
-    features = video_features(crops["frames"], flow["flow"], streams, params, pool)
-    storage.add_array(group, "features", features, chunks=(min(64, len(features)), features.shape[1]))
-    storage.add_array(group, "frame_index", crops["frame_index"][:])
-    storage.set_attributes(
-        group,
-        {
-            "clip_frames": params.clip_frames,
-            "step_frames": params.step_frames,
-            "centre_offset_frames": (params.clip_frames - 1) / 2,
-            "n_frames": len(crops["frames"]),
-        },
-    )
-
-
-STAGE = Stage(
-    name="i3d",
-    summary="two-stream I3D features",
-    params=I3dParams,
-    inputs={
-        "crops": "crops of a subject",
-        "flow": "their flow",
-        "weights": "RGB weights (of the stage weights, or your own)",
-        "flow_weights?": "flow weights of your own (default: from the RGB weights)",
-    },
-    outputs={"i3d": "features of the subject (.h5)"},
-    run=run,
-)
+        start_shard(out, stream, path.parent.name, path.stem)
+        storage.set_attributes(out, dict(about))
+        for name in track(list(crops), stream):
+            group, own = out.create_group(name), crops[name]
+            excluded, read = read_video(own, name)
+            storage.set_attributes(group, {"excluded": excluded})
+            if excluded or read is None:
+                continue
+            features = stream_features(len(own["frames"]), read, network, params, pool)
+            layout = Layout(params.step_frames, params.clip_frames, float(own.attrs["fps"]))
+            write_features(group, features, layout, own["frame_index"][:])
+    return {"device": device.partition(":")[0]}

@@ -93,29 +93,35 @@ def flow_from_rgb(rgb: Mapping[str, Tensor]) -> State:
     return {**rgb, FIRST_KERNEL: mean.repeat(1, CHANNELS["flow"], 1, 1, 1)}
 
 
-def load_streams(
-    rgb_path: Path, flow_path: Path | None, rgb_sha256: str | None = None, flow_sha256: str | None = None
-) -> tuple[dict[str, State], dict[str, dict[str, str]]]:
-    """State dicts of the streams `rgb` and `flow`, and what each is.
+def load_rgb(path: Path, sha256: str | None = None) -> tuple[State, dict[str, str]]:
+    """State dict of the stream `i3d_rgb`, and what it is.
 
-    The RGB weights are those of the stage `weights`, whose hash is pinned, unless `rgb_sha256` names another file.
+    The weights are those of the stage `weights`, whose hash is pinned, unless `sha256` names another file.
+
+    Raises:
+        UserError: when the file is not what it should be.
+    """
+    state = read_state(path, sha256)
+    if sha256 is None and state_sha256(state) != STATE_SHA256:
+        hint = "run `microexp weights` again, or give rgb_weights_sha256 for weights of your own"
+        raise UserError(file=path, problem="other weights", expected="those of the stage weights", hint=hint)
+    source = SOURCE if sha256 is None else f"user's file {path.name}"
+    checked = check_state(state, CHANNELS["rgb"], path)
+    return checked, {"source": source, "state_sha256": state_sha256(checked)}
+
+
+def load_flow(
+    rgb_path: Path, flow_path: Path | None, rgb_sha256: str | None = None, flow_sha256: str | None = None
+) -> tuple[State, dict[str, str]]:
+    """State dict of the stream `i3d_flow`, and what it is: the user's own, or made from the RGB weights.
 
     Raises:
         UserError: when a file is not what it should be.
     """
-    rgb = read_state(rgb_path, rgb_sha256)
-    if rgb_sha256 is None and state_sha256(rgb) != STATE_SHA256:
-        hint = "run `microexp weights` again, or give rgb_weights_sha256 for weights of your own"
-        raise UserError(file=rgb_path, problem="other weights", expected="those of the stage weights", hint=hint)
-    source = SOURCE if rgb_sha256 is None else f"user's file {rgb_path.name}"
-    streams = {"rgb": check_state(rgb, CHANNELS["rgb"], rgb_path)}
-    about = {"rgb": {"source": source}}
     if flow_path is None:
-        streams["flow"] = flow_from_rgb(streams["rgb"])
-        about["flow"] = {"source": "RGB weights, first kernels averaged over the colours"}
+        state = flow_from_rgb(load_rgb(rgb_path, rgb_sha256)[0])
+        source = "RGB weights, first kernels averaged over the colours"
     else:
-        streams["flow"] = check_state(read_state(flow_path, flow_sha256), CHANNELS["flow"], flow_path)
-        about["flow"] = {"source": f"user's file {flow_path.name}"}
-    for name, state in streams.items():
-        about[name]["state_sha256"] = state_sha256(state)
-    return streams, about
+        state = check_state(read_state(flow_path, flow_sha256), CHANNELS["flow"], flow_path)
+        source = f"user's file {flow_path.name}"
+    return state, {"source": source, "state_sha256": state_sha256(state)}

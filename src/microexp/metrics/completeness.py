@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+from microexp.datasets.megc2019 import dataset_name
 from microexp.datasets.protocols import class_of, find_protocol
 from microexp.errors import UserError
-from microexp.metrics.foreign.megc2019 import dataset_name
 from microexp.run import storage
 
 MEGC = "megc2019"

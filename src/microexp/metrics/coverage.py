@@ -7,7 +7,7 @@ from pathlib import Path
 
 from microexp.errors import UserError
 from microexp.methods.recognition.classes import class_in
-from microexp.methods.recognition.params import RecognitionTask
+from microexp.methods.recognition.params import TaskParams
 from microexp.metrics.recognition import Prediction
 from microexp.records.index import Exclusion, Expression
 from microexp.run.names import fold_name
@@ -31,7 +31,7 @@ def check_folds(subjects: Iterable[str], folds: Sequence[Path]) -> None:
 
 
 def labelled_clips(
-    expressions: Iterable[Expression], task: RecognitionTask, exclusions: Iterable[Exclusion]
+    expressions: Iterable[Expression], task: TaskParams, exclusions: Iterable[Exclusion]
 ) -> dict[Clip, str]:
     """Clip -> class of all expressions that the task has a class for and that could be used."""
     left_out = {(e.dataset, e.subject, e.video, e.reason.partition(":")[0]) for e in exclusions}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from microexp.datasets.params import SplitParams
 from microexp.errors import UserError
 from microexp.records.index import read_exclusions, read_expressions, read_videos, write_expressions, write_videos
-from microexp.run.stage import Job, Stage
+from microexp.run.stage import Job
 
 
 def run(job: Job[SplitParams]) -> None:
@@ -30,18 +30,3 @@ def run(job: Job[SplitParams]) -> None:
     write_expressions(
         job.output("expressions"), [e for e in read_expressions(job.input("expressions")) if e.subject == subject]
     )
-
-
-STAGE = Stage(
-    name="index-subject",
-    summary="the part of an index that concerns one subject",
-    params=SplitParams,
-    inputs={
-        "videos": "videos.csv of the data set",
-        "expressions": "expressions.csv of the data set",
-        "left_out": "left_out.csv of the data set: a subject may be lost as a whole",
-    },
-    outputs={"videos": "videos.csv of the subject", "expressions": "expressions.csv of the subject"},
-    run=run,
-    keys={"subject": "subject"},
-)

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from microexp.errors import UserError
-from microexp.methods.recognition.params import CHANNELS
 from microexp.run import storage
 
+CHANNELS = ("difference", "u", "v", "strain")
+"""Maps of an expression: apex - onset in grey levels; flow to the right and down in px; strain magnitude."""
+Channel = Literal["difference", "u", "v", "strain"]
 MAPS = ("difference", "flow", "strain", "onset_grey")
 ALL_CHANNELS = (*CHANNELS, "onset")
 TEXT_COLUMNS = ("video", "kind", "emotion")

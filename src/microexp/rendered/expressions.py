@@ -15,16 +15,12 @@ and Matsumoto et al. (Handbook of Emotions, 2008).
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
 from microexp.apexdiff.identity import strain_magnitude
-from microexp.commands import flowmaps
-from microexp.datasets.protocols import MEGC2019
 from microexp.records.clips import Clips
 from microexp.rendered.actor import Camera, make_actor
 from microexp.rendered.flow import flow_between
@@ -228,21 +224,3 @@ def _rms(values: np.ndarray) -> float:
 
 
 # --- the command ------------------------------------------------------------------------------------------------------
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `microexp rendered`."""
-    parser.add_argument("folder", type=Path, help="where the shards go; those of the clips to recognise lie there too")
-    parser.add_argument("--clips", type=int, default=6000, help="how many, classes of MEGC2019 equally often")
-    parser.add_argument("--people", type=int, default=16, help="different faces")
-    parser.add_argument("--size", type=int, default=28, help="side of the maps, px; that of the clips to recognise")
-    parser.add_argument("--seed", type=int, default=0)
-
-
-def main(args: argparse.Namespace) -> int:
-    """`microexp rendered FOLDER`: write apexdiff shards of the data set `rendered`, a labelled source."""
-    clips = render_source(MEGC2019.classes, args.clips, args.seed, args.size, args.people)
-    paths = flowmaps.write_shards(clips, args.folder)
-    print("\n".join(flowmaps.count_lines(clips)))
-    print(f"{len(clips)} clips of {len(paths)} people written to {args.folder}")
-    return 0

@@ -6,7 +6,7 @@ from microexp.datasets.params import DemoSheetParams
 from microexp.rendered.layout import demo_videos, parse_video
 from microexp.rendered.schedule import draw_expressions
 from microexp.run import storage
-from microexp.run.stage import Job, Stage
+from microexp.run.stage import Job
 
 COLUMNS = ("subject", "video", "onset", "apex", "offset", "kind", "emotion", "AUs")
 
@@ -23,13 +23,3 @@ def sheet_rows(params: DemoSheetParams) -> list[tuple[object, ...]]:
 def run(job: Job[DemoSheetParams]) -> None:
     """Write the sheet."""
     storage.write_csv(job.output("sheet"), COLUMNS, sheet_rows(job.params))
-
-
-STAGE = Stage(
-    name="demo-sheet",
-    summary="write the annotation sheet of the rendered demo data set",
-    params=DemoSheetParams,
-    inputs={},
-    outputs={"sheet": "annotation sheet (CSV)"},
-    run=run,
-)

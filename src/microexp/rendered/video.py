@@ -11,7 +11,7 @@ import numpy as np
 from microexp.datasets.params import DemoVideoParams
 from microexp.run import storage
 from microexp.run.log import track
-from microexp.run.stage import Job, Stage
+from microexp.run.stage import Job
 
 X264 = {"qp": "14", "preset": "superfast", "bf": "0", "threads": "1"}
 """Fine enough that motion of a tenth of a pixel survives, and equally fine in every frame.
@@ -48,14 +48,3 @@ def run(job: Job[DemoVideoParams]) -> dict[str, object]:
     frames = track(range(scene.n_frames), f"demo {video}")
     write_video(job.output("video"), (render(scene, frame) for frame in frames), job.params.fps)
     return {"x264": X264, "n_frames": scene.n_frames}
-
-
-STAGE = Stage(
-    name="demo",
-    summary="render one video of the demo data set",
-    params=DemoVideoParams,
-    inputs={},
-    outputs={"video": "H.264 video (mp4)"},
-    run=run,
-    keys={"video": "name of the video, such as s01_1"},
-)

@@ -7,7 +7,7 @@ from pydantic import Field
 from microexp.errors import UserError
 from microexp.records.exclusions import read_exclusions
 from microexp.records.index import write_exclusions
-from microexp.run.stage import Job, Params, Stage
+from microexp.run.stage import Job, Params
 
 
 class CompleteParams(Params):
@@ -34,16 +34,3 @@ def run(job: Job[CompleteParams]) -> None:
             hint="the tables say INCOMPLETE; allow_exclusions: true accepts that",
         )
     write_exclusions(job.output("complete"), found)
-
-
-STAGE = Stage(
-    name="complete",
-    summary="list excluded videos; fails when there are any, unless they are allowed",
-    params=CompleteParams,
-    inputs={
-        "shards*": "last shards of every subject (i3d, apexdiff)",
-        "left_out*": "left_out.csv of the data sets: what their indexes could not take in",
-    },
-    outputs={"complete": "excluded videos, CSV (empty when the run is complete)"},
-    run=run,
-)

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Any
 
 from markupsafe import Markup
 
@@ -25,7 +24,7 @@ from microexp.report.subject import expression_pictures, maps_of
 from microexp.report.tableview import Confusion, Headline, View, confusions, headlines, subject_counts, view
 from microexp.run import storage
 from microexp.run.names import WHOLE_DATASET, split_fold
-from microexp.run.stage import Job, Stage
+from microexp.run.stage import Job
 
 Subject = tuple[str, str]
 
@@ -251,27 +250,3 @@ def run(job: Job[FrontParams]) -> None:
         issue_fields=astuple,
     )
     storage.write_text(job.output("report"), text)
-
-
-STAGE: Stage[Any] = Stage(
-    name="report",
-    summary="one self-contained HTML report",
-    params=FrontParams,
-    inputs={
-        "tables*": "tables of all experiments as JSON",
-        "videos*": "videos.csv of the data sets",
-        "expressions*": "expressions.csv of the data sets",
-        "counts*": "counts.csv of the data sets",
-        "issues*": "issues.csv of the data sets",
-        "detections*": "detections.csv of all folds",
-        "training*": "training.csv of all folds, as {kind}/{experiment}/{fold}/training.csv",
-        "faces*": "faces of the subjects",
-        "crops*": "crops of the subjects",
-        "flow*": "flow of the subjects",
-        "apexdiff*": "onset-apex inputs of the subjects",
-        "records*": "other results whose versions and parameters are shown, such as i3d",
-        "pages*": "pages of the subjects, to link to",
-    },
-    outputs={"report": "the report (.html)"},
-    run=run,
-)

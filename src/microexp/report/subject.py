@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from markupsafe import Markup
@@ -18,7 +18,7 @@ from microexp.report.lanes import DETECTION_COLUMNS, PREDICTION_COLUMNS, of_vide
 from microexp.report.page import render
 from microexp.report.params import PageParams
 from microexp.run import storage
-from microexp.run.stage import Job, Stage
+from microexp.run.stage import Job
 
 if TYPE_CHECKING:
     import h5py
@@ -197,23 +197,3 @@ def run(job: Job[PageParams]) -> None:
 
 
 SHARDS = ("faces", "crops", "flow", "motion", "apexdiff")
-
-STAGE: Stage[Any] = Stage(
-    name="report-subject",
-    summary="the report's page of one subject",
-    params=PageParams,
-    inputs={
-        "videos": "videos.csv of the subject",
-        "expressions": "expressions.csv of the subject",
-        "crops": "its crops",
-        "faces?": "its faces",
-        "flow?": "its flow",
-        "motion?": "its motion",
-        "apexdiff?": "its onset-apex inputs",
-        "detections*": "detections.csv of the folds that hold it out",
-        "predictions*": "predictions.csv of the folds that hold it out",
-    },
-    outputs={"page": "one self-contained HTML page"},
-    run=run,
-    keys={"dataset": "data set", "subject": "subject", "home": "address of the report as seen from the page"},
-)

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from microexp.methods.recognition.params import RecognitionTask
+from microexp.methods.recognition.params import TaskParams
 from microexp.run.stage import Params
 
 
@@ -28,6 +28,7 @@ class TablesStageParams(TablesParams):
 
     allow_exclusions: bool = Field(False, description="Whether a run with excluded videos counts as complete.")
     releases: list[str] = Field([], description="Adapters of the data sets; published rows are shown for those known.")
-    task: RecognitionTask | None = Field(
+    methods: list[str] = Field([], description="Rows of the table, in this order.")
+    task: TaskParams | None = Field(
         None, description="Classes and expressions of a recognition experiment, of which every clip must be predicted."
     )

@@ -21,7 +21,7 @@ from microexp.records.tables import Table, as_json, write
 from microexp.report.spotting_table import as_intervals, read_ran, spotting_table
 from microexp.report.table_params import TablesStageParams
 from microexp.run import storage
-from microexp.run.stage import Job, Stage
+from microexp.run.stage import Job
 
 NAMED = 20
 """Exclusions that a table's note names; the report lists all."""
@@ -169,21 +169,3 @@ def run(job: Job[TablesStageParams]) -> Mapping[str, Any] | None:
     }
     storage.write_json(job.output("json"), record)
     return None
-
-
-STAGE = Stage(
-    name="tables",
-    summary="evaluate all folds of an experiment",
-    params=TablesStageParams,
-    inputs={
-        "folds*": "detections.csv or predictions.csv of every fold",
-        "selections*": "selection.json of every fold (spotting): what ran, whether it found something or not",
-        "expressions*": "expressions.csv of the data sets",
-        "videos*": "videos.csv of the data sets",
-        "shards*": "last shards of every subject (i3d or apexdiff), which know what was left out",
-        "left_out*": "left_out.csv of the data sets: what their indexes could not take in",
-    },
-    outputs={"csv": "every digit", "md": "Markdown", "tex": "LaTeX", "json": "for the report"},
-    run=run,
-    keys={"kind": "spotting or recognition", "experiment": "name of the experiment"},
-)

@@ -7,30 +7,26 @@ changes, and must not when it was only written again with the same bytes.
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from microexp.errors import UserError
 from microexp.run import storage
-from microexp.run.stage import Job, Params, Stage
+from microexp.run.stage import Job, NoParams
 
 
-class ShardsParams(Params):
-    """Options of the stage `shards`: it has none."""
+def read_list(path: Path) -> list[Path]:
+    """The files that a list names.
+
+    Raises:
+        UserError: when there is no such list.
+    """
+    try:
+        return [Path(line.partition("\t")[0]) for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(file=path, problem=error, expected="a list that the stage shards wrote") from error
 
 
-def list_entry(line: str) -> str:
-    """The path in a line of the list, which `microexp STAGE --input @LIST` takes for the paths themselves."""
-    return line.partition("\t")[0]
-
-
-def run(job: Job[ShardsParams]) -> None:
+def run(job: Job[NoParams]) -> None:
     """Write the list."""
     lines = [f"{path}\t{storage.input_hash(path)['sha256']}\n" for path in job.inputs["shards"]]
     storage.write_text(job.output("list"), "".join(lines))
-
-
-STAGE = Stage(
-    name="shards",
-    summary="list the files of all subjects with their hashes",
-    params=ShardsParams,
-    inputs={"shards*": "files made by microexp"},
-    outputs={"list": "path, tabulator, SHA-256 per line"},
-    run=run,
-)

@@ -1,15 +1,16 @@
 """What a stage is: a step of the pipeline, which is at once a module, a sub-command and a Snakemake rule.
 
-Each stage module has the same parts in the same order: its parameters (a frozen pydantic model in the package's
-`params.py`), pure functions on arrays, `run(job)`, and `STAGE`, which names its files.
+A stage's module holds pure functions and `run(job)`; its options are a frozen pydantic model in the package's
+`params.py`. Everything else about it (files, units, help) stands in one row of the table in `microexp.pipeline`.
 """
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -20,7 +21,42 @@ class Params(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
+class NoParams(Params):
+    """Options of a stage that has none."""
+
+
 P = TypeVar("P", bound=Params)
+
+Count = Literal["one", "optional", "many", "list"]
+"""How many files an input takes; `list`: a file that lists them (`--name @LIST`), as a stage `shards` wrote it."""
+Unit = Literal["run", "dataset", "subject", "video", "list", "experiment", "fold"]
+"""What one job of a stage is about."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """A kind of file that a stage reads.
+
+    Attributes:
+        help: what it is.
+        source: `stage.output` of the stage that writes it for the same unit, `plan.NAME` for what the plan of the run
+            lists for the unit, or "" where only a user names it.
+        count: how many files.
+        passed: whether the command line names it; otherwise it only makes the stage run again when it changes.
+    """
+
+    help: str
+    source: str = ""
+    count: Count = "one"
+    passed: bool = True
+
+
+@dataclass(frozen=True)
+class Output:
+    """A file that a stage writes: its path, with a wildcard for each part of the unit, and what it is."""
+
+    path: str
+    help: str
 
 
 @dataclass(frozen=True)
@@ -45,24 +81,52 @@ class Job(Generic[P]):
 
 
 @dataclass(frozen=True)
-class Stage(Generic[P]):
-    """A step of the pipeline.
+class Stage:
+    """A step of the pipeline: one row of the table in `microexp.pipeline`.
 
     Attributes:
-        name: sub-command and rule.
-        summary: one line for `--help`.
-        params: its options.
-        inputs: name -> help. A name ending in `*` takes any number of files, one ending in `?` none or one
-            (the mark is not part of the key in `Job.inputs`).
-        outputs: name -> help.
-        run: does the work; returns what else belongs into the provenance (device, weights …), or None.
-        keys: name -> help of plain strings that say which unit is worked on (`subject`, `fold`).
+        name: sub-command; the rule has the same name with `_` for `-`.
+        module: module with `run(job)`; imported only when the stage runs.
+        help: one line.
+        unit: what one job is about.
+        inputs: name -> what it reads.
+        outputs: name -> what it writes.
+        options: `module:Class` of its options.
+        keys: name -> help of plain strings that say which unit is worked on; wildcards of the same name give them.
+        version: raised by whoever changes the stage's results, so that finished runs make them again.
+        gpu: `always` (where there is one), `backend` (with certain backends, which the plan knows), `never`.
     """
 
     name: str
-    summary: str
-    params: type[P]
-    inputs: Mapping[str, str]
-    outputs: Mapping[str, str]
-    run: Callable[[Job[P]], Mapping[str, Any] | None]
+    module: str
+    help: str
+    unit: Unit
+    inputs: Mapping[str, Input]
+    outputs: Mapping[str, Output]
+    options: str = "microexp.run.stage:NoParams"
     keys: Mapping[str, str] = field(default_factory=dict)
+    version: int = 1
+    gpu: Literal["always", "backend", "never"] = "never"
+
+    @property
+    def rule(self) -> str:
+        """Name of its Snakemake rule."""
+        return self.name.replace("-", "_")
+
+    @property
+    def params(self) -> type[Params]:
+        """Class of its options (imports the module that holds it)."""
+        found: type[Params] = named(self.options)
+        return found
+
+    @property
+    def run(self) -> Callable[[Job[Any]], Mapping[str, Any] | None]:
+        """Does the work; returns what else belongs into the provenance (device, weights …), or None."""
+        found: Callable[[Job[Any]], Mapping[str, Any] | None] = importlib.import_module(self.module).run
+        return found
+
+
+def named(reference: str) -> Any:
+    """The object that `module:Name` names."""
+    module, _, name = reference.partition(":")
+    return getattr(importlib.import_module(module), name)

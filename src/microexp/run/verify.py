@@ -7,17 +7,14 @@ killed run left.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from microexp.errors import UserError, one_line
+from microexp.errors import UserError
 from microexp.features.i3d import clip_count
 from microexp.run import hdf5, storage
-from microexp.run.lock import no_run
 from microexp.run.log import log, track
 
 if TYPE_CHECKING:
@@ -172,25 +169,3 @@ def delete(problems: list[Problem], say: Callable[[str], Any] = log) -> None:
         if not problem.path.name.endswith(storage.PROVENANCE):
             storage.provenance_path(problem.path).unlink(missing_ok=True)
         say(f"deleted {problem.path}")
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `microexp verify`."""
-    parser.add_argument("results", type=Path, nargs="?", default=Path("results"), help="folder (default: results)")
-    parser.add_argument("--delete", action="store_true", help="delete what is damaged; the next run makes it again")
-
-
-def main(args: argparse.Namespace) -> int:
-    """`microexp verify RESULTS [--delete]`: exit status 1 when something is wrong.
-
-    Raises:
-        UserError: with `--delete` when a run or one of its jobs is at work.
-    """
-    with no_run(args.results.resolve().parent) if args.delete else nullcontext():
-        problems = list(check_folder(args.results))
-        for problem in problems:
-            print(one_line(f"{problem.path}: {problem.what}"))
-        if args.delete:
-            delete(problems)
-    log(f"{len(problems)} problems" if problems else "all files are intact")
-    return 1 if problems else 0

@@ -6,10 +6,10 @@ import pytest
 
 from microexp.commands import flowmaps
 from microexp.commands.main import main
+from microexp.datasets import megc2019
 from microexp.errors import UserError
 from microexp.methods.recognition.mdml.views import pool_of
 from microexp.methods.recognition.params import MdmlParams
-from microexp.metrics.foreign import megc2019
 from microexp.records.clips import read_shards
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from microexp.datasets.protocols import class_of, find_protocol
-from microexp.methods.recognition.params import RecognitionTask
+from microexp.methods.recognition.params import RecognitionTask, TaskParams
 from microexp.records.clips import Clips
 
 
@@ -20,7 +20,7 @@ def class_names(task: RecognitionTask) -> tuple[str, ...]:
     return tuple(find_protocol(str(task.protocol)).classes)
 
 
-def class_in(task: RecognitionTask, dataset: str, subject: str, video: str, emotion: str) -> str | None:
+def class_in(task: TaskParams, dataset: str, subject: str, video: str, emotion: str) -> str | None:
     """Class of an expression; None where it has none.
 
     A protocol may name emotions per release and leave single clips out, so it is asked by adapter: `adapters` of the
@@ -31,7 +31,7 @@ def class_in(task: RecognitionTask, dataset: str, subject: str, video: str, emot
     return class_of(str(task.protocol), task.adapters.get(dataset, dataset), emotion, subject, video)
 
 
-def labels_of(clips: Clips, task: RecognitionTask) -> np.ndarray:
+def labels_of(clips: Clips, task: TaskParams) -> np.ndarray:
     """(N,) int64 number of each clip's class; -1 where it has none."""
     number: dict[str | None, int] = {name: k for k, name in enumerate(class_names(task))}
     columns = (clips.dataset, clips.subject, clips.video, clips.emotion)

@@ -1,51 +1,84 @@
-"""All folds of an experiment in one process, stacked: for benchmarks, comparisons and inner folds.
+"""All folds of MDML in one process, stacked: for benchmarks, comparisons and inner folds.
 
-The stage `mdml` does one fold as a job of its own; here many folds (and seeds) train together, which on one core is
-several times faster. Both build their members with the same functions.
+The stage `recognition-fold` does one fold as a job of its own; here many folds (and seeds) train together, which on one
+core is several times faster. Both build their members with the same functions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from microexp.methods.recognition import baselines, folds
-from microexp.methods.recognition.classes import class_names, labels_of
+from microexp.methods.recognition import folds
 from microexp.methods.recognition.folds import Roles
+from microexp.methods.recognition.logistic_regression import predict_logistic, train_logistic
+from microexp.methods.recognition.majority import shares
 from microexp.methods.recognition.mdml.batches import Member, Pool
-from microexp.methods.recognition.mdml.model_file import blend
-from microexp.methods.recognition.mdml.views import pool_of
-from microexp.methods.recognition.params import MdmlParams, RecognitionExperiment
-from microexp.metrics.recognition import Prediction, confusion, scores
+from microexp.methods.recognition.mdml.members import make_member, network_seeds
+from microexp.methods.recognition.mdml.params import MdmlParams
+from microexp.methods.recognition.params import FoldParams
+from microexp.metrics.recognition import Prediction
 from microexp.records.clips import Clips
+from microexp.run.names import split_fold
 
 
 def mdml(
     clips: Clips,
     pool: Pool,
     role: Roles,
-    experiment: RecognitionExperiment,
+    experiment: FoldParams,
+    options: MdmlParams,
+    *,
     classes: int,
     names: Sequence[str] | None = None,
     device: str = "cpu",
 ) -> dict[int, np.ndarray]:
-    """Run's seed -> class probabilities (N, classes) of every clip by the networks that did not train on its subject.
+    """Repetition -> class probabilities (N, classes) of every clip by the networks that did not train on its subject.
 
     Clips of folds that are not in `names` (default: all) stay nan.
     """
-    options = experiment.mdml
     names = folds.fold_names(clips, role, experiment.leave) if names is None else names
-    runs = folds.runs(options, options.seed or 0)
-    members = [folds.member(clips, role, experiment, name, seed, options) for name in names for _, seed in runs]
-    owners = [run for _ in names for run, _ in runs]
-    found = by_run(members, owners, train_predict(pool, members, options, classes, device), len(clips), classes)
-    if not options.logistic_share:
-        return found
-    size = options.size or clips.maps.shape[-1]
-    linear = logistic(clips, role, experiment, classes, size=size, mirror_test=options.mirror_test)
-    return {run: blend(p, linear, options) for run, p in found.items()}
+    members, owners = [], []
+    for name in names:
+        for run in range(experiment.seeds):
+            for seed in network_seeds(options, experiment.seed + run):
+                members.append(fold_member(clips, role, experiment, name, seed, options))
+                owners.append(run)
+    return by_run(members, owners, train_predict(pool, members, options, classes, device), len(clips), classes)
+
+
+def fold_member(clips: Clips, role: Roles, experiment: FoldParams, fold: str, seed: int, options: MdmlParams) -> Member:
+    """One network of a fold as a member of a stack over all clips."""
+    out = folds.held_out(clips, fold, experiment.leave)
+    own = split_fold(fold)[0] if experiment.leave == "subject" else None
+    return member_without(clips, role, out, seed, options, datasets=experiment.datasets, own=own)
+
+
+def member_without(
+    clips: Clips,
+    role: Roles,
+    out: np.ndarray,
+    seed: int,
+    options: MdmlParams,
+    *,
+    datasets: Sequence[str],
+    own: str | None,
+    usable: np.ndarray | None = None,
+) -> Member:
+    """A network that predicts the clips `out` (N,) and is trained on others, as `folds.training_rows` says.
+
+    `usable` (N,) bool: clips that may be trained on at all (inner folds hold more out).
+    """
+    allowed = folds.training_rows(role, out)
+    if usable is not None:
+        allowed = allowed & usable
+    source = np.where(allowed & ~role.target, role.source, 0)
+    return make_member(
+        clips.dataset, role.label, role.target & allowed, source, seed, options,
+        datasets=datasets, own=own, test=np.flatnonzero(role.target & out),
+    )  # fmt: skip
 
 
 def by_run(
@@ -55,8 +88,8 @@ def by_run(
     found: dict[int, np.ndarray] = {}
     for owner in dict.fromkeys(owners):
         total, count = np.zeros((clips, classes)), np.zeros((clips, 1))
-        for member, whose, values in zip(members, owners, p, strict=True):
-            if whose == owner:
+        for member, of_owner, values in zip(members, owners, p, strict=True):
+            if of_owner == owner:
                 total[member.test] += values
                 count[member.test] += 1
         with np.errstate(invalid="ignore"):
@@ -79,25 +112,34 @@ def train_predict(
     return found
 
 
-def logistic(clips: Clips, role: Roles, experiment: RecognitionExperiment, classes: int, **how: Any) -> np.ndarray:
+def logistic(clips: Clips, role: Roles, experiment: FoldParams, classes: int, **how: Any) -> np.ndarray:
     """(N, classes) class probabilities of the logistic regression; nan where a clip is in no fold.
 
-    `how` is handed to `baselines.logistic`: channels, mirror, size, mirror_test.
+    `how` is handed to `train_logistic`; `mirror_test` also averages over mirror images.
     """
+    mirror_test = bool(how.pop("mirror_test", False))
     p = np.full((len(clips), classes), np.nan)
     for name in folds.fold_names(clips, role, experiment.leave):
-        member = folds.member(clips, role, experiment, name, 0, experiment.mdml)
-        p[member.test] = baselines.logistic(clips, role.label, member.main, member.test, classes, **how)
+        train, test = _plain_rows(clips, role, experiment, name)
+        linear = train_logistic(clips.take(train), role.label[train], classes, **how)
+        reading = {key: how[key] for key in ("channels", "size") if key in how}
+        p[test] = predict_logistic(linear, clips.take(test), mirror=mirror_test, **reading)
     return p
 
 
-def majority(clips: Clips, role: Roles, experiment: RecognitionExperiment, classes: int) -> np.ndarray:
+def majority(clips: Clips, role: Roles, experiment: FoldParams, classes: int) -> np.ndarray:
     """(N, classes) class shares of each clip's training clips; nan where a clip is in no fold."""
     p = np.full((len(clips), classes), np.nan)
     for name in folds.fold_names(clips, role, experiment.leave):
-        member = folds.member(clips, role, experiment, name, 0, experiment.mdml)
-        p[member.test] = baselines.majority(role.label[member.main], len(member.test), classes)
+        train, test = _plain_rows(clips, role, experiment, name)
+        p[test] = shares(role.label[train], classes)
     return p
+
+
+def _plain_rows(clips: Clips, role: Roles, experiment: FoldParams, fold: str) -> tuple[np.ndarray, np.ndarray]:
+    out = folds.held_out(clips, fold, experiment.leave)
+    train = np.flatnonzero(role.target & folds.training_rows(role, out))
+    return train, np.flatnonzero(role.target & out)
 
 
 def predictions(
@@ -106,36 +148,31 @@ def predictions(
     """What the evaluation reads, of all clips that have probabilities."""
     rows = np.flatnonzero(np.isfinite(p).all(1))
     answers = p[rows].argmax(1)
-    return [
-        _prediction(method, seed, clips, int(row), classes[label[row]], classes[answer])
-        for row, answer in zip(rows, answers, strict=True)
-    ]
-
-
-def _prediction(method: str, seed: int, clips: Clips, row: int, label: str, answer: str) -> Prediction:
-    dataset, subject, video, expression = clips.key(row)
-    return Prediction(method, seed, dataset, subject, video, str(expression), label, answer)
+    found = []
+    for row, answer in zip(rows, answers, strict=True):
+        dataset, subject, video, expression = clips.key(int(row))
+        found.append(
+            Prediction(method, seed, dataset, subject, video, str(expression), classes[label[row]], classes[answer])
+        )
+    return found
 
 
 def compare(
     clips: Clips,
-    variants: Mapping[str, RecognitionExperiment],
-    log: Callable[[str], None] = lambda line: None,
+    label: np.ndarray,
+    experiment: FoldParams,
+    variants: Mapping[str, MdmlParams],
+    *,
+    classes: Sequence[str],
     device: str = "cpu",
 ) -> list[Prediction]:
-    """Predictions of all folds for each named variant of an experiment (same classes), after both baselines."""
-    first = next(iter(variants.values()))
-    names, label = class_names(first), labels_of(clips, first)
-    role = folds.roles(clips, label, first)
-    count = len(names)
-    rows = predictions("majority", 0, clips, label, majority(clips, role, first, count), names)
-    rows += predictions("logistic_regression", 0, clips, label, logistic(clips, role, first, count), names)
-    for name, experiment in variants.items():
-        role = folds.roles(clips, label, experiment)
-        pool = pool_of(clips, label, experiment.mdml)
-        found = mdml(clips, pool, role, experiment, count, device=device)
-        new = [row for seed, p in found.items() for row in predictions(name, seed, clips, label, p, names)]
-        scored = [scores(confusion((r for r in new if r.seed == seed), names)) for seed in found]
-        log(f"{name}: UF1 {np.mean([s.uf1 for s in scored]):.3f}, UAR {np.mean([s.uar for s in scored]):.3f}")
-        rows += new
+    """Predictions of all folds for each named variant of MDML."""
+    from microexp.methods.recognition.mdml.views import pool_of
+
+    role = folds.roles(clips, label, experiment)
+    rows = []
+    for name, options in variants.items():
+        pool = pool_of(clips, label, options)
+        found = mdml(clips, pool, role, experiment, options, classes=len(classes), device=device)
+        rows += [row for seed, p in found.items() for row in predictions(name, seed, clips, label, p, classes)]
     return rows

@@ -1,104 +1,41 @@
-"""Options of spotting."""
+"""Options of spotting experiments: what is held out, how thresholds are chosen, and which methods are compared."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from microexp.run.stage import Params
 
-
-class MotionParams(Params):
-    """Options of the stage `motion`: mean flow magnitude in facial regions, for the baseline that learns nothing."""
-
-    subtract_head_motion: bool = Field(True, description="Subtract the nose's median flow from every frame.")
-    margin: float = Field(0.04, ge=0, le=0.5, description="Margin around landmarks, as a share of the crop's side.")
+DEFAULT_METHODS: dict[str, dict[str, Any]] = {"aemnet": {}, "flow_magnitude": {}, "random_intervals": {}}
 
 
-class NetworkParams(Params):
-    """Widths and parts of AEM-Net; the defaults are the authors'."""
+class CalibrationParams(Params):
+    """Who proposes for the training subjects, so that thresholds are chosen without the held-out subject."""
 
-    fidelity: Literal["paper", "released"] = Field(
-        "paper", description="The network as described, or with the released code's layer shapes and mistakes."
+    calibrate: Literal["inner_folds", "held_out"] = Field(
+        "inner_folds",
+        description="Calibration proposals come from inner folds over the training subjects, or from a held-out share "
+        "of them (cheaper; the method then trains on the others alone).",
     )
-    streams: Literal["both", "rgb", "flow"] = Field("both", description="Which half of the features is used.")
-    input_channels: int | None = Field(
-        None, ge=4, description="Channels to which a linear layer narrows the features in front of the stem; none: off."
-    )
-    stem_channels: tuple[int, ...] = Field((384, 640, 1024), description="Channels of the parallel stem convolutions.")
-    stem_kernels: tuple[int, ...] = Field((3, 5, 7), description="Their kernel sizes, odd (released: all 5).")
-    stem_stride: Literal[1, 2] = Field(2, description="Stride of the convolution behind the stem.")
-    channels: int = Field(512, ge=4, description="Channels of the pyramid.")
-    attention_channels: int = Field(256, ge=4, description="Channels inside the attention block.")
-    head_channels: int = Field(256, ge=4, description="Channels of the four head branches.")
-    squeeze_ratio: int = Field(16, ge=1, description="Reduction of the channel attention.")
-    levels: int | None = Field(None, ge=1, description="Pyramid levels; none halves the window down to two positions.")
-    top_down: bool = Field(True, description="Whether coarse levels are added to finer ones.")
-    channel_attention: bool = Field(True, description="Whether squeeze-and-excitation channel attention is used.")
-    local_attention: bool = Field(True, description="Whether the attention block is used on finest and coarsest level.")
-    drop_threshold: float = Field(0.45, description="Values of the attention block below this are dropped.")
-    dropout: float = Field(0.1, ge=0, lt=1, description="Dropout in the attention block.")
-    anchor_ratios: tuple[float, ...] = Field((0.5, 0.75, 1.0, 1.5, 2.0), description="Anchor widths over the stride.")
-
-    @model_validator(mode="after")
-    def _check_stem(self) -> NetworkParams:
-        if len(self.stem_kernels) != len(self.stem_channels) or any(k % 2 == 0 for k in self.stem_kernels):
-            raise ValueError("stem_kernels must be odd, one for each of stem_channels")
-        return self
-
-
-class AemnetParams(Params):
-    """Options of the stage `aemnet`; the defaults are the CAS(ME)^2 setting."""
-
-    network: NetworkParams = NetworkParams()
-    window_frames: int = Field(128, ge=8, description="Window, in frames at the features' rate (at 200 fps: 1024).")
-    train_stride_frames: int = Field(32, ge=1, description="Distance of training windows, frames.")
-    test_stride_frames: int = Field(16, ge=1, description="Distance of test windows, frames.")
-    inside_share: float = Field(0.9, ge=0, lt=1, description="An expression belongs to a window that holds more of it.")
-    empty_ratio: float = Field(1.0, ge=0, description="Empty training windows per window with an expression.")
-    centre: Literal["none", "video"] = Field(
-        "none", description="Subtract nothing, or each video's own mean feature (uses no label)."
-    )
-    epochs: int = Field(30, ge=1, description="Epochs, fixed before the run.")
-    warmup_epochs: int = Field(5, ge=0, description="Epochs of linear warm-up; a cosine follows.")
-    learning_rate: float = Field(8e-4, gt=0, description="Adam's learning rate (SAMM-LV: 5e-4).")
-    weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay.")
-    batch_size: int = Field(32, ge=2, description="Windows per step.")
-    foreground_iou: float = Field(0.5, gt=0, lt=1, description="An anchor above this IoU is positive.")
-    background_iou: float = Field(0.4, gt=0, lt=1, description="An anchor below this IoU is negative.")
-    anchor_free_weight: float = Field(0.8, ge=0, description="Weight of the anchor-free loss.")
-    anchor_based_weight: float = Field(1.2, ge=0, description="Weight of the anchor-based loss.")
-    focal_alpha: float = Field(0.25, gt=0, lt=1, description="Focal loss: weight of the positives.")
-    focal_gamma: float = Field(2.0, ge=0, description="Focal loss: exponent.")
-    precision: Literal["auto", "float32"] = Field("auto", description="auto: bfloat16 autocast on GPUs that have it.")
-    selection: Literal["held_out", "inner_folds"] = Field(
-        "held_out",
-        description="Where calibration proposals come from: a held-out share of the training subjects, or inner folds.",
-    )
-    calibration_share: float = Field(0.25, gt=0, lt=1, description="Share of the training subjects held out.")
     inner_folds: int = Field(3, ge=2, description="Inner folds over the training subjects.")
-    refit: bool = Field(False, description="held_out: train again on all training subjects (inner_folds always does).")
+    held_out_share: float = Field(0.25, gt=0, lt=1, description="held_out: share of the training subjects.")
     permuted_control: bool = Field(
         False, description="Also train a control on expressions moved to random places of their videos."
     )
-    proposals_kept: int = Field(30, ge=1, description="Proposals kept per kind and 128 frames of video, best first.")
-    seeds: tuple[int, ...] = Field((0,), min_length=1, description="Repetitions; each is added to the seed.")
-    seed: int | None = Field(None, description="Random seed; none takes the run's seed.")
-
-    @model_validator(mode="after")
-    def _check_iou(self) -> AemnetParams:
-        if self.background_iou > self.foreground_iou:
-            raise ValueError("background_iou must not be above foreground_iou")
-        return self
 
 
-class DetectParams(Params):
-    """Options of the stage `detect`."""
+class ChoiceParams(Params):
+    """How proposals become detections; threshold and top-k per kind are chosen on calibration proposals."""
 
-    suppression: Literal["nms", "soft_nms", "box_fusion"] = Field("nms", description="How overlaps are resolved.")
-    nms_iou: float = Field(0.2, ge=0, le=1, description="IoU above which the less confident proposal goes.")
-    soft_sigma: float = Field(0.5, gt=0, description="soft_nms: width of the Gaussian decay.")
+    maximise: Literal["overall", "kinds"] = Field(
+        "overall",
+        description="Choose for the best F1 over both kinds (a kind may then stay silent), or for each kind's own F1.",
+    )
+    matching: Literal["one_to_one", "megc"] = Field("one_to_one", description="Matching while choosing.")
+    top_k: tuple[int, ...] = Field((1, 2, 3, 5, 8, 12, 20), min_length=1, description="Candidates for top-k per video.")
+    overlap_iou: float = Field(0.2, ge=0, le=1, description="IoU above which the less confident proposal goes.")
     consensus: int = Field(
         0, ge=0, description="Proposals of the confident set that must support a detection; 0 turns it off."
     )
@@ -108,17 +45,55 @@ class DetectParams(Params):
         0.02, ge=0, lt=0.5, description="Limits are these quantiles of the training lengths, from either end."
     )
     duration_margin: float = Field(0.2, ge=0, description="Limits are widened by this share.")
-    select_for: Literal["kinds", "overall"] = Field(
-        "kinds", description="Maximise each kind's own F1, or the F1 over both, on the calibration subjects."
-    )
-    matching: Literal["megc", "one_to_one"] = Field("one_to_one", description="Matching while selecting.")
-    top_k: tuple[int, ...] = Field((1, 2, 3, 5, 8, 12, 20), min_length=1, description="Candidates for top-k per video.")
-    seed: int | None = Field(None, description="Seed of the random baseline; none takes the run's seed.")
+
+
+class SelectParams(CalibrationParams, ChoiceParams):
+    """The honest protocol, the same for all methods of an experiment."""
 
 
 class SpottingExperiment(Params):
     """One spotting experiment: leave one subject out over its data sets."""
 
     datasets: list[str] = Field(min_length=1, description="Data sets whose subjects are the folds.")
-    aemnet: AemnetParams = AemnetParams()
-    detect: DetectParams = DetectParams()
+    select: SelectParams = SelectParams()
+    seeds: int = Field(1, ge=1, description="Repetitions with other random numbers; each is reported.")
+    seed: int | None = Field(None, ge=0, description="First random seed; none takes the run's seed.")
+    same_people: list[list[str]] = Field(
+        [],
+        description="More groups of data sets in which the same subject name is the same person; one release read "
+        "twice, and SAMM with SAMM Long Videos, are known.",
+    )
+    methods: dict[str, dict[str, Any]] = Field(
+        DEFAULT_METHODS,
+        min_length=1,
+        description="Row of the table -> options of its method; `method` names it where it is not the row's name.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_doubles(cls, data: Any) -> Any:
+        names = data.get("datasets") if isinstance(data, dict) else None
+        if isinstance(names, list) and len({str(n) for n in names}) < len(names):
+            raise ValueError("datasets name one data set twice")
+        return data
+
+
+class FoldParams(CalibrationParams):
+    """What the stage `spotting-fold` reads."""
+
+    experiment: str = Field(description="Name of the experiment.")
+    name: str = Field(description="The method's row in the table.")
+    method: str = Field(description="A shipped method, an entry point, or package.module:Class.")
+    method_version: int = Field(description="The method's version.")
+    options: dict[str, Any] = Field({}, description="Options of the method.")
+    seeds: int = Field(1, ge=1, description="Repetitions.")
+    seed: int = Field(0, ge=0, description="First random seed.")
+    people: list[list[str]] = Field([], description="Groups of data sets in which one subject name is one person.")
+
+
+class DetectParams(ChoiceParams):
+    """What the stage `detect` reads."""
+
+    experiment: str = Field("", description="Name of the experiment.")
+    name: str = Field("method", description="The method's row in the table.")
+    people: list[list[str]] = Field([], description="Groups of data sets in which one subject name is one person.")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from microexp.methods.spotting.params import DetectParams
+from microexp.methods.spotting.params import ChoiceParams
 from microexp.metrics.spotting import closed_iou
 
 
@@ -35,52 +35,6 @@ def suppress(intervals: np.ndarray, scores: np.ndarray, iou: float) -> np.ndarra
     return order[alive]
 
 
-def soft_suppress(intervals: np.ndarray, scores: np.ndarray, sigma: float) -> np.ndarray:
-    """(n,) scores after Gaussian soft-NMS: each one taken lowers the others by exp(-IoU²/sigma) (Bodla et al. 2017)."""
-    order = confidence_order(intervals, scores)
-    decay = np.exp(-(closed_iou(intervals[order], intervals[order]) ** 2) / sigma)
-    lowered = scores[order].astype(np.float64)
-    waiting = np.ones(len(order), bool)
-    for _ in range(len(order)):
-        best = int(np.where(waiting, lowered, -np.inf).argmax())
-        waiting[best] = False
-        lowered[waiting] *= decay[best, waiting]
-    softened = np.empty(len(order))
-    softened[order] = lowered
-    return softened
-
-
-def fuse(intervals: np.ndarray, scores: np.ndarray, iou: float) -> tuple[np.ndarray, np.ndarray]:
-    """Weighted box fusion (Solovyev et al. 2021): what overlaps by more than `iou` becomes one score-weighted mean.
-
-    Deviates from the paper: a cluster's score is its mean score without the factor for the number of models, of which
-    there is one, and fused intervals that came to overlap are suppressed, so that fusing again changes nothing.
-
-    Returns:
-        Fused intervals (m, 2), rounded to whole frames, and scores (m,), best first.
-    """
-    clusters: list[list[int]] = []
-    fused = np.empty((0, 2))
-    for i in confidence_order(intervals, scores):
-        overlap = closed_iou(intervals[i : i + 1], fused)[0]
-        best = int(overlap.argmax()) if len(overlap) else -1
-        if best >= 0 and overlap[best] > iou:
-            clusters[best].append(int(i))
-            fused[best] = _weighted_mean(intervals[clusters[best]], scores[clusters[best]])
-        else:
-            clusters.append([int(i)])
-            fused = np.vstack([fused, intervals[i]])
-    means = np.array([scores[c].mean() for c in clusters])
-    fused = np.rint(fused)
-    kept = suppress(fused, means, iou)
-    return fused[kept], means[kept]
-
-
-def _weighted_mean(intervals: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    mean: np.ndarray = (intervals * scores[:, None]).sum(0) / max(float(scores.sum()), 1e-12)
-    return mean
-
-
 def supported(
     kept: np.ndarray, intervals: np.ndarray, scores: np.ndarray, needed: int, iou: float, confident: int
 ) -> np.ndarray:
@@ -102,7 +56,7 @@ def supported(
 
 
 def clean(
-    intervals: np.ndarray, scores: np.ndarray, limits_frame: tuple[float, float], options: DetectParams
+    intervals: np.ndarray, scores: np.ndarray, limits_frame: tuple[float, float], options: ChoiceParams
 ) -> tuple[np.ndarray, np.ndarray]:
     """All steps before threshold and top-k.
 
@@ -110,7 +64,7 @@ def clean(
         intervals: (n, 2) proposals of one video and kind; rounded to whole frames here.
         scores: (n,).
         limits_frame: shortest and longest length.
-        options: which suppression, whether consensus.
+        options: of the suppression, and whether consensus is asked for.
 
     Returns:
         Intervals (m, 2) and scores (m,), best first.
@@ -119,17 +73,8 @@ def clean(
     scores = np.asarray(scores, np.float64)
     inside = duration_filter(intervals, limits_frame)
     intervals, scores = intervals[inside], scores[inside]
-    if options.suppression == "box_fusion":
-        kept, kept_scores = fuse(intervals, scores, options.nms_iou)
-        long_enough = duration_filter(kept, limits_frame)
-        kept, kept_scores = kept[long_enough], kept_scores[long_enough]
-    else:
-        if options.suppression == "soft_nms":
-            kept_scores = soft_suppress(intervals, scores, options.soft_sigma)
-            chosen = confidence_order(intervals, kept_scores)
-        else:
-            kept_scores, chosen = scores, suppress(intervals, scores, options.nms_iou)
-        kept, kept_scores = intervals[chosen], kept_scores[chosen]
+    chosen = suppress(intervals, scores, options.overlap_iou)
+    kept, kept_scores = intervals[chosen], scores[chosen]
     if options.consensus:
         agreed = supported(kept, intervals, scores, options.consensus, options.consensus_iou, options.confident)
         kept, kept_scores = kept[agreed], kept_scores[agreed]

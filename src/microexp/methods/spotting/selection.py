@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from microexp.methods.spotting.params import DetectParams
+from microexp.methods.spotting.params import ChoiceParams
 from microexp.metrics.spotting import KINDS, Matching, hits
 
 N_THRESHOLDS = 64
@@ -43,7 +43,7 @@ def take(intervals: np.ndarray, scores: np.ndarray, choice: Choice) -> tuple[np.
     return intervals[:count], scores[:count]
 
 
-def choose(videos: Mapping[str, Sequence[Candidates]], options: DetectParams) -> dict[str, Choice]:
+def choose(videos: Mapping[str, Sequence[Candidates]], options: ChoiceParams) -> dict[str, Choice]:
     """Threshold and top-k of each kind with the best F1 over `videos` (kind -> candidates of every video).
 
     Of equally good ones the higher threshold wins, then the smaller top-k: what was never seen should not be guessed.
@@ -51,7 +51,7 @@ def choose(videos: Mapping[str, Sequence[Candidates]], options: DetectParams) ->
     """
     tops = tuple(sorted(options.top_k))
     grids = {kind: _grid(videos[kind], tops, options.matching) for kind in KINDS}
-    if options.select_for == "kinds":
+    if options.maximise == "kinds":
         found = {kind: _best(g.true_positives, g.predictions + g.truths) for kind, g in grids.items()}
     else:
         micro, macro = (grids[k] for k in KINDS)

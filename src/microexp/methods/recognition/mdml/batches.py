@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from microexp.methods.recognition.params import MdmlParams
+from microexp.methods.recognition.mdml.params import MdmlParams
 
 
 @dataclass(frozen=True)

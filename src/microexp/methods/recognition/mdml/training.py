@@ -14,6 +14,7 @@ from microexp.methods.recognition.mdml.batches import Member, Normalisation, Pla
 from microexp.methods.recognition.mdml.losses import classification, mutual, ramp
 from microexp.methods.recognition.mdml.network import Masks, Shape, StackedStream, StageOutputs
 from microexp.methods.recognition.mdml.optimiser import AdamW
+from microexp.methods.recognition.mdml.params import MdmlParams
 from microexp.methods.recognition.mdml.sources import (
     RunningMoments,
     SourceWeights,
@@ -22,7 +23,6 @@ from microexp.methods.recognition.mdml.sources import (
     mmd_distance,
     moment_distance,
 )
-from microexp.methods.recognition.params import MdmlParams
 
 LOG_COLUMNS = ("epoch", "loss", "classification", "mutual", "domain", "accuracy", "domain_pull")
 """`domain_pull`: how strongly the domain term pulls the features before the heads, against the classification."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from microexp.apexdiff.identity import Way, appearance_map, motion_maps
 from microexp.errors import UserError
-from microexp.methods.recognition.params import MdmlParams
+from microexp.methods.recognition.mdml.params import MdmlParams
 from microexp.records.clips import Clips, shrink
 
 if TYPE_CHECKING:

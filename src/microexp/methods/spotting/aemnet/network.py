@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from microexp.methods.spotting.aemnet.geometry import Geometry
-from microexp.methods.spotting.params import NetworkParams
+from microexp.methods.spotting.aemnet.params import NetworkParams
 
 N_KINDS = 2
 PRIOR = 0.01

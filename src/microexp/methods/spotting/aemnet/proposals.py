@@ -2,54 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass, fields
-from pathlib import Path
-
 import numpy as np
 import torch
 from torch import Tensor
 
-from microexp.errors import UserError
 from microexp.methods.spotting.aemnet.features import FeatureStore, FeatureVideo
 from microexp.methods.spotting.aemnet.geometry import Geometry
 from microexp.methods.spotting.aemnet.network import AemNet
+from microexp.methods.spotting.aemnet.params import AemnetParams
 from microexp.methods.spotting.aemnet.training import autocast, stack_windows
 from microexp.methods.spotting.aemnet.windows import Window, window_origin_frame, window_starts
-from microexp.methods.spotting.params import AemnetParams
 from microexp.records.index import KINDS
-from microexp.run import storage
 
 BATCH = 64
 CELL_FRAME = 128
 LOG_WIDTH_LIMIT = 4.0
-
-
-@dataclass(frozen=True)
-class Proposal:
-    """One proposed expression: the closed interval [onset, offset] in source frames, fractional.
-
-    Attributes:
-        model: `aemnet` or `permuted` (the control).
-        role: `test` for the held-out subject, `calibration` for training subjects that this model did not see.
-        score: the class head's sigmoid.
-        head: `point` (anchor-free) or `anchor`.
-    """
-
-    model: str
-    role: str
-    seed: int
-    dataset: str
-    subject: str
-    video: str
-    kind: str
-    onset: float
-    offset: float
-    score: float
-    head: str
-
-
-COLUMNS = tuple(f.name for f in fields(Proposal))
 
 
 def decode(
@@ -135,45 +102,3 @@ def _first_per_cell(order: np.ndarray, cell: np.ndarray, count: int) -> np.ndarr
     rank = np.empty(len(order), np.int64)
     rank[by_cell] = np.arange(len(order)) - np.repeat(first, np.diff(np.append(first, len(order))))
     return order[rank < count]
-
-
-def label(
-    rows: Iterable[tuple[str, float, float, float, str]], model: str, role: str, seed: int, video: FeatureVideo
-) -> list[Proposal]:
-    """Proposals with where they come from."""
-    return [Proposal(model, role, seed, video.dataset, video.subject, video.video, *row) for row in rows]
-
-
-def write_proposals(path: Path, proposals: Iterable[Proposal]) -> None:
-    """Write `proposals.csv`."""
-    storage.write_csv(path, COLUMNS, map(astuple, proposals))
-
-
-def read_proposals(path: Path) -> list[Proposal]:
-    """Read `proposals.csv`.
-
-    Raises:
-        UserError: naming the row that does not fit.
-    """
-    proposals = []
-    for number, row in enumerate(storage.read_csv(path, COLUMNS), 2):
-        try:
-            proposals.append(
-                Proposal(
-                    row["model"], row["role"], int(row["seed"]), row["dataset"], row["subject"], row["video"],
-                    row["kind"], float(row["onset"]), float(row["offset"]), float(row["score"]), row["head"],
-                )
-            )  # fmt: skip
-        except ValueError as error:
-            raise UserError(
-                file=path, where=f"row {number}", problem=error, expected="numbers in seed, onset, offset and score"
-            ) from error
-    return proposals
-
-
-def group_by_video(proposals: Sequence[Proposal]) -> dict[tuple[str, str, str], list[Proposal]]:
-    """Proposals by (data set, subject, video), in the order in which they come."""
-    groups: dict[tuple[str, str, str], list[Proposal]] = {}
-    for proposal in proposals:
-        groups.setdefault((proposal.dataset, proposal.subject, proposal.video), []).append(proposal)
-    return groups

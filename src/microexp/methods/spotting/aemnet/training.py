@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import io
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,31 +18,13 @@ from microexp.methods.spotting.aemnet.features import FeatureStore
 from microexp.methods.spotting.aemnet.geometry import Geometry
 from microexp.methods.spotting.aemnet.losses import loss_parts
 from microexp.methods.spotting.aemnet.network import AemNet
+from microexp.methods.spotting.aemnet.params import AemnetParams
 from microexp.methods.spotting.aemnet.targets import Targets, make_targets
 from microexp.methods.spotting.aemnet.windows import Window
-from microexp.methods.spotting.params import AemnetParams
-from microexp.run import storage
 
 LOG_COLUMNS = (
-    "model", "seed", "fit", "epoch", "learning_rate", "loss",
-    "point_class", "point_distance", "anchor_class", "anchor_offset", "windows",
+    "epoch", "learning_rate", "loss", "point_class", "point_distance", "anchor_class", "anchor_offset", "windows",
 )  # fmt: skip
-
-
-@contextlib.contextmanager
-def reproducible(device: torch.device) -> Iterator[None]:
-    """One CPU thread and deterministic kernels inside the block; torch's settings and generators are put back after."""
-    threads, benchmark, deterministic = (
-        torch.get_num_threads(), torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic,
-    )  # fmt: skip
-    torch.set_num_threads(1)
-    torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = False, True
-    try:
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            yield
-    finally:
-        torch.set_num_threads(threads)
-        torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = benchmark, deterministic
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
@@ -68,13 +47,11 @@ class Fit:
     """One training: its network, optimiser, how far it is, and what it logged.
 
     Attributes:
-        labels: model, seed and fit, for the log.
         seed: of initial weights, dropout and the order of windows.
         epoch: epochs that are done.
         log: one row per epoch as in LOG_COLUMNS.
     """
 
-    labels: tuple[str, int, str]
     seed: int
     network: AemNet
     optimizer: FlatAdam
@@ -83,7 +60,6 @@ class Fit:
 
 
 def start_fit(
-    labels: tuple[str, int, str],
     seed: int,
     in_channels: int,
     geometry: Geometry,
@@ -93,7 +69,7 @@ def start_fit(
     """A fresh network and optimiser; seeds torch's generators, which `reproducible` puts back."""
     torch.manual_seed(seed)
     network = AemNet(in_channels, geometry, options.network).to(device)
-    return Fit(labels, seed, network, FlatAdam(network, options.weight_decay))
+    return Fit(seed, network, FlatAdam(network, options.weight_decay))
 
 
 def train(
@@ -135,7 +111,7 @@ def train(
             fit.optimizer.step(rate)
             sums += len(chosen) * np.array(torch.stack([loss.detach(), *(p.detach() for p in parts)]).tolist())
         fit.epoch += 1
-        fit.log.append((*fit.labels, fit.epoch, rate, *(sums / len(windows)).tolist(), len(windows)))
+        fit.log.append((fit.epoch, rate, *(sums / len(windows)).tolist(), len(windows)))
         after_epoch(fit)
     fit.network.eval()
 
@@ -163,50 +139,24 @@ def tensors(targets: Targets, chosen: np.ndarray, device: torch.device) -> tuple
 # --- exact resume -----------------------------------------------------------------------------------------------------
 
 
-def device_name(device: torch.device) -> str:
-    """What computes, as far as bytes depend on it: a GPU's model, or `cpu`."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-
-
-def fingerprint(*parts: object) -> str:
-    """Hash of everything that a checkpoint depends on."""
-    return hashlib.sha256(repr(parts).encode()).hexdigest()
-
-
-def save_checkpoint(
-    path: Path, key: str, index: int, fit: Fit | None, done: dict[str, Any], device: torch.device
-) -> None:
-    """Write where the job stands: `index` fits are finished with results `done`, and `fit` is under way."""
-    state: dict[str, Any] = {"key": key, "index": index, "done": done}
-    if fit is not None:
-        state["fit"] = {
-            "epoch": fit.epoch,
-            "log": fit.log,
-            "network": fit.network.state_dict(),
-            "optimizer": fit.optimizer.state(),
-            "generator": torch.get_rng_state(),
-            "cuda_generator": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
-        }
+def state_of(fit: Fit, device: torch.device) -> bytes:
+    """Where a fit stands, to go on from exactly there: weights, optimiser, log and torch's generators."""
+    state = {
+        "epoch": fit.epoch,
+        "log": fit.log,
+        "network": fit.network.state_dict(),
+        "optimizer": fit.optimizer.state(),
+        "generator": torch.get_rng_state(),
+        "cuda_generator": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
+    }
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    storage.write_bytes(path, buffer.getbuffer())  # type: ignore[arg-type]
+    return buffer.getvalue()
 
 
-def load_checkpoint(path: Path, key: str) -> dict[str, Any] | None:
-    """What `save_checkpoint` wrote, or None when there is nothing or it belongs to other inputs or options."""
-    try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        return None
-    except Exception as error:  # torch raises many kinds; a checkpoint is only a saving of time, so it may be dropped
-        raise UserError(
-            file=path, problem=f"no readable checkpoint ({error})", expected="a checkpoint", hint="delete it"
-        ) from error
-    return state if state.get("key") == key else None
-
-
-def restore_fit(fit: Fit, state: dict[str, Any], device: torch.device) -> None:
-    """Set `fit` and torch's generators to what a checkpoint holds."""
+def restore_fit(fit: Fit, data: bytes, device: torch.device) -> None:
+    """Set `fit` and torch's generators to what `state_of` wrote."""
+    state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     fit.epoch = state["epoch"]
     fit.log = [tuple(row) for row in state["log"]]
     fit.network.load_state_dict(state["network"])

@@ -103,27 +103,3 @@ def training_windows(
     count = min(len(empty), round(empty_ratio * len(full)))
     chosen = np.sort(np.random.default_rng([seed, 1]).permutation(len(empty))[:count])
     return full + [empty[i] for i in chosen]
-
-
-def permute_expressions(
-    videos: Sequence[FeatureVideo], expressions: Mapping[VideoKey, Sequence[Expression]], seed: int
-) -> dict[VideoKey, list[Expression]]:
-    """Each expression moved to a random place of its own video, its length and kind kept: labels that mean nothing."""
-    generator = np.random.default_rng([seed, 2])
-    moved = {}
-    for video in videos:
-        key = (video.dataset, video.subject, video.video)
-        last = int(video.frame_index[-1])
-        moved[key] = [
-            _move(e, int(generator.integers(0, max(1, last - e.offset + e.onset + 1))))
-            for e in expressions.get(key, ())
-        ]
-    return moved
-
-
-def _move(item: Expression, onset: int) -> Expression:
-    shift = onset - item.onset
-    return Expression(
-        item.dataset, item.subject, item.video, item.expression,
-        onset, item.apex + shift, item.offset + shift, item.kind, item.emotion, item.aus,
-    )  # fmt: skip

@@ -1,13 +1,19 @@
-"""Baselines that stand beside MDML in every table: the majority class, and logistic regression on flow."""
+"""Class-balanced logistic regression on flow: what a network has to beat."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+from pydantic import Field
 
+from microexp.methods.context import Context
+from microexp.methods.recognition.base import RecognitionMethod, TrainingClips
 from microexp.records.clips import Clips, shrink
+from microexp.run.stage import Params
+
+ARRAYS = ("mean", "deviation", "weights", "bias")
 
 LOGISTIC_SIZE = 28
 """Side of the flow maps, px: as the field's 28 x 28."""
@@ -18,10 +24,42 @@ Neighbouring pixels say nearly the same, so on smaller maps it grows as the numb
 """
 
 
-def majority(labels: np.ndarray, tests: int, classes: int) -> np.ndarray:
-    """(tests, classes) class shares of the training labels; its argmax is the most frequent class."""
-    counts = np.bincount(labels, minlength=classes).astype(np.float64)
-    return np.tile(counts / counts.sum(), (tests, 1))
+class LogisticOptions(Params):
+    """Options of the method `logistic_regression`."""
+
+    mirror: bool = Field(True, description="Train on the mirror images as well (u changes its sign).")
+    mirror_test: bool = Field(False, description="Average the prediction over a clip and its mirror image.")
+    size: int = Field(LOGISTIC_SIZE, ge=4, description="Side to which the flow maps are averaged down, px.")
+
+
+class LogisticRegression(RecognitionMethod["Linear", LogisticOptions]):
+    """Logistic regression on u and v."""
+
+    Options = LogisticOptions
+    seeded = False
+
+    def fit(self, training: TrainingClips, options: LogisticOptions, context: Context) -> Linear:
+        """Fit on the clips like those to recognise."""
+        clips, label = training.targets()
+        found = train_logistic(clips, label, len(training.classes), mirror=options.mirror, size=options.size)
+        return replace(found, options=options)
+
+    def predict(self, model: Linear, clips: Clips) -> np.ndarray:
+        """Class probabilities."""
+        return predict_logistic(model, clips, size=model.options.size, mirror=model.options.mirror_test)
+
+    def to_bytes(self, model: Linear) -> bytes:
+        """Safetensors."""
+        from safetensors.numpy import save
+
+        return save({name: np.ascontiguousarray(getattr(model, name)) for name in ARRAYS})
+
+    def from_bytes(self, data: bytes, options: LogisticOptions) -> Linear:
+        """The regression."""
+        from safetensors.numpy import load
+
+        arrays = load(data)
+        return Linear(*(arrays[name] for name in ARRAYS), options)
 
 
 @dataclass(frozen=True)
@@ -38,6 +76,7 @@ class Linear:
     deviation: np.ndarray
     weights: np.ndarray
     bias: np.ndarray
+    options: LogisticOptions = field(default_factory=LogisticOptions)
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         """(N, D) pixels -> (N, classes) probabilities."""
@@ -114,11 +153,8 @@ def flow_features(clips: Clips, channels: Sequence[str]) -> tuple[np.ndarray, np
 
 
 def fit(x: np.ndarray, y: np.ndarray, classes: int, c: float = LOGISTIC_C, standardise: bool = True) -> Linear:
-    """Standardise by the training rows (or not) and fit.
-
-    The solution lies in the span of the training rows, so the fit runs on their principal coordinates: the same optimum
-    as scikit-learn's `LogisticRegression(C=c, class_weight="balanced")` (tested), without its second of import.
-    """
+    """Standardise by the training rows (or not) and fit; a class without a training row gets probability 0."""
+    from sklearn.linear_model import LogisticRegression as Fitted
     from threadpoolctl import threadpool_limits
 
     x = x.astype(np.float64)
@@ -128,34 +164,13 @@ def fit(x: np.ndarray, y: np.ndarray, classes: int, c: float = LOGISTIC_C, stand
     if len(present) == 1:
         bias[present[0]] = 0.0
         return Linear(mean, deviation, weights, bias)
-    z = (x - mean) / deviation
     with threadpool_limits(1):  # the result must not depend on the number of threads
-        values, vectors = np.linalg.eigh(z @ z.T)
-        kept = values > values[-1] * 1e-10
-        root = np.sqrt(values[kept])
-        found, bias[present] = _fit(vectors[:, kept] * root, y, len(present), c)
-        weights[:, present] = z.T @ ((vectors[:, kept] / root) @ found)
+        found = Fitted(C=c, class_weight="balanced", max_iter=1000, tol=1e-6).fit((x - mean) / deviation, y)
+    coefficients, intercept = found.coef_, found.intercept_
+    if len(present) == 2:  # scikit-learn keeps the second class's scores alone
+        coefficients, intercept = np.stack([-coefficients[0], coefficients[0]]) / 2, np.array([-1, 1]) * intercept / 2
+    weights[:, present], bias[present] = coefficients.T, intercept
     return Linear(mean, deviation, weights, bias)
-
-
-def _fit(z: np.ndarray, y: np.ndarray, classes: int, c: float) -> tuple[np.ndarray, np.ndarray]:
-    """Weights (D, classes) and bias that minimise c * balanced cross-entropy + |weights|^2 / 2."""
-    from scipy.optimize import minimize
-
-    balanced = len(y) / (classes * np.bincount(y))[y]
-    hit = np.eye(classes)[y]
-
-    def value_and_gradient(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        table = flat.reshape(-1, classes)
-        p = softmax(z @ table[:-1] + table[-1])
-        loss = -c * (balanced * np.log((p * hit).sum(1) + 1e-300)).sum() + (table[:-1] ** 2).sum() / 2
-        slope = c * balanced[:, None] * (p - hit)
-        return loss, np.concatenate([z.T @ slope + table[:-1], slope.sum(0, keepdims=True)]).ravel()
-
-    start = np.zeros((z.shape[1] + 1) * classes)
-    found = minimize(value_and_gradient, start, jac=True, method="L-BFGS-B", options={"maxiter": 500, "gtol": 1e-6})
-    table = found.x.reshape(-1, classes)
-    return table[:-1], table[-1]
 
 
 def softmax(scores: np.ndarray) -> np.ndarray:

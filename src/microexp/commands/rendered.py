@@ -1,0 +1,28 @@
+"""`microexp rendered`: render labelled flow of known action units, a source domain of recognition."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from microexp.apexdiff import flowmaps
+from microexp.datasets.protocols import MEGC2019
+from microexp.rendered.expressions import render_source
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `microexp rendered`."""
+    parser.add_argument("folder", type=Path, help="where the shards go; those of the clips to recognise lie there too")
+    parser.add_argument("--clips", type=int, default=6000, help="how many, classes of MEGC2019 equally often")
+    parser.add_argument("--people", type=int, default=16, help="different faces")
+    parser.add_argument("--size", type=int, default=28, help="side of the maps, px; that of the clips to recognise")
+    parser.add_argument("--seed", type=int, default=0)
+
+
+def main(args: argparse.Namespace) -> int:
+    """`microexp rendered FOLDER`: write apexdiff shards of the data set `rendered`, a labelled source."""
+    clips = render_source(MEGC2019.classes, args.clips, args.seed, args.size, args.people)
+    paths = flowmaps.write_shards(clips, args.folder)
+    print("\n".join(flowmaps.count_lines(clips)))
+    print(f"{len(clips)} clips of {len(paths)} people written to {args.folder}")
+    return 0

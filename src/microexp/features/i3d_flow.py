@@ -1,0 +1,49 @@
+"""Stage `i3d-flow`: I3D features of the flow between consecutive crops."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from microexp.features.i3d import check_pair, pad, prepare_flow, run_stream
+from microexp.features.params import I3dFlowParams
+from microexp.flow.quantise import read_flow
+from microexp.run import storage
+from microexp.run.stage import Job
+
+if TYPE_CHECKING:
+    import h5py
+
+
+def run(job: Job[I3dFlowParams]) -> dict[str, Any]:
+    """Compute the shard of one subject."""
+    from microexp.features.i3d_load import load_flow
+
+    params = job.params
+    own_weights = job.input("flow_weights") if job.inputs.get("flow_weights") else None
+    state, about = load_flow(job.input("weights"), own_weights, params.rgb_weights_sha256, params.flow_weights_sha256)
+    path = job.input("flow")
+    with storage.open_shard(path) as flow:
+
+        def read_video(crops: h5py.Group, name: str) -> tuple[str, Callable[[int, int], np.ndarray] | None]:
+            pairs = check_pair(name, crops, flow, path)
+            excluded = str(crops.attrs.get("excluded") or pairs.attrs.get("excluded") or "")
+            if excluded:
+                return excluded, None
+            moves = pairs["flow"]
+
+            def read(start: int, stop: int) -> np.ndarray:
+                found = pad(read_flow(moves, start, stop), stop - start, repeat=False)
+                return prepare_flow(found, params.size_px, params.flow_bound_px, params.flow_levels)
+
+            return "", read
+
+        attributes = {
+            "weights": f"{about['source']} ({about['state_sha256']})",
+            "size_px": params.size_px,
+            "flow_bound_px": params.flow_bound_px,
+        }
+        found = run_stream(job, "i3d_flow", state, read_video, attributes)
+    return found | {"weights": about}

@@ -1,0 +1,85 @@
+"""Where a fold stands: models of the fits that are finished, the training log, and the state of the unfinished one."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from microexp.errors import UserError
+from microexp.records.training import Value
+from microexp.run import bundle, storage
+from microexp.run.log import log
+
+EVERY_S = 20.0
+STATE = "state"
+MODEL = "model/"
+
+
+def fingerprint(*parts: object) -> str:
+    """Hash of everything that a checkpoint depends on."""
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+class Checkpoint:
+    """The checkpoint of one fold, beside the file that the fold will write.
+
+    A checkpoint of other inputs or options, or one that is damaged, is not used: the training starts again.
+
+    Attributes:
+        models: fit -> the bytes of its model, of fits that are finished.
+        rows: fit -> its rows of the training log so far.
+        state: what the unfinished fit (or all of them, where a method trains them together) kept, or None.
+    """
+
+    def __init__(self, path: Path, key: str) -> None:
+        self.path = path
+        self.key = key
+        self.models: dict[str, bytes] = {}
+        self.rows: dict[str, list[dict[str, Value]]] = {}
+        self.state: bytes | None = None
+        self._saved = time.monotonic()
+        if path.exists():
+            self._load()
+
+    def _load(self) -> None:
+        try:
+            found = bundle.read(self.path)
+        except UserError as error:
+            log(f"{error}: the training starts again")
+            return
+        if found.about.get("key") != self.key:
+            return
+        self.rows = {name: list(rows) for name, rows in found.about["rows"].items()}
+        self.models = {n.removeprefix(MODEL): data for n, data in found.parts.items() if n.startswith(MODEL)}
+        self.state = found.parts.get(STATE)
+
+    def log_of(self, fit: str) -> list[dict[str, Value]]:
+        """The rows of a fit; rows that are added to the list are kept."""
+        return self.rows.setdefault(fit, [])
+
+    def keep(self, state: Callable[[], bytes]) -> None:
+        """Write where an unfinished fit stands, unless that was done a moment ago."""
+        if time.monotonic() - self._saved >= EVERY_S:
+            self.state = state()
+            self._save()
+
+    def finish(self, models: Mapping[str, bytes]) -> None:
+        """Remember finished fits."""
+        self.models.update(models)
+        self.state = None
+        if time.monotonic() - self._saved >= EVERY_S:
+            self._save()
+
+    def remove(self) -> None:
+        """Delete the file: the fold is finished."""
+        self.path.unlink(missing_ok=True)
+        storage.remove_provenance(self.path)
+
+    def _save(self) -> None:
+        parts = {MODEL + name: data for name, data in self.models.items()}
+        if self.state is not None:
+            parts[STATE] = self.state
+        bundle.write(self.path, bundle.Bundle({"key": self.key, "rows": self.rows}, parts))
+        self._saved = time.monotonic()

@@ -1,0 +1,39 @@
+"""What a method is given beside its data: a seed, a device, a log, and a place for an unfinished training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from microexp.records.training import Value
+
+
+def _nowhere(state: Callable[[], bytes]) -> None:
+    """Keep nothing."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """One training, as the method sees it.
+
+    Attributes:
+        seed: of everything that is random in this fit.
+        device: torch's name of the device, `cpu` or `cuda:0`.
+        label: what is trained, for messages: `aemnet demo-s01, seed 0, inner1`.
+        rows: the training log so far; `log` adds to it.
+        keep: called with a function that gives the state; the framework decides when it is worth a file.
+        state: what `keep` got before an interruption, or None.
+        tick: called after each epoch, for the progress bar.
+    """
+
+    seed: int
+    device: str = "cpu"
+    label: str = ""
+    rows: list[dict[str, Value]] = field(default_factory=list)
+    keep: Callable[[Callable[[], bytes]], None] = _nowhere
+    state: bytes | None = None
+    tick: Callable[[], None] = lambda: None
+
+    def log(self, **values: Value) -> None:
+        """Add a row to the training log, such as `log(epoch=1, loss=.5)`."""
+        self.rows.append(values)

@@ -1,0 +1,100 @@
+"""Which class a method of the configuration is: one that is shipped, an entry point, or `package.module:Class`."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import importlib
+import importlib.metadata
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from microexp.errors import UserError
+from microexp.methods.recognition.base import RecognitionMethod
+from microexp.methods.spotting.base import SpottingMethod
+
+SHIPPED: Mapping[str, Mapping[str, str]] = {
+    "spotting": {
+        "aemnet": "microexp.methods.spotting.aemnet.method:AemNetMethod",
+        "flow_magnitude": "microexp.methods.spotting.flow_magnitude:FlowMagnitude",
+        "random_intervals": "microexp.methods.spotting.random_intervals:RandomIntervals",
+    },
+    "recognition": {
+        "mdml": "microexp.methods.recognition.mdml.method:MdmlMethod",
+        "logistic_regression": "microexp.methods.recognition.logistic_regression:LogisticRegression",
+        "majority": "microexp.methods.recognition.majority:Majority",
+    },
+}
+BASES = {"spotting": SpottingMethod, "recognition": RecognitionMethod}
+Method = SpottingMethod[Any, Any] | RecognitionMethod[Any, Any]
+
+
+@functools.cache
+def find_method(kind: str, name: str) -> Method:
+    """The method `name`: a shipped one, an entry point of the group `microexp.{kind}`, or `package.module:Class`.
+
+    Modules beside the configuration, in the working folder, are found too.
+
+    Raises:
+        UserError: when there is no such method, or it does not keep the contract.
+    """
+    reference = SHIPPED[kind].get(name) or _entry_point(kind, name) or (name if ":" in name else None)
+    if reference is None:
+        known = [*SHIPPED[kind], *(e.name for e in importlib.metadata.entry_points(group=f"microexp.{kind}"))]
+        close = difflib.get_close_matches(name, known, 1)
+        raise UserError(
+            file="config",
+            where=f"{kind}: method",
+            got=repr(name),
+            expected="one of " + ", ".join(known) + ", or package.module:Class",
+            hint=f"did you mean {close[0]!r}?" if close else None,
+        )
+    found = _loaded(kind, reference)
+    if not (isinstance(found, type) and issubclass(found, BASES[kind])):
+        raise UserError(
+            file="config",
+            where=f"{kind}: method {name}",
+            problem="another kind of object",
+            expected=f"a subclass of {BASES[kind].__module__}.{BASES[kind].__name__}",
+        )
+    missing = sorted(getattr(found, "__abstractmethods__", ()))
+    if missing:
+        raise UserError(file="config", where=f"{kind}: method {name}", problem=f"{', '.join(missing)} not defined")
+    method: Method = found()
+    return method
+
+
+def _entry_point(kind: str, name: str) -> str | None:
+    found = [e for e in importlib.metadata.entry_points(group=f"microexp.{kind}") if e.name == name]
+    return found[0].value if found else None
+
+
+def _loaded(kind: str, reference: str) -> Any:
+    module, _, name = reference.partition(":")
+    try:
+        return getattr(_imported(module), name)
+    except (ImportError, AttributeError, SyntaxError) as error:
+        raise UserError(
+            file="config",
+            where=f"{kind}: method {reference}",
+            problem=f"{type(error).__name__}: {error}",
+            expected="a class that can be imported as package.module:Class",
+            hint="is its folder on PYTHONPATH, or its package installed?",
+        ) from error
+
+
+def _imported(module: str) -> Any:
+    """Import a module; the working folder is looked through last, so that nothing there stands before a library."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError:
+        folder = str(Path.cwd())
+        if folder in sys.path:
+            raise
+        sys.path.append(folder)
+        try:
+            return importlib.import_module(module)
+        finally:
+            sys.path.remove(folder)

@@ -1,0 +1,158 @@
+"""Stage `recognition-fold`: the honest protocol for every method: train on all subjects but one, predict that one.
+
+A method is handed the clips of training subjects alone; the held-out clips are predicted after the models and the
+training log are written. The fold `all` holds nobody out: its models are for other data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from microexp.errors import UserError
+from microexp.methods.checkpoint import Checkpoint, fingerprint
+from microexp.methods.context import Context
+from microexp.methods.find import find_method
+from microexp.methods.recognition import folds
+from microexp.methods.recognition.base import RecognitionMethod, TrainingClips
+from microexp.methods.recognition.classes import class_names, labels_of
+from microexp.methods.recognition.params import FoldParams
+from microexp.records.clips import Clips, read_shards
+from microexp.records.predictions import write_predictions
+from microexp.records.training import write_training
+from microexp.run import bundle, storage
+from microexp.run.devices import pick_device
+from microexp.run.log import log
+from microexp.run.options import validate
+from microexp.run.runner import source_sha256
+from microexp.run.stage import Job, Params
+
+
+def run(job: Job[FoldParams]) -> Mapping[str, Any]:
+    """Train and predict one fold. Where nobody is to be predicted, nothing is trained."""
+    options, name = job.params, job.keys["fold"]
+    method = find_method("recognition", options.method)
+    assert isinstance(method, RecognitionMethod)
+    settings = validate(method.Options, options.options, "config", f"{options.experiment}.methods.{options.name}")
+    device = str(pick_device(job.device)) if method.gpu else "cpu"
+    paths = sorted(job.inputs["apexdiff"])
+    clips = read_shards(paths)
+    classes, label = class_names(options), labels_of(clips, options)
+    role = folds.roles(clips, label, options)
+    test = folds.test_rows(clips, role, options, name)
+    fold = Fold(method, settings, options, name, device)
+    if not len(test) and name != folds.WHOLE_DATASET:
+        log(f"{options.name} {name}: no clip to predict, nothing is trained")
+        bundle.write(job.output("trained"), fold.bundle({}, classes, clips))
+        write_training(job.output("training"), [])
+        write_predictions(job.output("predictions"), [], classes)
+        return {"device": device, "train_clips": 0, "test_clips": 0}
+    training = folds.training_clips(clips, role, options, name, classes)
+    log(f"{options.name} {name}: {len(training.clips)} clips to train on, {len(test)} to predict, on {device}")
+    key = fold.fingerprint([p for p in paths if (p.parent.name, p.stem) in whose(training.clips)], training)
+    checkpoint = Checkpoint(Path(f"{job.output('trained')}.checkpoint"), key)
+    models = fold.train(training, checkpoint)
+    bundle.write(job.output("trained"), fold.bundle(models, classes, clips))
+    write_training(job.output("training"), fold.log_rows(models, checkpoint))
+    rows = [row for seed, model in models.items() for row in fold.predict(model, seed, clips, label, test, classes)]
+    write_predictions(job.output("predictions"), rows, classes)
+    checkpoint.remove()
+    return {
+        "device": device,
+        "method": f"{options.method} {method.version}",
+        "train_clips": int(training.target.sum()),
+        "test_clips": len(test),
+        "source_clips": int((~training.target).sum()),
+    }
+
+
+def whose(clips: Clips) -> set[tuple[str, str]]:
+    """Data set and subject of all clips."""
+    return {(str(d), str(s)) for d, s in zip(clips.dataset, clips.subject, strict=True)}
+
+
+@dataclass(frozen=True)
+class Fold:
+    """What all fits of a fold share."""
+
+    method: RecognitionMethod[Any, Any]
+    settings: Params
+    options: FoldParams
+    fold: str
+    device: str
+
+    def fingerprint(self, paths: Sequence[Path], training: TrainingClips) -> str:
+        """What a checkpoint of this fold depends on."""
+        return fingerprint(
+            self.options.model_dump_json(), self.fold, self.method.version, source_sha256(), self.device,
+            [storage.input_hash(p) for p in paths], training.label.tolist(), training.domain.tolist(),
+        )  # fmt: skip
+
+    def train(self, training: TrainingClips, checkpoint: Checkpoint) -> dict[int, Any]:
+        """Seed of the repetition -> model, going on from `checkpoint`."""
+        seeds = range(self.options.seeds if self.method.seeded else 1)
+        waiting = [s for s in seeds if str(s) not in checkpoint.models]
+        contexts = [self._context(s, checkpoint) for s in waiting]
+        if self.method.stacks and waiting:
+            models = self.method.fit_many(training, self.settings, contexts)
+            checkpoint.finish({str(s): self.method.to_bytes(m) for s, m in zip(waiting, models, strict=True)})
+        else:
+            for seed, context in zip(waiting, contexts, strict=True):
+                model = self.method.fit(training, self.settings, context)
+                checkpoint.finish({str(seed): self.method.to_bytes(model)})
+        return {s: self.method.from_bytes(checkpoint.models[str(s)], self.settings) for s in seeds}
+
+    def _context(self, seed: int, checkpoint: Checkpoint) -> Context:
+        rows = checkpoint.log_of(str(seed))
+        state = None if self.method.stacks else checkpoint.state
+        if state is None:
+            rows.clear()  # a fit that starts again logs again
+        label = f"{self.options.name} {self.fold}, seed {seed}"
+        keep = Context(0).keep if self.method.stacks else checkpoint.keep
+        return Context(self.options.seed + seed, self.device, label, rows, keep, state)
+
+    def predict(
+        self, model: Any, seed: int, clips: Clips, label: np.ndarray, test: np.ndarray, classes: tuple[str, ...]
+    ) -> list[tuple[object, ...]]:
+        """Rows of `predictions.csv` for the clips `test`.
+
+        Raises:
+            UserError: when the method returns something else than its contract says.
+        """
+        p = np.asarray(self.method.predict(model, clips.take(test)), np.float64) if len(test) else np.empty((0, 0))
+        if len(test) and (p.shape != (len(test), len(classes)) or not np.isfinite(p).all()):
+            raise UserError(
+                file=self.options.name,
+                problem=f"predictions of shape {p.shape}, or values that are no numbers",
+                expected=f"({len(test)}, {len(classes)}) probabilities",
+            )
+        return [
+            (self.options.name, seed, *clips.key(row), classes[label[row]], classes[int(np.argmax(q))], *map(float, q))
+            for row, q in zip(test, p, strict=True)
+        ]
+
+    def bundle(self, models: Mapping[int, Any], classes: Sequence[str], clips: Clips) -> bundle.Bundle:
+        """The file of what was trained."""
+        about = {
+            "stage": "recognition-fold",
+            "kind": "recognition",
+            "experiment": self.options.experiment,
+            "method": self.options.name,
+            "fold": self.fold,
+            "reference": self.options.method,
+            "version": self.method.version,
+            "options": self.settings.model_dump(mode="json"),
+            "classes": list(classes),
+            "size_px": int(clips.maps.shape[-1]),
+        }
+        return bundle.Bundle(about, {f"method.{seed}": self.method.to_bytes(m) for seed, m in models.items()})
+
+    def log_rows(self, models: Mapping[int, Any], checkpoint: Checkpoint) -> list[dict[str, Any]]:
+        """The training log of all repetitions."""
+        return [
+            {"variant": "method", "seed": s, "fit": "all", **row} for s in models for row in checkpoint.log_of(str(s))
+        ]

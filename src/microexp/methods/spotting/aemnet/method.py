@@ -1,0 +1,144 @@
+"""AEM-Net as a method: windows over the features, one training per fit, proposals from all windows of a video."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from microexp.errors import UserError
+from microexp.methods.context import Context
+from microexp.methods.spotting.aemnet.params import AemnetParams
+from microexp.methods.spotting.base import Found, SpottingMethod, SpottingVideo, Truth
+from microexp.records.index import KINDS
+
+if TYPE_CHECKING:
+    from microexp.methods.spotting.aemnet.geometry import Geometry
+    from microexp.methods.spotting.aemnet.network import AemNet
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained network.
+
+    Attributes:
+        network: in evaluation mode.
+        geometry: of its windows.
+        options: as trained.
+        in_channels: channels of its features.
+    """
+
+    network: AemNet
+    geometry: Geometry
+    options: AemnetParams
+    in_channels: int
+
+
+class AemNetMethod(SpottingMethod[Model, AemnetParams]):
+    """AEM-Net: fused feature streams, a multi-scale temporal network with channel attention, anchors and points."""
+
+    Options = AemnetParams
+    gpu = True
+
+    def streams(self, options: AemnetParams) -> tuple[str, ...]:
+        """The streams of `network.streams`."""
+        return options.network.streams
+
+    def fit(self, videos: Sequence[SpottingVideo], truth: Truth, options: AemnetParams, context: Context) -> Model:
+        """Train one network.
+
+        Raises:
+            UserError: when there are too few windows to train on.
+        """
+        import torch
+
+        from microexp.methods.reproducible import reproducible
+        from microexp.methods.spotting.aemnet.features import FeatureStore, FeatureVideo, common_layout
+        from microexp.methods.spotting.aemnet.training import (
+            LOG_COLUMNS,
+            Fit,
+            restore_fit,
+            start_fit,
+            state_of,
+            train,
+        )
+        from microexp.methods.spotting.aemnet.windows import training_windows, warn_if_short
+
+        device = torch.device(context.device)
+        ours = [FeatureVideo.of(v, options.network.streams) for v in videos]
+        step, _, channels = common_layout(ours)
+        geometry = geometry_of(options, step)
+        warn_if_short(ours, options.window_frames)
+        store = FeatureStore(ours, centre=options.centre == "video")
+
+        def after_epoch(fit: Fit) -> None:
+            context.log(**dict(zip(LOG_COLUMNS, fit.log[-1], strict=True)))
+            context.tick()
+            context.keep(lambda: state_of(fit, device))
+
+        with reproducible(device):
+            windows = training_windows(
+                ours, truth, geometry, options.train_stride_frames, options.inside_share, options.empty_ratio,
+                context.seed,
+            )  # fmt: skip
+            fit = start_fit(context.seed, channels, geometry, options, device)
+            if context.state is not None:
+                restore_fit(fit, context.state, device)
+            train(fit, windows, store, geometry, options, device, after_epoch)
+        return Model(fit.network, geometry, options, channels)
+
+    def propose(self, model: Model, video: SpottingVideo) -> Found:
+        """The best proposals of all windows of a video."""
+        from microexp.methods.reproducible import reproducible
+        from microexp.methods.spotting.aemnet.features import FeatureStore, FeatureVideo
+        from microexp.methods.spotting.aemnet.proposals import propose
+
+        ours = FeatureVideo.of(video, model.options.network.streams)
+        if ours.n_channels != model.in_channels:
+            raise UserError(
+                file="/".join(video.key), problem=f"{ours.n_channels} channels", expected=f"{model.in_channels}"
+            )
+        device = next(model.network.parameters()).device
+        store = FeatureStore([ours], centre=model.options.centre == "video")
+        with reproducible(device):
+            rows = propose(model.network, ours, store, model.geometry, model.options, device)
+        return {
+            kind: (
+                np.array([(r[1], r[2]) for r in rows if r[0] == kind], np.float64).reshape(-1, 2),
+                np.array([r[3] for r in rows if r[0] == kind], np.float64),
+            )
+            for kind in KINDS
+        }
+
+    def to_bytes(self, model: Model) -> bytes:
+        """Safetensors: the weights, and what it takes to build the network again."""
+        from safetensors.torch import save
+
+        weights = {name: value.detach().cpu().clone() for name, value in sorted(model.network.state_dict().items())}
+        about = {"step_frame": model.geometry.step_frame, "in_channels": model.in_channels}
+        # one key only: safetensors writes several in no fixed order
+        return save(weights, {"aemnet": json.dumps(about, sort_keys=True)})
+
+    def from_bytes(self, data: bytes, options: AemnetParams) -> Model:
+        """The network, on the CPU."""
+        from safetensors.torch import load
+
+        from microexp.methods.spotting.aemnet.network import AemNet
+
+        length = int.from_bytes(data[:8], "little")
+        about = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["aemnet"])
+        geometry = geometry_of(options, int(about["step_frame"]))
+        network = AemNet(int(about["in_channels"]), geometry, options.network)
+        network.load_state_dict(load(data))
+        return Model(network.eval(), geometry, options, int(about["in_channels"]))
+
+
+def geometry_of(options: AemnetParams, step_frame: int) -> Geometry:
+    """Where predictions sit in a window of these options."""
+    from microexp.methods.spotting.aemnet.geometry import make_geometry
+
+    network = options.network
+    return make_geometry(options.window_frames, step_frame, network.stem_stride, network.levels, network.anchor_ratios)

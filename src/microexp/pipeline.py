@@ -1,0 +1,365 @@
+"""The table of stages: what each step of the pipeline reads, writes and is called.
+
+Sub-commands and their help, file names, wildcards, the rules' shell lines, the plan's targets, `verify`, and the
+diagrams of report and README come from here. A new stage is one module with `run(job)`, one row here and one rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from microexp.run.stage import Input, Output, Stage
+
+VIDEOS = Input("videos.csv of the subject", "index-subject.videos")
+EXPRESSIONS = Input("expressions.csv of the subject", "index-subject.expressions")
+FACES = Input("faces of the subject", "faces.faces")
+CROPS = Input("crops of the subject", "crops.crops")
+FLOW = Input("flow of the subject", "flow.flow")
+RENDERED = Input("videos that the run renders itself", "plan.rendered", "many", passed=False)
+ALL_EXPRESSIONS = Input("expressions.csv of the experiment's data sets", "plan.expressions", "many")
+ALL_VIDEOS = Input("videos.csv of the experiment's data sets", "plan.videos", "many")
+FOLD = {"fold": "data set and held-out subject, such as casme2-sub05; all: nobody is held out"}
+SPOT = "results/spotting/{experiment}/{method}/{fold}"
+RECOGNISE = "results/recognition/{experiment}/{method}/{fold}"
+TABLE = "results/tables/{kind}_{experiment}"
+
+
+def features(stream: str) -> Output:
+    """The feature shard of a stream."""
+    return Output(f"results/features/{stream}/{{dataset}}/{{subject}}.h5", f"features of the stream {stream}")
+
+
+STAGES: dict[str, Stage] = {
+    stage.name: stage
+    for stage in (
+        Stage(
+            "demo-sheet",
+            "microexp.rendered.sheet",
+            "write the annotation sheet of the rendered demo data set",
+            "run",
+            {},
+            {"sheet": Output("results/demo/annotations.csv", "annotations of all videos")},
+            "microexp.datasets.params:DemoSheetParams",
+        ),
+        Stage(
+            "demo",
+            "microexp.rendered.video",
+            "render one video of the demo data set",
+            "video",
+            {},
+            {"video": Output("results/demo/videos/{subject}/{video}.mp4", "the video")},
+            "microexp.datasets.params:DemoVideoParams",
+            {"video": "name of the video, such as s01_1"},
+        ),
+        Stage(
+            "index",
+            "microexp.datasets.index",
+            "read a release: videos and expressions in one schema",
+            "dataset",
+            {"files": Input("sheets, and videos that the run renders", "plan.sources", "many")},
+            {
+                "videos": Output("results/index/{dataset}/videos.csv", "the videos"),
+                "expressions": Output("results/index/{dataset}/expressions.csv", "the annotated expressions"),
+                "issues": Output("results/index/{dataset}/issues.csv", "what was corrected, clipped or excluded"),
+                "counts": Output("results/index/{dataset}/counts.csv", "found against published"),
+                "excluded": Output("results/index/{dataset}/excluded.csv", "what no result covers"),
+            },
+            "microexp.datasets.params:IndexParams",
+            {"dataset": "name of the data set"},
+        ),
+        Stage(
+            "index-subject",
+            "microexp.reading.index_subject",
+            "the part of an index that concerns one subject",
+            "subject",
+            {
+                "videos": Input("videos.csv of the data set", "index.videos"),
+                "expressions": Input("expressions.csv of the data set", "index.expressions"),
+                "excluded": Input("excluded.csv of the data set", "index.excluded"),
+            },
+            {
+                "videos": Output("results/index/{dataset}/subjects/{subject}/videos.csv", "videos of the subject"),
+                "expressions": Output(
+                    "results/index/{dataset}/subjects/{subject}/expressions.csv", "expressions of the subject"
+                ),
+            },
+            keys={"subject": "name of the subject"},
+        ),
+        Stage(
+            "faces",
+            "microexp.faces.faces",
+            "detect, track and align the face of every video of a subject",
+            "subject",
+            {"videos": VIDEOS, "sources": RENDERED},
+            {"faces": Output("results/faces/{dataset}/{subject}.h5", "landmarks and alignment of every video")},
+            "microexp.faces.params:FacesParams",
+            gpu="backend",
+        ),
+        Stage(
+            "crops",
+            "microexp.faces.crops",
+            "cut aligned face crops",
+            "subject",
+            {"videos": VIDEOS, "faces": FACES, "sources": RENDERED},
+            {"crops": Output("results/crops/{dataset}/{subject}.h5", "aligned crops of every video")},
+            "microexp.faces.params:CropsParams",
+        ),
+        Stage(
+            "flow",
+            "microexp.flow.flow",
+            "TV-L1 optical flow between consecutive crops",
+            "subject",
+            {"crops": CROPS},
+            {"flow": Output("results/flow/{dataset}/{subject}.h5", "flow between consecutive crops")},
+            "microexp.flow.params:FlowParams",
+            gpu="backend",
+        ),
+        Stage(
+            "apexdiff",
+            "microexp.apexdiff.apexdiff",
+            "onset-apex difference, flow and strain of every expression",
+            "subject",
+            {"crops": CROPS, "expressions": EXPRESSIONS},
+            {"apexdiff": Output("results/apexdiff/{dataset}/{subject}.h5", "onset-apex maps of every expression")},
+            "microexp.apexdiff.params:ApexdiffParams",
+            gpu="backend",
+        ),
+        Stage(
+            "weights",
+            "microexp.features.weights",
+            "fetch and check the I3D weights",
+            "run",
+            {},
+            {"weights": Output("weights/i3d_rgb_kinetics400.safetensors", "RGB weights, Kinetics-400")},
+            "microexp.features.params:WeightsParams",
+        ),
+        Stage(
+            "i3d-rgb",
+            "microexp.features.i3d_rgb",
+            "I3D features of the crops",
+            "subject",
+            {"crops": CROPS, "weights": Input("RGB weights", "plan.rgb_weights")},
+            {"features": features("i3d_rgb")},
+            "microexp.features.params:I3dRgbParams",
+            gpu="always",
+        ),
+        Stage(
+            "i3d-flow",
+            "microexp.features.i3d_flow",
+            "I3D features of the flow",
+            "subject",
+            {
+                "crops": CROPS,
+                "flow": FLOW,
+                "weights": Input("RGB weights, from which the flow stream starts", "plan.rgb_weights"),
+                "flow_weights": Input("flow weights of your own", "plan.flow_weights", "optional"),
+            },
+            {"features": features("i3d_flow")},
+            "microexp.features.params:I3dFlowParams",
+            gpu="always",
+        ),
+        Stage(
+            "motion",
+            "microexp.features.motion",
+            "motion of facial regions from the aligned flow",
+            "subject",
+            {"flow": FLOW, "faces": FACES, "crops": CROPS},
+            {"features": features("motion")},
+            "microexp.features.params:MotionParams",
+        ),
+        Stage(
+            "given",
+            "microexp.features.given",
+            "take features or per-frame series that another program computed",
+            "subject",
+            {"videos": VIDEOS, "files": Input("the subject's files (npz, CSV)", "plan.given_files", "many")},
+            {"features": features("given")},
+            "microexp.features.params:GivenParams",
+        ),
+        Stage(
+            "shards",
+            "microexp.run.shards",
+            "list the files of all subjects with their hashes",
+            "list",
+            {"shards": Input("files made by microexp", "plan.listed", "many")},
+            {"list": Output("results/{kind}/{experiment}/{stage}.list", "path, tabulator, SHA-256 per line")},
+        ),
+        Stage(
+            "spotting-fold",
+            "microexp.methods.spotting.fold",
+            "train a spotting method on all subjects but one and write its proposals",
+            "fold",
+            {
+                "features": Input("feature shards of all subjects", "plan.feature_lists", "list"),
+                "expressions": ALL_EXPRESSIONS,
+                "videos": ALL_VIDEOS,
+            },
+            {
+                "trained": Output(f"{SPOT}/trained.safetensors", "what was trained, one state per seed"),
+                "training": Output(f"{SPOT}/training.csv", "the training log"),
+                "proposals": Output(f"{SPOT}/proposals.csv", "proposals for held-out and calibration subjects"),
+            },
+            "microexp.methods.spotting.params:FoldParams",
+            FOLD,
+            gpu="always",
+        ),
+        Stage(
+            "detect",
+            "microexp.methods.spotting.detect",
+            "turn proposals into detections",
+            "fold",
+            {
+                "proposals": Input("proposals.csv of the fold", "spotting-fold.proposals"),
+                "expressions": ALL_EXPRESSIONS,
+                "videos": ALL_VIDEOS,
+            },
+            {
+                "detections": Output(f"{SPOT}/detections.csv", "detections in the held-out subject's videos"),
+                "selection": Output(f"{SPOT}/selection.json", "what was chosen, and on whom"),
+            },
+            "microexp.methods.spotting.params:DetectParams",
+            FOLD,
+        ),
+        Stage(
+            "recognition-fold",
+            "microexp.methods.recognition.fold",
+            "train a recognition method on all subjects but one and predict that one",
+            "fold",
+            {"apexdiff": Input("onset-apex maps of all subjects", "plan.apexdiff_list", "list")},
+            {
+                "trained": Output(f"{RECOGNISE}/trained.safetensors", "what was trained, one state per seed"),
+                "training": Output(f"{RECOGNISE}/training.csv", "the training log"),
+                "predictions": Output(f"{RECOGNISE}/predictions.csv", "class probabilities of the held-out clips"),
+            },
+            "microexp.methods.recognition.params:FoldParams",
+            FOLD,
+            gpu="always",
+        ),
+        Stage(
+            "tables",
+            "microexp.report.tables",
+            "evaluate all folds of an experiment",
+            "experiment",
+            {
+                "folds": Input("detections.csv or predictions.csv of every fold", "plan.scored", "many"),
+                "selections": Input("selection.json of every fold (spotting)", "plan.selections", "many"),
+                "expressions": ALL_EXPRESSIONS,
+                "videos": ALL_VIDEOS,
+                "shards": Input("last shards of every subject: what was excluded", "plan.last_lists", "list"),
+                "excluded": Input("excluded.csv of the data sets", "plan.excluded", "many"),
+            },
+            {
+                "csv": Output(f"{TABLE}.csv", "every digit"),
+                "md": Output(f"{TABLE}.md", "Markdown"),
+                "tex": Output(f"{TABLE}.tex", "LaTeX"),
+                "json": Output(f"{TABLE}.json", "for the report"),
+            },
+            "microexp.report.table_params:TablesStageParams",
+            {"kind": "spotting or recognition", "experiment": "name of the experiment"},
+        ),
+        Stage(
+            "report-subject",
+            "microexp.report.subject",
+            "the report's page of one subject",
+            "subject",
+            {
+                "videos": VIDEOS,
+                "expressions": EXPRESSIONS,
+                "crops": CROPS,
+                "faces": FACES,
+                "flow": Input("flow of the subject", "plan.flow_of", "optional"),
+                "motion": Input("motion of the subject", "plan.motion_of", "optional"),
+                "apexdiff": Input("onset-apex maps of the subject", "plan.apexdiff_of", "optional"),
+                "detections": Input("detections of the folds that hold the subject out", "plan.detections_of", "many"),
+                "predictions": Input("predictions of the folds that hold it out", "plan.predictions_of", "many"),
+            },
+            {"page": Output("results/report/{dataset}/{subject}.html", "the page")},
+            "microexp.report.params:PageParams",
+            {"dataset": "name of the data set", "subject": "name of the subject"},
+        ),
+        Stage(
+            "report-list",
+            "microexp.run.shards",
+            "list files that the report shows",
+            "list",
+            {"shards": Input("files made by microexp", "plan.reported", "many")},
+            {"list": Output("results/report/{reported}.list", "path, tabulator, SHA-256 per line")},
+        ),
+        Stage(
+            "report",
+            "microexp.report.report",
+            "one self-contained HTML report",
+            "run",
+            {
+                "tables": Input("tables of all experiments as JSON", "plan.json_tables", "many"),
+                "videos": Input("videos.csv of the data sets", "plan.all_videos", "many"),
+                "expressions": Input("expressions.csv of the data sets", "plan.all_expressions", "many"),
+                "counts": Input("counts.csv of the data sets", "plan.all_counts", "many"),
+                "issues": Input("issues.csv of the data sets", "plan.all_issues", "many"),
+                **{
+                    name: Input(about, f"plan.report_{name}", "list")
+                    for name, about in {
+                        "detections": "detections of all folds",
+                        "training": "training logs of all folds",
+                        "faces": "faces of the subjects",
+                        "crops": "crops of the subjects",
+                        "flow": "flow of the subjects",
+                        "apexdiff": "onset-apex maps of the subjects",
+                        "records": "results of which only versions and options are shown",
+                        "pages": "pages of the subjects, to link to",
+                    }.items()
+                },
+            },
+            {"report": Output("results/report.html", "the report")},
+            "microexp.report.params:FrontParams",
+        ),
+        Stage(
+            "complete",
+            "microexp.report.complete",
+            "list what was excluded; fails when there is any, unless it is allowed",
+            "run",
+            {
+                "shards": Input("last shards of every subject", "plan.last_shards", "many"),
+                "excluded": Input("excluded.csv of the data sets", "plan.all_excluded", "many"),
+                "tables": Input("tables of all experiments", "plan.json_tables", "many", passed=False),
+            },
+            {"complete": Output("results/excluded.csv", "what was excluded (empty when the run is complete)")},
+            "microexp.report.complete:CompleteParams",
+        ),
+    )
+}
+
+STREAMS = ("i3d_rgb", "i3d_flow", "motion", "given")
+"""Streams of features: stages whose output is `results/features/{stream}/…`."""
+
+
+def command(stage: Stage) -> str:
+    """The shell line of a stage's rule, with Snakemake's placeholders."""
+    parts = [f"python -P -m microexp {stage.name}"]
+    parts += [f"--{key} {{wildcards.{key}:q}}" for key in stage.keys]
+    for name, item in stage.inputs.items():
+        if item.passed:
+            parts.append(f"--{option(name)} {{input.{name}:q}}")
+    parts += [f"--out-{option(name)} {{output.{name}:q}}" for name in stage.outputs]
+    parts.append("--params {params.options:q} --threads {threads}")
+    if stage.gpu != "never":
+        parts.append("--gpus {resources.gpu}")
+    return " ".join(parts)
+
+
+def option(name: str) -> str:
+    """Spelling of an input or output on the command line: `flow_weights` is `--flow-weights`."""
+    return name.replace("_", "-")
+
+
+def pattern(reference: str) -> str:
+    """Path, with wildcards, of the output that `stage.output` names."""
+    stage, _, output = reference.partition(".")
+    return STAGES[stage].outputs[output].path
+
+
+def writers() -> Iterator[tuple[str, str, Output]]:
+    """(stage, name, output) of every file that a run makes."""
+    for stage in STAGES.values():
+        for name, output in stage.outputs.items():
+            yield stage.name, name, output

@@ -1,0 +1,73 @@
+"""`detections.csv`: detected expressions, in the release's own frame numbers with seconds beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from microexp.errors import UserError
+from microexp.records.features import Key
+from microexp.records.index import Video
+from microexp.run import storage
+
+COLUMNS = (
+    "method", "seed", "dataset", "subject", "video", "onset", "offset", "onset_s", "offset_s", "kind", "score",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Detection:
+    """One detected expression: the closed interval [onset, offset] of 0-based source frames (in memory alone)."""
+
+    method: str
+    seed: int
+    dataset: str
+    subject: str
+    video: str
+    onset: int
+    offset: int
+    kind: str
+    score: float
+
+    @property
+    def key(self) -> Key:
+        """Data set, subject and video."""
+        return self.dataset, self.subject, self.video
+
+
+def write_detections(path: Path, detections: Iterable[Detection], videos: Iterable[Video]) -> None:
+    """Write `detections.csv`; frames become the release's numbers by what `videos` say of them."""
+    known = {(v.dataset, v.subject, v.video): v for v in videos}
+    rows = []
+    for d in detections:
+        video = known[d.key]
+        onset, offset = (video.numbering.to_number(f) for f in (d.onset, d.offset))
+        seconds = (round(f / video.fps, 3) for f in (d.onset, d.offset))
+        rows.append((d.method, d.seed, *d.key, onset, offset, *seconds, d.kind, d.score))
+    storage.write_csv(path, COLUMNS, rows)
+
+
+def read_detections(path: Path, videos: Iterable[Video]) -> list[Detection]:
+    """Read `detections.csv` back to 0-based source frames.
+
+    Raises:
+        UserError: naming the row that does not fit, or whose video is not among `videos`.
+    """
+    known = {(v.dataset, v.subject, v.video): v for v in videos}
+    found = []
+    for number, row in enumerate(storage.read_csv(path, COLUMNS), 2):
+        key = row["dataset"], row["subject"], row["video"]
+        if key not in known:
+            raise UserError(
+                file=path, where=f"row {number}", problem=f"{'/'.join(key)}: a video that the index does not list"
+            )
+        numbering = known[key].numbering
+        try:
+            frames = (int(numbering.to_index(int(row[name]))) for name in ("onset", "offset"))
+            found.append(Detection(row["method"], int(row["seed"]), *key, *frames, row["kind"], float(row["score"])))
+        except ValueError as error:
+            raise UserError(
+                file=path, where=f"row {number}", problem=error, expected="whole numbers in seed, onset and offset"
+            ) from error
+    return found

@@ -1,0 +1,102 @@
+"""A file of named byte strings with a description: what trained models and states of interrupted trainings are kept in.
+
+The form is safetensors (tensors of bytes, JSON text in the header), so that reading runs no code. The description and
+every part are covered by a SHA-256 that is checked before anything is used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from microexp.errors import UserError
+from microexp.run import storage
+
+KEY = "microexp"
+HEADER_BYTES = 1 << 24
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What a file holds: a description (plain JSON values) and parts by name."""
+
+    about: Mapping[str, Any]
+    parts: Mapping[str, bytes]
+
+
+def pack(bundle: Bundle) -> bytes:
+    """The bytes of a file; the same bundle gives the same bytes."""
+    from safetensors.numpy import save
+
+    about = json.dumps(bundle.about, sort_keys=True)
+    digest = _digest(about, bundle.parts)
+    arrays = {name: np.frombuffer(bundle.parts[name], np.uint8) for name in sorted(bundle.parts)}
+    text = json.dumps({"about": about, "sha256": digest}, sort_keys=True)
+    return _sorted_header(save(arrays, {KEY: text}))
+
+
+def unpack(data: bytes, file: object = None) -> Bundle:
+    """Read what `pack` made.
+
+    Raises:
+        UserError: when it is no such file, or its bytes are not those that were written.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        length = int.from_bytes(data[:8], "little")
+        if not 2 <= length <= min(HEADER_BYTES, len(data) - 8):
+            raise ValueError("a header that does not fit the file")
+        header = json.loads(data[8 : 8 + length])
+        outer = json.loads(header["__metadata__"][KEY])
+        about, digest = str(outer["about"]), str(outer["sha256"])
+        parts = {name: array.tobytes() for name, array in load(data).items()}
+        known = json.loads(about)
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise UserError(
+            file=file, problem=f"not readable ({type(error).__name__})", expected="a file written by microexp"
+        ) from error
+    if _digest(about, parts) != digest or not isinstance(known, dict):
+        raise UserError(file=file, problem="bytes that have changed since they were written", hint="delete it")
+    return Bundle(known, parts)
+
+
+def write(path: Path, bundle: Bundle) -> None:
+    """Write a bundle."""
+    storage.write_bytes(path, pack(bundle))
+
+
+def read(path: Path) -> Bundle:
+    """Read a bundle.
+
+    Raises:
+        UserError: as `unpack`, or when there is no such file.
+    """
+    try:
+        return unpack(path.read_bytes(), path)
+    except OSError as error:
+        raise UserError(file=path, problem=error.strerror or error, expected="a file written by microexp") from error
+
+
+def _digest(about: str, parts: Mapping[str, bytes]) -> str:
+    digest = hashlib.sha256(about.encode())
+    for name in sorted(parts):
+        digest.update(f"\n{name} {len(parts[name])}\n".encode())
+        digest.update(parts[name])
+    return digest.hexdigest()
+
+
+def _sorted_header(data: bytes) -> bytes:
+    """The same file with its JSON header in a fixed order: safetensors writes metadata in hash order."""
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    text = json.dumps(header, sort_keys=True, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + data[8 + length :]

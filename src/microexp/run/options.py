@@ -1,0 +1,51 @@
+"""Checks options against a model: the first problem becomes one line that names the key."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from microexp.errors import UserError
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def validate(model: type[M], data: Mapping[str, Any], file: object, where: str = "") -> M:
+    """`data` as `model`.
+
+    Raises:
+        UserError: for the first problem, naming `file` and the key.
+    """
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        path = [str(p) for p in first["loc"]]
+        key = ".".join(([where] if where else []) + path)
+        if first["type"] == "extra_forbidden":
+            known = _known_keys(model, path[:-1])
+            close = difflib.get_close_matches(path[-1], known, 1)
+            hint = f"did you mean {close[0]!r}?" if close else "known: " + ", ".join(sorted(known))
+            raise UserError(file=file, where=key, problem="an unknown option", hint=hint) from error
+        message = first["msg"].removeprefix("Value error, ")
+        expected = message[0].lower() + message[1:]
+        if first["type"] == "missing":
+            raise UserError(file=file, where=key, problem="missing", expected="a value") from error
+        raise UserError(file=file, where=key, got=repr(first["input"]), expected=expected) from error
+
+
+def _known_keys(model: type[BaseModel], path: list[str]) -> list[str]:
+    current: Any = model
+    for step in path:
+        if isinstance(current, type) and issubclass(current, BaseModel):
+            field = current.model_fields.get(step)
+            current = field.annotation if field else None
+        else:  # dict[str, Model] or list[Model]: the last type argument is the member
+            current = get_args(current)[-1] if get_args(current) else None
+        models = [a for a in get_args(current) if isinstance(a, type) and issubclass(a, BaseModel)]
+        if models and not str(current).startswith(("dict", "list")):
+            current = models[0]  # Model | None
+    return list(current.model_fields) if isinstance(current, type) and issubclass(current, BaseModel) else []
