@@ -79,6 +79,7 @@ rule apexdiff:
     input:
         crops="results/crops/{dataset}/{subject}.h5",
         expressions="results/index/{dataset}/subjects/{subject}/expressions.csv",
+        videos="results/index/{dataset}/subjects/{subject}/videos.csv",
     output:
         apexdiff="results/apexdiff/{dataset}/{subject}.h5",
     log:
@@ -97,5 +98,5 @@ rule apexdiff:
         code=code_hash("apexdiff"),
     shell:
         "logged {log:q} python -m microexp apexdiff --crops {input.crops:q} --expressions {input.expressions:q}"
-        " --out-apexdiff {output.apexdiff:q}"
+        " --videos {input.videos:q} --out-apexdiff {output.apexdiff:q}"
         " --params {params.options:q} --threads {threads} --gpus {resources.gpu}"

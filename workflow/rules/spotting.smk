@@ -7,6 +7,7 @@ rule aemnet:
         expressions=lambda wildcards: PLAN.index(
             "expressions", "spotting", wildcards.experiment
         ),
+        videos=lambda wildcards: PLAN.index("videos", "spotting", wildcards.experiment),
     output:
         model="results/spotting/{experiment}/{fold}/model.safetensors",
         training="results/spotting/{experiment}/{fold}/training.csv",
@@ -27,7 +28,7 @@ rule aemnet:
         code=code_hash("aemnet"),
     shell:
         "logged {log:q} python -m microexp aemnet --fold {wildcards.fold:q} --features @{input.features:q} --expressions {input.expressions:q}"
-        " --out-model {output.model:q} --out-training {output.training:q} --out-proposals {output.proposals:q}"
+        " --videos {input.videos:q} --out-model {output.model:q} --out-training {output.training:q} --out-proposals {output.proposals:q}"
         " --params {params.options:q} --threads {threads} --gpus {resources.gpu}"
 
 

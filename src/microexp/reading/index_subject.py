@@ -18,7 +18,8 @@ def run(job: Job[SplitParams]) -> None:
         UserError: when the index knows no such subject.
     """
     subject = job.keys["subject"]
-    videos = [v for v in read_videos(job.input("videos")) if v.subject == subject]
+    every = read_videos(job.input("videos"))
+    videos = [v for v in every if v.subject == subject]
     if not videos and not any(e.subject == subject for e in read_exclusions(job.input("left_out"))):
         raise UserError(
             file=job.input("videos"),
@@ -27,9 +28,8 @@ def run(job: Job[SplitParams]) -> None:
             expected="a subject of the data set",
         )
     write_videos(job.output("videos"), videos)
-    write_expressions(
-        job.output("expressions"), [e for e in read_expressions(job.input("expressions")) if e.subject == subject]
-    )
+    expressions = read_expressions(job.input("expressions"), every)
+    write_expressions(job.output("expressions"), [e for e in expressions if e.subject == subject], videos)
 
 
 STAGE = Stage(

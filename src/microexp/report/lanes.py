@@ -31,7 +31,7 @@ def video_lanes(
         folds: detections.
         methods: at most so many methods of an experiment; None: all.
     """
-    own = [e for e in expressions if (e.dataset, e.subject, e.video) == (video.dataset, video.subject, video.video)]
+    own = [e for e in expressions if e.video_key == video.key and e.is_inside(video.n_frames)]
     truth = [Bar(e.onset, e.offset, e.kind, _tip(e.kind, e.onset, e.offset, video, e.emotion)) for e in own]
     lanes = [Lane("ground truth", truth)]
     several = len({f.experiment for f in folds}) > 1
@@ -59,6 +59,7 @@ def detection_bars(rows: Sequence[Mapping[str, str]], expressions: Sequence[Expr
 
 
 def _tip(kind: str, onset: float, offset: float, video: Video, more: str) -> str:
-    return (
-        f"{kind}, {onset / video.fps:.2f}–{(offset + 1) / video.fps:.2f} s (frames {onset:g}–{offset:g}) {more}".strip()
-    )
+    """What an interval of indices is, with its frames in the release's numbers."""
+    seconds = f"{onset / video.fps:.2f}–{(offset + 1) / video.fps:.2f} s"
+    first, last = (video.numbering.to_number(int(index)) for index in (onset, offset))
+    return f"{kind}, {seconds} (frames {first}–{last}) {more}".strip()

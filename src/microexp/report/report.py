@@ -222,7 +222,7 @@ def timelines(
 def run(job: Job[FrontParams]) -> None:
     """Write the page."""
     videos = [v for p in job.inputs["videos"] for v in read_videos(p)]
-    expressions = [e for p in job.inputs["expressions"] for e in read_expressions(p)]
+    expressions = [e for p in job.inputs["expressions"] for e in read_expressions(p, videos)]
     counts = {p.parent.name: read_counts(p) for p in job.inputs["counts"]}
     issues = {p.parent.name: read_issues(p) for p in job.inputs["issues"]}
     tables = [read_table(p) for p in job.inputs["tables"]]

@@ -143,7 +143,7 @@ def view_video(
     params: PageParams,
 ) -> VideoView:
     """Everything that the page shows of one video."""
-    own = [e for e in expressions if e.video == video.video]
+    own = [e for e in expressions if e.video == video.video and e.is_inside(video.n_frames)]
     crops, flow, faces = (sources.group(stage, video.video) for stage in ("crops", "flow", "faces"))
     facts = [f"{video.n_frames} frames", f"{video.fps:g} fps", f"{video.width} x {video.height} px"]
     if faces is not None:
@@ -173,7 +173,7 @@ def run(job: Job[PageParams]) -> None:
     from contextlib import ExitStack
 
     videos = read_videos(job.input("videos"))
-    expressions = read_expressions(job.input("expressions"))
+    expressions = read_expressions(job.input("expressions"), videos)
     detections = read_rows(job.inputs["detections"], DETECTION_COLUMNS)
     predictions = read_rows(job.inputs["predictions"], PREDICTION_COLUMNS)
     given = {stage: job.inputs[stage][0] for stage in SHARDS if job.inputs.get(stage)}

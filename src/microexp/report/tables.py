@@ -28,12 +28,13 @@ NAMED = 20
 COUNTS = ("true_positives", "predictions", "truths")
 
 
-def read_truths(paths: Sequence[Path]) -> list[Interval]:
+def read_truths(paths: Sequence[Path], videos: Sequence[Path]) -> list[Interval]:
     """Ground truths of the index; subjects are named `dataset/subject`."""
+    known = [v for path in videos for v in read_videos(path)]
     return [
         Interval(f"{e.dataset}/{e.subject}", e.video, e.onset, e.offset, e.kind, e.emotion)
         for path in paths
-        for e in read_expressions(path)
+        for e in read_expressions(path, known)
     ]
 
 
@@ -48,7 +49,8 @@ def spotting(job: Job[TablesStageParams], title: str) -> tuple[Table, dict[str, 
     Raises:
         UserError: when the folds lack a subject of the index, or a detection lies in a video that it does not know.
     """
-    truths, frames = read_truths(job.inputs["expressions"]), read_lengths(job.inputs["videos"])
+    truths = read_truths(job.inputs["expressions"], job.inputs["videos"])
+    frames = read_lengths(job.inputs["videos"])
     subjects = sorted({subject for subject, _ in frames})
     check_folds(subjects, job.inputs["folds"])
     detections = []
@@ -108,7 +110,8 @@ def recognise(job: Job[TablesStageParams], title: str) -> tuple[Table, dict[str,
         classes = recognition.classes_of(predictions)
     else:
         classes = list(class_names(options.task))
-        expressions = [e for path in job.inputs["expressions"] for e in read_expressions(path)]
+        videos = [v for path in job.inputs["videos"] for v in read_videos(path)]
+        expressions = [e for path in job.inputs["expressions"] for e in read_expressions(path, videos)]
         expected = labelled_clips(expressions, options.task, read_exclusions(job.inputs["shards"], ()))
         check_clips(expected, predictions)
     table = recognition.table(title, predictions, classes, options.bootstrap, options.seed or 0)

@@ -96,19 +96,11 @@ def read_annotations(expressions: Sequence[Path], videos: Sequence[Path], held_o
     Raises:
         UserError: when an expression belongs to no listed video.
     """
-    known = {(v.dataset, v.subject, v.video): v for path in videos for v in read_videos(path)}
+    known = {v.key: v for path in videos for v in read_videos(path)}
     truths: dict[VideoKey, list[Expression]] = {}
     for path in expressions:
-        for item in read_expressions(path):
-            key = (item.dataset, item.subject, item.video)
-            if key not in known:
-                raise UserError(
-                    file=path,
-                    where="/".join(key),
-                    problem="a video that the index does not list",
-                    expected="a row in videos.csv",
-                )
-            truths.setdefault(key, []).append(item)
+        for item in read_expressions(path, known.values()):
+            truths.setdefault(item.video_key, []).append(item)
     return Annotations(known, truths, held_out)
 
 

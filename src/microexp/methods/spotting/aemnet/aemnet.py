@@ -42,7 +42,7 @@ from microexp.methods.spotting.aemnet.training import (
 )
 from microexp.methods.spotting.aemnet.windows import VideoKey, permute_expressions, training_windows, warn_if_short
 from microexp.methods.spotting.params import AemnetParams, NetworkParams
-from microexp.records.index import Expression, read_expressions
+from microexp.records.index import Expression, read_expressions, read_videos
 from microexp.run import storage
 from microexp.run.devices import pick_device
 from microexp.run.log import track
@@ -121,7 +121,7 @@ def run(job: Job[AemnetParams]) -> Mapping[str, Any]:
     held_out = split_fold(job.keys["fold"])
     training_paths, test_paths = split_shards(job.inputs["features"], held_out)
     videos = list_videos(training_paths)
-    expressions = read_annotations(job.inputs["expressions"], held_out)
+    expressions = read_annotations(job.inputs["expressions"], job.inputs["videos"], held_out)
     step, _, n_channels = common_layout(videos)
     warn_if_short(videos, options.window_frames)
     network = options.network
@@ -164,13 +164,16 @@ def split_shards(paths: Sequence[Path], held_out: Subject) -> tuple[list[Path], 
     return sorted(p for p in paths if p not in test), test
 
 
-def read_annotations(paths: Sequence[Path], held_out: Subject | None) -> dict[VideoKey, list[Expression]]:
-    """Expressions by video, those of the held-out subject left out."""
+def read_annotations(
+    paths: Sequence[Path], videos: Sequence[Path], held_out: Subject | None
+) -> dict[VideoKey, list[Expression]]:
+    """Expressions by video that its frames show, those of the held-out subject left out."""
+    known = {v.key: v for path in videos for v in read_videos(path)}
     found: dict[VideoKey, list[Expression]] = {}
     for path in paths:
-        for item in read_expressions(path):
-            if (item.dataset, item.subject) != held_out:
-                found.setdefault((item.dataset, item.subject, item.video), []).append(item)
+        for item in read_expressions(path, known.values()):
+            if (item.dataset, item.subject) != held_out and item.is_inside(known[item.video_key].n_frames):
+                found.setdefault(item.video_key, []).append(item)
     return found
 
 
@@ -329,6 +332,7 @@ STAGE = Stage(
     inputs={
         "features*": "feature shards …/{dataset}/{subject}.h5 of all subjects, the held-out one included",
         "expressions*": "expressions.csv of the data sets or subjects",
+        "videos*": "videos.csv of the data sets or subjects",
     },
     outputs={
         "model": "the final networks, safetensors",
