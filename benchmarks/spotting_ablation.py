@@ -114,7 +114,13 @@ def run_task(task: Task) -> None:
     outputs = {"model": task.out / "model.safetensors", "training": files["training"], "proposals": files["proposals"]}
     keys = {"fold": task.fold}
     aemnet.run(
-        Job({"features": task.features, "expressions": task.expressions}, outputs, task.aemnet, keys, device="cpu")
+        Job(
+            {"features": task.features, "expressions": task.expressions, "videos": task.videos},
+            outputs,
+            task.aemnet,
+            keys,
+            device="cpu",
+        )
     )
     outputs = {"detections": files["detections"], "selection": task.out / "selection.json"}
     detect.run(Job({"proposals": [files["proposals"]], **about}, outputs, task.detect, keys))
@@ -195,7 +201,10 @@ def main() -> None:
         "aemnet_permuted was trained on expressions moved to random places.",
     )
     table = Table(
-        f"Ablation on {args.experiment}", COLUMNS, make_rows(full, tasks, read_truths(tasks[0].expressions)), notes
+        f"Ablation on {args.experiment}",
+        COLUMNS,
+        make_rows(full, tasks, read_truths(tasks[0].expressions, tasks[0].videos)),
+        notes,
     )
     write_csv(args.out / "ablation.csv", COLUMNS, [[row.get(c, "") for c in COLUMNS] for row in table.rows])
     write_text(args.out / "ablation.md", markdown(table))

@@ -15,10 +15,18 @@ EXPRESSIONS = Input("expressions.csv of the subject", "index-subject.expressions
 FACES = Input("faces of the subject", "faces.faces")
 CROPS = Input("crops of the subject", "crops.crops")
 FLOW = Input("flow of the subject", "flow.flow")
-RENDERED = Input("videos that the run renders itself", "plan.rendered", "many", passed=False)
-ALL_EXPRESSIONS = Input("expressions.csv of the experiment's data sets", "plan.expressions", "many")
-ALL_VIDEOS = Input("videos.csv of the experiment's data sets", "plan.videos", "many")
+RENDERED = Input("videos that the run renders itself", "plan.rendered", "many", passed=False, after=("demo",))
+ALL_EXPRESSIONS = Input("expressions.csv of the experiment's data sets", "plan.expressions", "many", after=("index",))
+ALL_VIDEOS = Input("videos.csv of the experiment's data sets", "plan.videos", "many", after=("index",))
 FOLD = {"fold": "data set and held-out subject, such as casme2-sub05; all: nobody is held out"}
+STREAMS = ("i3d_rgb", "i3d_flow", "motion", "given")
+"""Streams of features: the stage of the same name (with `-`) writes `results/features/{stream}/…`."""
+STREAM_STAGES = tuple(name.replace("_", "-") for name in STREAMS)
+FOLDS = ("detect", "recognition-fold")
+REPORTED = (
+    "demo", "faces", "crops", "flow", "apexdiff", *STREAM_STAGES, "spotting-fold", "detect", "recognition-fold",
+    "report-subject",
+)  # fmt: skip
 SPOT = "results/spotting/{experiment}/{method}/{fold}"
 RECOGNISE = "results/recognition/{experiment}/{method}/{fold}"
 TABLE = "results/tables/{kind}_{experiment}"
@@ -40,6 +48,7 @@ STAGES: dict[str, Stage] = {
             {},
             {"sheet": Output("results/demo/annotations.csv", "annotations of all videos")},
             "microexp.datasets.params:DemoSheetParams",
+            drawn=False,
         ),
         Stage(
             "demo",
@@ -50,13 +59,18 @@ STAGES: dict[str, Stage] = {
             {"video": Output("results/demo/videos/{subject}/{video}.mp4", "the video")},
             "microexp.datasets.params:DemoVideoParams",
             {"video": "name of the video, such as s01_1"},
+            drawn=False,
         ),
         Stage(
             "index",
             "microexp.datasets.index",
             "read a release: videos and expressions in one schema",
             "dataset",
-            {"files": Input("sheets, and videos that the run renders", "plan.sources", "many")},
+            {
+                "files": Input(
+                    "sheets, and videos that the run renders", "plan.sources", "many", after=("demo-sheet", "demo")
+                )
+            },
             {
                 "videos": Output("results/index/{dataset}/videos.csv", "the videos"),
                 "expressions": Output("results/index/{dataset}/expressions.csv", "the annotated expressions"),
@@ -84,6 +98,7 @@ STAGES: dict[str, Stage] = {
                 ),
             },
             keys={"subject": "name of the subject"},
+            drawn=False,
         ),
         Stage(
             "faces",
@@ -119,7 +134,7 @@ STAGES: dict[str, Stage] = {
             "microexp.apexdiff.apexdiff",
             "onset-apex difference, flow and strain of every expression",
             "subject",
-            {"crops": CROPS, "expressions": EXPRESSIONS},
+            {"crops": CROPS, "expressions": EXPRESSIONS, "videos": VIDEOS},
             {"apexdiff": Output("results/apexdiff/{dataset}/{subject}.h5", "onset-apex maps of every expression")},
             "microexp.apexdiff.params:ApexdiffParams",
             gpu="backend",
@@ -138,7 +153,7 @@ STAGES: dict[str, Stage] = {
             "microexp.features.i3d_rgb",
             "I3D features of the crops",
             "subject",
-            {"crops": CROPS, "weights": Input("RGB weights", "plan.rgb_weights")},
+            {"crops": CROPS, "weights": Input("RGB weights", "plan.rgb_weights", after=("weights",))},
             {"features": features("i3d_rgb")},
             "microexp.features.params:I3dRgbParams",
             gpu="always",
@@ -151,7 +166,9 @@ STAGES: dict[str, Stage] = {
             {
                 "crops": CROPS,
                 "flow": FLOW,
-                "weights": Input("RGB weights, from which the flow stream starts", "plan.rgb_weights"),
+                "weights": Input(
+                    "RGB weights, from which the flow stream starts", "plan.rgb_weights", after=("weights",)
+                ),
                 "flow_weights": Input("flow weights of your own", "plan.flow_weights", "optional"),
             },
             {"features": features("i3d_flow")},
@@ -181,8 +198,13 @@ STAGES: dict[str, Stage] = {
             "microexp.run.shards",
             "list the files of all subjects with their hashes",
             "list",
-            {"shards": Input("files made by microexp", "plan.listed", "many")},
+            {
+                "shards": Input(
+                    "files made by microexp", "plan.listed", "many", after=("crops", "apexdiff", *STREAM_STAGES)
+                )
+            },
             {"list": Output("results/{kind}/{experiment}/{stage}.list", "path, tabulator, SHA-256 per line")},
+            drawn=False,
         ),
         Stage(
             "spotting-fold",
@@ -190,7 +212,9 @@ STAGES: dict[str, Stage] = {
             "train a spotting method on all subjects but one and write its proposals",
             "fold",
             {
-                "features": Input("feature shards of all subjects", "plan.feature_lists", "list"),
+                "features": Input(
+                    "feature shards of all subjects", "plan.feature_lists", "list", after=("shards", *STREAM_STAGES)
+                ),
                 "expressions": ALL_EXPRESSIONS,
                 "videos": ALL_VIDEOS,
             },
@@ -225,7 +249,11 @@ STAGES: dict[str, Stage] = {
             "microexp.methods.recognition.fold",
             "train a recognition method on all subjects but one and predict that one",
             "fold",
-            {"apexdiff": Input("onset-apex maps of all subjects", "plan.apexdiff_list", "list")},
+            {
+                "apexdiff": Input(
+                    "onset-apex maps of all subjects", "plan.apexdiff_list", "list", after=("shards", "apexdiff")
+                )
+            },
             {
                 "trained": Output(f"{RECOGNISE}/trained.safetensors", "what was trained, one state per seed"),
                 "training": Output(f"{RECOGNISE}/training.csv", "the training log"),
@@ -241,12 +269,16 @@ STAGES: dict[str, Stage] = {
             "evaluate all folds of an experiment",
             "experiment",
             {
-                "folds": Input("detections.csv or predictions.csv of every fold", "plan.scored", "many"),
-                "selections": Input("selection.json of every fold (spotting)", "plan.selections", "many"),
+                "folds": Input("detections.csv or predictions.csv of every fold", "plan.scored", "many", after=FOLDS),
+                "selections": Input(
+                    "selection.json of every fold (spotting)", "plan.selections", "many", after=("detect",)
+                ),
                 "expressions": ALL_EXPRESSIONS,
                 "videos": ALL_VIDEOS,
-                "shards": Input("last shards of every subject: what was excluded", "plan.last_lists", "list"),
-                "excluded": Input("excluded.csv of the data sets", "plan.excluded", "many"),
+                "shards": Input(
+                    "last shards of every subject: what was excluded", "plan.last_lists", "list", after=("shards",)
+                ),
+                "excluded": Input("excluded.csv of the data sets", "plan.excluded", "many", after=("index",)),
             },
             {
                 "csv": Output(f"{TABLE}.csv", "every digit"),
@@ -267,23 +299,34 @@ STAGES: dict[str, Stage] = {
                 "expressions": EXPRESSIONS,
                 "crops": CROPS,
                 "faces": FACES,
-                "flow": Input("flow of the subject", "plan.flow_of", "optional"),
-                "motion": Input("motion of the subject", "plan.motion_of", "optional"),
-                "apexdiff": Input("onset-apex maps of the subject", "plan.apexdiff_of", "optional"),
-                "detections": Input("detections of the folds that hold the subject out", "plan.detections_of", "many"),
-                "predictions": Input("predictions of the folds that hold it out", "plan.predictions_of", "many"),
+                "flow": Input("flow of the subject", "plan.flow_of", "optional", after=("flow",)),
+                "motion": Input("motion of the subject", "plan.motion_of", "optional", after=("motion",)),
+                "apexdiff": Input(
+                    "onset-apex maps of the subject", "plan.apexdiff_of", "optional", after=("apexdiff",)
+                ),
+                "detections": Input(
+                    "detections of the folds that hold the subject out", "plan.detections_of", "many", after=("detect",)
+                ),
+                "predictions": Input(
+                    "predictions of the folds that hold it out",
+                    "plan.predictions_of",
+                    "many",
+                    after=("recognition-fold",),
+                ),
             },
             {"page": Output("results/report/{dataset}/{subject}.html", "the page")},
             "microexp.report.params:PageParams",
             {"dataset": "name of the data set", "subject": "name of the subject"},
+            drawn=False,
         ),
         Stage(
             "report-list",
             "microexp.run.shards",
             "list files that the report shows",
             "list",
-            {"shards": Input("files made by microexp", "plan.reported", "many")},
+            {"shards": Input("files made by microexp", "plan.reported", "many", after=REPORTED)},
             {"list": Output("results/report/{reported}.list", "path, tabulator, SHA-256 per line")},
+            drawn=False,
         ),
         Stage(
             "report",
@@ -291,13 +334,15 @@ STAGES: dict[str, Stage] = {
             "one self-contained HTML report",
             "run",
             {
-                "tables": Input("tables of all experiments as JSON", "plan.json_tables", "many"),
-                "videos": Input("videos.csv of the data sets", "plan.all_videos", "many"),
-                "expressions": Input("expressions.csv of the data sets", "plan.all_expressions", "many"),
-                "counts": Input("counts.csv of the data sets", "plan.all_counts", "many"),
-                "issues": Input("issues.csv of the data sets", "plan.all_issues", "many"),
+                "tables": Input("tables of all experiments as JSON", "plan.json_tables", "many", after=("tables",)),
+                "videos": Input("videos.csv of the data sets", "plan.all_videos", "many", after=("index",)),
+                "expressions": Input(
+                    "expressions.csv of the data sets", "plan.all_expressions", "many", after=("index",)
+                ),
+                "counts": Input("counts.csv of the data sets", "plan.all_counts", "many", after=("index",)),
+                "issues": Input("issues.csv of the data sets", "plan.all_issues", "many", after=("index",)),
                 **{
-                    name: Input(about, f"plan.report_{name}", "list")
+                    name: Input(about, f"plan.report_{name}", "list", after=("report-list",))
                     for name, about in {
                         "detections": "detections of all folds",
                         "training": "training logs of all folds",
@@ -312,6 +357,7 @@ STAGES: dict[str, Stage] = {
             },
             {"report": Output("results/report.html", "the report")},
             "microexp.report.params:FrontParams",
+            drawn=False,
         ),
         Stage(
             "complete",
@@ -319,18 +365,23 @@ STAGES: dict[str, Stage] = {
             "list what was excluded; fails when there is any, unless it is allowed",
             "run",
             {
-                "shards": Input("last shards of every subject", "plan.last_shards", "many"),
-                "excluded": Input("excluded.csv of the data sets", "plan.all_excluded", "many"),
-                "tables": Input("tables of all experiments", "plan.json_tables", "many", passed=False),
+                "shards": Input(
+                    "last shards of every subject",
+                    "plan.last_shards",
+                    "many",
+                    after=("crops", "apexdiff", *STREAM_STAGES),
+                ),
+                "excluded": Input("excluded.csv of the data sets", "plan.all_excluded", "many", after=("index",)),
+                "tables": Input(
+                    "tables of all experiments", "plan.json_tables", "many", passed=False, after=("tables",)
+                ),
             },
             {"complete": Output("results/excluded.csv", "what was excluded (empty when the run is complete)")},
             "microexp.report.complete:CompleteParams",
+            drawn=False,
         ),
     )
 }
-
-STREAMS = ("i3d_rgb", "i3d_flow", "motion", "given")
-"""Streams of features: stages whose output is `results/features/{stream}/…`."""
 
 
 def command(stage: Stage) -> str:
@@ -363,3 +414,34 @@ def writers() -> Iterator[tuple[str, str, Output]]:
     for stage in STAGES.values():
         for name, output in stage.outputs.items():
             yield stage.name, name, output
+
+
+def arrows() -> list[tuple[str, str]]:
+    """(writer, reader) of the stages that diagrams show; what passes through others in between counts."""
+    found: list[tuple[str, str]] = []
+    for stage in STAGES.values():
+        if stage.drawn:
+            writers = (w for item in stage.inputs.values() for name in item.writers for w in _drawn(name))
+            found += [(writer, stage.name) for writer in writers]
+    direct = dict.fromkeys(found)
+    return [(a, b) for a, b in direct if not any((a, c) in direct and (c, b) in direct for c in STAGES)]
+
+
+def _drawn(name: str) -> Iterator[str]:
+    if STAGES[name].drawn:
+        yield name
+        return
+    for item in STAGES[name].inputs.values():
+        for writer in item.writers:
+            yield from _drawn(writer)
+
+
+def mermaid() -> str:
+    """The stages and what flows between them, as a Mermaid diagram."""
+    return "flowchart LR\n" + "\n".join(f"  {a} --> {b}" for a, b in arrows())
+
+
+def tree() -> str:
+    """Every file that a run makes, as a Markdown table."""
+    rows = [f"| `{output.path}` | `{stage}` | {output.help} |" for stage, _, output in writers()]
+    return "| file | stage | what it is |\n|---|---|---|\n" + "\n".join(rows)

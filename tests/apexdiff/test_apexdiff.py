@@ -14,7 +14,7 @@ from microexp.apexdiff.params import ApexdiffParams
 from microexp.commands.main import main
 from microexp.errors import UserError
 from microexp.flow.tvl1 import compute_flow
-from microexp.records.index import Expression, write_expressions
+from microexp.records.index import Expression, Video, write_expressions, write_videos
 from microexp.run.stage import Job
 from microexp.run.storage import add_array, create_shard, open_shard, read_provenance, set_attributes
 
@@ -61,9 +61,16 @@ def make(tmp_path: Path, images: np.ndarray, rows: list[Expression], **options: 
     return run(tmp_path, crops, rows, **options)
 
 
+def write_index(tmp_path: Path, rows: list[Expression]) -> None:
+    """Index of the rows, in videos that are as long as the sheet believes."""
+    videos = [Video("set", "s1", name, "-", 100, 30.0, SIZE, SIZE) for name in {e.video for e in rows}]
+    write_videos(tmp_path / "v.csv", videos)
+    write_expressions(tmp_path / "e.csv", rows, videos)
+
+
 def run(tmp_path: Path, crops: Path, rows: list[Expression], **options: Any) -> dict[str, Any]:
-    write_expressions(tmp_path / "e.csv", rows)
-    inputs = {"crops": [crops], "expressions": [tmp_path / "e.csv"]}
+    write_index(tmp_path, rows)
+    inputs = {"crops": [crops], "expressions": [tmp_path / "e.csv"], "videos": [tmp_path / "v.csv"]}
     apexdiff.run(Job(inputs, {"apexdiff": tmp_path / "a.h5"}, ApexdiffParams(**options)))
     with open_shard(tmp_path / "a.h5") as file:
         text = {name: list(file[name].asstr()[:]) for name in apexdiff.TEXTS}
@@ -184,9 +191,10 @@ def test_expressions_share_calls_of_the_flow(tmp_path: Path, monkeypatch: pytest
 
 def test_same_bytes_whatever_the_threads(tmp_path: Path) -> None:
     crops = write_crops(tmp_path / "c.h5", frames(3))
-    write_expressions(tmp_path / "e.csv", [expression(1), expression(2, onset=2, apex=9)])
+    write_index(tmp_path, [expression(1), expression(2, onset=2, apex=9)])
     for n in (1, 2):
         args = ["--crops", str(crops), "--expressions", str(tmp_path / "e.csv"), "--threads", str(n)]
+        args += ["--videos", str(tmp_path / "v.csv")]
         assert main(["apexdiff", *args, "--out-apexdiff", str(tmp_path / f"{n}.h5"), "--set", "size=32"]) == 0
     assert (tmp_path / "1.h5").read_bytes() == (tmp_path / "2.h5").read_bytes()
     record = read_provenance(tmp_path / "1.h5")

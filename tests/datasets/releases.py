@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 import openpyxl
 
+from microexp.records.index import Expression, read_expressions, read_videos
+
 Cells = Sequence[object]
 
 
@@ -274,3 +276,8 @@ def folder(root: Path, text: str = FOLDER_CSV) -> Path:
     frames(root / "videos/anna/v1", range(1, 41))
     frames(root / "videos/ben/v.2", range(1, 41))
     return root
+
+
+def read_labels(folder: Path) -> list[Expression]:
+    """The expressions of an index that lies in `folder`."""
+    return read_expressions(folder / "expressions.csv", read_videos(folder / "videos.csv"))

@@ -20,7 +20,7 @@ from microexp.commands.main import main
 from microexp.records import index as schema
 
 from . import releases
-from .releases import frames, workbook
+from .releases import frames, read_labels, workbook
 from .test_stage import index
 
 SHEET, CLIP = "annotations.csv", "videos/anna/v1"
@@ -233,13 +233,24 @@ LOST: dict[str, tuple[Callable[[Path], None], tuple[str, str, str]]] = {
         sheet("anna,v1,3,5,9,,,\nanna,v9,3,5,9,,,\nanna,v9,13,15,19,,,\n"),
         ("anna", "v9", "is not on disk, but has rows in annotations.csv"),
     ),
-    "a row outside of its video": (
-        sheet("anna,v1,90,95,99,,,\n"), ("anna", "v1", "annotations.csv, row 2: onset: 90 to 99 outside of the frames")
-    ),
     "a row without an onset": (
         sheet("anna,v1,/,5,9,,,\n"), ("anna", "v1", "annotations.csv, row 2: onset: '/' is no frame")
     ),
 }  # fmt: skip
+
+
+def test_a_ground_truth_outside_of_its_video_stays_one(tmp_path: Path) -> None:
+    """Nobody can hit it, but it counts; nothing that results need is missing."""
+    root = releases.folder(tmp_path / "own")
+    sheet("anna,v1,90,95,99,,,\nanna,v1,30,35,99,,,\n")(root)
+    assert index(root, tmp_path / "o", "folder", source_fps=30) == 0
+    outside, over, _ = read_labels(tmp_path / "o")
+    assert schema.read_exclusions(tmp_path / "o/left_out.csv") == []
+    (video,) = [v for v in schema.read_videos(tmp_path / "o/videos.csv") if v.video == "v1"]
+    assert (outside.released(video.numbering), outside.is_inside(video.n_frames)) == ((90, 95, 99), False)
+    assert (over.released(video.numbering), over.offset) == ((30, 35, 99), video.n_frames - 1)
+    actions = {i.action for i in schema.read_issues(tmp_path / "o/issues.csv") if i.row == 2}
+    assert actions == {"kept: a ground truth that no detection can hit"}
 
 
 @pytest.mark.parametrize("case", LOST)
@@ -317,7 +328,7 @@ def test_rows_of_another_form_are_left_out_by_name(tmp_path: Path, name: str, sp
     index(make(tmp_path / "b", rows=[*rows, spoil]), tmp_path / "bad", name)
     (issue,) = [i for i in schema.read_issues(tmp_path / "bad/issues.csv") if i.action == "row left out"]
     assert issue.field == field and issue.row > 0
-    good, bad = (schema.read_expressions(tmp_path / which / "expressions.csv") for which in ("good", "bad"))
+    good, bad = (read_labels(tmp_path / which) for which in ("good", "bad"))
     assert good == bad
 
 
@@ -334,7 +345,7 @@ def test_a_bad_label_file_of_ck_plus_is_noted_and_costs_nothing_else(tmp_path: P
     one, other = schema.read_issues(tmp_path / "o/issues.csv")
     assert (one.file, one.action) == ("Emotion/S005/001/S005_001_00000011_emotion.txt", "left empty")
     assert line in one.problem and other.file.endswith("S010_002_00000008_facs.txt")
-    good, bad = (schema.read_expressions(tmp_path / which / "expressions.csv") for which in ("good", "o"))
+    good, bad = (read_labels(tmp_path / which) for which in ("good", "o"))
     assert bad == [replace(good[0], emotion=""), replace(good[1], aus="")]
 
 

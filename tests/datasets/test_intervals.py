@@ -5,7 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from microexp.reading.intervals import Interval, as_frame, as_interval, to_indices
+from microexp.reading.intervals import Interval, as_frame, as_interval, check_frames
+from microexp.records.index import Expression, Video, place_expression
+from microexp.records.numbering import Numbering
 
 
 @pytest.mark.parametrize(
@@ -72,29 +74,43 @@ NUMBERS = st.sets(st.integers(0, 60), min_size=1).map(lambda s: np.array(sorted(
 CELLS = st.one_of(st.integers(-2, 70), st.floats(-2, 70), st.sampled_from([None, "", "/", "12", "text"]))
 
 
+def placed(interval: Interval, numbering: Numbering) -> Expression:
+    video = Video("d", "s", "v", "-", len(numbering), 30.0, 9, 9, str(numbering))
+    apex = interval.onset if interval.apex is None else interval.apex
+    blank = Expression("d", "s", "v", 1, 0, 0, 0, "micro", "", "")
+    return place_expression(blank, video, (interval.onset, apex, interval.offset))
+
+
 @given(
     numbers=NUMBERS, onset=CELLS, apex=CELLS, offset=CELLS, rule=st.sampled_from(["apex", "apex+20", "2*apex-onset"])
 )
 def test_whatever_the_cells_say_the_interval_is_one(numbers, onset, apex, offset, rule) -> None:
     notes: list[tuple[str, ...]] = []
     found = as_interval(onset, apex, offset, numbers, rule, lambda *n: notes.append(n))
-    indices = to_indices(found, numbers, lambda *n: notes.append(n)) if found else None
-    if indices is None:
+    if found is None:
         assert any(action == "row left out" for _, _, action in notes)
         return
-    assert 0 <= indices.onset <= indices.offset < len(numbers)
-    assert indices.apex is None or indices.onset <= indices.apex <= indices.offset
+    numbering = Numbering.of(numbers)
+    check_frames(found, numbering, lambda *n: notes.append(n))
+    item = placed(found, numbering)
+    assert item.released(numbering)[::2] == (found.onset, found.offset)
+    assert item.onset <= item.apex <= item.offset
+    if item.is_inside(len(numbers)):
+        assert item.onset >= 0 and item.offset < len(numbers)
     exact = all(isinstance(c, int) and c in numbers for c in (onset, apex, offset)) and onset < apex <= offset
     if exact and offset > 0:
-        assert (numbers[indices.onset], numbers[indices.apex], numbers[indices.offset]) == (onset, apex, offset)
-        assert not notes
+        assert (numbers[item.onset], numbers[item.apex], numbers[item.offset]) == (onset, apex, offset)
+        assert not item.numbers and not notes
 
 
 def test_numbers_map_through_gaps() -> None:
-    numbers = np.array([46, 47, 49, 50, 60])
+    numbering = Numbering.parse("46-47,49-50,60")
     notes: list[tuple[str, ...]] = []
-    assert to_indices(Interval(46, 48, 55), numbers, lambda *n: notes.append(n)) == Interval(0, 1, 3)
-    assert [n[0] for n in notes] == ["offset", "apex"]
-    assert to_indices(Interval(51, None, 59), numbers, lambda *n: notes.append(n)) is None
-    assert to_indices(Interval(61, None, 70), numbers, lambda *n: notes.append(n)) is None
-    assert [n[2] for n in notes[-2:]] == ["row left out"] * 2
+    for onset, apex, offset in ((46, 48, 55), (51, 52, 59), (61, 65, 70)):
+        check_frames(Interval(onset, apex, offset), numbering, lambda *n: notes.append(n))
+    assert [n[0] for n in notes] == ["offset", "apex", "onset", "onset"]
+    assert [n[2] for n in notes[-2:]] == ["kept: a ground truth that no detection can hit"] * 2
+    item = placed(Interval(46, 48, 55), numbering)
+    assert (item.onset, item.apex, item.offset, item.numbers) == (0, 1, 3, (46, 48, 55))
+    outside = placed(Interval(61, 65, 70), numbering)
+    assert (outside.onset, outside.offset, outside.is_inside(5)) == (5, 14, False)

@@ -86,14 +86,15 @@ def through_all_stages(dataset: str, root: Path, out: Path, **options: object) -
         whole = (a for n in ("videos", "expressions", "left_out") for a in (f"--{n}", out / f"{n}.csv"))
         parts = ("--out-videos", here / "v.csv", "--out-expressions", here / "e.csv")
         run("index-subject", "--subject", subject, *whole, *parts)
+        index = ("--videos", here / "v.csv", "--expressions", here / "e.csv")
         run("faces", "--videos", here / "v.csv", "--out-faces", here / "faces.h5", backend="given", landmarks=pattern)
         made = ("--videos", here / "v.csv", "--faces", here / "faces.h5", "--out-crops", here / "crops.h5")
         run("crops", *made, size=SIZE)
         run("flow", "--crops", here / "crops.h5", "--out-flow", here / "flow.h5", **FLOW)
-        maps = ("--crops", here / "crops.h5", "--expressions", here / "e.csv", "--out-apexdiff", here / "apexdiff.h5")
+        maps = ("--crops", here / "crops.h5", *index, "--out-apexdiff", here / "apexdiff.h5")
         run("apexdiff", *maps, size=16, flow=FLOW)
         shards.append(here / "apexdiff.h5")
-    return schema.read_expressions(out / "expressions.csv"), shards
+    return schema.read_expressions(out / "expressions.csv", videos), shards
 
 
 RELEASES: list[tuple[str, Callable[[Path], Path], dict[str, object]]] = [

@@ -16,8 +16,10 @@ EXPRESSION = Expression("d", "s1", "v1", 1, 3, 5, 9, "micro", "happiness", "6+12
 
 
 def test_columns_are_the_contract() -> None:
-    assert ",".join(schema.VIDEO_COLUMNS) == "dataset,subject,video,path,n_frames,fps,width,height"
-    assert ",".join(schema.EXPRESSION_COLUMNS) == "dataset,subject,video,expression,onset,apex,offset,kind,emotion,aus"
+    assert ",".join(schema.VIDEO_COLUMNS) == "dataset,subject,video,path,n_frames,fps,width,height,numbers"
+    assert ",".join(schema.EXPRESSION_COLUMNS) == (
+        "dataset,subject,video,expression,onset,apex,offset,onset_s,apex_s,offset_s,kind,emotion,aus"
+    )
     assert ",".join(schema.ISSUE_COLUMNS) == "file,row,field,problem,action"
 
 
@@ -26,8 +28,8 @@ def test_round_trip(tmp_path: Path) -> None:
     schema.write_videos(tmp_path / "v.csv", videos)
     assert schema.read_videos(tmp_path / "v.csv") == videos
     expressions = [EXPRESSION, replace(EXPRESSION, expression=2, emotion="", aus="")]
-    schema.write_expressions(tmp_path / "e.csv", expressions)
-    assert schema.read_expressions(tmp_path / "e.csv") == expressions
+    schema.write_expressions(tmp_path / "e.csv", expressions, videos)
+    assert schema.read_expressions(tmp_path / "e.csv", videos) == expressions
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
@@ -46,6 +48,8 @@ def test_issues_hold_any_text(tmp_path: Path, text: str) -> None:
         ("fps", "nan", r"row 2: n_frames, fps, width, height"),
         ("subject", "../x", r"row 2: subject: got '../x'"),
         ("video", "a b", r"row 2: video: got 'a b'"),
+        ("numbers", "7-x", r"row 2: numbers: got '7-x', expected ranges of frame numbers such as 7-206"),
+        ("numbers", "7-99", r"row 2: numbers: 93 numbers; expected 100, one a frame"),
     ],
 )
 def test_bad_video_rows(tmp_path: Path, column: str, value: str, message: str) -> None:
@@ -65,9 +69,10 @@ def test_bad_video_rows(tmp_path: Path, column: str, value: str, message: str) -
     ],
 )
 def test_bad_expression_rows(tmp_path: Path, column: str, value: str, message: str) -> None:
-    _write(tmp_path / "e.csv", schema.EXPRESSION_COLUMNS, vars(EXPRESSION) | {column: value})
+    seconds = dict.fromkeys(("onset_s", "apex_s", "offset_s"), 0.0)
+    _write(tmp_path / "e.csv", schema.EXPRESSION_COLUMNS, vars(EXPRESSION) | seconds | {column: value})
     with pytest.raises(UserError, match=message):
-        schema.read_expressions(tmp_path / "e.csv")
+        schema.read_expressions(tmp_path / "e.csv", [VIDEO])
 
 
 def test_a_video_twice(tmp_path: Path) -> None:

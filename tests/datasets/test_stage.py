@@ -21,7 +21,7 @@ from microexp.records import index as schema
 from microexp.run.storage import read_provenance
 
 from . import releases
-from .releases import workbook
+from .releases import read_labels, workbook
 
 OUTPUTS = ("videos", "expressions", "issues", "counts", "left_out")
 
@@ -36,7 +36,7 @@ def test_index_writes_all_files_with_provenance(tmp_path: Path) -> None:
     root = releases.cas_me2(tmp_path / "CAS(ME)^2 $(touch x)")
     assert index(root, tmp_path / "o", "cas_me2") == 0
     assert len(schema.read_videos(tmp_path / "o/videos.csv")) == 4
-    assert len(schema.read_expressions(tmp_path / "o/expressions.csv")) == 5
+    assert len(read_labels(tmp_path / "o")) == 5
     assert schema.read_issues(tmp_path / "o/issues.csv")[0].file == "CAS(ME)^2code_final.xlsx"
     counts = {(c.what, c.group): c for c in read_counts(tmp_path / "o/counts.csv")}
     assert counts["expressions", "macro"] == Count("cas_me2", "expressions", "macro", 300, 3, 3)
@@ -74,7 +74,9 @@ def test_subject_split(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     outputs = ["--out-videos", str(tmp_path / "s/v.csv"), "--out-expressions", str(tmp_path / "s/e.csv")]
     assert main([*split, "--subject", "sub05", *outputs]) == 0
     assert {v.video for v in schema.read_videos(tmp_path / "s/v.csv")} == {"EP09_05f", "EP03_01", "EP03_02"}
-    assert {e.subject for e in schema.read_expressions(tmp_path / "s/e.csv")} == {"sub05"}
+    assert {
+        e.subject for e in schema.read_expressions(tmp_path / "s/e.csv", schema.read_videos(tmp_path / "s/v.csv"))
+    } == {"sub05"}
     assert main([*split, "--subject", "sub09", *outputs]) == 2
     assert "subject sub09: no video; expected a subject of the data set" in capsys.readouterr().err
 
@@ -285,7 +287,7 @@ def test_the_demo_is_read_where_the_run_puts_it(tmp_path: Path, make_video, monk
     outputs = [a for name in OUTPUTS for a in (f"--out-{name}", f"results/index/demo/{name}.csv")]
     assert main(["index", "--dataset", "demo", *outputs]) == 0
     rows = Path("results/demo/annotations.csv").read_text().splitlines()[1:]
-    expressions = schema.read_expressions("results/index/demo/expressions.csv")
+    expressions = read_labels(Path("results/index/demo"))
     assert len(expressions) == len(rows) > 0
     assert [e.onset + 1 for e in expressions] == [int(row.split(",")[2]) for row in rows]  # 1-based in the sheet
     assert schema.read_videos("results/index/demo/videos.csv")[0].path == "results/demo/videos/s01/s01_1.mp4"

@@ -29,7 +29,7 @@ def index(tmp_path):
         for n in range(1, 7)
     ]
     write_videos(tmp_path / "videos.csv", videos)
-    write_expressions(tmp_path / "expressions.csv", expressions)
+    write_expressions(tmp_path / "expressions.csv", expressions, videos)
     return tmp_path, expressions
 
 

@@ -61,14 +61,15 @@ class Tree:
     def write_index(self) -> None:
         base = self.path("index", "toy")
         write_videos(base / "videos.csv", self.videos)
-        write_expressions(base / "expressions.csv", self.expressions)
+        write_expressions(base / "expressions.csv", self.expressions, self.videos)
         write_issues(base / "issues.csv", [Issue("sheet.xlsx", 7, "apex", "after <offset>", "clipped")])
         write_counts(
             base / "counts.csv", [Count("toy", "videos", "", 5, 4, 3), Count("toy", "frames", "", None, None, 7)]
         )
         for who in SUBJECTS:
             write_videos(base / who / "videos.csv", [v for v in self.videos if v.subject == who])
-            write_expressions(base / who / "expressions.csv", [e for e in self.expressions if e.subject == who])
+            own = [e for e in self.expressions if e.subject == who]
+            write_expressions(base / who / "expressions.csv", own, self.videos)
 
     def write_shards(self, who: str) -> None:
         rng = np.random.default_rng(len(who))

@@ -36,7 +36,7 @@ def test_lanes_show_first_seeds_and_name_experiments_only_when_there_are_several
     lanes = video_lanes(VIDEO, [TRUTH], [Rows("x", "f", rows)])
     assert [(lane.name, len(lane.bars)) for lane in lanes] == [("ground truth", 1), ("a", 1), ("b c", 1)]
     assert lanes[1].bars[0].onset == 30
-    assert "0.40–0.80 s (frames 10–19) surprise" in lanes[0].bars[0].tip
+    assert "0.40–0.80 s (frames 11–20) surprise" in lanes[0].bars[0].tip
     both = video_lanes(VIDEO, [TRUTH], [Rows("x", "f", rows), Rows("y", "f", rows[:1])], methods=1)
     assert [lane.name for lane in both] == ["ground truth", "x: a", "y: a"]
     other = Video("toy", "ann", "w", "w.mp4", 100, 25.0, 10, 10)

@@ -112,12 +112,10 @@ def test_a_disk_that_is_full_at_any_byte_leaves_no_shard(tmp_path: Path) -> None
 
 def videos(folder: Path) -> list[str]:
     """Arguments of `index-subject`: small, but with two outputs."""
-    (folder / "videos.csv").write_text(
-        "dataset,subject,video,path,n_frames,fps,width,height\ndemo,s01,v1,x.mp4,9,30.0,64,48\n"
-    )
-    (folder / "expressions.csv").write_text(
-        "dataset,subject,video,expression,onset,apex,offset,kind,emotion,aus\ndemo,s01,v1,1,2,3,4,micro,happiness,12\n"
-    )
+    video = Video("demo", "s01", "v1", "x.mp4", 9, 30.0, 64, 48)
+    write_videos(folder / "videos.csv", [video])
+    expression = Expression("demo", "s01", "v1", 1, 2, 3, 4, "micro", "happiness", "12")
+    write_expressions(folder / "expressions.csv", [expression], [video])
     (folder / "left_out.csv").write_text("dataset,subject,video,reason\n")
     names = ("videos", "expressions", "left_out")
     inputs = [a for name in names for a in (f"--{name}", str(folder / f"{name}.csv"))]
@@ -155,6 +153,7 @@ def spotting_fold(folder: Path) -> list[str]:
     out = folder / "out"
     return [
         "aemnet", "--fold", "fake-s00", "--features", *map(str, data.features), "--expressions", str(data.expressions),
+        "--videos", str(data.videos),
         "--out-model", f"{out}/m.safetensors", "--out-training", f"{out}/t.csv", "--out-proposals", f"{out}/p.csv",
         "--params", json.dumps(options), "--device", "cpu",
     ]  # fmt: skip
@@ -178,7 +177,7 @@ def tables(folder: Path) -> list[str]:
     videos = [Video("demo", s, f"{s}_1", "v.mp4", 600, 30.0, 32, 32) for s in SUBJECTS]
     found = [Expression("demo", v.subject, v.video, 1, 60, 65, 71, "micro", "happiness", "12") for v in videos]
     write_videos(folder / "videos.csv", videos)
-    write_expressions(folder / "expressions.csv", found)
+    write_expressions(folder / "expressions.csv", found, videos)
     for item in found:
         row = ("aemnet", 0, "demo", item.subject, item.video, item.onset, item.offset, item.kind, 0.9)
         storage.write_csv(folder / f"demo-{item.subject}" / "detections.csv", DETECTION_COLUMNS, [row])

@@ -26,7 +26,7 @@ from microexp.apexdiff.registration import rigid_flow, undo
 from microexp.errors import UserError
 from microexp.faces.resample import nearest_crop
 from microexp.flow.tvl1 import compute_flow, provenance
-from microexp.records.index import Expression, read_expressions
+from microexp.records.index import Expression, read_expressions, read_videos
 from microexp.run.log import log, track
 from microexp.run.stage import Job
 from microexp.run.storage import add_array, create_shard, open_shard, set_attributes
@@ -97,7 +97,7 @@ def check_frames(expression: Expression, video: h5py.Group | None) -> None:
     if video.attrs["excluded"]:
         raise LeftOut(str(video.attrs["excluded"]))
     n_frames = int(video.attrs["source_n_frames"])
-    if expression.apex >= n_frames:
+    if expression.apex >= n_frames or not expression.is_inside(n_frames):
         raise LeftOut(f"onset {expression.onset}, apex {expression.apex}, but the video has {n_frames} frames")
 
 
@@ -170,7 +170,7 @@ def run(job: Job[ApexdiffParams]) -> Mapping[str, Any]:
     import cv2
 
     cv2.setNumThreads(job.threads)
-    expressions = read_expressions(job.input("expressions"))
+    expressions = read_expressions(job.input("expressions"), read_videos(job.input("videos")))
     done: list[tuple[Expression, Maps]] = []
     left_out: list[tuple[str, str]] = []
     with open_shard(job.input("crops")) as crops:

@@ -124,10 +124,10 @@ def run(job: Job[IndexParams]) -> Mapping[str, Any]:
             hint="microexp check shows all; strict: false goes on",
         )
     write_videos(job.output("videos"), index.videos)
-    write_expressions(job.output("expressions"), index.expressions)
+    write_expressions(job.output("expressions"), index.expressions, index.videos)
     write_issues(job.output("issues"), index.issues)
     write_counts(job.output("counts"), counts)
-    write_exclusions(job.output("left_out"), index.exclusions)
+    write_exclusions(job.output("excluded"), index.exclusions)
     log(
         f"{name}: {len(index.videos)} videos, {len(index.expressions)} expressions, "
         f"{len(index.issues)} issues, "

@@ -49,10 +49,6 @@ class DatasetParams(IndexParams):
     )
 
 
-class SplitParams(Params):
-    """Options of the stage `index-subject`: it has none."""
-
-
 def index_options(name: str, dataset: DatasetParams) -> dict[str, Any]:
     """What the stage `index` reads of data set `name`, as plain JSON values with the adapter filled in."""
     options = dataset.model_dump(mode="json", include=set(IndexParams.model_fields))

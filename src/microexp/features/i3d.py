@@ -1,7 +1,8 @@
 """I3D features of every snippet of a subject's videos, for both streams.
 
 A snippet is `clip_frames` consecutive frames; feature i covers crop frames [step * i, step * i + clip). RGB drops the
-last frame, so that both streams span the n - 1 frames that have a flow to the next one, and T' = (n - 1 - clip) // step + 1.
+last frame, so that both streams span the n - 1 frames that have a flow to the next one:
+T' = (n - 1 - clip) // step + 1.
 """
 
 from __future__ import annotations

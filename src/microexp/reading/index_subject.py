@@ -5,21 +5,21 @@ Later stages read only this part, so that a change in one subject's rows re-runs
 
 from __future__ import annotations
 
-from microexp.datasets.params import SplitParams
 from microexp.errors import UserError
 from microexp.records.index import read_exclusions, read_expressions, read_videos, write_expressions, write_videos
-from microexp.run.stage import Job
+from microexp.run.stage import Job, NoParams
 
 
-def run(job: Job[SplitParams]) -> None:
+def run(job: Job[NoParams]) -> None:
     """Write the videos and expressions of one subject: none when no video of it can be read.
 
     Raises:
         UserError: when the index knows no such subject.
     """
     subject = job.keys["subject"]
-    videos = [v for v in read_videos(job.input("videos")) if v.subject == subject]
-    if not videos and not any(e.subject == subject for e in read_exclusions(job.input("left_out"))):
+    every = read_videos(job.input("videos"))
+    videos = [v for v in every if v.subject == subject]
+    if not videos and not any(e.subject == subject for e in read_exclusions(job.input("excluded"))):
         raise UserError(
             file=job.input("videos"),
             where=f"subject {subject}",
@@ -27,6 +27,5 @@ def run(job: Job[SplitParams]) -> None:
             expected="a subject of the data set",
         )
     write_videos(job.output("videos"), videos)
-    write_expressions(
-        job.output("expressions"), [e for e in read_expressions(job.input("expressions")) if e.subject == subject]
-    )
+    expressions = read_expressions(job.input("expressions"), every)
+    write_expressions(job.output("expressions"), [e for e in expressions if e.subject == subject], videos)

@@ -9,11 +9,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from microexp.records.numbering import Numbering
+
 Note = Callable[[str, str, str], None]
 """note(field, problem, action)"""
 
 ROW_LEFT_OUT = "row left out"
 """What is done with a row that cannot be used."""
+
+NO_FRAMES = "kept: a ground truth that no detection can hit"
+"""What is done with a row of which the video shows no frame."""
 
 _NUMBER = re.compile(r"[+-]?\d{1,15}(\.\d*)?(e[+-]?\d{1,3})?", re.IGNORECASE)
 _MISSING = {"", "/", "-", "nan", "none", "null", "n/a", "na", "?", "x"}
@@ -111,34 +116,29 @@ def _usable_apex(start: int, top: int | None, end: int, cell: object, note: Note
     return None
 
 
-def to_indices(interval: Interval, numbers: np.ndarray, note: Note) -> Interval | None:
-    """`interval` of frame numbers as 0-based indices, clipped to the video; None, with a note, if it lies outside.
+def check_frames(interval: Interval, numbering: Numbering, note: Note) -> None:
+    """Note what of an interval of the release's numbers the video does not show; every such interval is kept.
 
     Args:
         interval: in the release's numbering.
-        numbers: (n,) increasing numbers of the frames in the file names.
-        note: takes what was clipped.
+        numbering: of the video.
+        note: takes what no frame shows.
     """
-    first, last = int(numbers[0]), int(numbers[-1])
+    first, last = numbering.first, numbering.last
+    frames = f"outside of the frames {first} to {last}"
     if interval.offset < first or interval.onset > last:
-        note("onset", f"{interval.onset} to {interval.offset} outside of the frames {first} to {last}", ROW_LEFT_OUT)
-        return None
-    onset = int(np.searchsorted(numbers, interval.onset, side="left"))
-    offset = int(np.searchsorted(numbers, interval.offset, side="right")) - 1
-    if offset < onset:
-        note("onset", f"frames {interval.onset} to {interval.offset} are missing", ROW_LEFT_OUT)
-        return None
-    for field, number, index in (("onset", interval.onset, onset), ("offset", interval.offset, offset)):
-        if numbers[index] != number:
-            why = "missing" if first <= number <= last else f"outside of the frames {first} to {last}"
-            note(field, f"{number} is {why}", f"clipped to {numbers[index]}")
-    if interval.apex is None:
-        return Interval(onset, None, offset)
-    apex = min(max(_nearest(numbers, interval.apex), onset), offset)
-    if numbers[apex] != interval.apex:
-        note("apex", f"{interval.apex} has no frame", f"moved to {numbers[apex]}")
-    return Interval(onset, apex, offset)
-
-
-def _nearest(numbers: np.ndarray, number: int) -> int:
-    return int(np.abs(numbers - number).argmin())
+        note("onset", f"{interval.onset} to {interval.offset} {frames}", NO_FRAMES)
+        return
+    onset, offset = numbering.interval_to_indices(interval.onset, interval.offset)
+    used = numbering.to_number(onset), numbering.to_number(offset)
+    if used[1] < interval.onset or used[0] > interval.offset:
+        note("onset", f"frames {interval.onset} to {interval.offset} are missing", NO_FRAMES)
+        return
+    for field, number, shown in (("onset", interval.onset, used[0]), ("offset", interval.offset, used[1])):
+        if shown != number:
+            why = "missing" if first <= number <= last else frames
+            note(field, f"{number} is {why}", f"clipped to {shown}")
+    if interval.apex is not None:
+        apex = numbering.to_number(min(max(numbering.to_index(interval.apex, "nearest"), onset), offset))
+        if apex != interval.apex:
+            note("apex", f"{interval.apex} has no frame", f"moved to {apex}")

@@ -1,7 +1,7 @@
 """From a release to videos and expressions, for all adapters alike.
 
-Frame numbers become indices through the file names, intervals are clipped to their video, every row that was mended,
-clipped or left out is noted, and what is lost to all results is listed.
+File names say which numbers the frames have, every row that was mended, clipped or left out is noted, and what is lost
+to all results is listed.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ import numpy as np
 
 from microexp.errors import UserError, reason_of
 from microexp.reading.frames import BadVideo, VideoSource, image_size, open_video
-from microexp.reading.intervals import ROW_LEFT_OUT, Interval, as_interval, to_indices
+from microexp.reading.intervals import ROW_LEFT_OUT, Interval, as_interval, check_frames
 from microexp.reading.release import Adapter, Found, Index, Release, Row
 from microexp.reading.trees import natural
-from microexp.records.index import Expression, Video
+from microexp.records.index import Expression, Video, place_expression
+from microexp.records.numbering import Numbering
 from microexp.run.log import track
 from microexp.run.names import check_name
 
@@ -91,9 +92,10 @@ def _open(release: Release, item: Found, fps: float | None, clips: bool) -> tupl
     if source.numbers[0] > 1 and not clips:  # clips keep the numbers of the recording that they were cut from
         release.note(where, 0, "frames", f"the first has number {source.numbers[0]}", KEPT_NUMBERS)
     _note_numbering(release, where, source)
+    numbers = source.numbers if source.frames else source.numbers - 1 + release.options.first_number
     return Video(
         release.name, item.subject, item.video, str(item.path), source.n_frames, float(rate), source.width,
-        source.height,
+        source.height, str(Numbering.of(numbers)),
     ), source  # fmt: skip
 
 
@@ -185,26 +187,29 @@ def _expression(release: Release, row: Row, video: Video, source: VideoSource) -
         if action == ROW_LEFT_OUT:
             release.lose(video.subject, video.video, f"{row.file}, row {row.row}: {field}: {problem}")
 
-    numbers = source.numbers if source.frames else source.numbers - 1 + release.options.first_number
+    numbers = video.numbering.values
     onset = numbers[0] if row.onset is None else row.onset
     offset = numbers[-1] if row.offset is None else row.offset
     interval = as_interval(onset, row.apex, offset, numbers, release.options.offset_zero, note)
-    indices = to_indices(interval, numbers, note) if interval else None
-    if indices is None:
+    if interval is None:
         return None
-    if indices.apex is None:
-        indices = _with_apex(indices, release.options.apex_missing, source)
-    assert indices.apex is not None
-    kind = row.kind or ("micro" if indices.offset - indices.onset + 1 <= MICRO_SECONDS * video.fps else "macro")
-    return Expression(
-        video.dataset, video.subject, video.video, 0, indices.onset, indices.apex, indices.offset, kind, row.emotion,
-        row.aus,
-    )  # fmt: skip
+    check_frames(interval, video.numbering, note)
+    apex = _missing_apex(interval, video, release.options.apex_missing, source)
+    item = Expression(video.dataset, video.subject, video.video, 0, 0, 0, 0, row.kind, row.emotion, row.aus)
+    item = place_expression(item, video, (interval.onset, apex, interval.offset))
+    short = item.offset - item.onset + 1 <= MICRO_SECONDS * video.fps
+    return replace(item, kind=row.kind or ("micro" if short else "macro"))
 
 
-def _with_apex(indices: Interval, how: str, source: VideoSource) -> Interval:
-    if how == "flow":
+def _missing_apex(interval: Interval, video: Video, how: str, source: VideoSource) -> int:
+    """The apex in the release's numbers: the sheet's, else by the rule for a missing one."""
+    if interval.apex is not None:
+        return interval.apex
+    onset, offset = video.numbering.interval_to_indices(interval.onset, interval.offset)
+    if how == "flow" and 0 <= onset < video.n_frames:
         from microexp.reading.apex import apex_by_flow
 
-        return replace(indices, apex=apex_by_flow(source, indices.onset, indices.offset))
-    return replace(indices, apex=(indices.onset + indices.offset + 1) // 2)
+        apex = apex_by_flow(source, onset, offset)
+    else:
+        apex = (onset + offset + 1) // 2
+    return min(max(video.numbering.to_number(apex), interval.onset), interval.offset)

@@ -1,13 +1,18 @@
-"""The one schema of all data sets: videos, expressions, and what was mended or left out on the way."""
+"""The one schema of all data sets: videos, expressions, and what was mended or left out on the way.
+
+In memory an expression is an interval of 0-based indices into the decoded video. In `expressions.csv` it has the
+release's own frame numbers, with seconds beside them; the column `numbers` of `videos.csv` translates.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from microexp.errors import UserError
+from microexp.records.numbering import Numbering, parse_numbering
 from microexp.run.names import check_name
 from microexp.run.storage import read_csv, write_csv
 
@@ -24,6 +29,7 @@ class Video:
         fps: frames per second as the release says.
         width: of the first frame, px.
         height: of the first frame, px.
+        numbers: the release's numbers of the frames, such as `7-206` or `1-100,105-300`; '' counts from 1.
     """
 
     dataset: str
@@ -34,17 +40,41 @@ class Video:
     fps: float
     width: int
     height: int
+    numbers: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.numbers:
+            object.__setattr__(self, "numbers", str(Numbering.counting(self.n_frames)))
+
+    @property
+    def numbering(self) -> Numbering:
+        """What translates between indices and the release's numbers.
+
+        Raises:
+            UserError: when `numbers` has another form.
+        """
+        return parse_numbering(self.numbers)
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Data set, subject, video."""
+        return self.dataset, self.subject, self.video
 
 
 @dataclass(frozen=True, order=True)
 class Expression:
     """One annotated expression: the closed interval `[onset, offset]` of 0-based indices into the decoded video.
 
+    An annotation that reaches over an end of its video is clipped to it. One that lies outside as a whole stays a
+    ground truth, which nobody can hit: its indices lie outside too (below 0, or from the number of frames on).
+
     Attributes:
         expression: 1-based number within the video.
         kind: `micro` or `macro`.
         emotion: the release's own term, lower case; may be empty.
         aus: action units such as `4+7+L10`; may be empty.
+        numbers: onset, apex and offset in the release's numbers where they are not those of the three indices, since no
+            frame has one of them; else empty.
     """
 
     dataset: str
@@ -57,6 +87,23 @@ class Expression:
     kind: str
     emotion: str
     aus: str
+    numbers: tuple[int, ...] = ()
+
+    @property
+    def video_key(self) -> tuple[str, str, str]:
+        """Data set, subject, video."""
+        return self.dataset, self.subject, self.video
+
+    def released(self, numbering: Numbering) -> tuple[int, int, int]:
+        """Onset, apex and offset in the release's numbers, as the sheet has them, frames or not."""
+        if self.numbers:
+            onset, apex, offset = self.numbers
+            return onset, apex, offset
+        return numbering.to_number(self.onset), numbering.to_number(self.apex), numbering.to_number(self.offset)
+
+    def is_inside(self, n_frames: int) -> bool:
+        """Whether a video of so many frames shows any of it."""
+        return self.offset >= 0 and self.onset < n_frames
 
 
 @dataclass(frozen=True, order=True)
@@ -110,11 +157,16 @@ def by_kind(issues: Iterable[Issue]) -> dict[tuple[str, str], list[Issue]]:
 
 
 VIDEO_COLUMNS = tuple(f.name for f in fields(Video))
-EXPRESSION_COLUMNS = tuple(f.name for f in fields(Expression))
+EXPRESSION_COLUMNS = (
+    "dataset", "subject", "video", "expression", "onset", "apex", "offset", "onset_s", "apex_s", "offset_s", "kind",
+    "emotion", "aus",
+)  # fmt: skip
 ISSUE_COLUMNS = tuple(f.name for f in fields(Issue))
 EXCLUSION_COLUMNS = tuple(f.name for f in fields(Exclusion))
 
-R = TypeVar("R", Video, Expression, Issue, Exclusion)
+SECONDS_DECIMALS = 6
+
+R = TypeVar("R", Video, Issue, Exclusion)
 
 
 def write_videos(path: str | Path, videos: Iterable[Video]) -> None:
@@ -122,9 +174,45 @@ def write_videos(path: str | Path, videos: Iterable[Video]) -> None:
     write_csv(path, VIDEO_COLUMNS, map(astuple, videos))
 
 
-def write_expressions(path: str | Path, expressions: Iterable[Expression]) -> None:
-    """Write `expressions.csv`."""
-    write_csv(path, EXPRESSION_COLUMNS, map(astuple, expressions))
+def write_expressions(path: str | Path, expressions: Iterable[Expression], videos: Iterable[Video]) -> None:
+    """Write `expressions.csv`: frames in the release's numbers, and when they begin, in s from the video's start.
+
+    Raises:
+        UserError: when an expression's video is not among `videos`.
+    """
+    known = {v.key: v for v in videos}
+    write_csv(path, EXPRESSION_COLUMNS, (_expression_row(e, video_of(e, known, path)) for e in expressions))
+
+
+def _expression_row(item: Expression, video: Video) -> tuple[object, ...]:
+    seconds = (round(index / video.fps, SECONDS_DECIMALS) for index in (item.onset, item.apex, item.offset))
+    numbers = item.released(video.numbering)
+    return *item.video_key, item.expression, *numbers, *seconds, item.kind, item.emotion, item.aus
+
+
+def video_of(item: Expression, videos: Mapping[tuple[str, str, str], Video], file: object) -> Video:
+    """The video that an expression belongs to.
+
+    Raises:
+        UserError: naming `file`, when it is not among `videos`.
+    """
+    if item.video_key not in videos:
+        raise UserError(
+            file=file,
+            where="/".join(item.video_key),
+            problem="a video that the index does not list",
+            expected="a row in videos.csv",
+        )
+    return videos[item.video_key]
+
+
+def place_expression(item: Expression, video: Video, numbers: tuple[int, int, int]) -> Expression:
+    """`item` at onset, apex and offset of the release's numbers, as indices of its video (see `Expression`)."""
+    numbering = video.numbering
+    onset, offset = numbering.interval_to_indices(numbers[0], numbers[2])
+    apex = min(max(numbering.to_index(numbers[1], "nearest"), onset), offset)
+    placed = replace(item, onset=onset, apex=apex, offset=offset, numbers=())
+    return placed if placed.released(numbering) == numbers else replace(placed, numbers=numbers)
 
 
 def write_issues(path: str | Path, issues: Iterable[Issue]) -> None:
@@ -148,14 +236,25 @@ def read_videos(path: str | Path) -> list[Video]:
     return videos
 
 
-def read_expressions(path: str | Path) -> list[Expression]:
-    """Read `expressions.csv`.
+def read_expressions(path: str | Path, videos: Iterable[Video]) -> list[Expression]:
+    """Read `expressions.csv`; its frame numbers become indices, seconds are not read.
 
     Raises:
-        UserError: naming file, row and column of the first value that does not fit.
+        UserError: naming file, row and column of the first value that does not fit, or a video not among `videos`.
     """
-    expressions = _read(path, Expression, _check_expression)
-    _check_unique(path, [(e.subject, e.video, e.expression) for e in expressions])
+    known = {v.key: v for v in videos}
+    types: dict[str, Callable[[str], object]] = {
+        c: int if c in ("expression", "onset", "apex", "offset") else str
+        for c in EXPRESSION_COLUMNS
+        if not c.endswith("_s")
+    }
+    expressions = []
+    for number, row in enumerate(read_csv(path, list(types)), 2):
+        where = f"{path}: row {number}"
+        item = Expression(**_typed(row, types, where))
+        _check_expression(item, where)
+        expressions.append(place_expression(item, video_of(item, known, where), (item.onset, item.apex, item.offset)))
+    _check_unique(path, [(*e.video_key, e.expression) for e in expressions])
     return expressions
 
 
@@ -203,7 +302,15 @@ def _check_video(video: Video, file: str) -> None:
         check_name(getattr(video, name), name, file)
     if min(video.n_frames, video.width, video.height) < 1 or not 0 < video.fps < 100_000:
         raise UserError(
-            file=file, where="n_frames, fps, width, height", got=astuple(video)[4:], expected="positive numbers"
+            file=file, where="n_frames, fps, width, height", got=astuple(video)[4:8], expected="positive numbers"
+        )
+    try:
+        count = len(video.numbering)
+    except UserError as error:
+        raise UserError(file=file, where="numbers", got=error.got, expected=error.expected) from error
+    if count != video.n_frames:
+        raise UserError(
+            file=file, where="numbers", problem=f"{count} numbers", expected=f"{video.n_frames}, one a frame"
         )
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from microexp.commands.main import STAGES
 from microexp.errors import UserError
+from microexp.pipeline import STAGES
 from microexp.run import storage
 
 
@@ -62,21 +62,27 @@ def read_table(path: Path) -> ResultTable:
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of a fold's CSV file, with the experiment and fold that its folders name (`…/experiment/fold/file.csv`)."""
+    """Rows of a fold's CSV file, with whose they are by its folders (`…/experiment/method/fold/file.csv`)."""
 
     experiment: str
+    method: str
     fold: str
     rows: tuple[Mapping[str, str], ...]
 
 
 def read_rows(paths: Iterable[Path], columns: Sequence[str]) -> list[Rows]:
-    """Fold files, in the order of experiment and fold.
+    """Fold files, in the order of experiment and fold, methods as they come.
 
     Raises:
         UserError: when a file lacks one of `columns`.
     """
-    found = [Rows(p.parent.parent.name, p.parent.name, tuple(storage.read_csv(p, columns))) for p in paths]
+    found = [Rows(*whose(p), tuple(storage.read_csv(p, columns))) for p in paths]
     return sorted(found, key=lambda r: (r.experiment, r.fold))
+
+
+def whose(path: Path) -> tuple[str, str, str]:
+    """(experiment, method, fold) of a file of a fold, by its folders."""
+    return path.parents[2].name, path.parents[1].name, path.parent.name
 
 
 @dataclass

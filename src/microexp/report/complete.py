@@ -22,7 +22,7 @@ def run(job: Job[CompleteParams]) -> None:
     Raises:
         UserError: when a video or an expression was left out and `allow_exclusions` is false.
     """
-    found = read_exclusions(job.inputs["shards"], job.inputs["left_out"])
+    found = read_exclusions(job.inputs["shards"], job.inputs["excluded"])
     if found and not job.params.allow_exclusions:
         first = found[0]
         more = f" and {len(found) - 1} more" if len(found) > 1 else ""

@@ -11,9 +11,6 @@ from microexp.records.index import Expression, Video
 from microexp.report.collect import Rows
 from microexp.report.svg import Bar, Lane
 
-DETECTION_COLUMNS = ("method", "seed", "dataset", "subject", "video", "onset", "offset", "kind", "score")
-PREDICTION_COLUMNS = ("method", "seed", "dataset", "subject", "video", "expression", "label", "prediction")
-
 
 def of_video(row: Mapping[str, str], video: Video) -> bool:
     """Whether a row of a fold's file is about `video`."""
@@ -31,7 +28,7 @@ def video_lanes(
         folds: detections.
         methods: at most so many methods of an experiment; None: all.
     """
-    own = [e for e in expressions if (e.dataset, e.subject, e.video) == (video.dataset, video.subject, video.video)]
+    own = [e for e in expressions if e.video_key == video.key and e.is_inside(video.n_frames)]
     truth = [Bar(e.onset, e.offset, e.kind, _tip(e.kind, e.onset, e.offset, video, e.emotion)) for e in own]
     lanes = [Lane("ground truth", truth)]
     several = len({f.experiment for f in folds}) > 1
@@ -50,7 +47,7 @@ def detection_bars(rows: Sequence[Mapping[str, str]], expressions: Sequence[Expr
     """Detections as bars; those that overlap no ground truth of their kind by half or more count as missed."""
     bars = []
     for row in rows:
-        interval = float(row["onset"]), float(row["offset"])
+        interval = tuple(float(video.numbering.to_index(int(row[name]))) for name in ("onset", "offset"))
         truths = np.array([(e.onset, e.offset) for e in expressions if e.kind == row["kind"]], float).reshape(-1, 2)
         hit = bool(hits(np.array([interval]), truths, "one_to_one").any())
         tip = _tip(row["kind"], *interval, video, f"score {float(row['score']):.2f}")
@@ -59,6 +56,7 @@ def detection_bars(rows: Sequence[Mapping[str, str]], expressions: Sequence[Expr
 
 
 def _tip(kind: str, onset: float, offset: float, video: Video, more: str) -> str:
-    return (
-        f"{kind}, {onset / video.fps:.2f}–{(offset + 1) / video.fps:.2f} s (frames {onset:g}–{offset:g}) {more}".strip()
-    )
+    """What an interval of indices is, with its frames in the release's numbers."""
+    seconds = f"{onset / video.fps:.2f}–{(offset + 1) / video.fps:.2f} s"
+    first, last = (video.numbering.to_number(int(index)) for index in (onset, offset))
+    return f"{kind}, {seconds} (frames {first}–{last}) {more}".strip()

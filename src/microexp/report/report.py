@@ -12,12 +12,13 @@ from markupsafe import Markup
 
 from microexp.datasets.counts import Count, read_counts
 from microexp.metrics.spotting import KINDS
+from microexp.records.detections import COLUMNS as DETECTION_COLUMNS
 from microexp.records.index import Expression, Issue, Video, by_kind, read_expressions, read_issues, read_videos
 from microexp.report import images, svg
 from microexp.report.alignment import HEADINGS, Alignment, worst_of
 from microexp.report.collect import ResultTable, Rows, read_rows, read_table, read_versions
 from microexp.report.curves import training_panels, training_picture
-from microexp.report.lanes import DETECTION_COLUMNS, video_lanes
+from microexp.report.lanes import video_lanes
 from microexp.report.page import render
 from microexp.report.params import FrontParams
 from microexp.report.subject import expression_pictures, maps_of
@@ -39,8 +40,7 @@ class Experiment:
     headlines: tuple[Headline, ...]
     confusions: tuple[Confusion, ...]
     folds: str
-    curves: Markup
-    panels: int
+    curves: tuple[tuple[str, Markup, int], ...]
 
 
 @dataclass(frozen=True)
@@ -79,10 +79,13 @@ def experiments(tables: Sequence[ResultTable], logs: Mapping[tuple[str, str], Se
     found = []
     for table in tables:
         folds = logs.get((table.kind, table.experiment), ())
-        panels = training_panels(folds)
+        curves = []
+        for method in dict.fromkeys(f.method for f in folds):
+            own = [f for f in folds if f.method == method]
+            if panels := training_panels(own):
+                curves.append((method, training_picture(panels), len(panels)))
         anchor, parts = f"{table.kind}-{table.experiment}", (tuple(headlines(table)), tuple(confusions(table)))
-        curves = training_picture(panels)
-        found.append(Experiment(anchor, table, view(table), *parts, folds_text(folds), curves, len(panels)))
+        found.append(Experiment(anchor, table, view(table), *parts, folds_text(folds), tuple(curves)))
     return found
 
 
@@ -90,16 +93,17 @@ def folds_text(folds: Sequence[Rows]) -> str:
     """What the folds leave out, which their names say; empty without any."""
     if not folds:
         return ""
-    whole = all(split_fold(fold.fold)[1] == WHOLE_DATASET for fold in folds)
-    number = f"{len(folds)} fold{'' if len(folds) == 1 else 's'}"
-    return f"{number}, each leaves one {'data set' if whole else 'subject'} out."
+    names = sorted({fold.fold for fold in folds})
+    whole = all(split_fold(name)[1] == WHOLE_DATASET for name in names)
+    number = f"{len(names)} fold{'' if len(names) == 1 else 's'}"
+    return f"{number}, each holds one {'data set' if whole else 'subject'} out."
 
 
 def read_logs(paths: Iterable[Path]) -> dict[tuple[str, str], list[Rows]]:
-    """Training logs by kind and experiment, which their folders name: `…/{kind}/{experiment}/{fold}/training.csv`."""
+    """Training logs by kind and experiment, by their folders `…/{kind}/{experiment}/{method}/{fold}/`."""
     by_experiment: dict[tuple[str, str], list[Path]] = {}
     for path in paths:
-        by_experiment.setdefault((path.parents[2].name, path.parents[1].name), []).append(path)
+        by_experiment.setdefault((path.parents[3].name, path.parents[2].name), []).append(path)
     return {key: read_rows(found, ("epoch",)) for key, found in by_experiment.items()}
 
 
@@ -221,7 +225,7 @@ def timelines(
 def run(job: Job[FrontParams]) -> None:
     """Write the page."""
     videos = [v for p in job.inputs["videos"] for v in read_videos(p)]
-    expressions = [e for p in job.inputs["expressions"] for e in read_expressions(p)]
+    expressions = [e for p in job.inputs["expressions"] for e in read_expressions(p, videos)]
     counts = {p.parent.name: read_counts(p) for p in job.inputs["counts"]}
     issues = {p.parent.name: read_issues(p) for p in job.inputs["issues"]}
     tables = [read_table(p) for p in job.inputs["tables"]]

@@ -11,8 +11,9 @@ import numpy as np
 
 from microexp.datasets.published import PUBLISHED
 from microexp.errors import UserError
-from microexp.methods.spotting.detect import Detection
 from microexp.metrics.spotting import KINDS, OVERALL, Counts, Interval, bootstrap_f1, count, count_subjects
+from microexp.records.detections import Detection
+from microexp.records.index import Video
 from microexp.records.tables import Row, Table
 from microexp.report.table_params import TablesStageParams
 
@@ -20,38 +21,41 @@ COLUMNS = (
     "method", "kind", "f1", "f1_sd", "f1_low", "f1_high", "precision", "recall",
     "true_positives", "predictions", "ground_truths", "chance_f1", "chance_p", "seeds",
 )  # fmt: skip
-SEEDLESS = ("flow_magnitude",)
-"""Methods without chance: they run once, as seed 0."""
+ORACLE = "_oracle"
 
 Runs = Mapping[int, Sequence[Interval]]
 
 
 def as_intervals(
-    detections: Sequence[Detection], ran: Mapping[str, Iterable[int]] | None = None
+    detections: Sequence[Detection],
+    ran: Mapping[str, Iterable[int]],
+    videos: Iterable[Video],
+    order: Sequence[str] = (),
 ) -> dict[str, dict[int, list[Interval]]]:
-    """Method -> seed -> detections, in the order in which they first come.
-
-    A method or a seed that found nothing at all is a result too: `aemnet` is always there, and every method has the
-    seeds of all others.
+    """Row of the table -> seed -> detections; a method or a seed that found nothing at all is a result too.
 
     Args:
         detections: of all folds.
-        ran: method -> seeds that are known to have run.
+        ran: row -> seeds that are known to have run.
+        videos: give the release's frame numbers, in which everybody counts.
+        order: rows that come first, in this order; each is followed by those derived from it (`NAME_oracle`).
     """
-    ran = ran or {}
-    seeds = sorted({d.seed for d in detections}.union(*ran.values())) or [0]
+    names = [*ran, *(d.method for d in detections)]
+    sorted_names = [n for first in order for n in names if n == first or n.startswith(f"{first}_")]
+    sorted_names.sort(key=lambda n: [n not in order])  # methods first, then oracles and controls
     found: dict[str, dict[int, list[Interval]]] = {}
-    for method in ("aemnet", *(d.method for d in detections), *ran):
-        if method not in found:
-            found[method] = {seed: [] for seed in ([0] if method in SEEDLESS else seeds)}
+    for name in dict.fromkeys([*sorted_names, *names]):
+        found[name] = {seed: [] for seed in sorted(ran.get(name, ()))}
+    numbering = {v.key: v.numbering for v in videos}
     for d in detections:
-        item = Interval(f"{d.dataset}/{d.subject}", d.video, d.onset, d.offset, d.kind)
+        onset, offset = (numbering[d.key].to_number(frame) for frame in (d.onset, d.offset))
+        item = Interval(f"{d.dataset}/{d.subject}", d.video, onset, offset, d.kind)
         found[d.method].setdefault(d.seed, []).append(item)
     return found
 
 
 def read_ran(selections: Sequence[Path]) -> dict[str, set[int]]:
-    """Method -> seeds that ran, as the `selection.json` of the folds say.
+    """Row of the table -> seeds that ran, as the `selection.json` of the folds say.
 
     Raises:
         UserError: when a file is none.
@@ -59,31 +63,36 @@ def read_ran(selections: Sequence[Path]) -> dict[str, set[int]]:
     ran: dict[str, set[int]] = {}
     for path in selections:
         try:
-            methods = json.loads(path.read_text(encoding="utf-8"))["methods"]
-            for method, seeds in methods.items():
-                ran.setdefault(method, set()).update(map(int, seeds))
+            record = json.loads(path.read_text(encoding="utf-8"))
+            for name, seeds in record["methods"].items():
+                ran.setdefault(name, set()).update(map(int, seeds))
+            ran.setdefault(record["oracle"], set()).update(ran[record["method"]])
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            got = f"{type(error).__name__}: {error}"
-            raise UserError(file=path, got=got, expected="selection.json of the stage detect") from error
+            problem = f"{type(error).__name__}: {error}"
+            raise UserError(file=path, problem=problem, expected="selection.json of the stage detect") from error
     return ran
 
 
 def displaced(
-    runs: Sequence[Interval], frames: Mapping[tuple[str, str], int], rng: np.random.Generator
+    runs: Sequence[Interval], frames: Mapping[tuple[str, str], tuple[int, int]], rng: np.random.Generator
 ) -> list[Interval]:
     """The detections moved to random places: all of a video by the same random number of frames, around its end."""
-    shifts = {key: int(rng.integers(n)) for key, n in sorted(frames.items())}
+    shifts = {key: int(rng.integers(n)) for key, (_, n) in sorted(frames.items())}
     moved = []
     for item in runs:
         key = (item.subject, item.video)
+        first, count = frames[key]
         length = item.offset - item.onset
-        onset = (item.onset + shifts[key]) % max(1, frames[key] - length)
+        onset = first + (item.onset - first + shifts[key]) % max(1, count - length)
         moved.append(replace(item, onset=onset, offset=onset + length))
     return moved
 
 
 def chance(
-    runs: Runs, truths: Sequence[Interval], frames: Mapping[tuple[str, str], int], options: TablesStageParams
+    runs: Runs,
+    truths: Sequence[Interval],
+    frames: Mapping[tuple[str, str], tuple[int, int]],
+    options: TablesStageParams,
 ) -> dict[str, tuple[float, float]]:
     """Kind -> (mean F1 of displaced detections, share of displacements that reach the run's mean F1)."""
     rng = np.random.default_rng([options.seed or 0, 11])
@@ -109,7 +118,7 @@ def spotting_rows(
     method: str,
     runs: Runs,
     truths: Sequence[Interval],
-    frames: Mapping[tuple[str, str], int],
+    frames: Mapping[tuple[str, str], tuple[int, int]],
     options: TablesStageParams,
 ) -> list[Row]:
     """One row per kind: F1 is the mean over seeds, counts are means over seeds, the interval is of the first seed."""
@@ -173,7 +182,7 @@ def spotting_table(
     title: str,
     methods: Mapping[str, Runs],
     truths: Sequence[Interval],
-    frames: Mapping[tuple[str, str], int],
+    frames: Mapping[tuple[str, str], tuple[int, int]],
     options: TablesStageParams,
 ) -> Table:
     """All methods of an experiment.
@@ -182,7 +191,8 @@ def spotting_table(
         title: of the table.
         methods: method -> seed -> detections of all folds.
         truths: ground truths of all subjects.
-        frames: (subject as `dataset/name`, video) -> number of frames, of every video, expression-free ones too.
+        frames: (subject as `dataset/name`, video) -> number of the first frame, and how many numbers there are; of every
+            video, expression-free ones too.
         options: of the stage.
     """
     rows = [row for method, runs in methods.items() for row in spotting_rows(method, runs, truths, frames, options)]
@@ -191,9 +201,9 @@ def spotting_table(
         f"low, high: 95 % interval of {options.bootstrap} bootstrap samples over subjects (first seed); sd over seeds.",
         f"chance: the same detections at {options.permutations} random displacements within their videos.",
     ]
-    if "aemnet_oracle" in methods:
+    if any(name.endswith(ORACLE) for name in methods):
         notes.append(
-            "aemnet_oracle chose its threshold on the test subject: not a result, it shows what that is worth."
+            "Rows named _oracle chose their threshold on the test subject: no result, they show what that is worth."
         )
     published = published_rows(options.releases)
     if published:

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from markupsafe import Markup
 
+from microexp.records.detections import COLUMNS as DETECTION_COLUMNS
 from microexp.records.index import Expression, Video, read_expressions, read_videos
+from microexp.records.predictions import COLUMNS as PREDICTION_COLUMNS
 from microexp.report import images, svg
 from microexp.report.alignment import alignment_of
 from microexp.report.collect import Rows, read_rows, read_versions
-from microexp.report.lanes import DETECTION_COLUMNS, PREDICTION_COLUMNS, of_video, video_lanes
+from microexp.report.lanes import of_video, video_lanes
 from microexp.report.page import render
 from microexp.report.params import PageParams
 from microexp.run import storage
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     import h5py
 
 STRIP = 10  # crops of a video's strip
+HOME = "../../report.html"
+"""The report, as seen from a subject's page."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +135,11 @@ class Sources:
     def motion(self, video: str) -> np.ndarray | None:
         """(T,) mean flow magnitude over the regions of a face."""
         group = self.group("motion", video)
-        return None if group is None else group["magnitude"][:].mean(1)
+        if group is None:
+            return None
+        names = str(group.attrs["channels"]).split(",")
+        regions = [i for i, name in enumerate(names) if name.startswith("region_")]
+        return np.asarray(group["features"][:][:, regions].mean(1))
 
 
 def view_video(
@@ -143,7 +151,7 @@ def view_video(
     params: PageParams,
 ) -> VideoView:
     """Everything that the page shows of one video."""
-    own = [e for e in expressions if e.video == video.video]
+    own = [e for e in expressions if e.video == video.video and e.is_inside(video.n_frames)]
     crops, flow, faces = (sources.group(stage, video.video) for stage in ("crops", "flow", "faces"))
     facts = [f"{video.n_frames} frames", f"{video.fps:g} fps", f"{video.width} x {video.height} px"]
     if faces is not None:
@@ -173,7 +181,7 @@ def run(job: Job[PageParams]) -> None:
     from contextlib import ExitStack
 
     videos = read_videos(job.input("videos"))
-    expressions = read_expressions(job.input("expressions"))
+    expressions = read_expressions(job.input("expressions"), videos)
     detections = read_rows(job.inputs["detections"], DETECTION_COLUMNS)
     predictions = read_rows(job.inputs["predictions"], PREDICTION_COLUMNS)
     given = {stage: job.inputs[stage][0] for stage in SHARDS if job.inputs.get(stage)}
@@ -185,7 +193,7 @@ def run(job: Job[PageParams]) -> None:
         "subject.html",
         title=f"{job.keys['dataset']} / {job.keys['subject']}",
         report_title=job.params.title,
-        home=job.keys["home"],
+        home=HOME,
         videos=views,
         wheel=images.drawing(images.colour_wheel(64)),
         versions=read_versions(every),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from markupsafe import Markup, escape
+
+from microexp.pipeline import arrows
 
 WIDTH = 1000
 LABEL = 130  # width of the lane labels
@@ -107,65 +109,102 @@ def _curve(motion: np.ndarray, top: int) -> list[Markup]:
     ]
 
 
-BOXES: dict[str, tuple[int, int, str]] = {
-    # name -> (column, row, what it makes)
-    "index": (0, 2, "videos, labels"),
-    "faces": (1, 2, "landmarks"),
-    "crops": (2, 2, "aligned faces"),
-    "flow": (3, 1, "TV-L1"),
-    "apexdiff": (3, 3, "onset to apex"),
-    "weights": (4, 2, "of I3D"),
-    "i3d": (4, 1, "two streams"),
-    "motion": (4, 0, "per face region"),
-    "aemnet": (5, 1, "proposals"),
-    "detect": (6, 1, "detections"),
-    "mdml": (5, 3, "predictions"),
-    "tables": (7, 2, "F1, UF1, UAR"),
-}
-ARROWS = (
-    ("index", "faces"),
-    ("faces", "crops"),
-    ("crops", "flow"),
-    ("crops", "apexdiff"),
-    ("crops", "i3d"),
-    ("flow", "i3d"),
-    ("weights", "i3d"),
-    ("flow", "motion"),
-    ("motion", "detect"),
-    ("i3d", "aemnet"),
-    ("aemnet", "detect"),
-    ("detect", "tables"),
-    ("apexdiff", "mdml"),
-    ("mdml", "tables"),
-)
-BOX_WIDTH, BOX_HEIGHT, COLUMN, ROW = 104, 44, 127, 58
+@dataclass(frozen=True)
+class Chart:
+    """A line chart.
+
+    Attributes:
+        title: what is drawn.
+        series: pale lines, x -> y.
+        mean: the strong line.
+        top: upper end of the y axis; None: the largest value.
+    """
+
+    title: str
+    series: Sequence[Mapping[int, float]]
+    mean: Mapping[int, float]
+    top: float | None = None
+
+
+CHART_WIDTH, CHART_HEIGHT, CHART_LEFT, CHART_TOP, CHART_BOTTOM = 360, 230, 52, 26, 36
+
+
+def charts(drawn: Sequence[Chart], x_label: str) -> Markup:
+    """Line charts side by side."""
+    parts: list[Markup] = []
+    for number, chart in enumerate(drawn):
+        parts += _chart(chart, number * CHART_WIDTH, x_label)
+    return picture(CHART_WIDTH * len(drawn), CHART_HEIGHT, parts, "training: " + ", ".join(c.title for c in drawn))
+
+
+def _chart(chart: Chart, left: int, x_label: str) -> list[Markup]:
+    xs = sorted(chart.mean)
+    top = chart.top or max((v for s in chart.series for v in s.values()), default=1.0) or 1.0
+    width, height = CHART_WIDTH - CHART_LEFT - 14, CHART_HEIGHT - CHART_TOP - CHART_BOTTOM
+    span = max(1, xs[-1] - xs[0]) if xs else 1
+
+    def line(values: Mapping[int, float], kind: str) -> Markup:
+        points = " ".join(
+            f"{left + CHART_LEFT + width * (x - xs[0]) / span:.1f},{CHART_TOP + height * (1 - min(y / top, 1.05)):.1f}"
+            for x, y in sorted(values.items())
+        )
+        return element("polyline", points=points, kind=kind)
+
+    base, start = CHART_TOP + height, left + CHART_LEFT
+    parts = [element("text", chart.title, x=start, y=16, kind="chart-title")]
+    for share in (0.0, 0.5, 1.0):
+        y = CHART_TOP + height * (1 - share)
+        parts.append(element("line", x1=start, x2=start + width, y1=y, y2=y, kind="grid"))
+        parts.append(element("text", f"{top * share:.3g}", x=start - 6, y=y + 4, kind="lane"))
+    for x in dict.fromkeys(xs[i] for i in (0, len(xs) // 2, len(xs) - 1)) if xs else ():
+        parts.append(element("text", x, x=start + width * (x - xs[0]) / span, y=base + 16, kind="tick"))
+    parts.append(element("text", x_label, x=start + width / 2, y=base + 31, kind="tick"))
+    parts += [line(series, "fold-line") for series in chart.series]
+    return [*parts, line(chart.mean, "mean-line")]
+
+
+BOX_WIDTH, BOX_HEIGHT, COLUMN, ROW = 116, 34, 139, 50
 
 
 def pipeline() -> Markup:
-    """The stages and what flows between them."""
+    """The stages and what flows between them, from the table of stages."""
+    joined = arrows()
+    places = layout(joined)
     parts = [
         Markup(
             '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
             '<path d="M0 0 8 4 0 8z" class="tip"/></marker></defs>'
         )
     ]
-    parts += [element("path", d=_arrow(*arrow), kind="arrow", marker_end="url(#tip)") for arrow in ARROWS]
-    for name, (column, row, about) in BOXES.items():
+    parts += [element("path", d=_arrow(places[a], places[b]), kind="arrow", marker_end="url(#tip)") for a, b in joined]
+    for name, (column, row) in places.items():
         x, y = column * COLUMN, row * ROW + 4
-        kind = {"aemnet": "box spot", "detect": "box spot", "mdml": "box recog"}.get(name, "box")
+        kind = (
+            "box spot" if name in ("spotting-fold", "detect") else "box recog" if name == "recognition-fold" else "box"
+        )
         parts.append(element("rect", x=x, y=y, width=BOX_WIDTH, height=BOX_HEIGHT, rx=7, kind=kind))
-        parts.append(element("text", name, x=x + BOX_WIDTH / 2, y=y + 19, kind="stage"))
-        parts.append(element("text", about, x=x + BOX_WIDTH / 2, y=y + 34, kind="about"))
-    width = max(c for c, _, _ in BOXES.values()) * COLUMN + BOX_WIDTH
-    height = max(r for _, r, _ in BOXES.values()) * ROW + BOX_HEIGHT + 8
-    return picture(width, height, parts, "the stages of the pipeline")
+        parts.append(element("text", name, x=x + BOX_WIDTH / 2, y=y + 22, kind="stage"))
+    width = max(c for c, _ in places.values()) * COLUMN + BOX_WIDTH
+    height = max(r for _, r in places.values()) * ROW + BOX_HEIGHT + 8
+    return picture(width, int(height), parts, "the stages of the pipeline")
 
 
-def _arrow(start: str, end: str) -> str:
-    """The path from the right of a box to the left of another, or from below into it."""
-    (c0, r0, _), (c1, r1, _) = BOXES[start], BOXES[end]
-    x0, y0 = c0 * COLUMN + BOX_WIDTH, r0 * ROW + 4 + BOX_HEIGHT / 2
-    x1, y1 = c1 * COLUMN - 2, r1 * ROW + 4 + BOX_HEIGHT / 2
-    if c0 == c1:
-        return f"M{x0 - BOX_WIDTH / 2} {r0 * ROW + 4}V{r1 * ROW + 4 + BOX_HEIGHT + 2}"
-    return f"M{x0} {y0}H{x1}" if r0 == r1 else f"M{x0} {y0}H{x1 - 20}L{x1 - 12} {y1}H{x1}"
+def layout(joined: Sequence[tuple[str, str]]) -> dict[str, tuple[int, float]]:
+    """Stage -> (column, row): a column for each step from the first stage, rows centred."""
+    names = list(dict.fromkeys(name for arrow in joined for name in arrow))
+    depth = dict.fromkeys(names, 0)
+    for _ in names:
+        for a, b in joined:
+            depth[b] = max(depth[b], depth[a] + 1)
+    columns: dict[int, list[str]] = {}
+    for name in names:
+        columns.setdefault(depth[name], []).append(name)
+    tallest = max(map(len, columns.values()))
+    return {n: (c, i + (tallest - len(own)) / 2) for c, own in columns.items() for i, n in enumerate(own)}
+
+
+def _arrow(start: tuple[int, float], end: tuple[int, float]) -> str:
+    """The path from the right of a box to the left of another."""
+    x0, y0 = start[0] * COLUMN + BOX_WIDTH, start[1] * ROW + 4 + BOX_HEIGHT / 2
+    x1, y1 = end[0] * COLUMN - 2, end[1] * ROW + 4 + BOX_HEIGHT / 2
+    return f"M{x0} {y0:g}H{x1}" if y0 == y1 else f"M{x0} {y0:g}L{x1 - 8} {y1:g}H{x1}"

@@ -11,10 +11,10 @@ import numpy as np
 
 from microexp.errors import UserError
 from microexp.methods.recognition.classes import class_names
-from microexp.methods.spotting.detect import read_detections
 from microexp.metrics import recognition
 from microexp.metrics.coverage import check_clips, check_folds, labelled_clips
 from microexp.metrics.spotting import Interval, count_subjects
+from microexp.records.detections import read_detections
 from microexp.records.exclusions import read_exclusions
 from microexp.records.index import Exclusion, read_expressions, read_videos
 from microexp.records.tables import Table, as_json, write
@@ -28,18 +28,25 @@ NAMED = 20
 COUNTS = ("true_positives", "predictions", "truths")
 
 
-def read_truths(paths: Sequence[Path]) -> list[Interval]:
-    """Ground truths of the index; subjects are named `dataset/subject`."""
+def read_truths(paths: Sequence[Path], videos: Sequence[Path]) -> list[Interval]:
+    """Ground truths of the index, in the release's frame numbers; subjects are named `dataset/subject`."""
+    known = [v for path in videos for v in read_videos(path)]
+    numbering = {v.key: v.numbering for v in known}
     return [
-        Interval(f"{e.dataset}/{e.subject}", e.video, e.onset, e.offset, e.kind, e.emotion)
+        Interval(f"{e.dataset}/{e.subject}", e.video, onset, offset, e.kind, e.emotion)
         for path in paths
-        for e in read_expressions(path)
+        for e in read_expressions(path, known)
+        for onset, _, offset in [e.released(numbering[e.video_key])]
     ]
 
 
-def read_lengths(paths: Sequence[Path]) -> dict[tuple[str, str], int]:
-    """(dataset/subject, video) -> number of frames."""
-    return {(f"{v.dataset}/{v.subject}", v.video): v.n_frames for path in paths for v in read_videos(path)}
+def read_spans(paths: Sequence[Path]) -> dict[tuple[str, str], tuple[int, int]]:
+    """(dataset/subject, video) -> the release's number of its first frame, and how many numbers its frames span."""
+    return {
+        (f"{v.dataset}/{v.subject}", v.video): (v.numbering.first, v.numbering.last - v.numbering.first + 1)
+        for path in paths
+        for v in read_videos(path)
+    }
 
 
 def spotting(job: Job[TablesStageParams], title: str) -> tuple[Table, dict[str, Any]]:
@@ -48,20 +55,13 @@ def spotting(job: Job[TablesStageParams], title: str) -> tuple[Table, dict[str, 
     Raises:
         UserError: when the folds lack a subject of the index, or a detection lies in a video that it does not know.
     """
-    truths, frames = read_truths(job.inputs["expressions"]), read_lengths(job.inputs["videos"])
+    truths = read_truths(job.inputs["expressions"], job.inputs["videos"])
+    frames = read_spans(job.inputs["videos"])
     subjects = sorted({subject for subject, _ in frames})
     check_folds(subjects, job.inputs["folds"])
-    detections = []
-    for path in job.inputs["folds"]:
-        for d in read_detections(path):
-            if (f"{d.dataset}/{d.subject}", d.video) not in frames:
-                raise UserError(
-                    file=path,
-                    where=f"{d.dataset}/{d.subject}/{d.video}",
-                    problem="a video that the index does not list",
-                )
-            detections.append(d)
-    methods = as_intervals(detections, read_ran(job.inputs["selections"]))
+    videos = [v for path in job.inputs["videos"] for v in read_videos(path)]
+    detections = [d for path in job.inputs["folds"] for d in read_detections(path, videos)]
+    methods = as_intervals(detections, read_ran(job.inputs["selections"]), videos, job.params.methods)
     per_subject = {
         method: {
             subject: {kind: dict(zip(COUNTS, astuple(c), strict=True)) for kind, c in kinds.items()}
@@ -108,7 +108,8 @@ def recognise(job: Job[TablesStageParams], title: str) -> tuple[Table, dict[str,
         classes = recognition.classes_of(predictions)
     else:
         classes = list(class_names(options.task))
-        expressions = [e for path in job.inputs["expressions"] for e in read_expressions(path)]
+        videos = [v for path in job.inputs["videos"] for v in read_videos(path)]
+        expressions = [e for path in job.inputs["expressions"] for e in read_expressions(path, videos)]
         expected = labelled_clips(expressions, options.task, read_exclusions(job.inputs["shards"], ()))
         check_clips(expected, predictions)
     table = recognition.table(title, predictions, classes, options.bootstrap, options.seed or 0)
@@ -133,13 +134,13 @@ def recognise(job: Job[TablesStageParams], title: str) -> tuple[Table, dict[str,
 
 
 def with_exclusions(table: Table, exclusions: Sequence[Exclusion], allowed: bool) -> Table:
-    """The table with a note on what was left out; the title says INCOMPLETE unless that is allowed."""
+    """The table with a note on what was excluded; the title says INCOMPLETE unless that is allowed."""
     if not exclusions:
         return table
     listed = "; ".join(map(str, exclusions[:NAMED]))
-    more = f"; and {len(exclusions) - NAMED} more, see left_out.csv and the report" if len(exclusions) > NAMED else ""
+    more = f"; and {len(exclusions) - NAMED} more, see excluded.csv and the report" if len(exclusions) > NAMED else ""
     title = table.title if allowed else f"INCOMPLETE: {table.title}"
-    return replace(table, title=title, notes=[*table.notes, f"Left out: {listed}{more}"])
+    return replace(table, title=title, notes=[*table.notes, f"Excluded: {listed}{more}"])
 
 
 def run(job: Job[TablesStageParams]) -> Mapping[str, Any] | None:
@@ -156,7 +157,7 @@ def run(job: Job[TablesStageParams]) -> Mapping[str, Any] | None:
             expected="detections.csv or predictions.csv of every fold",
         )
     table, details = makers[kind](job, f"{kind.capitalize()}, {experiment}")
-    exclusions = read_exclusions(job.inputs["shards"], job.inputs["left_out"])
+    exclusions = read_exclusions(job.inputs["shards"], job.inputs["excluded"])
     table = with_exclusions(table, exclusions, job.params.allow_exclusions)
     write(table, job.output("csv"), job.output("md"), job.output("tex"))
     record = {

@@ -43,12 +43,20 @@ class Input:
             lists for the unit, or "" where only a user names it.
         count: how many files.
         passed: whether the command line names it; otherwise it only makes the stage run again when it changes.
+        after: stages that write what the plan lists.
     """
 
     help: str
     source: str = ""
     count: Count = "one"
     passed: bool = True
+    after: tuple[str, ...] = ()
+
+    @property
+    def writers(self) -> tuple[str, ...]:
+        """Stages that write it."""
+        own = self.source.partition(".")[0]
+        return self.after if own in ("plan", "") else (own,)
 
 
 @dataclass(frozen=True)
@@ -95,6 +103,7 @@ class Stage:
         keys: name -> help of plain strings that say which unit is worked on; wildcards of the same name give them.
         version: raised by whoever changes the stage's results, so that finished runs make them again.
         gpu: `always` (where there is one), `backend` (with certain backends, which the plan knows), `never`.
+        drawn: whether diagrams show it.
     """
 
     name: str
@@ -107,6 +116,7 @@ class Stage:
     keys: Mapping[str, str] = field(default_factory=dict)
     version: int = 1
     gpu: Literal["always", "backend", "never"] = "never"
+    drawn: bool = True
 
     @property
     def rule(self) -> str:

@@ -77,7 +77,7 @@ def write_data(
                 videos.append(Video(dataset, subject, name, "-", n_frames, 30.0 * rate, 64, 64))
                 write_features(features, name, planted, n_frames, channels, step, clip, noise, generator, index)
                 write_motion(motion, name, planted, n_frames, generator)
-    write_expressions(folder / "index" / dataset / "expressions.csv", expressions)
+    write_expressions(folder / "index" / dataset / "expressions.csv", expressions, videos)
     write_videos(folder / "index" / dataset / "videos.csv", videos)
     return MadeUp(
         folder,

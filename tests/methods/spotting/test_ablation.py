@@ -67,7 +67,7 @@ def test_rows_are_compared_with_the_full_network(ablation, tasks):
     """The first task's fold stands for the workflow's; the other variant found nothing."""
     full, other = tasks
     write_csv(other.out / "detections.csv", detect.COLUMNS, [])
-    truths = read_truths(other.expressions)
+    truths = read_truths(other.expressions, other.videos)
     found = [dataclasses.asdict(t) for t in truths if t.subject == "fake/s00"]
     perfect = [
         [detect.Detection("aemnet", seed, "fake", "s00", t["video"], t["onset"], t["offset"], t["kind"], 1.0)]

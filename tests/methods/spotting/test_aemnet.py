@@ -9,16 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from microexp.methods.spotting.aemnet.aemnet import plan_fits, read_model
 
 from microexp.commands.main import main
 from microexp.errors import UserError
 from microexp.methods.spotting import detect
 from microexp.methods.spotting.aemnet import aemnet, training
-from microexp.methods.spotting.aemnet.aemnet import plan_fits, read_model
 from microexp.methods.spotting.aemnet.proposals import read_proposals
 from microexp.methods.spotting.params import AemnetParams, DetectParams
 from microexp.metrics.spotting import Interval, count
-from microexp.records.index import read_expressions, write_expressions
+from microexp.records.index import Video, read_expressions, read_videos, write_expressions, write_videos
 from microexp.run.stage import Job
 from microexp.run.storage import create_shard
 from tests.methods.spotting.made_up import write_data, write_features, write_motion
@@ -33,7 +33,7 @@ SUBJECTS = [("d", f"s{i}") for i in range(8)]
 def run_fold(data, out: Path, fold="fake-s00", options=QUICK, **detecting):
     files = {"model": "model.safetensors", "training": "training.csv", "proposals": "proposals.csv"}
     job = Job(
-        {"features": data.features, "expressions": [data.expressions]},
+        {"features": data.features, "expressions": [data.expressions], "videos": [data.videos]},
         {k: out / v for k, v in files.items()},
         AemnetParams.model_validate(options),
         {"fold": fold},
@@ -73,12 +73,14 @@ def garble(data, folder):
             else:
                 write(file, "other", [], 520, generator)
     expressions = copy / "index" / "fake" / "expressions.csv"
-    items = [e for e in read_expressions(expressions) if e.subject != "s00"]
+    known = read_videos(data.videos)
+    items = [e for e in read_expressions(expressions, known) if e.subject != "s00"]
     junk = [e for e in items if e.subject == "s01"]
     moved = [type(e)("fake", "s00", "other", e.expression, 0, 1, 400, "micro", "junk", "99") for e in junk]
-    write_expressions(expressions, moved + items)
+    changed = [Video("fake", "s00", "other", "-", 520, 30.0, 64, 64), *(v for v in known if v.subject != "s00")]
+    write_expressions(expressions, moved + items, changed)
     videos = copy / "index" / "fake" / "videos.csv"
-    videos.write_text(videos.read_text().replace("fake,s00,s00_0,-,300", "fake,s00,other,-,520"))
+    write_videos(videos, changed)
     paths = {n: sorted((copy / n / "fake").glob("*.h5")) for n in ("i3d", "motion")}
     return type(data)(copy, paths["i3d"], paths["motion"], expressions, videos)
 
@@ -293,6 +295,7 @@ def test_the_command_line_runs_both_stages(data, tmp_path, capsys):
     features, motion = ([str(p) for p in paths] for paths in (data.features, data.motion))
     status = main(
         ["aemnet", "--fold", "fake-s04", "--features", *features, "--expressions", str(data.expressions),
+         "--videos", str(data.videos),
          *(f"--out-{n}={out[n]}" for n in ("model", "training", "proposals")), "--params", json.dumps(QUICK)]
     )  # fmt: skip
     assert status == 0
@@ -337,7 +340,7 @@ def test_planted_signals_are_found_and_the_control_finds_nothing(tmp_path):
         found += detect.read_detections(out / "detections.csv")
     truths = [
         Interval(e.subject, e.video, e.onset, e.offset, e.kind)
-        for e in read_expressions(data.expressions)
+        for e in read_expressions(data.expressions, read_videos(data.videos))
         if e.subject in ("s00", "s01")
     ]
     f1 = {}

@@ -75,7 +75,7 @@ def fold(tmp_path_factory):
     videos = list_videos(data.features)
     from microexp.methods.spotting.aemnet.aemnet import read_annotations
 
-    return videos, read_annotations([data.expressions], None)
+    return videos, read_annotations([data.expressions], [data.videos], None)
 
 
 def fit_once(fold, seed=0, options=OPTIONS):

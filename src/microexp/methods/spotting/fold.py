@@ -173,7 +173,8 @@ class Sources:
         person = None if held_out is None else same_person(*held_out, people)
         for path in job.inputs["expressions"]:
             for item in read_expressions(path, listed):
-                if same_person(item.dataset, item.subject, people) != person:
+                seen = item.is_inside(videos[item.video_key].n_frames)
+                if seen and same_person(item.dataset, item.subject, people) != person:
                     truth.setdefault((item.dataset, item.subject, item.video), []).append(item)
         shards: dict[Subject, list[Path]] = {}
         for path in sorted(job.inputs["features"]):
