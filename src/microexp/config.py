@@ -27,6 +27,7 @@ from microexp.run.names import check_name
 from microexp.run.options import validate
 from microexp.run.stage import Params
 
+STREAM_STAGES = ("i3d-rgb", "i3d-flow", "motion", "given")
 PARTS: dict[str, tuple[str, type[Params]]] = {
     # stages that read a part of a section: the section, and the options that they read
     "demo-sheet": ("demo", DemoSheetParams),
@@ -60,6 +61,21 @@ MOVED = {
 }
 
 
+class Application(Params):
+    """Models that are applied to data sets."""
+
+    datasets: list[str] = Field(min_length=1, description="Data sets; they need no ground truth.")
+    spotting: str = Field(
+        min_length=1,
+        description="Spotting model: a file, or results/spotting/EXPERIMENT/METHOD/all/model.safetensors of this run.",
+    )
+    recognition: str | None = Field(
+        None,
+        min_length=1,
+        description="Recognition model for what was spotted: a file, or results/recognition/…/all/model.safetensors.",
+    )
+
+
 class Config(Params):
     """The whole run."""
 
@@ -76,6 +92,7 @@ class Config(Params):
     given: GivenSource = GivenSource()
     spotting: dict[str, SpottingExperiment] = Field({}, description="Name -> spotting experiment.")
     recognition: dict[str, RecognitionExperiment] = Field({}, description="Name -> recognition experiment.")
+    apply: dict[str, Application] = Field({}, description="Name -> models, and data sets without ground truth.")
     tables: TablesParams = TablesParams()
     report: ReportParams = ReportParams()
 
@@ -126,8 +143,19 @@ def parse(data: object, file: object) -> Config:
     for kind in ("spotting", "recognition"):
         for name, experiment in config.experiments(kind).items():
             _check_experiment(config, kind, name, experiment, file)
+    for name, application in config.apply.items():
+        check_name(name, "name", file)
+        _check_datasets(config, f"apply.{name}.datasets", application.datasets, file)
     _check_together(config, file)
     return config
+
+
+def _check_datasets(config: Config, where: str, names: Sequence[str], file: object) -> None:
+    for dataset in names:
+        if dataset not in config.datasets:
+            raise UserError(
+                file=file, where=where, got=repr(dataset), expected="one of datasets: " + ", ".join(config.datasets)
+            )
 
 
 def check_moved(data: Mapping[str, Any], file: object) -> None:
@@ -156,14 +184,7 @@ def _check_experiment(
     config: Config, kind: str, name: str, experiment: SpottingExperiment | RecognitionExperiment, file: object
 ) -> None:
     sources = experiment.source_datasets() if isinstance(experiment, RecognitionExperiment) else []
-    for dataset in (*experiment.datasets, *sources):
-        if dataset not in config.datasets:
-            raise UserError(
-                file=file,
-                where=f"{kind}.{name}.datasets",
-                got=repr(dataset),
-                expected="one of datasets: " + ", ".join(config.datasets),
-            )
+    _check_datasets(config, f"{kind}.{name}.datasets", [*experiment.datasets, *sources], file)
     for method, entry in experiment.methods.items():
         check_name(method, f"{kind}.{name}.methods", file)
         if not isinstance(entry, Mapping):
@@ -203,6 +224,13 @@ def stage_options(config: Config, stage: str, name: str | None = None, method: s
     """
     if stage in ("spotting-fold", "detect", "recognition-fold"):
         return _fold_options(config, stage, str(name), str(method))
+    if stage == "model":
+        return {"preprocessing": preprocessing(config, str(name), str(method))}
+    if stage == "apply":
+        return {
+            "preprocessing": preprocessing(config, "spotting") | preprocessing(config, "recognition"),
+            "apexdiff": config.apexdiff.model_dump(mode="json"),
+        }
     if stage in ("tables-spotting", "tables-recognition"):
         return _tables_options(config, stage.partition("-")[2], str(name))
     if stage == "index":
@@ -241,6 +269,17 @@ def _fold_options(config: Config, stage: str, experiment: str, name: str) -> dic
     if isinstance(found, SpottingExperiment):
         return options | found.select.model_dump(mode="json", include=set(CalibrationParams.model_fields))
     return options | _task(config, found) | {"sources": found.sources, "leave": found.leave}
+
+
+def preprocessing(config: Config, kind: str, streams: str | None = None) -> dict[str, Any]:
+    """Stage -> options of what a method of `kind` reads; `streams`: names of a spotting method's, joined by commas."""
+    names = [s.replace("_", "-") for s in (streams.split(",") if streams else STREAM_STAGES)]
+    stages = ["crops", "apexdiff"] if kind == "recognition" else ["crops", "flow", *(s for s in names if s)]
+    found = {stage: stage_options(config, stage) for stage in stages}
+    for options in found.values():
+        for name in ("rgb_weights", "flow_weights", "fps", "backend", "cores"):
+            options.pop(name, None)  # where a file lies, and what a data set's rate is, is not the model's
+    return found
 
 
 def people(config: Config, experiment: SpottingExperiment | RecognitionExperiment) -> list[list[str]]:

@@ -22,6 +22,7 @@ FOLD = {"fold": "data set and held-out subject, such as casme2-sub05; all: nobod
 STREAMS = ("i3d_rgb", "i3d_flow", "motion", "given")
 """Streams of features: the stage of the same name (with `-`) writes `results/features/{stream}/…`."""
 STREAM_STAGES = tuple(name.replace("_", "-") for name in STREAMS)
+FIT_STAGES = ("spotting-fold", "recognition-fold")
 FOLDS = ("detect", "recognition-fold")
 REPORTED = (
     "demo", "faces", "crops", "flow", "apexdiff", *STREAM_STAGES, "spotting-fold", "detect", "recognition-fold",
@@ -262,6 +263,43 @@ STAGES: dict[str, Stage] = {
             "microexp.methods.recognition.params:FoldParams",
             FOLD,
             gpu="always",
+        ),
+        Stage(
+            "model",
+            "microexp.methods.model",
+            "one file with everything that applying a trained method takes",
+            "model",
+            {
+                "trained": Input("what the fold `all` trained", "plan.trained_on_all", after=FIT_STAGES),
+                "selection": Input(
+                    "selection.json of the fold `all` (spotting)",
+                    "plan.selection_of_all",
+                    "optional",
+                    after=("detect",),
+                ),
+            },
+            {"model": Output("results/{kind}/{experiment}/{method}/all/model.safetensors", "the model")},
+            "microexp.methods.model:ModelParams",
+            {"kind": "spotting or recognition"},
+            drawn=False,
+        ),
+        Stage(
+            "apply",
+            "microexp.methods.apply",
+            "find and recognise expressions in the videos of a subject, without ground truth",
+            "apply",
+            {
+                "videos": VIDEOS,
+                "crops": CROPS,
+                "features": Input(
+                    "feature shards of the subject", "plan.applied_features", "many", after=STREAM_STAGES
+                ),
+                "spotting": Input("a spotting model", "plan.applied_spotting", after=("model",)),
+                "recognition": Input("a recognition model", "plan.applied_recognition", "optional", after=("model",)),
+            },
+            {"events": Output("results/apply/{application}/{dataset}/{subject}/events.csv", "what was found")},
+            "microexp.methods.apply:ApplyStageParams",
+            drawn=False,
         ),
         Stage(
             "tables",

@@ -61,6 +61,7 @@ class Plan:
             for e, experiment in config.spotting.items()
             for m in experiment.methods
         }
+        self._applied = {name: self._model_streams(a.spotting) for name, a in config.apply.items()}
         self._needed = self._stages_needed()
         self._folds = {(kind, e): self.folds(kind, e) for kind in KINDS for e in config.experiments(kind)}
 
@@ -83,6 +84,9 @@ class Plan:
         for e in self.config.spotting:
             for stream in self.streams(e):
                 needed[STREAM_STAGES[stream]] |= set(self.datasets("spotting", e))
+        for name, application in self.config.apply.items():
+            for stream in self._applied[name]:
+                needed[STREAM_STAGES[stream]] |= set(application.datasets)
         for stage in ("i3d-flow", "motion"):
             needed["flow"] |= needed[stage]
         for e in self.config.recognition:
@@ -259,6 +263,48 @@ class Plan:
         """Predictions of every fold that holds out this subject, or its data set."""
         return self._held_out("recognition", "recognition-fold.predictions", dataset, subject)
 
+    # --- models -------------------------------------------------------------------------------------------------------
+
+    def _own_model(self, path: str) -> tuple[str, str, str] | None:
+        """(kind, experiment, method) of a model that this run trains; None for a file of somebody else."""
+        for kind in KINDS:
+            for e, experiment in self.config.experiments(kind).items():
+                for m in experiment.methods:
+                    if path == pattern("model.model").format(kind=kind, experiment=e, method=m):
+                        return kind, e, m
+        return None
+
+    def _model_streams(self, path: str) -> list[str]:
+        own = self._own_model(path)
+        if own is not None:
+            return self.streams(own[1], own[2])
+        from microexp.methods.model import streams_of
+
+        return streams_of(Path(path))
+
+    def trained_on_all(self, kind: str, experiment: str, method: str) -> str:
+        """What the fold `all` of a method trained."""
+        path = pattern(f"{FOLD_STAGES[kind][0]}.trained")
+        return path.format(experiment=experiment, method=method, fold=WHOLE_DATASET)
+
+    def selection_of_all(self, kind: str, experiment: str, method: str) -> list[str]:
+        """What the fold `all` of a spotting method chose."""
+        path = pattern("detect.selection").format(experiment=experiment, method=method, fold=WHOLE_DATASET)
+        return [path] if kind == "spotting" else []
+
+    def applied_features(self, application: str, dataset: str, subject: str) -> list[str]:
+        """Features of a subject that the application's spotting model reads."""
+        stages = [STREAM_STAGES[s] for s in self._applied[application]]
+        return [pattern(f"{stage}.features").format(dataset=dataset, subject=subject) for stage in stages]
+
+    def applied_spotting(self, application: str) -> str:
+        """The spotting model of an application."""
+        return self.config.apply[application].spotting
+
+    def applied_recognition(self, application: str) -> list[str]:
+        """The recognition model of an application, if it has one."""
+        return [m for m in [self.config.apply[application].recognition] if m]
+
     # --- tables and report --------------------------------------------------------------------------------------------
 
     def json_tables(self) -> list[str]:
@@ -324,6 +370,16 @@ class Plan:
                 yield from self._lists(stage)
             case "experiment":
                 yield from ({"kind": k, "experiment": e} for k in KINDS for e in self.config.experiments(k))
+            case "model":
+                for application in self.config.apply.values():
+                    for own in filter(
+                        None, map(self._own_model, (application.spotting, application.recognition or ""))
+                    ):
+                        yield dict(zip(("kind", "experiment", "method"), own, strict=True))
+            case "apply":
+                for name, application in self.config.apply.items():
+                    for d in application.datasets:
+                        yield from ({"application": name, "dataset": d, "subject": s} for s in self.subjects[d])
             case "fold":
                 kind = "recognition" if stage in FOLD_STAGES["recognition"] else "spotting"
                 for e, experiment in self.config.experiments(kind).items():
@@ -342,13 +398,15 @@ class Plan:
 
     def everything(self) -> list[str]:
         """All results. They are all targets, so that a file that was deleted is made again, whoever still needs it."""
-        return [
-            output.path.format(**unit)
-            for stage in STAGES.values()
-            if stage.name != "weights"
-            for unit in self.units(stage.name)
-            for output in stage.outputs.values()
-        ]
+        return list(
+            dict.fromkeys(
+                output.path.format(**unit)
+                for stage in STAGES.values()
+                if stage.name != "weights"
+                for unit in self.units(stage.name)
+                for output in stage.outputs.values()
+            )
+        )
 
     def input(self, stage: str, name: str) -> Any:
         """What Snakemake takes for an input: a path with wildcards, a list, or a function of the wildcards."""
@@ -376,6 +434,9 @@ class Plan:
             return self.options(f"tables-{wildcards['kind']}", wildcards["experiment"])
         if STAGES[stage].unit == "fold":
             return self.options(stage, wildcards["experiment"], wildcards["method"])
+        if stage == "model":
+            streams = self.streams(wildcards["experiment"], wildcards["method"])
+            return self.options(stage, wildcards["kind"], ",".join(streams) if wildcards["kind"] == "spotting" else "")
         return self.options(stage, wildcards["dataset"] if stage in ("index", "crops") else None)
 
     def uses_gpu(self, stage: str, wildcards: Unit | None = None) -> bool:
@@ -404,6 +465,7 @@ class Plan:
             "kind": "|".join(KINDS),
             "video": NAME,
             "experiment": closed([*self.config.spotting, *self.config.recognition]),
+            "application": closed(self.config.apply),
         }
 
 

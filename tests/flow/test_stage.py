@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from microexp.errors import UserError
-from microexp.flow.flow import STAGE, read_grey, to_grey
+from microexp.flow.flow import read_grey, to_grey
 from microexp.flow.params import FlowParams
 from microexp.flow.quantise import quantise, read_flow
 from microexp.flow.tvl1 import compute_flow
+from microexp.pipeline import STAGES
 from microexp.run import storage
 from microexp.run.runner import run_stage
 from microexp.run.stage import Job
@@ -42,7 +43,7 @@ def crops(tmp_path: Path) -> Path:
 
 def run(crops: Path, **options: Any) -> Path:
     out = crops.with_name("flow.h5")
-    run_stage(STAGE, Job({"crops": [crops]}, {"flow": out}, FlowParams(**options)))
+    run_stage(STAGES["flow"], Job({"crops": [crops]}, {"flow": out}, FlowParams(**options)))
     return out
 
 
@@ -91,7 +92,8 @@ def test_the_provenance_names_backend_device_and_parameters(crops: Path) -> None
 def test_runs_and_threads_give_the_same_bytes(crops: Path) -> None:
     first = run(crops).read_bytes()
     run_stage(
-        STAGE, Job({"crops": [crops]}, {"flow": crops.with_name("two.h5")}, FlowParams(), threads=2, device="auto")
+        STAGES["flow"],
+        Job({"crops": [crops]}, {"flow": crops.with_name("two.h5")}, FlowParams(), threads=2, device="auto"),
     )
     assert crops.with_name("two.h5").read_bytes() == first
 

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-from microexp.report import report, subject
+from microexp.pipeline import STAGES
 from microexp.report.params import FrontParams, PageParams
 from microexp.run.runner import run_stage
 from microexp.run.stage import Job
@@ -22,7 +22,7 @@ def subject_page(tree: Tree, who: str, without: tuple[str, ...] = (), **options:
     inputs |= {s: [] for s in without}
     page = tree.path("report", "toy", f"{who}.html")
     keys = {"dataset": "toy", "subject": who, "home": "../../report.html"}
-    run_stage(subject.STAGE, Job(inputs, {"page": page}, PageParams(**options), keys))
+    run_stage(STAGES["report-subject"], Job(inputs, {"page": page}, PageParams(**options), keys))
     return page
 
 
@@ -39,7 +39,7 @@ def report_inputs(tree: Tree) -> dict[str, list[Path]]:
 
 def whole_report(tree: Tree, inputs: dict[str, list[Path]] | None = None, **options: Any) -> str:
     path = tree.path("report.html")
-    run_stage(report.STAGE, Job(inputs or report_inputs(tree), {"report": path}, FrontParams(**options)))
+    run_stage(STAGES["report"], Job(inputs or report_inputs(tree), {"report": path}, FrontParams(**options)))
     return path.read_text(encoding="utf-8")
 
 

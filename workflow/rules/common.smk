@@ -24,6 +24,7 @@ def per_attempt(first):
     return grow
 
 
+SOURCE = Path(workflow.current_basedir).parent.parent / "src"
 memory = per_attempt  # MB
 minutes = per_attempt  # wall time
 
@@ -48,11 +49,7 @@ def options(stage):
 
 def run_stage(stage):
     """The shell line of a stage; it ends in `exec`, so that the job is the direct child of the run."""
-    return (
-        lock.shell_prefix(Path(workflow.current_basedir).parent.parent / "src", CONDA)
-        + "logged {log:q} "
-        + command(STAGES[stage])
-    )
+    return lock.shell_prefix(SOURCE, CONDA) + "logged {log:q} " + command(STAGES[stage])
 
 
 def gpus(stage):

@@ -14,16 +14,16 @@ from microexp import config as configuration
 from microexp.errors import UserError
 from microexp.methods.recognition import loso
 from microexp.methods.recognition.classes import class_names, labels_of
-from microexp.methods.recognition.params import RecognitionExperiment
+from microexp.methods.recognition.params import FoldParams
 from microexp.metrics import recognition as evaluation
 from microexp.records.clips import Clips, read_shards
 from microexp.records.tables import as_json, markdown, write
-from microexp.run import log as progress
 from microexp.run import storage
+from microexp.run.log import log
 
 
-def read_experiment(config: Path, name: str, folder: Path) -> tuple[RecognitionExperiment, Clips]:
-    """The experiment `name` of a configuration, and the clips of all its data sets below `folder`.
+def read_experiment(config: Path, name: str, folder: Path) -> tuple[list[FoldParams], Clips]:
+    """Each method of the experiment `name` of a configuration, and the clips of all its data sets below `folder`.
 
     Raises:
         UserError: when there is no such experiment, or a data set has no shard.
@@ -33,14 +33,15 @@ def read_experiment(config: Path, name: str, folder: Path) -> tuple[RecognitionE
         raise UserError(
             file=config, where="recognition", problem=f"no {name!r}", expected="one of " + ", ".join(read.recognition)
         )
-    experiment = RecognitionExperiment.model_validate(configuration.stage_options(read, "mdml", name))
+    experiment = read.recognition[name]
     paths: list[Path] = []
     for dataset in dict.fromkeys((*experiment.datasets, *experiment.source_datasets())):
         found = sorted((folder / dataset).glob("*.h5"))
         if not found:
             raise UserError(file=folder / dataset, problem="no shard", expected="the apexdiff shards of all subjects")
         paths += found
-    return experiment, read_shards(paths)
+    options = [configuration.stage_options(read, "recognition-fold", name, method) for method in experiment.methods]
+    return [FoldParams.model_validate(o) for o in options], read_shards(paths)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,12 +61,13 @@ def main(args: argparse.Namespace) -> int:
     from microexp.run.devices import pick_device
 
     torch.set_num_threads(1)  # the result must not depend on the number of threads
-    experiment, clips = read_experiment(args.config, args.experiment, args.apexdiff)
-    without = int((labels_of(clips, experiment) < 0).sum())
-    progress.log(f"recognise {args.experiment}: {len(clips)} clips, {without} of them without a class")
-    rows = loso.compare(clips, {"mdml": experiment}, progress.log, str(pick_device(args.device)))
+    methods, clips = read_experiment(args.config, args.experiment, args.apexdiff)
+    first, device = methods[0], str(pick_device(args.device))
+    without = int((labels_of(clips, first) < 0).sum())
+    log(f"recognise {args.experiment}: {len(clips)} clips, {without} of them without a class")
+    rows = [row for method in methods for row in loso.predict_all(clips, method, device=device)]
     title = f"Recognition, {args.experiment}"
-    table = evaluation.table(title, rows, class_names(experiment), args.bootstrap, experiment.mdml.seed or 0)
+    table = evaluation.table(title, rows, class_names(first), args.bootstrap, first.seed)
     storage.write_csv(args.out / "predictions.csv", evaluation.COLUMNS, map(astuple, rows))
     write(table, *(args.out / f"table.{suffix}" for suffix in ("csv", "md", "tex")))
     storage.write_json(args.out / "table.json", as_json(table))

@@ -1,9 +1,9 @@
 """Stage `given`: features or per-frame series that another program computed, as a stream of features.
 
 One file per video, npz or CSV, below the folder `given.root`: `{dataset}/{subject}/{video}.npz`, or without the data
-set's folder where there is one data set. A CSV has one row per frame and a header (OpenFace's, a detector's); an npz has
-an array `features` (rows, channels), and may have `channels` (names), `fps` and `first_frame`. Rows are matched to the
-video by their rate and the frame of the first one; more rows than the video has frames are refused.
+set's folder where there is one data set. A CSV has one row per frame and a header (OpenFace's, a detector's); an npz
+has an array `features` (rows, channels), and may have `channels` (names), `fps` and `first_frame`. Rows are matched to
+the video by their rate and the frame of the first one; more rows than the video has frames are refused.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,6 +22,9 @@ from microexp.records.features import Layout, start_shard, write_features
 from microexp.records.index import Video, read_videos
 from microexp.run import storage
 from microexp.run.stage import Job
+
+if TYPE_CHECKING:
+    import h5py
 
 SUFFIXES = (".npz", ".csv")
 NOT_SERIES = ("frame", "face_id", "timestamp", "time", "time_s", "success", "confidence")
@@ -154,7 +158,7 @@ def _number(cell: str) -> float:
         return float("nan")
 
 
-def write_series(group: object, series: Series, video: Video, params: GivenParams, path: Path) -> None:
+def write_series(group: h5py.Group, series: Series, video: Video, params: GivenParams, path: Path) -> None:
     """Fill the group of one video: each row is a feature of one frame of the series' own rate.
 
     Raises:
@@ -172,7 +176,4 @@ def write_series(group: object, series: Series, video: Video, params: GivenParam
             hint="given.fps and given.first_frame say how the series lies on the video",
         )
     index = np.minimum(np.rint(times * video.fps), video.n_frames - 1).astype(np.int64)
-    write_features(
-        group,  # type: ignore[arg-type]
-        series.values, Layout(1, 1, fps, series.channels), index, valid=series.valid,
-    )  # fmt: skip
+    write_features(group, series.values, Layout(1, 1, fps, series.channels), index, valid=series.valid)

@@ -9,7 +9,7 @@ import importlib.metadata
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from microexp.errors import UserError
 from microexp.methods.recognition.base import RecognitionMethod
@@ -62,8 +62,7 @@ def find_method(kind: str, name: str) -> Method:
     missing = sorted(getattr(found, "__abstractmethods__", ()))
     if missing:
         raise UserError(file="config", where=f"{kind}: method {name}", problem=f"{', '.join(missing)} not defined")
-    method: Method = found()
-    return method
+    return cast(Method, found())
 
 
 def _entry_point(kind: str, name: str) -> str | None:

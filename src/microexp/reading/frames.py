@@ -26,7 +26,7 @@ class BadVideo(UserError):
 def _unreadable(path: Path, error: OSError, expected: str) -> UserError:
     """What the system said of `path`; only a link to nowhere is the video's own fault."""
     kind = BadVideo if path.is_symlink() and not path.exists() else UserError
-    return kind(path, None, error.strerror or error, expected)
+    return kind(file=path, problem=error.strerror or error, expected=expected)
 
 
 _LAST_NUMBER = re.compile(r"(\d+)\D*$")

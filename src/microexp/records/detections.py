@@ -64,8 +64,10 @@ def read_detections(path: Path, videos: Iterable[Video]) -> list[Detection]:
             )
         numbering = known[key].numbering
         try:
-            frames = (int(numbering.to_index(int(row[name]))) for name in ("onset", "offset"))
-            found.append(Detection(row["method"], int(row["seed"]), *key, *frames, row["kind"], float(row["score"])))
+            onset, offset = (numbering.to_index(int(row[name])) for name in ("onset", "offset"))
+            found.append(
+                Detection(row["method"], int(row["seed"]), *key, onset, offset, row["kind"], float(row["score"]))
+            )
         except ValueError as error:
             raise UserError(
                 file=path, where=f"row {number}", problem=error, expected="whole numbers in seed, onset and offset"

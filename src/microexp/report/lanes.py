@@ -47,11 +47,11 @@ def detection_bars(rows: Sequence[Mapping[str, str]], expressions: Sequence[Expr
     """Detections as bars; those that overlap no ground truth of their kind by half or more count as missed."""
     bars = []
     for row in rows:
-        interval = tuple(float(video.numbering.to_index(int(row[name]))) for name in ("onset", "offset"))
+        onset, offset = (video.numbering.to_index(int(row[name])) for name in ("onset", "offset"))
         truths = np.array([(e.onset, e.offset) for e in expressions if e.kind == row["kind"]], float).reshape(-1, 2)
-        hit = bool(hits(np.array([interval]), truths, "one_to_one").any())
-        tip = _tip(row["kind"], *interval, video, f"score {float(row['score']):.2f}")
-        bars.append(Bar(*interval, row["kind"], tip, hit))
+        hit = bool(hits(np.array([(onset, offset)]), truths, "one_to_one").any())
+        tip = _tip(row["kind"], onset, offset, video, f"score {float(row['score']):.2f}")
+        bars.append(Bar(onset, offset, row["kind"], tip, hit))
     return bars
 
 

@@ -191,8 +191,8 @@ def spotting_table(
         title: of the table.
         methods: method -> seed -> detections of all folds.
         truths: ground truths of all subjects.
-        frames: (subject as `dataset/name`, video) -> number of the first frame, and how many numbers there are; of every
-            video, expression-free ones too.
+        frames: (subject as `dataset/name`, video) -> number of the first frame, and how many numbers there are; of
+            every video, expression-free ones too.
         options: of the stage.
     """
     rows = [row for method, runs in methods.items() for row in spotting_rows(method, runs, truths, frames, options)]

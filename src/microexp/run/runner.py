@@ -22,7 +22,7 @@ LIBRARIES = (
 )  # fmt: skip
 
 
-def run_stage(stage: Stage[Any], job: Job[Any]) -> None:
+def run_stage(stage: Stage, job: Job[Any]) -> None:
     """Run `stage` on `job` and write the provenance of every output.
 
     Raises:
@@ -46,7 +46,7 @@ def run_stage(stage: Stage[Any], job: Job[Any]) -> None:
         "keys": dict(job.keys),
         "parameters": job.params.model_dump(mode="json"),
         "inputs": inputs,
-        "code": {"version": __version__, "source_sha256": source_sha256()},
+        "code": {"version": __version__, "stage_version": stage.version, "source_sha256": source_sha256()},
         "libraries": library_versions(),
         "python": platform.python_version(),
         "machine": platform.machine(),

@@ -29,7 +29,7 @@ P = TypeVar("P", bound=Params)
 
 Count = Literal["one", "optional", "many", "list"]
 """How many files an input takes; `list`: a file that lists them (`--name @LIST`), as a stage `shards` wrote it."""
-Unit = Literal["run", "dataset", "subject", "video", "list", "experiment", "fold"]
+Unit = Literal["run", "dataset", "subject", "video", "list", "experiment", "fold", "model", "apply"]
 """What one job of a stage is about."""
 
 

@@ -27,6 +27,7 @@ from microexp.records.training import write_training
 from microexp.run import bundle, storage
 from microexp.run.devices import pick_device
 from microexp.run.log import log
+from microexp.run.names import WHOLE_DATASET
 from microexp.run.options import validate
 from microexp.run.runner import source_sha256
 from microexp.run.stage import Job, Params
@@ -45,7 +46,7 @@ def run(job: Job[FoldParams]) -> Mapping[str, Any]:
     role = folds.roles(clips, label, options)
     test = folds.test_rows(clips, role, options, name)
     fold = Fold(method, settings, options, name, device)
-    if not len(test) and name != folds.WHOLE_DATASET:
+    if not len(test) and name != WHOLE_DATASET:
         log(f"{options.name} {name}: no clip to predict, nothing is trained")
         bundle.write(job.output("trained"), fold.bundle({}, classes, clips))
         write_training(job.output("training"), [])

@@ -52,14 +52,14 @@ class LogisticRegression(RecognitionMethod["Linear", LogisticOptions]):
         """Safetensors."""
         from safetensors.numpy import save
 
-        return save({name: np.ascontiguousarray(getattr(model, name)) for name in ARRAYS})
+        return bytes(save({name: np.ascontiguousarray(getattr(model, name)) for name in ARRAYS}))
 
     def from_bytes(self, data: bytes, options: LogisticOptions) -> Linear:
         """The regression."""
         from safetensors.numpy import load
 
         arrays = load(data)
-        return Linear(*(arrays[name] for name in ARRAYS), options)
+        return Linear(arrays["mean"], arrays["deviation"], arrays["weights"], arrays["bias"], options)
 
 
 @dataclass(frozen=True)

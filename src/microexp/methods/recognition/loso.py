@@ -1,4 +1,4 @@
-"""All folds of MDML in one process, stacked: for benchmarks, comparisons and inner folds.
+"""All folds of an experiment in one process, MDML's stacked: for benchmarks, comparisons and inner folds.
 
 The stage `recognition-fold` does one fold as a job of its own; here many folds (and seeds) train together, which on one
 core is several times faster. Both build their members with the same functions.
@@ -6,22 +6,29 @@ core is several times faster. Both build their members with the same functions.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from microexp.methods.context import Context
+from microexp.methods.find import find_method
 from microexp.methods.recognition import folds
+from microexp.methods.recognition.base import RecognitionMethod
+from microexp.methods.recognition.classes import class_names, labels_of
 from microexp.methods.recognition.folds import Roles
 from microexp.methods.recognition.logistic_regression import predict_logistic, train_logistic
 from microexp.methods.recognition.majority import shares
 from microexp.methods.recognition.mdml.batches import Member, Pool
 from microexp.methods.recognition.mdml.members import make_member, network_seeds
 from microexp.methods.recognition.mdml.params import MdmlParams
+from microexp.methods.recognition.mdml.views import pool_of
 from microexp.methods.recognition.params import FoldParams
 from microexp.metrics.recognition import Prediction
 from microexp.records.clips import Clips
 from microexp.run.names import split_fold
+from microexp.run.options import validate
+from microexp.run.stage import Params
 
 
 def mdml(
@@ -157,22 +164,36 @@ def predictions(
     return found
 
 
-def compare(
-    clips: Clips,
-    label: np.ndarray,
-    experiment: FoldParams,
-    variants: Mapping[str, MdmlParams],
-    *,
-    classes: Sequence[str],
-    device: str = "cpu",
-) -> list[Prediction]:
-    """Predictions of all folds for each named variant of MDML."""
-    from microexp.methods.recognition.mdml.views import pool_of
-
+def predict_all(clips: Clips, experiment: FoldParams, *, device: str = "cpu") -> list[Prediction]:
+    """Predictions of all folds by the method that `experiment` names: MDML stacked, any other fold by fold."""
+    classes, label = class_names(experiment), labels_of(clips, experiment)
     role = folds.roles(clips, label, experiment)
-    rows = []
-    for name, options in variants.items():
-        pool = pool_of(clips, label, options)
-        found = mdml(clips, pool, role, experiment, options, classes=len(classes), device=device)
-        rows += [row for seed, p in found.items() for row in predictions(name, seed, clips, label, p, classes)]
-    return rows
+    method = find_method("recognition", experiment.method)
+    assert isinstance(method, RecognitionMethod)
+    settings = validate(method.Options, experiment.options, "config", f"methods.{experiment.name}")
+    if isinstance(settings, MdmlParams):
+        pool = pool_of(clips, label, settings)
+        found = mdml(clips, pool, role, experiment, settings, classes=len(classes), device=device)
+    else:
+        found = _fold_by_fold(clips, role, experiment, method, settings, classes)
+    name = experiment.name
+    return [row for seed, p in found.items() for row in predictions(name, seed, clips, label, p, classes)]
+
+
+def _fold_by_fold(
+    clips: Clips,
+    role: Roles,
+    experiment: FoldParams,
+    method: RecognitionMethod[Any, Any],
+    settings: Params,
+    classes: tuple[str, ...],
+) -> dict[int, np.ndarray]:
+    seeds = range(experiment.seeds if method.seeded else 1)
+    found = {seed: np.full((len(clips), len(classes)), np.nan) for seed in seeds}
+    for fold in folds.fold_names(clips, role, experiment.leave):
+        training = folds.training_clips(clips, role, experiment, fold, classes)
+        test = folds.test_rows(clips, role, experiment, fold)
+        contexts = [Context(experiment.seed + seed) for seed in seeds]
+        for seed, model in zip(seeds, method.fit_many(training, settings, contexts), strict=True):
+            found[seed][test] = method.predict(model, clips.take(test))
+    return found

@@ -24,7 +24,7 @@ import numpy as np
 from microexp.errors import UserError
 from microexp.methods.people import same_person
 from microexp.methods.spotting.fold import Subject, held_out_subject
-from microexp.methods.spotting.params import DetectParams
+from microexp.methods.spotting.params import ChoiceParams, DetectParams
 from microexp.methods.spotting.postprocess import clean
 from microexp.methods.spotting.selection import Candidates, Choice, choose, duration_limits, take
 from microexp.metrics.spotting import KINDS
@@ -158,6 +158,7 @@ def run(job: Job[DetectParams]) -> Mapping[str, Any] | None:
         "duration_s": limits_s,
         "methods": chosen,
         "oracle": f"{options.name}_oracle",
+        "options": options.model_dump(mode="json", include=set(ChoiceParams.model_fields)),
     }
     storage.write_json(job.output("selection"), selection)
     return None

@@ -13,6 +13,8 @@ from pathlib import Path
 from microexp.errors import UserError
 from microexp.metrics.spotting import Interval
 from microexp.reading.sheets import Line, read_sheets, table
+from microexp.records import detections
+from microexp.run import storage
 from microexp.run.storage import write_csv
 
 KIND_NAMES = {
@@ -77,13 +79,14 @@ def read_detected(paths: Sequence[Path], method: str, seed: int) -> list[Interva
     Raises:
         UserError: when no fold has that method or seed.
     """
-    from microexp.methods.spotting.detect import read_detections
-    from microexp.report.spotting_table import as_intervals
-
-    detections = [d for path in paths for d in read_detections(path)]
-    if not detections:
+    runs: dict[str, dict[int, list[Interval]]] = {}
+    for path in paths:
+        for row in storage.read_csv(path, detections.COLUMNS):
+            subject = f"{row['dataset']}/{row['subject']}"
+            item = Interval(subject, row["video"], float(row["onset"]), float(row["offset"]), row["kind"])
+            runs.setdefault(row["method"], {}).setdefault(int(row["seed"]), []).append(item)
+    if not runs:
         return []
-    runs = as_intervals(detections)
     if method not in runs:
         raise UserError(file="command line", where="--method", got=repr(method), expected=f"one of {', '.join(runs)}")
     if seed not in runs[method]:

@@ -111,7 +111,7 @@ class MdmlMethod(RecognitionMethod[Model, MdmlParams]):
         }
         about = {"classes": model.classes, "size_px": model.size}
         # one key only: safetensors writes several in no fixed order
-        return save(tensors, {"mdml": json.dumps(about, sort_keys=True)})
+        return bytes(save(tensors, {"mdml": json.dumps(about, sort_keys=True)}))
 
     def from_bytes(self, data: bytes, options: MdmlParams) -> Model:
         """The networks, on the CPU."""

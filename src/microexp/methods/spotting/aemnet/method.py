@@ -120,7 +120,7 @@ class AemNetMethod(SpottingMethod[Model, AemnetParams]):
         weights = {name: value.detach().cpu().clone() for name, value in sorted(model.network.state_dict().items())}
         about = {"step_frame": model.geometry.step_frame, "in_channels": model.in_channels}
         # one key only: safetensors writes several in no fixed order
-        return save(weights, {"aemnet": json.dumps(about, sort_keys=True)})
+        return bytes(save(weights, {"aemnet": json.dumps(about, sort_keys=True)}))
 
     def from_bytes(self, data: bytes, options: AemnetParams) -> Model:
         """The network, on the CPU."""

@@ -1,0 +1,51 @@
+"""Apex and onset-apex maps of intervals that nobody annotated, from the aligned crops of a video."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from microexp.apexdiff.apexdiff import Maps, expression_maps, shrink, to_grey
+from microexp.apexdiff.params import ApexdiffParams
+from microexp.apexdiff.registration import rigid_flow
+from microexp.faces.resample import nearest_crop
+from microexp.flow.tvl1 import compute_flow
+
+if TYPE_CHECKING:
+    import h5py
+
+LOOKS = 12
+"""Frames of an interval that are compared with its onset, evenly spaced; all where there are not so many."""
+
+
+def apex_and_maps(
+    video: h5py.Group, interval: tuple[int, int], params: ApexdiffParams, *, threads: int = 1, device: str = "auto"
+) -> tuple[int, Maps] | None:
+    """The apex of an interval and the maps from its onset to there.
+
+    The apex is the frame whose displacement from the onset, the head's own motion taken out, has the largest mean
+    magnitude; of equal ones the first.
+
+    Args:
+        video: crops of the video.
+        interval: onset and offset, 0-based source frames, both inside.
+        params: as of the stage `apexdiff`.
+        threads: of the flow.
+        device: of the flow.
+
+    Returns:
+        The apex's source frame and the maps at the stored size; None where the interval has no second crop.
+    """
+    index = video["frame_index"][:]
+    first, last = (nearest_crop(index, frame) for frame in interval)
+    if last <= first:
+        return None
+    looked = np.unique(np.linspace(first + 1, last, min(LOOKS, last - first)).round().astype(int))
+    crops = to_grey(np.stack([video["frames"][i] for i in (first, *looked)]))
+    onsets = np.repeat(crops[:1], len(looked), 0)
+    flows = compute_flow(onsets, crops[1:], params.flow, threads, device)
+    moved = [float(np.hypot(*np.moveaxis(flow - rigid_flow(flow), -1, 0)).mean()) for flow in flows]
+    best = int(np.argmax(moved))
+    maps = expression_maps(crops[0], crops[1 + best], flows[best], params.registration)
+    return int(index[looked[best]]), shrink(maps, params.size)

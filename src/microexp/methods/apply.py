@@ -1,0 +1,119 @@
+"""Stage `apply`: models on the videos of a subject, with no ground truth: what is found where, and as what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from pydantic import Field
+
+from microexp.apexdiff.apexdiff import Maps
+from microexp.apexdiff.events import apex_and_maps
+from microexp.apexdiff.params import ApexdiffParams
+from microexp.errors import UserError
+from microexp.methods.model import Model, check_preprocessing, read_model
+from microexp.methods.spotting.base import SpottingVideo
+from microexp.methods.spotting.fold import checked
+from microexp.methods.spotting.postprocess import clean
+from microexp.methods.spotting.selection import take
+from microexp.metrics.spotting import KINDS
+from microexp.records.clips import ALL_CHANNELS, Clips
+from microexp.records.events import Event, write_events
+from microexp.records.features import Features, Files, list_features
+from microexp.records.index import Video, read_videos
+from microexp.run.log import log
+from microexp.run.stage import Job, Params
+from microexp.run.storage import open_shard
+
+
+class ApplyStageParams(Params):
+    """What the stage `apply` reads."""
+
+    preprocessing: dict[str, dict[str, Any]] = Field({}, description="Stage -> options that the data were made with.")
+    apexdiff: ApexdiffParams = Field(ApexdiffParams(), description="How the maps of an event are made.")
+
+
+def run(job: Job[ApplyStageParams]) -> Mapping[str, Any]:
+    """Write `events.csv` of one subject."""
+    videos = read_videos(job.input("videos"))
+    spotter = read_model(job.input("spotting"), "spotting")
+    check_preprocessing(spotter, job.params.preprocessing)
+    recogniser = read_model(job.input("recognition"), "recognition") if job.inputs.get("recognition") else None
+    if recogniser is not None:
+        check_preprocessing(recogniser, job.params.preprocessing)
+    events: list[Event] = []
+    with Files() as files:
+        features = by_video(list_features(job.inputs["features"], files))
+        for video in videos:
+            events += spot(spotter, video, features.get(video.video, {}))
+    if recogniser is not None:
+        events = [recognise(event, recogniser, job) for event in events]
+    write_events(job.output("events"), events, videos, recogniser.classes if recogniser else ())
+    return {"events": len(events)}
+
+
+def by_video(features: Sequence[Features]) -> dict[str, dict[str, Features]]:
+    """Video -> stream -> features."""
+    found: dict[str, dict[str, Features]] = {}
+    for item in features:
+        found.setdefault(item.video, {})[item.stream] = item
+    return found
+
+
+def spot(model: Model, video: Video, streams: Mapping[str, Features]) -> list[Event]:
+    """Events of one video, in the order of their onsets; none where a stream of it was excluded.
+
+    Raises:
+        UserError: when a stream is laid out otherwise than in training.
+    """
+    if set(model.streams) - set(streams):
+        log(f"{'/'.join(video.key)}: excluded, no {', '.join(sorted(set(model.streams) - set(streams)))}")
+        return []
+    for name, layout in model.streams.items():
+        own = streams[name]
+        got = {"step_frames": own.step_frame, "clip_frames": own.clip_frame, "channels": list(own.channels)}
+        for key, value in got.items():
+            if layout[key] != value:
+                raise UserError(file=own.path, where=key, got=value, expected=f"{layout[key]}, as in training")
+    seen = SpottingVideo(*video.key, video.n_frames, video.fps, {name: streams[name] for name in model.streams})
+    found = model.method.propose(model.fitted, seen)  # type: ignore[union-attr]
+    events = []
+    for kind in KINDS:
+        low, high = model.limits_s[kind]
+        proposed = checked(found.get(kind, (np.empty((0, 2)), np.empty(0))), seen, model.name)
+        cleaned = clean(*proposed, (low * video.fps - 1e-6, high * video.fps + 1e-6), model.choice)
+        for (onset, offset), score in zip(*take(*cleaned, model.choices[kind]), strict=True):
+            events.append(Event(video.key, int(onset), int(offset), kind, round(float(score), 6), model.label))
+    return sorted(events, key=lambda e: (e.onset, e.offset, e.kind))
+
+
+def recognise(event: Event, model: Model, job: Job[ApplyStageParams]) -> Event:
+    """The event with its apex and class probabilities; as it was where the crops show no second frame of it."""
+    with open_shard(job.input("crops")) as crops:
+        found = apex_and_maps(
+            crops[event.key[2]],
+            (event.onset, event.offset),
+            job.params.apexdiff,
+            threads=job.threads,
+            device=job.device,
+        )
+    if found is None:
+        return event
+    apex, maps = found
+    p = model.method.predict(model.fitted, as_clips(event, maps))[0]  # type: ignore[union-attr]
+    probabilities = {c: round(float(v), 6) for c, v in zip(model.classes, p, strict=True)}
+    return Event(
+        event.key, event.onset, event.offset, event.kind, event.score, event.spotting_model, apex, probabilities,
+        model.label,
+    )  # fmt: skip
+
+
+def as_clips(event: Event, maps: Maps) -> Clips:
+    """One event as a recognition method sees clips."""
+    channels = np.stack([maps.difference, *np.moveaxis(maps.flow, -1, 0), maps.strain, maps.onset_grey])
+    dataset, subject, video = (np.array([part]) for part in event.key)
+    return Clips(
+        channels[None].astype(np.float32), dataset, subject, video, np.array([1]), np.array([event.kind]),
+        np.array([""]), ALL_CHANNELS,
+    )  # fmt: skip

@@ -1,0 +1,145 @@
+"""Stage `model`: one file that holds everything that applying a method to other data takes.
+
+It is made of the fold `all`: what was trained on every subject, limits, thresholds and top-k that inner folds chose,
+the options of the method, the feature streams that it reads and how they were computed, the names of the classes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from microexp import __version__
+from microexp.errors import UserError
+from microexp.methods.find import Method, find_method
+from microexp.methods.spotting.params import ChoiceParams
+from microexp.methods.spotting.selection import Choice
+from microexp.run import bundle
+from microexp.run.options import validate
+from microexp.run.stage import Job, Params
+
+FORMAT = 1
+
+
+class ModelParams(Params):
+    """What the stage `model` reads: the options of the stages that made what the method was trained on."""
+
+    preprocessing: dict[str, dict[str, Any]] = Field(
+        {}, description="Stage -> its options: what data that the model is applied to must be made with."
+    )
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model file, ready to be applied.
+
+    Attributes:
+        path: of the file.
+        kind: `spotting` or `recognition`.
+        name: row of the table that it comes from.
+        method: what it is.
+        fitted: the method's own model.
+        streams: stream -> step, clip, channels and rate of its features (spotting).
+        limits_s: kind -> shortest and longest length of a detection, s (spotting).
+        choices: kind -> threshold and top-k (spotting).
+        choice: how overlapping proposals are resolved (spotting).
+        classes: names of the classes (recognition).
+        preprocessing: stage -> options.
+    """
+
+    path: Path
+    kind: str
+    name: str
+    method: Method
+    fitted: Any
+    streams: Mapping[str, Mapping[str, Any]]
+    limits_s: Mapping[str, tuple[float, float]]
+    choices: Mapping[str, Choice]
+    choice: ChoiceParams
+    classes: tuple[str, ...]
+    preprocessing: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def label(self) -> str:
+        """What tells the model in a table: `demo/aemnet`."""
+        return self.name
+
+
+def run(job: Job[ModelParams]) -> None:
+    """Put what was trained and what was chosen into one file."""
+    trained = bundle.read(job.input("trained"))
+    about = {**trained.about, "format": FORMAT, "microexp": __version__, "preprocessing": job.params.preprocessing}
+    parts = {name: data for name, data in trained.parts.items() if name == "method.0"}
+    if not parts:
+        raise UserError(file=job.input("trained"), problem="nothing was trained", expected="a fold with training clips")
+    if job.inputs.get("selection"):
+        selection = json.loads(job.input("selection").read_text(encoding="utf-8"))
+        chosen = selection["methods"][selection["method"]]["0"]
+        about["selection"] = {k: chosen[k] for k in ("micro", "macro")}
+        about["choice"] = selection["options"]
+        about["duration_s"], about["chosen_on"] = selection["duration_s"], chosen["chosen_on"]
+    bundle.write(job.output("model"), bundle.Bundle(about, parts))
+
+
+def streams_of(path: Path) -> list[str]:
+    """The feature streams that a spotting model reads.
+
+    Raises:
+        UserError: when it is no model.
+    """
+    return list(bundle.read(path).about.get("streams", {}))
+
+
+def read_model(path: Path, kind: str) -> Model:
+    """Read a model file; the class of a method of somebody else must be importable, and is trusted as any code is.
+
+    Raises:
+        UserError: when it is no model of this kind.
+    """
+    found = bundle.read(path)
+    about = found.about
+    if about.get("kind") != kind or about.get("format") != FORMAT or "method.0" not in found.parts:
+        raise UserError(file=path, problem="another kind of file", expected=f"a {kind} model of the stage model")
+    try:
+        method = find_method(kind, str(about["reference"]))
+        if method.version != about["version"]:
+            raise UserError(
+                file=path, where="version", got=about["version"], expected=f"{method.version}, as the method is now"
+            )
+        settings = validate(method.Options, about["options"], path, "options")
+        choices = {k: Choice(**v) for k, v in about.get("selection", {}).items()}
+        limits = {k: (float(low), float(high)) for k, (low, high) in about.get("duration_s", {}).items()}
+        fitted = method.from_bytes(found.parts["method.0"], settings)
+        return Model(
+            path, kind, f"{about['experiment']}/{about['method']}", method, fitted, about.get("streams", {}), limits,
+            choices, validate(ChoiceParams, about.get("choice", {}), path, "choice"), tuple(about.get("classes", ())),
+            about["preprocessing"],
+        )  # fmt: skip
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(
+            file=path, problem=f"{type(error).__name__}: {error}", expected=f"a {kind} model of the stage model"
+        ) from error
+
+
+def check_preprocessing(model: Model, found: Mapping[str, Mapping[str, Any]]) -> None:
+    """Data must be made as those were that the model was trained on.
+
+    Args:
+        model: to be applied.
+        found: stage -> options that the data were made with.
+
+    Raises:
+        UserError: naming the first option that differs.
+    """
+    for stage, options in model.preprocessing.items():
+        for name, value in options.items():
+            got = found.get(stage, {}).get(name, value)
+            if got != value:
+                raise UserError(
+                    file=model.path, where=f"{stage}.{name}", got=repr(got), expected=f"{value!r}, as in training"
+                )
