@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-from microexp.report import report, subject
+from microexp.pipeline import STAGES
 from microexp.report.params import FrontParams, PageParams
 from microexp.run.runner import run_stage
 from microexp.run.stage import Job
@@ -15,14 +15,15 @@ from tests.report.conftest import SUBJECTS, Tree
 
 def subject_page(tree: Tree, who: str, without: tuple[str, ...] = (), **options: Any) -> Path:
     stages = [s for s in ("crops", "faces", "flow", "motion", "apexdiff") if s not in without]
-    inputs = {s: [tree.path(s, "toy", f"{who}.h5")] for s in stages}
+    folders = {"motion": ("features", "motion")}
+    inputs = {s: [tree.path(*folders.get(s, (s,)), "toy", f"{who}.h5")] for s in stages}
     inputs |= {n: [tree.path("index", "toy", who, f"{n}.csv")] for n in ("videos", "expressions")}
     inputs["detections"] = [tree.path("spotting", "main", f"toy-{who}", "detections.csv")]
     inputs["predictions"] = [tree.path("recognition", "rec", f"toy-{who}", "predictions.csv")]
     inputs |= {s: [] for s in without}
     page = tree.path("report", "toy", f"{who}.html")
     keys = {"dataset": "toy", "subject": who, "home": "../../report.html"}
-    run_stage(subject.STAGE, Job(inputs, {"page": page}, PageParams(**options), keys))
+    run_stage(STAGES["report-subject"], Job(inputs, {"page": page}, PageParams(**options), keys))
     return page
 
 
@@ -32,14 +33,14 @@ def report_inputs(tree: Tree) -> dict[str, list[Path]]:
     inputs["detections"] = sorted(tree.root.glob("spotting/*/*/detections.csv"))
     inputs["training"] = sorted(tree.root.glob("*/*/*/training.csv"))
     inputs |= {s: [tree.path(s, "toy", f"{w}.h5") for w in SUBJECTS] for s in ("faces", "crops", "flow", "apexdiff")}
-    inputs["records"] = [tree.path("motion", "toy", "ann.h5")]
+    inputs["records"] = [tree.path("features", "motion", "toy", "ann.h5")]
     inputs["pages"] = sorted(tree.root.glob("report/*/*.html"))
     return inputs
 
 
 def whole_report(tree: Tree, inputs: dict[str, list[Path]] | None = None, **options: Any) -> str:
     path = tree.path("report.html")
-    run_stage(report.STAGE, Job(inputs or report_inputs(tree), {"report": path}, FrontParams(**options)))
+    run_stage(STAGES["report"], Job(inputs or report_inputs(tree), {"report": path}, FrontParams(**options)))
     return path.read_text(encoding="utf-8")
 
 

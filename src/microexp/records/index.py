@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from microexp.errors import UserError
+from microexp.records.identity import check_rows
 from microexp.records.numbering import Numbering, parse_numbering
 from microexp.run.names import check_name
 from microexp.run.storage import read_csv, write_csv
@@ -278,8 +279,10 @@ def read_exclusions(path: str | Path) -> list[Exclusion]:
 
 def _read(path: str | Path, record: type[R], check: Callable[[R, str], None]) -> list[R]:
     types = {f.name: {"int": int, "float": float, "str": str}[str(f.type)] for f in fields(record)}
+    table = read_csv(path, list(types))
+    check_rows(path, table)
     rows = []
-    for number, row in enumerate(read_csv(path, list(types)), 2):
+    for number, row in enumerate(table, 2):
         item = record(**_typed(row, types, f"{path}: row {number}"))
         check(item, f"{path}: row {number}")
         rows.append(item)
