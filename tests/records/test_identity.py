@@ -166,21 +166,21 @@ def test_tables_of_somebody_else_are_refused(tmp_path: Path, folder: str) -> Non
         "one", "a", "v", 1, 1, 2, 3, "micro", "", ""
     )  # fmt: skip
     write_videos(where / "videos.csv", [video])
-    write_expressions(where / "expressions.csv", [expression])
+    write_expressions(where / "expressions.csv", [expression], [video])
     for table in ("videos.csv", "expressions.csv"):
         storage.write_provenance(where / table, {"stage": "index"})
-    assert read_videos(where / "videos.csv") and read_expressions(where / "expressions.csv")
+    assert read_videos(where / "videos.csv") and read_expressions(where / "expressions.csv", [video])
     assert problems(tmp_path) == {}
     moved = tmp_path / folder.replace("a", "b").replace("one", "two")
     moved.parent.mkdir(parents=True, exist_ok=True)
     where.rename(moved)
-    for read, table in ((read_videos, "videos.csv"), (read_expressions, "expressions.csv")):
+    for read, table in ((read_videos, "videos.csv"), (lambda path: read_expressions(path, [video]), "expressions.csv")):
         with pytest.raises(UserError, match=rf"{table}: dataset: 'one' inside"):
             read(moved / table)
     assert len(problems(tmp_path)) == 2
     elsewhere = tmp_path / "truth.csv"
     shutil.copy(moved / "expressions.csv", elsewhere)
-    assert read_expressions(elsewhere)  # a table of one's own may stand anywhere
+    assert read_expressions(elsewhere, [video])  # a table of one's own may stand anywhere
 
 
 def test_places_of_files() -> None:

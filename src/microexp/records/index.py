@@ -250,7 +250,9 @@ def read_expressions(path: str | Path, videos: Iterable[Video]) -> list[Expressi
         if not c.endswith("_s")
     }
     expressions = []
-    for number, row in enumerate(read_csv(path, list(types)), 2):
+    table = read_csv(path, list(types))
+    check_rows(path, table)
+    for number, row in enumerate(table, 2):
         where = f"{path}: row {number}"
         item = Expression(**_typed(row, types, where))
         _check_expression(item, where)
