@@ -14,9 +14,12 @@ from microexp.apexdiff.params import ApexdiffParams
 from microexp.commands.main import main
 from microexp.errors import UserError
 from microexp.flow.tvl1 import compute_flow
+from microexp.pipeline import STAGES
 from microexp.records.index import Expression, Video, write_expressions, write_videos
+from microexp.run.runner import run_stage
 from microexp.run.stage import Job
-from microexp.run.storage import add_array, create_shard, open_shard, read_provenance, set_attributes
+from microexp.run.storage import open_shard, read_provenance
+from tests import shards
 
 SIZE, N = 64, 20
 Y, X = np.mgrid[:SIZE, :SIZE].astype(float)
@@ -45,19 +48,14 @@ def expression(number: int = 1, video: str = "v1", onset: int = 4, apex: int = 1
 
 
 def write_crops(path: Path, images: np.ndarray, frame_index: np.ndarray | None = None, source: int = N) -> Path:
-    with create_shard(path) as shard:
-        set_attributes(shard, {"dataset": "set", "subject": "s1"})
-        group = shard.create_group("v1")
-        add_array(group, "frames", images)
-        add_array(group, "frame_index", np.arange(len(images), dtype=np.int32) if frame_index is None else frame_index)
-        set_attributes(group, {"fps": 30.0, "source_fps": 30.0, "source_n_frames": source, "excluded": ""})
-        set_attributes(shard.create_group("bad"), {"source_n_frames": 9, "excluded": "no face found"})
-    return path
+    return shards.write_crops(
+        path / "set" / "s1.h5", {"v1": images, "bad": "no face found"}, frame_index=frame_index, source_n_frames=source
+    )
 
 
 def make(tmp_path: Path, images: np.ndarray, rows: list[Expression], **options: Any) -> dict[str, Any]:
     """Run the stage; arrays, columns and attributes of its shard."""
-    crops = write_crops(tmp_path / "c.h5", images)
+    crops = write_crops(tmp_path / "c", images)
     return run(tmp_path, crops, rows, **options)
 
 
@@ -71,9 +69,10 @@ def write_index(tmp_path: Path, rows: list[Expression]) -> None:
 def run(tmp_path: Path, crops: Path, rows: list[Expression], **options: Any) -> dict[str, Any]:
     write_index(tmp_path, rows)
     inputs = {"crops": [crops], "expressions": [tmp_path / "e.csv"], "videos": [tmp_path / "v.csv"]}
-    apexdiff.run(Job(inputs, {"apexdiff": tmp_path / "a.h5"}, ApexdiffParams(**options)))
-    with open_shard(tmp_path / "a.h5") as file:
-        text = {name: list(file[name].asstr()[:]) for name in apexdiff.TEXTS}
+    out = tmp_path / "a" / "set" / "s1.h5"
+    run_stage(STAGES["apexdiff"], Job(inputs, {"apexdiff": out}, ApexdiffParams(**options)))
+    with open_shard(out) as file:
+        text = {name: list(file[name].asstr()[:]) for name in ("video", "kind", "emotion", "aus")}
         return {name: file[name][:] for name in file} | text | dict(file.attrs)
 
 
@@ -143,7 +142,7 @@ def test_a_subject_without_expressions_has_an_empty_shard(tmp_path: Path) -> Non
 
 def test_frames_of_the_source_map_to_the_nearest_crop(tmp_path: Path) -> None:
     images = frames(1)
-    crops = write_crops(tmp_path / "c.h5", images, (np.arange(N) * 20 // 3).astype(np.int32), source=134)
+    crops = write_crops(tmp_path / "c", images, (np.arange(N) * 20 // 3).astype(np.int32), source=134)
     out = run(tmp_path, crops, [expression(onset=27, apex=79, offset=130)], size=64, registration="alignment")
     np.testing.assert_array_equal(out["difference"][0], images[12, ..., 0].astype(np.float32) - images[4, ..., 0])
     assert out["onset"].tolist() == [27] and out["apex"].tolist() == [79]  # as the index has them
@@ -152,7 +151,7 @@ def test_frames_of_the_source_map_to_the_nearest_crop(tmp_path: Path) -> None:
 def test_maps_may_not_be_larger_than_the_crops(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"apexdiff.size: got 65, expected at most the crops' 64 px"):
         make(tmp_path, frames(1), [expression()], size=65)
-    assert not (tmp_path / "a.h5").exists()
+    assert not (tmp_path / "a" / "set" / "s1.h5").exists()
 
 
 def test_flow_options_are_used(tmp_path: Path) -> None:
@@ -185,19 +184,20 @@ def test_expressions_share_calls_of_the_flow(tmp_path: Path, monkeypatch: pytest
     assert calls == [3, 2]
     assert together["expression"].tolist() == [0, 1, 2, 3, 4]
     for name in ("difference", "flow", "strain", "onset_grey"):
-        alone = [run(tmp_path, tmp_path / "c.h5", [row], size=16)[name][0] for row in (rows[0], rows[-1])]
+        alone = [run(tmp_path, tmp_path / "c/set/s1.h5", [row], size=16)[name][0] for row in (rows[0], rows[-1])]
         np.testing.assert_array_equal(together[name][[0, -1]], alone)
 
 
 def test_same_bytes_whatever_the_threads(tmp_path: Path) -> None:
-    crops = write_crops(tmp_path / "c.h5", frames(3))
+    crops = write_crops(tmp_path / "c", frames(3))
     write_index(tmp_path, [expression(1), expression(2, onset=2, apex=9)])
     for n in (1, 2):
         args = ["--crops", str(crops), "--expressions", str(tmp_path / "e.csv"), "--threads", str(n)]
         args += ["--videos", str(tmp_path / "v.csv")]
-        assert main(["apexdiff", *args, "--out-apexdiff", str(tmp_path / f"{n}.h5"), "--set", "size=32"]) == 0
-    assert (tmp_path / "1.h5").read_bytes() == (tmp_path / "2.h5").read_bytes()
-    record = read_provenance(tmp_path / "1.h5")
+        assert main(["apexdiff", *args, "--out-apexdiff", str(tmp_path / f"{n}/set/s1.h5"), "--set", "size=32"]) == 0
+    one, two = (tmp_path / f"{n}/set/s1.h5" for n in (1, 2))
+    assert one.read_bytes() == two.read_bytes()
+    record = read_provenance(one)
     assert (record["backend"], record["device"], record["tvl1"]["cubic_a"]) == ("numba", "cpu", -0.75)
 
 

@@ -67,6 +67,9 @@ def run(stage: str, *arguments: object, **params: object) -> None:
     assert main([stage, *map(str, arguments), "--params", json.dumps(params), "--device", "cpu"]) == 0
 
 
+SHARDS = ("faces", "crops", "flow", "apexdiff")
+
+
 def through_all_stages(dataset: str, root: Path, out: Path, **options: object) -> tuple[list[Expression], list[Path]]:
     """Expressions of the data set and the `apexdiff` shard of every subject."""
     names = ("videos", "expressions", "issues", "counts", "left_out")
@@ -82,18 +85,17 @@ def through_all_stages(dataset: str, root: Path, out: Path, **options: object) -
     pattern = write_landmarks(videos, out / "landmarks")
     shards = []
     for subject in listing(dataset, DatasetParams(root=str(root), **options), DemoParams()).subjects:
-        here = out / subject
+        here, made_at = out / subject, {n: out / n / dataset / f"{subject}.h5" for n in SHARDS}
         whole = (a for n in ("videos", "expressions", "left_out") for a in (f"--{n}", out / f"{n}.csv"))
         parts = ("--out-videos", here / "v.csv", "--out-expressions", here / "e.csv")
         run("index-subject", "--subject", subject, *whole, *parts)
+        out_of = {n: (f"--out-{n}", path) for n, path in made_at.items()}
         index = ("--videos", here / "v.csv", "--expressions", here / "e.csv")
-        run("faces", "--videos", here / "v.csv", "--out-faces", here / "faces.h5", backend="given", landmarks=pattern)
-        made = ("--videos", here / "v.csv", "--faces", here / "faces.h5", "--out-crops", here / "crops.h5")
-        run("crops", *made, size=SIZE)
-        run("flow", "--crops", here / "crops.h5", "--out-flow", here / "flow.h5", **FLOW)
-        maps = ("--crops", here / "crops.h5", *index, "--out-apexdiff", here / "apexdiff.h5")
-        run("apexdiff", *maps, size=16, flow=FLOW)
-        shards.append(here / "apexdiff.h5")
+        run("faces", "--videos", here / "v.csv", *out_of["faces"], backend="given", landmarks=pattern)
+        run("crops", "--videos", here / "v.csv", "--faces", made_at["faces"], *out_of["crops"], size=SIZE)
+        run("flow", "--crops", made_at["crops"], *out_of["flow"], **FLOW)
+        run("apexdiff", "--crops", made_at["crops"], *index, *out_of["apexdiff"], size=16, flow=FLOW)
+        shards.append(made_at["apexdiff"])
     return schema.read_expressions(out / "expressions.csv", videos), shards
 
 
@@ -133,14 +135,14 @@ def test_a_subject_whose_videos_cannot_be_read_costs_the_others_nothing(tmp_path
     everybody, whole = through_all_stages("casme2", tmp_path / "whole", tmp_path / "w")
     expressions, shards = through_all_stages("casme2", tmp_path / "release", tmp_path / "o")
     assert expressions == [e for e in everybody if e.subject != "sub04"]
-    assert [s.parent.name for s in shards] == ["sub01", "sub04", "sub05"]
+    assert [s.stem for s in shards] == ["sub01", "sub04", "sub05"]
     for mine, other in zip(shards, whole, strict=True):
-        assert (mine.read_bytes() == other.read_bytes()) == (mine.parent.name != "sub04")
+        assert (mine.read_bytes() == other.read_bytes()) == (mine.stem != "sub04")
     assert len(read_shards(shards)) == len(expressions)
     lost = read_exclusions(shards, [tmp_path / "o/left_out.csv"])
     assert [(e.subject, e.video) for e in lost] == [("sub04", "EP09f"), ("sub04", "EP12_01f")]
     here = tmp_path / "o/sub04"
-    shown = [a for n in ("faces", "crops", "flow", "apexdiff") for a in (f"--{n}", here / f"{n}.h5")]
+    shown = [a for n in SHARDS for a in (f"--{n}", tmp_path / "o" / n / "casme2" / "sub04.h5")]
     keys = ("--dataset", "casme2", "--subject", "sub04", "--home", "../report.html")
     index = ("--videos", here / "v.csv", "--expressions", here / "e.csv")
     run("report-subject", *keys, *index, *shown, "--out-page", here / "page.html")

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import av
-import h5py
 import numpy as np
 import pytest
 
@@ -19,24 +18,33 @@ from microexp.errors import UserError
 from microexp.faces import crops, faces
 from microexp.faces.geometry import scale_of
 from microexp.faces.params import CropsParams, FacesParams
+from microexp.pipeline import STAGES
 from microexp.reading import frames
 from microexp.reading.frames import VideoSource
+from microexp.records.crops import create_crops
+from microexp.records.shard import Subject
 from microexp.rendered.video import write_video
+from microexp.run.runner import run_stage
 from microexp.run.stage import Job
-from microexp.run.storage import create_shard, file_sha256, open_shard, read_provenance
+from microexp.run.storage import file_sha256, open_shard, read_provenance
 from tests.faces.conftest import moved
 
 Make = Callable[..., Path]
 
 
+def at(out: Path) -> Path:
+    """`x.h5` as a place that says whom the shard is of: `x/set/s1.h5`."""
+    return out.with_suffix("") / "set" / "s1.h5"
+
+
 def find(index: Path, out: Path, **options: Any) -> Path:
-    faces.run(Job({"videos": [index]}, {"faces": out}, FacesParams(**options)))
-    return out
+    run_stage(STAGES["faces"], Job({"videos": [index]}, {"faces": at(out)}, FacesParams(**options)))
+    return at(out)
 
 
 def crop(index: Path, shard: Path, out: Path, **options: Any) -> Path:
-    crops.run(Job({"videos": [index], "faces": [shard]}, {"crops": out}, CropsParams(**options)))
-    return out
+    run_stage(STAGES["crops"], Job({"videos": [index], "faces": [shard]}, {"crops": at(out)}, CropsParams(**options)))
+    return at(out)
 
 
 @pytest.fixture
@@ -48,7 +56,7 @@ def test_faces_and_crops_of_a_folder(swaying: Path, make_index: Make, tmp_path: 
     index = make_index({"v1": (swaying, 12)})
     shard = find(index, tmp_path / "f.h5", landmark_frames=4)
     with open_shard(shard) as file:
-        assert dict(file.attrs) == {"dataset": "set", "subject": "s1"}
+        assert dict(file.attrs) == {"dataset": "set", "subject": "s1", "stage": "faces"}
         group, attrs = file["v1"], file["v1"].attrs
         assert attrs["excluded"] == "" and attrs["misses"] == 0 and attrs["looked_at"] == 8
         assert 0 < attrs["jitter_px"] < 2 and 1 < attrs["motion_px"] < 6 and attrs["drift_px"] == 0
@@ -184,7 +192,7 @@ def test_what_cannot_be_read_now_is_an_error_and_no_exclusion(
     for step in (lambda: find(index, tmp_path / "g.h5"), lambda: crop(index, shard, tmp_path / "c.h5")):
         with pytest.raises(UserError, match=r"(img1\.png|v1\.mp4): got "):
             step()
-    assert not (tmp_path / "g.h5").exists() and not (tmp_path / "c.h5").exists()
+    assert not at(tmp_path / "g.h5").exists() and not at(tmp_path / "c.h5").exists()
 
 
 def test_the_provenance_tells_which_videos_were_read(
@@ -194,9 +202,9 @@ def test_the_provenance_tells_which_videos_were_read(
     write_video(file, [face] * 9, 30)
     index = make_index({"v1": (swaying, 12), "v2": (file, 9)})
     shard = find(index, tmp_path / "f.h5", landmark_frames=2)
-    job = Job({"videos": [index]}, {"faces": tmp_path / "g.h5"}, FacesParams(landmark_frames=2))
+    job = Job({"videos": [index]}, {"faces": at(tmp_path / "g.h5")}, FacesParams(landmark_frames=2))
     read = faces.run(job)["videos"]
-    cutting = Job({"videos": [index], "faces": [shard]}, {"crops": tmp_path / "c.h5"}, CropsParams(size=32))
+    cutting = Job({"videos": [index], "faces": [shard]}, {"crops": at(tmp_path / "c.h5")}, CropsParams(size=32))
     assert crops.run(cutting)["videos"] == read
     assert read["v2"] == {"file": "v2.mp4", "sha256": file_sha256(file)}
     folder = read["v1"]
@@ -221,13 +229,13 @@ def test_given_landmarks(swaying: Path, make_index: Make, tmp_path: Path) -> Non
     options = {"backend": "given", "landmarks": f"{tmp_path}/{{subject}}_{{video}}.npz"}
     with open_shard(find(index, tmp_path / "g.h5", **options)) as file:
         np.testing.assert_allclose(file["v1"]["alignment"][:], alignment, atol=1e-9)
-    job = Job({"videos": [index]}, {"faces": tmp_path / "h.h5"}, FacesParams(**options))
+    job = Job({"videos": [index]}, {"faces": at(tmp_path / "h.h5")}, FacesParams(**options))
     assert faces.run(job)["landmarks"][0]["file"] == "s1_v1.npz"
     with pytest.raises(UserError, match="s2_v1"):
         find(index, tmp_path / "i.h5", backend="given", landmarks=str(tmp_path / "s2_{video}.npz"))
     with pytest.raises(UserError, match=r"faces.landmarks: nothing"):
         find(index, tmp_path / "i.h5", backend="given")
-    assert not (tmp_path / "i.h5").exists()
+    assert not at(tmp_path / "i.h5").exists()
 
 
 def test_fan_backend_without_weights(swaying: Path, make_index: Make, tmp_path: Path) -> None:
@@ -237,9 +245,9 @@ def test_fan_backend_without_weights(swaying: Path, make_index: Make, tmp_path: 
 
 def test_what_the_user_can_mend_is_one_line(swaying: Path, make_index: Make, tmp_path: Path, capsys: Any) -> None:
     def status(index: Path) -> tuple[int, str]:
-        code = main(["faces", "--videos", str(index), "--out-faces", str(tmp_path / "f.h5")])
+        code = main(["faces", "--videos", str(index), "--out-faces", str(at(tmp_path / "f.h5"))])
         last = capsys.readouterr().err.strip().splitlines()[-1]
-        assert not (tmp_path / "f.h5").exists()
+        assert not at(tmp_path / "f.h5").exists()
         return code, last
 
     code, line = status(make_index({"v1": (tmp_path / "nowhere.mp4", 12)}))
@@ -252,7 +260,7 @@ def test_what_the_user_can_mend_is_one_line(swaying: Path, make_index: Make, tmp
 
 def test_crops_need_the_faces_of_the_same_index(swaying: Path, make_index: Make, tmp_path: Path) -> None:
     shard = find(make_index({"v1": (swaying, 12)}), tmp_path / "f.h5")
-    with pytest.raises(UserError, match=r"f.h5: video v2.*run the stage faces again"):
+    with pytest.raises(UserError, match=r"s1.h5: video v2.*run the stage faces again"):
         crop(make_index({"v2": (swaying, 12)}), shard, tmp_path / "c.h5")
 
 
@@ -260,12 +268,12 @@ def test_same_bytes_whatever_the_threads(swaying: Path, make_index: Make, tmp_pa
     index = make_index({"v1": (swaying, 12)})
     for n in (1, 2):
         args = ["--videos", str(index), "--threads", str(n)]
-        assert main(["faces", *args, "--out-faces", str(tmp_path / f"f{n}.h5"), "--set", "alignment=slow"]) == 0
-        more = ["--faces", str(tmp_path / f"f{n}.h5"), "--out-crops", str(tmp_path / f"c{n}.h5")]
+        assert main(["faces", *args, "--out-faces", str(at(tmp_path / f"f{n}.h5")), "--set", "alignment=slow"]) == 0
+        more = ["--faces", str(at(tmp_path / f"f{n}.h5")), "--out-crops", str(at(tmp_path / f"c{n}.h5"))]
         assert main(["crops", *args, *more, "--set", "size=48"]) == 0
     for stage in "fc":
-        assert (tmp_path / f"{stage}1.h5").read_bytes() == (tmp_path / f"{stage}2.h5").read_bytes()
-    record = read_provenance(tmp_path / "f1.h5")
+        assert at(tmp_path / f"{stage}1.h5").read_bytes() == at(tmp_path / f"{stage}2.h5").read_bytes()
+    record = read_provenance(at(tmp_path / "f1.h5"))
     assert "300-W" in record["licence"] and record["parameters"]["alignment"] == "slow"
 
 
@@ -284,7 +292,10 @@ class Counting(VideoSource):
 def test_a_long_video_is_never_held(tmp_path: Path) -> None:
     source = Counting(Path("x"), 500, 30.0, 40, 30, False, np.arange(500))
     alignment = np.array([[1 / 16, 0, 0], [0, 1 / 16, 0]])[None]
-    with create_shard(tmp_path / "c.h5") as shard:
-        group: h5py.Group = shard.create_group("v")
-        crops.write_crops(group, source, np.arange(500), alignment, 16)
-        np.testing.assert_array_equal(group["frames"][:, 3, 3, 0], np.arange(500) % 256)
+    index = np.arange(500, dtype=np.int32)
+    path = at(tmp_path / "c.h5")
+    with create_crops(path, Subject("set", "s1")) as shard:
+        about = {"fps": 30.0, "source_fps": 30.0, "source_n_frames": 500}
+        shard.stream("v", index, crops.crops_of(source, index, alignment, 16), **about)
+    with open_shard(path) as file:
+        np.testing.assert_array_equal(file["v"]["frames"][:, 3, 3, 0], index % 256)

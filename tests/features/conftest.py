@@ -11,7 +11,7 @@ from torch import Tensor
 
 from microexp.features.i3d_network import InceptionI3d
 from microexp.features.weights import checkpoint_path
-from microexp.run import storage
+from tests.shards import write_crops, write_flow
 
 
 @pytest.fixture(autouse=True)
@@ -77,21 +77,19 @@ def shards(tmp_path: Path) -> Shards:
 
     def make(videos: dict[str, int | str], side: int = 40, channels: int = 3, flow_side: int = 0) -> tuple[Path, Path]:
         rng = np.random.default_rng(0)
-        paths = tmp_path / "crops.h5", tmp_path / "flow.h5"
-        with storage.create_shard(paths[0]) as crops, storage.create_shard(paths[1]) as flow:
-            for name, frames in videos.items():
-                groups = crops.create_group(name), flow.create_group(name)
-                for group in groups:
-                    excluded = frames if isinstance(frames, str) else ""
-                    storage.set_attributes(group, {"fps": 30.0, "excluded": excluded})
-                storage.set_attributes(groups[0], {"source_fps": 200.0, "source_n_frames": 999})
-                if isinstance(frames, str):
-                    continue
-                images = rng.integers(0, 256, (frames, side, side, channels), dtype=np.uint8)
-                storage.add_array(groups[0], "frames", images)
-                storage.add_array(groups[0], "frame_index", np.arange(frames, dtype=np.int32) * 7)
-                moves = rng.integers(-800, 800, (frames - 1, flow_side or side, flow_side or side, 2), dtype=np.int16)
-                storage.add_array(groups[1], "flow", moves).attrs["scale"] = 1 / 512
+        images: dict[str, np.ndarray | str] = {}
+        moves: dict[str, np.ndarray | str] = {}
+        for name, frames in videos.items():
+            if isinstance(frames, str):
+                images[name] = moves[name] = frames
+                continue
+            images[name] = rng.integers(0, 256, (frames, side, side, channels), dtype=np.uint8)
+            wide = flow_side or side
+            moves[name] = rng.integers(-800, 800, (frames - 1, wide, wide, 2), dtype=np.int16) / 512
+        paths = tmp_path / "crops/set/s1.h5", tmp_path / "flow/set/s1.h5"
+        every_seventh = {n: np.arange(len(i), dtype=np.int32) * 7 for n, i in images.items()}
+        write_crops(paths[0], images, frame_index=every_seventh, source_fps=200.0, source_n_frames=999)
+        write_flow(paths[1], moves)
         return paths
 
     return make

@@ -21,11 +21,12 @@ from microexp.run import storage
 from microexp.run.runner import run_stage
 from microexp.run.stage import Job
 from tests.features.conftest import Shards
+from tests.shards import recorded
 
 
 def run(paths: tuple[Path, Path], weights: Path, threads: int = 1, device: str = "auto", **options: Any) -> Path:
     options = {"size_px": 32, "rgb_weights_sha256": storage.file_sha256(weights), **options}
-    out = paths[0].with_name(f"i3d-{threads}.h5")
+    out = paths[0].parents[2] / f"i3d-{threads}" / "set" / "s1.h5"
     inputs = {"crops": [paths[0]], "flow": [paths[1]], "weights": [weights], "flow_weights": []}
     run_stage(STAGE, Job(inputs, {"i3d": out}, I3dParams(**options), {}, threads, device))
     return out
@@ -33,7 +34,7 @@ def run(paths: tuple[Path, Path], weights: Path, threads: int = 1, device: str =
 
 def by_hand(path: Path, name: str, start: int, state: dict[str, Tensor]) -> np.ndarray:
     """The feature of one clip of 8 frames, from the stored shards, one clip at a time."""
-    with storage.open_shard(path) as crops, storage.open_shard(path.with_name("flow.h5")) as flow:
+    with storage.open_shard(path) as crops, storage.open_shard(path.parents[2] / "flow/set/s1.h5") as flow:
         rgb = crops[name]["frames"][start : start + 8]
         moves = flow[name]["flow"][start : start + 8] * np.float32(flow[name]["flow"].attrs["scale"])
     inputs = (prepare_rgb(rgb, 32), state), (prepare_flow(moves, 32, 2.0), flow_from_rgb(state))
@@ -85,9 +86,11 @@ def test_the_last_crop_is_not_seen(shards: Shards, weights: Path) -> None:
     before = h5py.File(run(paths, weights))["v1/features"][:]
     with h5py.File(paths[0], "r+") as file:
         file["v1/frames"][8] = 0
+    recorded(paths[0], "crops")
     assert np.array_equal(h5py.File(run(paths, weights))["v1/features"][:], before)
     with h5py.File(paths[0], "r+") as file:
         file["v1/frames"][7] = 0
+    recorded(paths[0], "crops")
     assert not np.array_equal(h5py.File(run(paths, weights))["v1/features"][:], before)
 
 
@@ -130,6 +133,7 @@ def test_grey_crops_equal_grey_colours(shards: Shards, weights: Path) -> None:
         frames = np.repeat(file["v1/frames"][:], 3, 3)
         del file["v1/frames"]
         file["v1/frames"] = frames
+    recorded(grey[0], "crops")
     assert np.array_equal(h5py.File(run(grey, weights))["v1/features"][:], first)
 
 
@@ -172,9 +176,10 @@ def test_flow_that_does_not_belong(shards: Shards, weights: Path) -> None:
     paths = shards({"v1": 9})
     with h5py.File(paths[1], "r+") as file:
         file.move("v1", "v2")
-    with pytest.raises(UserError, match="v1: no such video"):
+    recorded(paths[1], "flow")
+    with pytest.raises(UserError, match="video v1: no such video"):
         run(paths, weights)
-    assert not paths[0].with_name("i3d-1.h5").exists()
+    assert not (paths[0].parents[2] / "i3d-1/set/s1.h5").exists()
 
 
 def test_devices(shards: Shards, weights: Path) -> None:
@@ -199,7 +204,7 @@ def test_an_error_in_a_batch_reaches_the_caller(shards: Shards, weights: Path, m
     paths = shards({"v1": 60})
     with pytest.raises(MemoryError):
         run(paths, weights, 2)
-    assert not paths[0].with_name("i3d-2.h5").exists()
+    assert not (paths[0].parents[2] / "i3d-2/set/s1.h5").exists()
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -7,18 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import h5py
 import numpy as np
 import pytest
 
 from microexp.errors import UserError
 from microexp.flow.flow import read_grey, to_grey
 from microexp.flow.params import FlowParams
-from microexp.flow.quantise import quantise, read_flow
 from microexp.flow.tvl1 import compute_flow
 from microexp.pipeline import STAGES
+from microexp.records.flow import open_flow, quantise
 from microexp.run import storage
 from microexp.run.runner import run_stage
 from microexp.run.stage import Job
+from tests.shards import recorded, write_crops
 
 from .conftest import grey, shifted, texture
 
@@ -32,23 +34,23 @@ def colour(count: int) -> np.ndarray:
 
 @pytest.fixture
 def crops(tmp_path: Path) -> Path:
-    path = tmp_path / "crops.h5"
-    with storage.create_shard(path) as file:
-        for name, frames in (("b", colour(5)), ("a", colour(1)), ("grey", colour(3)[..., :1])):
-            storage.add_array(file.create_group(name), "frames", frames)
-            storage.set_attributes(file[name], {"fps": 30.0, "excluded": ""})
-        file.create_group("lost").attrs["excluded"] = "no face found"
-    return path
+    videos = {"b": colour(5), "a": colour(1), "grey": colour(3)[..., :1], "lost": "no face found"}
+    return write_crops(tmp_path / "crops" / "set" / "s1.h5", videos)
+
+
+def at(crops: Path, folder: str) -> Path:
+    return crops.parents[2] / folder / "set" / "s1.h5"
 
 
 def run(crops: Path, **options: Any) -> Path:
-    out = crops.with_name("flow.h5")
+    out = at(crops, "flow")
     run_stage(STAGES["flow"], Job({"crops": [crops]}, {"flow": out}, FlowParams(**options)))
     return out
 
 
 def test_every_video_gets_its_flow(crops: Path) -> None:
-    with storage.open_shard(run(crops)) as file:
+    path = run(crops)
+    with storage.open_shard(path) as file, open_flow(path) as shard:
         assert list(file) == ["b", "a", "grey", "lost"]
         found = file["b/flow"]
         assert found.dtype == np.int16
@@ -56,8 +58,8 @@ def test_every_video_gets_its_flow(crops: Path) -> None:
         assert found.fletcher32
         frames = np.stack([cv2.cvtColor(f, cv2.COLOR_RGB2GRAY) for f in colour(5)])
         expected = compute_flow(frames[:-1], frames[1:])
-        np.testing.assert_allclose(read_flow(found), expected, atol=0.51 / 512)
-        np.testing.assert_allclose(read_flow(found, 1, 3), expected[1:3], atol=0.51 / 512)
+        np.testing.assert_allclose(shard["b"].read(), expected, atol=0.51 / 512)
+        np.testing.assert_allclose(shard["b"].read(1, 3), expected[1:3], atol=0.51 / 512)
         assert file["b"].attrs["bound_px"] == pytest.approx(np.abs(expected).max())
         assert file["b"].attrs["cut_values"] == 0
         assert file["b"].attrs["fps"] == 30
@@ -92,10 +94,9 @@ def test_the_provenance_names_backend_device_and_parameters(crops: Path) -> None
 def test_runs_and_threads_give_the_same_bytes(crops: Path) -> None:
     first = run(crops).read_bytes()
     run_stage(
-        STAGES["flow"],
-        Job({"crops": [crops]}, {"flow": crops.with_name("two.h5")}, FlowParams(), threads=2, device="auto"),
+        STAGES["flow"], Job({"crops": [crops]}, {"flow": at(crops, "two")}, FlowParams(), threads=2, device="auto")
     )
-    assert crops.with_name("two.h5").read_bytes() == first
+    assert at(crops, "two").read_bytes() == first
 
 
 def test_the_largest_motion_is_reported(crops: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -110,20 +111,21 @@ def test_the_largest_motion_is_reported(crops: Path, capsys: pytest.CaptureFixtu
 
 
 def test_crops_of_another_kind_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "crops.h5"
-    with storage.create_shard(path) as file:
-        storage.add_array(file.create_group("v"), "frames", np.zeros((3, 8, 8, 3), np.float32))
-        storage.set_attributes(file["v"], {"fps": 30.0, "excluded": ""})
-    with pytest.raises(UserError, match=r"/v: float32 \(3, 8, 8, 3\)"):
+    path = write_crops(tmp_path / "crops" / "set" / "s1.h5", {"v": colour(3)})
+    with h5py.File(path, "r+") as file:
+        del file["v/frames"]
+        file["v/frames"] = np.zeros((3, 8, 8, 3), np.float32)
+    recorded(path, "crops")
+    with pytest.raises(UserError, match=r"s1.h5: v: frames holds float32, expected uint8"):
         run(path)
-    assert not (tmp_path / "flow.h5").exists()
+    assert not at(path, "flow").exists()
 
 
 def test_grey_is_that_of_opencv() -> None:
     frames = colour(3)
     np.testing.assert_array_equal(to_grey(frames)[1], cv2.cvtColor(frames[1], cv2.COLOR_RGB2GRAY))
     assert to_grey(frames[:0]).shape == (0, 40, 40)
-    np.testing.assert_array_equal(list(read_grey(frames, chunk=2)), to_grey(frames))
+    np.testing.assert_array_equal(list(read_grey([frames[:2], frames[2:]])), to_grey(frames))
 
 
 def test_quantise_rounds_and_counts() -> None:

@@ -14,6 +14,7 @@ from microexp.report.spotting_table import COLUMNS, as_intervals, chance, displa
 from microexp.report.table_params import TablesStageParams
 from microexp.report.tables import permuted_scores
 from microexp.run import storage
+from tests.shards import recorded
 
 SUBJECTS = ("s01", "s02", "s03")
 
@@ -36,6 +37,7 @@ def index(tmp_path):
 def shard(path, reason=""):
     with storage.create_shard(path) as file:
         storage.set_attributes(file.create_group(f"{path.stem}_1"), {"excluded": reason})
+    recorded(path, "i3d")
 
 
 def make_detections(folder, expressions, subject):
@@ -162,7 +164,7 @@ def test_every_labelled_clip_must_be_predicted_unless_it_was_left_out(index, cap
     (folder / "demo").mkdir()
     with storage.create_shard(folder / "demo" / "s02.h5") as file:
         storage.set_attributes(file, {"excluded": json.dumps([["s02_1", "expression 3: no face"]])})
-    shards = [folder / "demo" / "s02.h5"]
+    shards = [recorded(folder / "demo" / "s02.h5", "apexdiff")]
     assert run_tables(folder, "recognition", paths, shards, "--set", f"task={TASK}") == 0
 
 

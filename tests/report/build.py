@@ -15,7 +15,8 @@ from tests.report.conftest import SUBJECTS, Tree
 
 def subject_page(tree: Tree, who: str, without: tuple[str, ...] = (), **options: Any) -> Path:
     stages = [s for s in ("crops", "faces", "flow", "motion", "apexdiff") if s not in without]
-    inputs = {s: [tree.path(s, "toy", f"{who}.h5")] for s in stages}
+    folders = {"motion": ("features", "motion")}
+    inputs = {s: [tree.path(*folders.get(s, (s,)), "toy", f"{who}.h5")] for s in stages}
     inputs |= {n: [tree.path("index", "toy", who, f"{n}.csv")] for n in ("videos", "expressions")}
     inputs["detections"] = [tree.path("spotting", "main", f"toy-{who}", "detections.csv")]
     inputs["predictions"] = [tree.path("recognition", "rec", f"toy-{who}", "predictions.csv")]
@@ -32,7 +33,7 @@ def report_inputs(tree: Tree) -> dict[str, list[Path]]:
     inputs["detections"] = sorted(tree.root.glob("spotting/*/*/detections.csv"))
     inputs["training"] = sorted(tree.root.glob("*/*/*/training.csv"))
     inputs |= {s: [tree.path(s, "toy", f"{w}.h5") for w in SUBJECTS] for s in ("faces", "crops", "flow", "apexdiff")}
-    inputs["records"] = [tree.path("motion", "toy", "ann.h5")]
+    inputs["records"] = [tree.path("features", "motion", "toy", "ann.h5")]
     inputs["pages"] = sorted(tree.root.glob("report/*/*.html"))
     return inputs
 

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from microexp.apexdiff.apexdiff import COLUMNS
 from microexp.datasets.counts import Count, write_counts
+from microexp.records.apexdiff import Apexdiff, write_apexdiff
 from microexp.records.index import (
     Expression,
     Issue,
@@ -14,8 +17,10 @@ from microexp.records.index import (
     write_issues,
     write_videos,
 )
+from microexp.records.shard import Subject
 from microexp.report.spotting_table import COLUMNS as SPOTTING
 from microexp.run import storage
+from tests import shards
 
 SUBJECTS = ("ann", "bob")
 FRAMES, SIDE = 90, 32
@@ -73,24 +78,33 @@ class Tree:
 
     def write_shards(self, who: str) -> None:
         rng = np.random.default_rng(len(who))
-        kinds = ("faces", "crops", "flow", "motion")
-        files = {k: self.path(k, "toy", f"{who}.h5") for k in kinds}
+        names = [v.video for v in self.videos if v.subject == who]
+        files = {k: self.path(k, "toy", f"{who}.h5") for k in ("faces", "crops", "flow", "motion")}
+        files["motion"] = self.path("features", "motion", "toy", f"{who}.h5")
+
+        def each(shape: tuple[int, ...], scale: float = 1) -> dict[str, np.ndarray | str]:
+            return {n: "no <face> found" if n == "bob_2" else scale * rng.random(shape) for n in names}
+
+        quality = {"jitter_px": 0.31, "misses": 2, "looked_at": 48, "scale": 130.8, "drift_px": 0.02}
+        shards.write_faces(files["faces"], each((68, 2), 200), **quality)
+        images = each((FRAMES, SIDE, SIDE, 3), 255)
+        shards.write_crops(
+            files["crops"], {n: i if isinstance(i, str) else i.astype(np.uint8) for n, i in images.items()}
+        )
+        moves = each((FRAMES - 1, SIDE, SIDE, 2), 2)
+        shards.write_flow(files["flow"], {n: m if isinstance(m, str) else m - 1 for n, m in moves.items()})
+        shards.write_features(files["motion"], each((FRAMES - 1, 4)))
         for kind, path in files.items():
-            with storage.create_shard(path) as shard:
-                for video in [v for v in self.videos if v.subject == who]:
-                    group = shard.create_group(video.video)
-                    bad = video.video == "bob_2"
-                    storage.set_attributes(group, {"excluded": "no <face> found" if bad else "", "fps": 30.0})
-                    if not bad:
-                        fill(kind, group, rng)
             record(path, kind, device="cpu")
         own = [e for e in self.expressions if e.subject == who]
-        with storage.create_shard(self.path("apexdiff", "toy", f"{who}.h5")) as shard:
-            storage.add_array(shard, "difference", rng.normal(0, 9, (len(own), 16, 16)).astype(np.float32))
-            storage.add_array(shard, "flow", rng.normal(0, 1, (len(own), 16, 16, 2)).astype(np.float32))
-            shard.create_dataset("expression", data=[e.expression for e in own])
-            shard.create_dataset("video", data=[e.video for e in own])
-        record(self.path("apexdiff", "toy", f"{who}.h5"), "apexdiff")
+        columns: dict[str, Any] = {n: [getattr(e, n) for e in own] for n in COLUMNS}
+        grey = {
+            n: rng.normal(0, 9, (len(own), 16, 16)).astype(np.float32) for n in ("difference", "strain", "onset_grey")
+        }
+        flow = rng.normal(0, 1, (len(own), 16, 16, 2)).astype(np.float32)
+        path = self.path("apexdiff", "toy", f"{who}.h5")
+        write_apexdiff(path, Subject("toy", who), Apexdiff(**grey, flow=flow, **columns))
+        record(path, "apexdiff")
 
     def write_folds(self, who: str) -> None:
         spot, recog = self.path("spotting", "main", f"toy-{who}"), self.path("recognition", "rec", f"toy-{who}")
@@ -156,21 +170,6 @@ class Tree:
         )
         for path in [self.path("tables", f"{n}.json") for n in ("spotting_main", "recognition_rec")]:
             record(path, "tables")
-
-
-def fill(kind: str, group: object, rng: np.random.Generator) -> None:
-    """Arrays of one video."""
-    if kind == "faces":
-        about = {"jitter_px": 0.31, "misses": 2, "looked_at": 48, "scale": 130.8, "drift_px": 0.02}
-        storage.set_attributes(group, about)  # type: ignore[arg-type]
-    elif kind == "crops":
-        storage.add_array(group, "frames", rng.integers(0, 256, (FRAMES, SIDE, SIDE, 3), dtype=np.uint8))  # type: ignore[arg-type]
-        storage.add_array(group, "frame_index", np.arange(FRAMES, dtype=np.int32))  # type: ignore[arg-type]
-    elif kind == "flow":
-        values = rng.integers(-500, 500, (FRAMES - 1, SIDE, SIDE, 2), dtype=np.int16)
-        storage.add_array(group, "flow", values).attrs["scale"] = 1 / 512  # type: ignore[arg-type]
-    else:
-        storage.add_array(group, "magnitude", rng.random((FRAMES - 1, 4), dtype=np.float32))  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="session")

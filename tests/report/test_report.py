@@ -2,11 +2,16 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
+
+from microexp.records.faces import create_faces
+from microexp.records.shard import Subject
 from microexp.report.collect import Rows
 from microexp.report.report import alignment, folds_text
 from microexp.run import storage
 from tests.report.build import Page, report_inputs, subject_page, whole_report
 from tests.report.conftest import Tree
+from tests.shards import face_arrays, recorded, write_faces
 
 
 def test_the_whole_report(tree: Tree) -> None:
@@ -57,14 +62,16 @@ def test_the_folds_say_what_they_leave_out() -> None:
 
 def test_the_alignment_of_a_subject_is_the_worst_of_its_videos(tree: Tree) -> None:
     path = tree.path("faces", "toy", "two.h5")
-    with storage.create_shard(path) as shard:
-        for name, scale, jitter, misses in (("a", 200.0, 0.1, 3), ("b", 150.0, 0.2, 4), ("c", 9.0, 9.0, 9)):
+    size: dict[str, object] = {"n_frames": 20, "width": 320, "height": 240, "fps": 30.0}
+    with create_faces(path, Subject("toy", "two")) as shard:
+        for name, scale, jitter, misses in (("a", 200.0, 0.1, 3), ("b", 150.0, 0.2, 4)):
             about = {"scale": scale, "jitter_px": jitter, "misses": misses, "looked_at": 48, "drift_px": jitter / 2}
-            storage.set_attributes(shard.create_group(name), {**about, "excluded": "no face" if name == "c" else ""})
+            shard.add(name, face_arrays(np.zeros((68, 2))), **size, **about, motion_px=1.0)
+        shard.exclude("c", "no face", **size)
+    recorded(path, "faces")
     found = alignment(path)
     assert found is not None and found.cells() == ("150", "0.20", "7 / 96", "0.10")
-    with storage.create_shard(path) as shard:
-        storage.set_attributes(shard.create_group("c"), {"excluded": "no face"})
+    write_faces(path, {"c": "no face"})
     assert alignment(path) is None and alignment(None) is None
 
 

@@ -3,11 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from microexp.records.apexdiff import read_apexdiff
+from microexp.records.crops import open_crops
+from microexp.records.flow import open_flow
 from microexp.records.index import Expression, Video
 from microexp.report.collect import Rows
 from microexp.report.lanes import detection_bars, video_lanes
 from microexp.report.subject import crop_near, expression_pictures, maps_of, predictions_of, summed_flow
-from microexp.run import storage
 from tests.report.build import Page, subject_page
 from tests.report.conftest import Tree
 
@@ -56,34 +58,32 @@ def test_predictions_of_an_expression() -> None:
 
 
 def test_pictures_come_from_the_nearest_crops(finished: Tree) -> None:
-    with storage.open_shard(finished.path("crops", "toy", "ann.h5")) as crops:
-        group = crops["ann_1"]
-        assert np.array_equal(crop_near(group, 41), group["frames"][41])
-        assert np.array_equal(crop_near(group, 9999), group["frames"][-1])
+    with open_crops(finished.path("crops", "toy", "ann.h5")) as crops:
+        video = crops["ann_1"]
+        assert np.array_equal(crop_near(video, 41), video.frames[41])
+        assert np.array_equal(crop_near(video, 9999), video.frames[-1])
     own = [e for e in finished.expressions if e.subject == "ann"]
-    with storage.open_shard(finished.path("apexdiff", "toy", "ann.h5")) as shard:
-        assert np.array_equal(maps_of(shard, own[1])["flow"], shard["flow"][1])
-        assert maps_of(shard, Expression("toy", "ann", "ann_1", 9, 1, 2, 3, "micro", "", "")) == {}
+    _, record = read_apexdiff(finished.path("apexdiff", "toy", "ann.h5"))
+    assert np.array_equal(maps_of(record, own[1])["flow"], record.flow[1])
+    assert maps_of(record, Expression("toy", "ann", "ann_1", 9, 1, 2, 3, "micro", "", "")) == {}
 
 
 def test_flow_of_an_expression_without_its_maps(finished: Tree) -> None:
     own = next(e for e in finished.expressions if e.subject == "ann")
     with (
-        storage.open_shard(finished.path("flow", "toy", "ann.h5")) as flow,
-        storage.open_shard(finished.path("crops", "toy", "ann.h5")) as crops,
+        open_flow(finished.path("flow", "toy", "ann.h5")) as flow_shard,
+        open_crops(finished.path("crops", "toy", "ann.h5")) as crops_shard,
     ):
-        index = crops["ann_1/frame_index"][:]
-        total = summed_flow(flow["ann_1"], index, own)
-        expected = flow["ann_1/flow"][own.onset : own.apex].astype(float).sum(0) / 512
+        flow, crops = flow_shard["ann_1"], crops_shard["ann_1"]
+        total = summed_flow(flow, crops.frame_index, own)
+        expected = flow.units[own.onset : own.apex].astype(float).sum(0) / 512
         assert total is not None
         np.testing.assert_allclose(total, expected)
         still = Expression("toy", "ann", "ann_1", 1, 5, 5, 9, "micro", "", "")
-        assert summed_flow(flow["ann_1"], index, still) is None
-        shown = expression_pictures(own, crops["ann_1"], flow["ann_1"], {}, faces=True)
+        assert summed_flow(flow, crops.frame_index, still) is None
+        shown = expression_pictures(own, crops, flow, {}, faces=True)
         assert [c.split(",")[0] for c, _ in shown] == ["onset", "apex", "flow"]
-        assert [c.split(",")[0] for c, _ in expression_pictures(own, crops["ann_1"], flow["ann_1"], {}, False)] == [
-            "flow"
-        ]
+        assert [c.split(",")[0] for c, _ in expression_pictures(own, crops, flow, {}, False)] == ["flow"]
 
 
 def test_page_of_a_subject(finished: Tree) -> None:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 
@@ -17,12 +18,21 @@ from microexp.run import storage, verify
 def shard(path: Path, stage: str, arrays: dict[str, np.ndarray], **attributes: Any) -> Path:
     """A shard with one video (or, for apexdiff, none) and its record."""
     with storage.create_shard(path) as file:
+        storage.set_attributes(file, {"dataset": path.parent.name, "subject": path.stem, "stage": stage})
         group = file if stage == "apexdiff" else file.create_group("v1")
+        attributes = {"excluded": "", **ABOUT.get(stage, {}), **attributes}
         storage.set_attributes(group, attributes)
         for name, data in arrays.items():
             storage.add_array(group, name, data)
     storage.write_provenance(path, {"stage": stage, "parameters": {"seed": 3}})
     return path
+
+
+ABOUT: dict[str, dict[str, Any]] = {
+    "crops": {"fps": 30.0, "source_fps": 30.0, "source_n_frames": 12},
+    "flow": {"fps": 30.0, "bound_px": 1.0, "cut_values": 0},
+    "apexdiff": {"size": 4, "excluded": "[]"},
+}
 
 
 def crops(path: Path, frames: int = 12) -> Path:
@@ -74,26 +84,29 @@ def test_a_damaged_chunk_is_found_even_if_the_record_was_made_afterwards(tmp_pat
 @pytest.mark.parametrize(
     ("stage", "arrays", "attributes", "what"),
     [
-        ("crops", {"frames": np.zeros((3, 8, 8, 3), np.uint8)}, {}, "v1/frame_index is missing"),
+        ("crops", {"frames": np.zeros((3, 8, 8, 3), np.uint8)}, {}, "v1: frame_index is missing"),
         (
             "crops",
             {"frames": np.zeros((3, 8, 8, 3), np.uint8), "frame_index": np.zeros(2, np.int32)},
             {},
-            "v1/frame_index has shape (2,), expected (T)",
+            "v1: frame_index has shape (2,), expected (T,)",
         ),
         (
             "flow",
             {"flow": np.zeros((3, 8, 7, 2), np.int16)},
             {},
-            "v1/flow has shape (3, 8, 7, 2), expected (P, S, S, 2)",
-        ),
-        (
-            "i3d",
-            {"features": np.zeros((3, 2048), np.float32), "frame_index": np.zeros(20, np.int32)},
-            {"clip_frames": 8, "step_frames": 2, "n_frames": 20},
-            "v1/features: 3 clips, expected 6",
+            "v1: flow has shape (3, 8, 7, 2), expected (T-1, S, S, 2)",
         ),
         ("apexdiff", {"difference": np.zeros((2, 4, 4), np.float32)}, {}, "flow is missing"),
+        ("flow", {"flow": np.zeros((3, 8, 8, 2), np.float32)}, {}, "v1: flow holds float32, expected int16"),
+        ("flow", {"flow": np.zeros((3, 8, 8, 2), np.int16)}, {}, "v1: flow: the attribute scale is missing"),
+        (
+            "flow",
+            {"flow": np.zeros((3, 8, 8, 2), np.int16)},
+            {"excluded": "no face"},
+            "v1: is excluded, but holds flow",
+        ),
+        ("crops", {}, {"fps": "30", "excluded": "no face"}, "v1: the attribute fps is '30', expected float"),
     ],
 )
 def test_shapes_are_checked(
@@ -110,9 +123,14 @@ def test_shapes_are_checked(
 def test_as_many_clips_as_i3d_makes_of_a_video_are_intact(
     tmp_path: Path, frames: int, clip: int, step: int, clips: int
 ) -> None:
-    arrays = {"features": np.zeros((clips, 2048), np.float32), "frame_index": np.arange(frames, dtype=np.int32)}
-    shard(tmp_path / "a.h5", "i3d", arrays, clip_frames=clip, step_frames=step, n_frames=frames)
-    assert problems(tmp_path) == {}
+    for more, wrong in ((0, {}), (1, {"s.h5": f"v1: features: {clips + 1} snippets, expected {clips}"})):
+        arrays = {"features": np.zeros((clips + more, 8), np.float32), "frame_index": np.arange(frames, dtype=np.int32)}
+        about = {"clip_frames": clip, "step_frames": step, "n_frames": frames, "fps": 30.0, "channels": ""}
+        path = shard(tmp_path / "features" / "i3d_rgb" / "d" / "s.h5", "i3d_rgb", arrays, **about)
+        with h5py.File(path, "r+") as file:
+            file.attrs["stream"] = "i3d_rgb"
+        storage.write_provenance(path, {"stage": "i3d-rgb"})
+        assert problems(tmp_path) == wrong
 
 
 def test_an_excluded_video_has_no_arrays(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from microexp.methods.spotting.detect import COLUMNS as DETECTION_COLUMNS
 from microexp.records.index import Expression, Video, write_expressions, write_videos
 from microexp.rendered.video import write_video
 from microexp.run import storage
+from tests import shards
 from tests.methods.recognition import synthetic
 from tests.methods.spotting import made_up
 
@@ -135,14 +136,10 @@ def videos(folder: Path) -> list[str]:
 def flow(folder: Path) -> list[str]:
     """Arguments of `flow` on two tiny videos: a shard with several data sets."""
     rng = np.random.default_rng(0)
-    with storage.create_shard(folder / "crops.h5") as shard:
-        for video in ("v1", "v2"):
-            group = shard.create_group(video)
-            storage.set_attributes(group, {"fps": 30.0, "source_fps": 30.0, "source_n_frames": 4, "excluded": ""})
-            storage.add_array(group, "frames", rng.integers(0, 255, (4, 32, 32, 3), dtype=np.uint8))
-            storage.add_array(group, "frame_index", np.arange(4, dtype=np.int32))
-    crops, out = str(folder / "crops.h5"), str(folder / "out" / "f.h5")
-    return ["flow", "--crops", crops, "--out-flow", out, "--set", "backend=opencv", "--set", "preset=opencv"]
+    videos = {video: rng.integers(0, 255, (4, 32, 32, 3), dtype=np.uint8) for video in ("v1", "v2")}
+    crops = shards.write_crops(folder / "crops" / "out" / "f.h5", videos)
+    out = str(folder / "out" / "f.h5")
+    return ["flow", "--crops", str(crops), "--out-flow", out, "--set", "backend=opencv", "--set", "preset=opencv"]
 
 
 def spotting_fold(folder: Path) -> list[str]:
@@ -162,12 +159,12 @@ def spotting_fold(folder: Path) -> list[str]:
 def recognition_fold(folder: Path) -> list[str]:
     """Arguments of `mdml`."""
     clips = synthetic.clips_of({"demo": ["a", "b", "c"]})
-    shards = synthetic.write_shards(clips, folder / "apexdiff")
+    maps = synthetic.write_shards(clips, folder / "apexdiff")
     mdml = {"size": 14, "channels": [2, 2, 2], "epochs": 1, "seeds": 1, "batch_size": 8}
     options = {"datasets": ["demo"], "classes": synthetic.CLASSES, "mdml": mdml}
     out = folder / "out"
     return [
-        "mdml", "--fold", "demo-b", "--apexdiff", *map(str, shards), "--params", json.dumps(options), "--device", "cpu",
+        "mdml", "--fold", "demo-b", "--apexdiff", *map(str, maps), "--params", json.dumps(options), "--device", "cpu",
         "--out-model", f"{out}/m.safetensors", "--out-training", f"{out}/t.csv", "--out-predictions", f"{out}/p.csv",
     ]  # fmt: skip
 
@@ -183,6 +180,7 @@ def tables(folder: Path) -> list[str]:
         storage.write_csv(folder / f"demo-{item.subject}" / "detections.csv", DETECTION_COLUMNS, [row])
         with storage.create_shard(folder / "demo" / f"{item.subject}.h5") as shard:
             storage.set_attributes(shard.create_group(item.video), {"excluded": ""})
+        shards.recorded(folder / "demo" / f"{item.subject}.h5", "i3d")
     return [
         "tables", "--kind", "spotting", "--experiment", "demo",
         "--folds", *(str(folder / f"demo-{s}" / "detections.csv") for s in SUBJECTS),
@@ -228,8 +226,7 @@ def test_damage_of_an_input_is_blamed_on_it_and_mended_by_making_it_again(
 ) -> None:
     """By its hash; or where it is too big for that by HDF5, which does not look at bytes that it does not need."""
     arguments = flow(tmp_path)
-    crops, out = tmp_path / "crops.h5", tmp_path / "out"
-    storage.write_provenance(crops, {"stage": "crops"})
+    crops, out = tmp_path / "crops" / "out" / "f.h5", tmp_path / "out"
     assert main(arguments) == 0
     whole, result = crops.read_bytes(), (out / "f.h5").read_bytes()
     monkeypatch.setattr(storage, "HASHED_BYTES", hashed_bytes)

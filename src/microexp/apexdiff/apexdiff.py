@@ -1,10 +1,6 @@
 """Stage `apexdiff`: what happens in the face between the onset and the apex of every expression.
 
-A shard holds the N expressions of a subject: `difference` (N, s, s) float32, apex - onset in grey levels; `flow`
-(N, s, s, 2) float32, TV-L1 from onset to apex in px of the STORED grid; `strain` (N, s, s) float32, its optical strain;
-`onset_grey` (N, s, s) float32, the onset itself (for the comparison without identity removal); and the columns
-`video, expression, onset, apex, offset, kind, emotion, aus` of the index (frames of the source). Attributes: `subject`,
-`dataset`, `size`, and `excluded`: JSON list of [video, reason] with an entry for every expression left out.
+What its shards hold is described in `records/apexdiff.py`; frames are those of the source, as in the index.
 
 Flow and strain are computed on the grid of the crops (S, S); all maps are then averaged down to (s, s), and the flow is
 multiplied by s / S. Strain, being motion per length, is not.
@@ -12,11 +8,10 @@ multiplied by s / S. Strain, being motion per length, is not.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -26,19 +21,18 @@ from microexp.apexdiff.registration import rigid_flow, undo
 from microexp.errors import UserError
 from microexp.faces.resample import nearest_crop
 from microexp.flow.tvl1 import compute_flow, provenance
+from microexp.records.apexdiff import Apexdiff, write_apexdiff
+from microexp.records.crops import Crops, open_crops
 from microexp.records.index import Expression, read_expressions, read_videos
+from microexp.records.shard import Shard
 from microexp.run.log import log, track
 from microexp.run.stage import Job
-from microexp.run.storage import add_array, create_shard, open_shard, set_attributes
-
-if TYPE_CHECKING:
-    import h5py
 
 PAIRS = 32
 """Expressions whose flow is computed in one call, by all threads or in one batch."""
 
-NUMBERS = ("expression", "onset", "apex", "offset")
-TEXTS = ("video", "kind", "emotion", "aus")
+MAPS = ("difference", "flow", "strain", "onset_grey")
+COLUMNS = ("video", "expression", "onset", "apex", "offset", "kind", "emotion", "aus")
 
 
 class LeftOut(Exception):
@@ -90,13 +84,13 @@ def shrink(maps: Maps, size: int) -> Maps:
     return Maps(area(maps.difference), area(maps.flow) * np.float32(factor), area(maps.strain), area(maps.onset_grey))
 
 
-def check_frames(expression: Expression, video: h5py.Group | None) -> None:
+def check_frames(expression: Expression, video: Crops | None) -> None:
     """Raise `LeftOut` when the crops do not show onset and apex as two frames."""
     if video is None:
         raise LeftOut("its video is not among the crops")
-    if video.attrs["excluded"]:
-        raise LeftOut(str(video.attrs["excluded"]))
-    n_frames = int(video.attrs["source_n_frames"])
+    if video.excluded:
+        raise LeftOut(video.excluded)
+    n_frames = video.source_n_frames
     if expression.apex >= n_frames or not expression.is_inside(n_frames):
         raise LeftOut(f"onset {expression.onset}, apex {expression.apex}, but the video has {n_frames} frames")
 
@@ -109,7 +103,7 @@ def onset_and_apex(expression: Expression, frame_index: np.ndarray) -> tuple[int
     return onset, apex
 
 
-def read_pair(expression: Expression, video: h5py.Group | None, size: int) -> np.ndarray:
+def read_pair(expression: Expression, video: Crops | None, size: int) -> np.ndarray:
     """Onset and apex of an expression as (2, S, S) float32 grey levels; raises `LeftOut` when it cannot be used.
 
     Raises:
@@ -117,14 +111,13 @@ def read_pair(expression: Expression, video: h5py.Group | None, size: int) -> np
     """
     check_frames(expression, video)
     assert video is not None
-    crops = video["frames"]
-    if size > crops.shape[1]:
-        raise UserError(file="apexdiff.size", got=size, expected=f"at most the crops' {crops.shape[1]} px")
-    return to_grey(np.stack([crops[i] for i in onset_and_apex(expression, video["frame_index"][:])]))
+    if size > video.side:
+        raise UserError(file="apexdiff.size", got=size, expected=f"at most the crops' {video.side} px")
+    return to_grey(np.stack([video.frames[i] for i in onset_and_apex(expression, video.frame_index)]))
 
 
 def read_pairs(
-    expressions: Iterable[Expression], crops: h5py.File, size: int, left_out: list[tuple[str, str]]
+    expressions: Iterable[Expression], crops: Shard[Crops], size: int, left_out: list[tuple[str, str]]
 ) -> Iterator[tuple[Expression, np.ndarray]]:
     """Every expression that can be used, with its `read_pair`; of the others, video and reason go to `left_out`."""
     for expression in expressions:
@@ -148,21 +141,13 @@ def make_maps(pairs: Sequence[np.ndarray], job: Job[ApexdiffParams]) -> list[Map
     ]
 
 
-def write_shard(
-    shard: h5py.File, done: Sequence[tuple[Expression, Maps]], size: int, left_out: Iterable[tuple[str, str]]
-) -> None:
-    """Write maps and columns; a subject without a usable expression gets empty ones."""
-    import h5py
-
-    for name, extra in (("difference", ()), ("flow", (2,)), ("strain", ()), ("onset_grey", ())):
-        rows = [getattr(maps, name) for _, maps in done]
-        add_array(shard, name, np.array(rows, np.float32).reshape(len(rows), size, size, *extra))
-    for name in NUMBERS:
-        shard.create_dataset(name, data=np.array([getattr(e, name) for e, _ in done], np.int32))
-    for name in TEXTS:
-        values = np.array([getattr(e, name) for e, _ in done], dtype=object)
-        shard.create_dataset(name, data=values, dtype=h5py.string_dtype("utf-8"))
-    set_attributes(shard, {"size": size, "excluded": json.dumps([list(entry) for entry in left_out])})
+def record_of(done: Sequence[tuple[Expression, Maps]], size: int, left_out: Iterable[tuple[str, str]]) -> Apexdiff:
+    """The record of a subject; without a usable expression its arrays are empty."""
+    arrays: dict[str, Any] = {n: [getattr(e, n) for e, _ in done] for n in COLUMNS}
+    for name in MAPS:
+        rows = np.array([getattr(maps, name) for _, maps in done], np.float32)
+        arrays[name] = rows.reshape(len(done), size, size, *([2] if name == "flow" else []))
+    return Apexdiff(**arrays, excluded=tuple(left_out))
 
 
 def run(job: Job[ApexdiffParams]) -> Mapping[str, Any]:
@@ -173,13 +158,10 @@ def run(job: Job[ApexdiffParams]) -> Mapping[str, Any]:
     expressions = read_expressions(job.input("expressions"), read_videos(job.input("videos")))
     done: list[tuple[Expression, Maps]] = []
     left_out: list[tuple[str, str]] = []
-    with open_shard(job.input("crops")) as crops:
+    with open_crops(job.input("crops")) as crops:
         usable = read_pairs(track(expressions, "apexdiff"), crops, job.params.size, left_out)
         while chunk := list(islice(usable, PAIRS)):
             maps = make_maps([pair for _, pair in chunk], job)
             done += zip([expression for expression, _ in chunk], maps, strict=True)
-        whose = {name: str(crops.attrs[name]) for name in ("dataset", "subject")}
-    with create_shard(job.output("apexdiff")) as shard:
-        write_shard(shard, done, job.params.size, left_out)
-        set_attributes(shard, whose)
+    write_apexdiff(job.output("apexdiff"), crops.subject, record_of(done, job.params.size, left_out))
     return provenance(job.params.flow, job.device)

@@ -23,7 +23,8 @@ import numpy as np
 from microexp.apexdiff.rest_level import Scale, Zero, centred
 from microexp.datasets import megc2019
 from microexp.errors import UserError
-from microexp.records.clips import ALL_CHANNELS, Clips
+from microexp.records.apexdiff import write_apexdiff
+from microexp.records.clips import ALL_CHANNELS, Clips, split
 from microexp.run import storage
 from microexp.run.names import check_name
 
@@ -218,27 +219,11 @@ def write_shards(clips: Clips, folder: Path, surrogate: SecondView = "strain") -
     Raises:
         UserError: when there is no strain.
     """
-    whole = with_second_view(clips, surrogate)
     paths = []
-    for dataset, subject in sorted(set(zip(whole.dataset.tolist(), whole.subject.tolist(), strict=True))):
-        part = whole.take((whole.dataset == dataset) & (whole.subject == subject))
-        difference, u, v, strain, onset = np.moveaxis(part.maps, 1, 0)
-        path = folder / dataset / f"{subject}.h5"
-        with storage.create_shard(path) as shard:
-            storage.add_array(shard, "difference", difference)
-            storage.add_array(shard, "flow", np.stack([u, v], -1))
-            storage.add_array(shard, "strain", strain)
-            storage.add_array(shard, "onset_grey", onset)
-            for column in ("video", "kind", "emotion"):
-                shard[column] = getattr(part, column).astype(object)
-            shard["aus"] = np.full(len(part), "", dtype=object)
-            shard["expression"] = part.expression.astype(np.int32)
-            for column in ("onset", "apex", "offset"):
-                shard[column] = np.full(len(part), -1, dtype=np.int32)
-            about = {"dataset": dataset, "subject": subject, "size": strain.shape[-1], "excluded": "[]"}
-            storage.set_attributes(shard, {**about, "difference_is": f"{surrogate} (surrogate)"})
-        record = {"stage": "flowmaps", "surrogate": surrogate, "clips": len(part)}
-        storage.write_provenance(path, record)
+    for who, record in split(with_second_view(clips, surrogate)).items():
+        path = folder / who.dataset / f"{who.subject}.h5"
+        write_apexdiff(path, who, replace(record, difference_is=f"{surrogate} (surrogate)"))
+        storage.write_provenance(path, {"stage": "flowmaps", "surrogate": surrogate, "clips": len(record)})
         paths.append(path)
     return paths
 

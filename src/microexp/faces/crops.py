@@ -1,85 +1,63 @@
 """Stage `crops`: the aligned face of every frame.
 
-A shard has attributes `dataset` and `subject`, and a group per video: `frames` (T, S, S, 3) uint8 RGB, or
-(T, S, S, 1) when the source is grey, and `frame_index` (T,) int32, the source frame of each crop. A group's attributes:
-`fps` of the crops, `source_fps`, `source_n_frames`, `excluded` (empty, or the reason why the video cannot be used; then
-there are no arrays).
+What its shards hold is described in `records/crops.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from microexp.errors import UserError, reason_of
+from microexp.errors import reason_of
 from microexp.faces.faces import Unusable, fingerprint, open_listed, read_subject, whose
 from microexp.faces.params import CropsParams
 from microexp.faces.resample import resampled_frames
 from microexp.faces.warp import cut, plan_crops
 from microexp.reading.frames import BadVideo, VideoSource
+from microexp.records.crops import CropsWriter, create_crops
+from microexp.records.faces import Faces, open_faces
 from microexp.records.index import Video
 from microexp.run.log import log, track
 from microexp.run.stage import Job
-from microexp.run.storage import add_array, create_shard, open_shard, set_attributes
-
-if TYPE_CHECKING:
-    import h5py
 
 
-def frame_alignments(faces: h5py.Group, frame_index: np.ndarray) -> np.ndarray:
-    """(T, 2, 3) transform of each of these frames; (1, 2, 3) when it is the same for all."""
-    if "alignments" in faces:
-        chosen: np.ndarray = faces["alignments"][:][frame_index]
-        return chosen
-    return np.asarray(faces["alignment"][:])[None]
+def crops_of(source: VideoSource, frame_index: np.ndarray, alignments: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    """The crop (size, size, 3 or 1) of each of these frames; one frame is held at a time.
 
-
-def write_crops(
-    group: h5py.Group, source: VideoSource, frame_index: np.ndarray, alignments: np.ndarray, size: int
-) -> None:
-    """Stream the frames through the warp into `group`; one frame is held at a time.
+    Args:
+        source: the video.
+        frame_index: (T,) frames of it.
+        alignments: (T, 2, 3), or (1, 2, 3) when they are all the same.
+        size: side of the crops, px.
 
     Raises:
         BadVideo: when a frame cannot be decoded.
     """
     plan = plan_crops(alignments, source.width, source.height, size)
-    channels = 1 if source.grey else 3
-    out = add_array(group, "frames", shape=(len(frame_index), size, size, channels), dtype=np.uint8)
-    add_array(group, "frame_index", frame_index)
     for i, frame in enumerate(source.read(frame_index)):
-        out[i] = cut(frame, alignments[i if len(alignments) > 1 else 0], plan).reshape(size, size, channels)
+        yield cut(frame, alignments[i if len(alignments) > 1 else 0], plan).reshape(size, size, -1)
 
 
-def _process(shard: h5py.File, video: Video, job: Job[CropsParams], faces: h5py.Group) -> None:
-    group = shard.create_group(video.video)
-    reason = str(faces.attrs["excluded"])
+def _process(shard: CropsWriter, video: Video, job: Job[CropsParams], faces: Faces) -> None:
     frame_index = resampled_frames(video.n_frames, video.fps, job.params.fps)
+    all_frames = len(frame_index) == video.n_frames
+    fps = video.fps if all_frames else job.params.fps
+    about = {"fps": fps, "source_fps": video.fps, "source_n_frames": video.n_frames}
     try:
-        if reason:
-            raise Unusable(reason)
+        if faces.excluded:
+            raise Unusable(faces.excluded)
         source = open_listed(video, job.input("videos"))
+        crops = crops_of(source, frame_index, faces.alignments(frame_index), job.params.size)
         try:
-            write_crops(group, source, frame_index, frame_alignments(faces, frame_index), job.params.size)
+            shard.stream(video.video, frame_index, crops, **about)
         except BadVideo as error:
             raise Unusable(reason_of(error)) from error
-    except Unusable as error:
-        reason = str(error)
+    except Unusable as reason:
         log(f"{video.dataset}/{video.subject}/{video.video} is left out: {reason}")
-        for name in list(group):
-            del group[name]
-    all_frames = len(frame_index) == video.n_frames
-    set_attributes(
-        group,
-        {
-            "fps": video.fps if all_frames else job.params.fps,
-            "source_fps": video.fps,
-            "source_n_frames": video.n_frames,
-            "excluded": reason,
-        },
-    )
+        shard.exclude(video.video, str(reason), **about)
 
 
 def run(job: Job[CropsParams]) -> Mapping[str, Any]:
@@ -89,17 +67,9 @@ def run(job: Job[CropsParams]) -> Mapping[str, Any]:
     cv2.setNumThreads(job.threads)
     videos = read_subject(job.input("videos"))
     read: dict[str, Any] = {}
-    with open_shard(job.input("faces")) as faces, create_shard(job.output("crops")) as shard:
-        set_attributes(shard, whose(videos, job.output("crops")))
+    whom, out = whose(videos, job.output("crops")), job.output("crops")
+    with open_faces(job.input("faces"), whom) as faces, create_crops(out, whom) as shard:
         for video in track(videos, "crops"):
-            if video.video not in faces:
-                raise UserError(
-                    file=job.input("faces"),
-                    where=f"video {video.video}",
-                    problem="nothing",
-                    expected="an alignment",
-                    hint="run the stage faces again",
-                )
-            _process(shard, video, job, faces[video.video])
+            _process(shard, video, job, faces.need(video.video))
             read[video.video] = fingerprint(Path(video.path))
     return {"videos": read}

@@ -1,14 +1,6 @@
 """Stage `faces`: where the face of each video is, and the one transform that brings it upright into the crop.
 
-A shard has attributes `dataset` and `subject`, and a group per video: `frames` (K,) int32 with landmarks, `boxes`
-(K, 4) float32 x0, y0, x1, y1 px, `landmarks` (K, 68, 2) float32 px, `score` (K,) float32, `reference` (68, 2) float64
-median landmarks, `alignment` (2, 3) float64 from source px to the unit square of the crop (crop px = alignment * size)
-and, when it is slow, `alignments` (T, 2, 3) for every frame.
-
-Attributes of a group: `n_frames`, `width`, `height`, `fps`; `excluded`, empty or the reason why the video cannot be
-used (then there are no arrays); and for the quality of the alignment `looked_at` and `misses` (frames), `jitter_px`
-(noise of the landmarks from frame to frame), `motion_px` (how far the head leaves its place), `scale` (side of the crop
-in source px) and `drift_px` (largest motion of the transform itself, source px per frame; 0 when fixed).
+What its shards hold is described in `records/faces.py`.
 """
 
 from __future__ import annotations
@@ -16,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -26,13 +18,12 @@ from microexp.faces.geometry import face_alignment, scale_of
 from microexp.faces.observe import Backend, Observations, observe, regular_frames, spread_frames
 from microexp.faces.params import FacesParams
 from microexp.reading.frames import BadVideo, VideoSource, open_video
+from microexp.records.faces import Faces, create_faces
 from microexp.records.index import Video, read_videos
+from microexp.records.shard import Subject, Writer
 from microexp.run.log import log, track
 from microexp.run.stage import Job
-from microexp.run.storage import add_array, create_shard, input_hash, set_attributes
-
-if TYPE_CHECKING:
-    import h5py
+from microexp.run.storage import input_hash
 
 
 class Unusable(Exception):
@@ -52,11 +43,9 @@ def read_subject(path: Path) -> list[Video]:
     return videos
 
 
-def whose(videos: Sequence[Video], shard: Path) -> dict[str, object]:
+def whose(videos: Sequence[Video], shard: Path) -> Subject:
     """Data set and subject of the videos; without any, of the shard by its place `…/{dataset}/{subject}.h5`."""
-    if videos:
-        return {"dataset": videos[0].dataset, "subject": videos[0].subject}
-    return {"dataset": shard.parent.name, "subject": shard.stem}
+    return Subject(videos[0].dataset, videos[0].subject) if videos else Subject.of_path(shard)
 
 
 def look(video: Video, source: VideoSource, params: FacesParams, backend: Backend) -> Observations:
@@ -157,8 +146,8 @@ def fingerprint(path: Path) -> dict[str, Any]:
     }
 
 
-def _process(group: h5py.Group, video: Video, listed: Path, params: FacesParams, backend: Backend | None) -> None:
-    set_attributes(group, {"n_frames": video.n_frames, "width": video.width, "height": video.height, "fps": video.fps})
+def _process(shard: Writer[Faces], video: Video, listed: Path, params: FacesParams, backend: Backend | None) -> None:
+    about = {"n_frames": video.n_frames, "width": video.width, "height": video.height, "fps": video.fps}
     try:
         source = open_listed(video, listed)
         if backend is None:
@@ -172,12 +161,10 @@ def _process(group: h5py.Group, video: Video, listed: Path, params: FacesParams,
         check_seen(seen, params.max_missed)
     except Unusable as reason:
         log(f"{video.dataset}/{video.subject}/{video.video} is left out: {reason}")
-        set_attributes(group, {"excluded": str(reason)})
+        shard.exclude(video.video, str(reason), **about)
         return
     arrays, attributes = describe(video, seen, params)
-    for name, array in arrays.items():
-        add_array(group, name, array)
-    set_attributes(group, {**attributes, "excluded": ""})
+    shard.add(video.video, arrays, **about, **attributes)
 
 
 def make_backend(params: FacesParams, device: str) -> Backend | None:
@@ -211,10 +198,9 @@ def run(job: Job[FacesParams]) -> Mapping[str, Any]:
     videos = read_subject(listed)
     backend = make_backend(job.params, job.device)
     read: dict[str, Any] = {}
-    with create_shard(job.output("faces")) as shard:
-        set_attributes(shard, whose(videos, job.output("faces")))
+    with create_faces(job.output("faces"), whose(videos, job.output("faces"))) as shard:
         for video in track(videos, "faces"):
-            _process(shard.create_group(video.video), video, listed, job.params, backend)
+            _process(shard, video, listed, job.params, backend)
             read[video.video] = fingerprint(Path(video.path))
     if backend is not None:
         return {**backend.provenance(), "videos": read}

@@ -16,14 +16,16 @@ import numpy as np
 
 from microexp.errors import UserError
 from microexp.features.params import I3dClipParams
+from microexp.records.crops import Crops, open_crops
 from microexp.records.features import Layout, start_shard, write_features
+from microexp.records.flow import Flow
+from microexp.records.shard import Shard
 from microexp.run import storage
 from microexp.run.devices import pick_device
 from microexp.run.log import track
 from microexp.run.stage import Job
 
 if TYPE_CHECKING:
-    import h5py
     from torch import Tensor
 
     from microexp.features.i3d_exact import FastI3d
@@ -150,30 +152,21 @@ class Pool:
         self.executor.shutdown(cancel_futures=True)
 
 
-def check_pair(name: str, crops: h5py.Group, flow_file: h5py.File, path: object) -> h5py.Group:
+def check_pair(name: str, crops: Crops, flow_shard: Shard[Flow]) -> Flow:
     """The flow that belongs to the crops of video `name`.
 
     Raises:
         UserError: when there is none or it does not match.
     """
-    if name not in flow_file:
-        raise UserError(
-            file=path,
-            where=name,
-            problem="no such video",
-            expected="the flow of these crops",
-            hint="run the stage flow again",
-        )
-    flow = flow_file[name]
-    if crops.attrs.get("excluded") or flow.attrs.get("excluded"):
+    flow = flow_shard.need(name)
+    if crops.excluded or flow.excluded:
         return flow
-    t, side = crops["frames"].shape[:2]
-    if flow["flow"].shape != (max(0, t - 1), side, side, 2):
-        expected = (max(0, t - 1), side, side, 2)
+    expected = (max(0, len(crops) - 1), crops.side, crops.side, 2)
+    if flow.units.shape != expected:
         raise UserError(
-            file=path,
+            file=flow_shard.path,
             where=name,
-            problem=f"flow of shape {flow['flow'].shape}",
+            problem=f"flow of shape {flow.units.shape}",
             expected=f"{expected}",
             hint="run the stage flow again",
         )
@@ -184,7 +177,7 @@ def run_stream(
     job: Job[Any],
     stream: str,
     state: Mapping[str, Tensor],
-    read_video: Callable[[h5py.Group, str], tuple[str, Callable[[int, int], np.ndarray] | None]],
+    read_video: Callable[[Crops, str], tuple[str, Callable[[int, int], np.ndarray] | None]],
     about: Mapping[str, object],
 ) -> dict[str, Any]:
     """Compute the shard of one subject.
@@ -206,13 +199,12 @@ def run_stream(
     if params.mixed_precision and device == "cpu":
         raise UserError(file="i3d.mixed_precision", problem="true on a CPU", expected="a GPU", hint="set it to false")
     network = FastI3d(dict(state), device)
-    path = job.input("crops")
     with (
-        storage.open_shard(path) as crops,
+        open_crops(job.input("crops")) as crops,
         storage.create_shard(job.output("features")) as out,
         Pool(job.threads if device == "cpu" else 1) as pool,
     ):
-        start_shard(out, stream, path.parent.name, path.stem)
+        start_shard(out, stream, crops.subject.dataset, crops.subject.subject)
         storage.set_attributes(out, dict(about))
         for name in track(list(crops), stream):
             group, own = out.create_group(name), crops[name]
@@ -220,7 +212,7 @@ def run_stream(
             storage.set_attributes(group, {"excluded": excluded})
             if excluded or read is None:
                 continue
-            features = stream_features(len(own["frames"]), read, network, params, pool)
-            layout = Layout(params.step_frames, params.clip_frames, float(own.attrs["fps"]))
-            write_features(group, features, layout, own["frame_index"][:])
+            features = stream_features(len(own), read, network, params, pool)
+            layout = Layout(params.step_frames, params.clip_frames, own.fps)
+            write_features(group, features, layout, own.frame_index)
     return {"device": device.partition(":")[0]}

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from microexp.features.i3d import check_pair, pad, prepare_flow, run_stream
 from microexp.features.params import I3dFlowParams
-from microexp.flow.quantise import read_flow
-from microexp.run import storage
+from microexp.records.crops import Crops
+from microexp.records.flow import open_flow
+from microexp.records.shard import Subject
 from microexp.run.stage import Job
-
-if TYPE_CHECKING:
-    import h5py
 
 
 def run(job: Job[I3dFlowParams]) -> dict[str, Any]:
@@ -24,18 +22,16 @@ def run(job: Job[I3dFlowParams]) -> dict[str, Any]:
     params = job.params
     own_weights = job.input("flow_weights") if job.inputs.get("flow_weights") else None
     state, about = load_flow(job.input("weights"), own_weights, params.rgb_weights_sha256, params.flow_weights_sha256)
-    path = job.input("flow")
-    with storage.open_shard(path) as flow:
+    with open_flow(job.input("flow"), Subject.of_path(job.input("crops"))) as flow:
 
-        def read_video(crops: h5py.Group, name: str) -> tuple[str, Callable[[int, int], np.ndarray] | None]:
-            pairs = check_pair(name, crops, flow, path)
-            excluded = str(crops.attrs.get("excluded") or pairs.attrs.get("excluded") or "")
+        def read_video(crops: Crops, name: str) -> tuple[str, Callable[[int, int], np.ndarray] | None]:
+            pairs = check_pair(name, crops, flow)
+            excluded = crops.excluded or pairs.excluded
             if excluded:
                 return excluded, None
-            moves = pairs["flow"]
 
             def read(start: int, stop: int) -> np.ndarray:
-                found = pad(read_flow(moves, start, stop), stop - start, repeat=False)
+                found = pad(pairs.read(start, stop), stop - start, repeat=False)
                 return prepare_flow(found, params.size_px, params.flow_bound_px, params.flow_levels)
 
             return "", read

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from microexp.features.i3d import pad, prepare_rgb, run_stream
 from microexp.features.params import I3dRgbParams
+from microexp.records.crops import Crops
 from microexp.run.stage import Job
-
-if TYPE_CHECKING:
-    import h5py
 
 
 def run(job: Job[I3dRgbParams]) -> dict[str, Any]:
@@ -22,11 +20,10 @@ def run(job: Job[I3dRgbParams]) -> dict[str, Any]:
     params = job.params
     state, about = load_rgb(job.input("weights"), params.rgb_weights_sha256)
 
-    def read_video(crops: h5py.Group, name: str) -> tuple[str, Callable[[int, int], np.ndarray] | None]:
-        excluded = str(crops.attrs.get("excluded") or "")
-        if excluded:
-            return excluded, None
-        frames = crops["frames"]
+    def read_video(crops: Crops, name: str) -> tuple[str, Callable[[int, int], np.ndarray] | None]:
+        if crops.excluded:
+            return crops.excluded, None
+        frames = crops.frames
         common = max(1, len(frames) - 1)  # the last frame has no flow, and both streams span the same frames
 
         def read(start: int, stop: int) -> np.ndarray:

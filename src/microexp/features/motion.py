@@ -6,20 +6,20 @@ video's one alignment, so they are fixed for the whole video.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 
 from microexp.errors import UserError
 from microexp.features.params import MotionParams
-from microexp.flow.quantise import read_flow
+from microexp.records.crops import open_crops
+from microexp.records.faces import Faces, open_faces
 from microexp.records.features import Layout, start_shard, write_features
+from microexp.records.flow import Flow, open_flow
+from microexp.records.shard import Shard, V
 from microexp.run.log import track
 from microexp.run.stage import Job
-from microexp.run.storage import create_shard, open_shard, set_attributes
-
-if TYPE_CHECKING:
-    import h5py
+from microexp.run.storage import create_shard, set_attributes
 
 REGIONS = {
     "left_eye": [*range(17, 22), *range(36, 42)],
@@ -72,43 +72,51 @@ def region_magnitudes(flow: np.ndarray, boxes: list[Box], nose: Box | None) -> n
     return np.stack(columns, 1).astype(np.float32)
 
 
+def region_boxes(faces: Faces, size: int, params: MotionParams) -> tuple[list[Box], Box | None]:
+    """The boxes of `REGIONS` in crops of `size` px, and that of the nose when the head's motion is subtracted."""
+    matrix = faces.alignment
+    landmarks = faces.reference @ matrix[:, :2].T + matrix[:, 2]
+    boxes = [region_box(landmarks[r], size, params.margin) for r in REGIONS.values()]
+    return boxes, region_box(landmarks[NOSE], size, 0.0) if params.subtract_head_motion else None
+
+
 def run(job: Job[MotionParams]) -> None:
     """Measure the motion of every video of a flow shard."""
     path = job.input("flow")
     with (
-        open_shard(path) as flow,
-        open_shard(job.input("faces")) as faces,
-        open_shard(job.input("crops")) as crops,
+        open_flow(path) as flow,
+        open_faces(job.input("faces"), flow.subject) as faces,
+        open_crops(job.input("crops"), flow.subject) as crops,
         create_shard(job.output("features")) as out,
     ):
-        start_shard(out, "motion", path.parent.name, path.stem)
+        start_shard(out, "motion", flow.subject.dataset, flow.subject.subject)
         for name in track(sorted(flow), "motion"):
-            group = out.create_group(name)
-            reason = str(flow[name].attrs.get("excluded", ""))
-            set_attributes(group, {"excluded": reason})
-            if reason:
+            group, video = out.create_group(name), flow[name]
+            set_attributes(group, {"excluded": video.excluded})
+            if video.excluded:
                 continue
-            for other, file in ((faces, job.input("faces")), (crops, job.input("crops"))):
-                if name not in other or other[name].attrs.get("excluded", ""):
-                    raise UserError(
-                        file=file,
-                        where=name,
-                        problem="no usable video",
-                        expected=f"as in {path}",
-                        hint="run the stage flow again",
-                    )
-            size = flow[name]["flow"].shape[1]
-            matrix, points = faces[name]["alignment"][:], faces[name]["reference"][:]
-            landmarks = points @ matrix[:, :2].T + matrix[:, 2]
-            boxes = [region_box(landmarks[r], size, job.params.margin) for r in REGIONS.values()]
-            nose = region_box(landmarks[NOSE], size, 0.0) if job.params.subtract_head_motion else None
-            layout = Layout(1, 2, float(flow[name].attrs["fps"]), [f"region_{r}" for r in REGIONS])
-            write_features(group, _measure(flow[name]["flow"], boxes, nose), layout, crops[name]["frame_index"][:])
+            face, source = _usable(faces, name, path), _usable(crops, name, path)
+            magnitude = _measure(video, *region_boxes(face, video.side, job.params))
+            layout = Layout(1, 2, video.fps, [f"region_{r}" for r in REGIONS])
+            write_features(group, magnitude, layout, source.frame_index)
 
 
-def _measure(data: h5py.Dataset, boxes: list[Box], nose: Box | None) -> np.ndarray:
-    """Magnitudes of a flow data set (T-1, S, S, 2), read piece by piece."""
+def _usable(shard: Shard[V], name: str, flow: Path) -> V:
+    found = shard.usable(name)
+    if found is None:
+        raise UserError(
+            file=shard.path,
+            where=name,
+            problem="no usable video",
+            expected=f"as in {flow}",
+            hint="run the stage flow again",
+        )
+    return found
+
+
+def _measure(flow: Flow, boxes: list[Box], nose: Box | None) -> np.ndarray:
+    """(T-1, regions) magnitudes of a video's flow, read piece by piece."""
     parts = [np.empty((0, len(boxes)), np.float32)]
-    for first in range(0, len(data), BATCH):
-        parts.append(region_magnitudes(read_flow(data, first, first + BATCH), boxes, nose))
+    for first in range(0, len(flow), BATCH):
+        parts.append(region_magnitudes(flow.read(first, first + BATCH), boxes, nose))
     return np.concatenate(parts)

@@ -10,14 +10,13 @@ from typing import Any, Literal
 import numpy as np
 
 from microexp.errors import UserError
-from microexp.run import storage
+from microexp.records.apexdiff import Apexdiff, read_apexdiff
+from microexp.records.shard import Subject
 
 CHANNELS = ("difference", "u", "v", "strain")
 """Maps of an expression: apex - onset in grey levels; flow to the right and down in px; strain magnitude."""
 Channel = Literal["difference", "u", "v", "strain"]
-MAPS = ("difference", "flow", "strain", "onset_grey")
 ALL_CHANNELS = (*CHANNELS, "onset")
-TEXT_COLUMNS = ("video", "kind", "emotion")
 
 
 @dataclass(frozen=True)
@@ -63,37 +62,41 @@ def concatenate(parts: Sequence[Clips]) -> Clips:
 
 
 def read_shard(path: Path) -> Clips:
-    """Read one subject's `apexdiff` shard.
+    """Read one subject's `apexdiff` shard; errors as of `read_apexdiff`."""
+    who, record = read_apexdiff(path)
+    parts = [
+        record.difference[:, None], np.moveaxis(record.flow, -1, 1), record.strain[:, None], record.onset_grey[:, None],
+    ]  # fmt: skip
+    return Clips(
+        maps=np.concatenate(parts, 1),
+        dataset=np.full(len(record), who.dataset),
+        subject=np.full(len(record), who.subject),
+        video=np.asarray(record.video, dtype=str),
+        expression=np.asarray(record.expression, dtype=np.int64),
+        kind=np.asarray(record.kind, dtype=str),
+        emotion=np.asarray(record.emotion, dtype=str),
+    )
+
+
+def split(clips: Clips) -> dict[Subject, Apexdiff]:
+    """A record for each subject of clips with `ALL_CHANNELS`; their frames are unknown (-1).
 
     Raises:
-        UserError: when it lacks a part, or its parts differ in length.
+        ValueError: when there are other channels.
     """
-    with storage.open_shard(path) as file:
-        try:
-            difference, flow, strain, onset = (np.asarray(file[n]) for n in MAPS)
-            columns: dict[str, Any] = {n: np.asarray(file[n].asstr()[()], dtype=str) for n in TEXT_COLUMNS}
-            expression = np.asarray(file["expression"], dtype=np.int64)
-            dataset, subject = str(file.attrs["dataset"]), str(file.attrs["subject"])
-        except KeyError as error:
-            raise UserError(
-                file=path, problem=f"no {error}", expected="a shard written by the stage apexdiff"
-            ) from error
-    count = len(expression)
-    arrays = zip((*MAPS, *columns), (difference, flow, strain, onset, *columns.values()), strict=True)
-    for name, array in arrays:
-        if len(array) != count:
-            raise UserError(
-                file=path, where=name, problem=f"{len(array)} rows", expected=f"{count}, one per expression"
-            )
-    parts = [difference[:, None], np.moveaxis(flow, -1, 1), strain[:, None], onset[:, None]]
-    maps = np.concatenate(parts, 1).astype(np.float32)
-    return Clips(
-        maps=maps,
-        dataset=np.full(count, dataset),
-        subject=np.full(count, subject),
-        expression=expression,
-        **columns,
-    )
+    if clips.channels != ALL_CHANNELS:
+        raise ValueError(f"channels {clips.channels}, expected {ALL_CHANNELS}")
+    found = {}
+    for dataset, subject in sorted(set(zip(clips.dataset.tolist(), clips.subject.tolist(), strict=True))):
+        part = clips.take((clips.dataset == dataset) & (clips.subject == subject))
+        difference, u, v, strain, onset = np.moveaxis(part.maps, 1, 0)
+        unknown = np.full(len(part), -1)
+        found[Subject(dataset, subject)] = Apexdiff(
+            difference, np.stack([u, v], -1), strain, onset,
+            video=part.video, expression=part.expression, kind=part.kind, emotion=part.emotion,
+            onset=unknown, apex=unknown, offset=unknown, aus=[""] * len(part),
+        )  # fmt: skip
+    return found
 
 
 def read_shards(paths: Sequence[Path]) -> Clips:

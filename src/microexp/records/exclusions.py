@@ -7,7 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from microexp.records import index as schema
+from microexp.records.identity import check_identity
 from microexp.records.index import Exclusion
+from microexp.records.shard import LAYOUT, Subject
 from microexp.run import storage
 
 
@@ -21,8 +23,20 @@ def read_exclusions(shards: Iterable[Path], left_out: Iterable[Path]) -> list[Ex
     """
     found = {exclusion for path in left_out for exclusion in schema.read_exclusions(path)}
     for path in shards:
-        with storage.open_shard(path) as shard:
-            listed = json.loads(shard.attrs.get("excluded") or "[]")
-            grouped = [(name, item.attrs.get("excluded", "")) for name, item in shard.items()]
-        found |= {Exclusion(path.parent.name, path.stem, str(v), str(r)) for v, r in (*listed, *grouped) if r}
+        who, excluded = excluded_of(path)
+        found |= {Exclusion(who.dataset, who.subject, video, reason) for video, reason in excluded}
     return sorted(found)
+
+
+def excluded_of(path: Path) -> tuple[Subject, list[tuple[str, str]]]:
+    """Whom a shard of any stage is of, and (video, reason) of what it excludes.
+
+    Raises:
+        UserError: when it is damaged, or of somebody else than its path says.
+    """
+    with storage.open_shard(path) as shard:
+        storage.read_provenance(path)
+        check_identity(path, {n: str(shard.attrs[n]) for n in ("dataset", "subject") if n in shard.attrs}, LAYOUT)
+        listed = json.loads(shard.attrs.get("excluded") or "[]")
+        grouped = [(name, item.attrs.get("excluded", "")) for name, item in shard.items()]
+    return Subject.of_path(path), [(str(video), str(reason)) for video, reason in (*listed, *grouped) if reason]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from microexp.errors import UserError
+from microexp.records.identity import check_rows
 from microexp.records.numbering import Numbering, parse_numbering
 from microexp.run.names import check_name
 from microexp.run.storage import read_csv, write_csv
@@ -249,7 +250,9 @@ def read_expressions(path: str | Path, videos: Iterable[Video]) -> list[Expressi
         if not c.endswith("_s")
     }
     expressions = []
-    for number, row in enumerate(read_csv(path, list(types)), 2):
+    table = read_csv(path, list(types))
+    check_rows(path, table)
+    for number, row in enumerate(table, 2):
         where = f"{path}: row {number}"
         item = Expression(**_typed(row, types, where))
         _check_expression(item, where)
@@ -278,8 +281,10 @@ def read_exclusions(path: str | Path) -> list[Exclusion]:
 
 def _read(path: str | Path, record: type[R], check: Callable[[R, str], None]) -> list[R]:
     types = {f.name: {"int": int, "float": float, "str": str}[str(f.type)] for f in fields(record)}
+    table = read_csv(path, list(types))
+    check_rows(path, table)
     rows = []
-    for number, row in enumerate(read_csv(path, list(types)), 2):
+    for number, row in enumerate(table, 2):
         item = record(**_typed(row, types, f"{path}: row {number}"))
         check(item, f"{path}: row {number}")
         rows.append(item)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import h5py
+from microexp.records.faces import Faces
 
 
 @dataclass(frozen=True)
@@ -41,21 +39,14 @@ class Alignment:
 HEADINGS = ("side of the crop, source px", "landmark jitter, px", "detector misses", "drift, px per frame")
 
 
-def alignment_of(group: h5py.Group) -> Alignment:
+def alignment_of(faces: Faces) -> Alignment:
     """That of a video that was not left out."""
-    about = group.attrs
-    return Alignment(
-        scale_px=float(about["scale"]),
-        jitter_px=float(about["jitter_px"]),
-        misses=int(about["misses"]),
-        looked_at=int(about["looked_at"]),
-        drift_px=float(about["drift_px"]),
-    )
+    return Alignment(faces.scale_px, faces.jitter_px, faces.misses, faces.looked_at, faces.drift_px)
 
 
-def worst_of(groups: Iterable[h5py.Group]) -> Alignment | None:
+def worst_of(videos: Iterable[Faces]) -> Alignment | None:
     """The smallest scale, the largest jitter and drift, all misses; None when every video was left out."""
-    found = [alignment_of(group) for group in groups if not group.attrs.get("excluded")]
+    found = [alignment_of(faces) for faces in videos if not faces.excluded]
     if not found:
         return None
     return Alignment(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
@@ -12,7 +13,11 @@ from markupsafe import Markup
 
 from microexp.datasets.counts import Count, read_counts
 from microexp.metrics.spotting import KINDS
+from microexp.records.apexdiff import read_apexdiff
+from microexp.records.crops import open_crops
 from microexp.records.detections import COLUMNS as DETECTION_COLUMNS
+from microexp.records.faces import open_faces
+from microexp.records.flow import open_flow
 from microexp.records.index import Expression, Issue, Video, by_kind, read_expressions, read_issues, read_videos
 from microexp.report import images, svg
 from microexp.report.alignment import HEADINGS, Alignment, worst_of
@@ -170,7 +175,7 @@ def alignment(faces: Path | None) -> Alignment | None:
     """The worst of a subject's videos, from its `faces` shard."""
     if faces is None:
         return None
-    with storage.open_shard(faces) as shard:
+    with open_faces(faces) as shard:
         return worst_of(shard.values())
 
 
@@ -189,21 +194,17 @@ def portrait(
     """Pictures of the subject's macro-expression that moves most pixels most clearly: its longest; and a caption."""
     if who not in shards["crops"]:
         return [], ""
-    with storage.open_shard(shards["crops"][who]) as crops:
-        usable = [e for e in labels if e.video in crops and not crops[e.video].attrs.get("excluded")]
+    with ExitStack() as stack:
+        crops = stack.enter_context(open_crops(shards["crops"][who]))
+        usable = [e for e in labels if crops.usable(e.video) is not None]
         if not usable:
             return [], ""
         chosen = max(usable, key=lambda e: (e.kind == "macro", e.apex - e.onset, -e.onset))
-        group, maps, flow = crops[chosen.video], {}, None
-        if who in shards["apexdiff"]:
-            with storage.open_shard(shards["apexdiff"][who]) as shard:
-                maps = maps_of(shard, chosen)
+        maps = maps_of(read_apexdiff(shards["apexdiff"][who])[1], chosen) if who in shards["apexdiff"] else {}
+        flow = None
         if not maps and who in shards["flow"]:
-            with storage.open_shard(shards["flow"][who]) as shard:
-                flow = shard.get(chosen.video)
-                pictures = expression_pictures(chosen, group, flow, maps, params.faces)
-        else:
-            pictures = expression_pictures(chosen, group, None, maps, params.faces)
+            flow = stack.enter_context(open_flow(shards["flow"][who])).usable(chosen.video)
+        pictures = expression_pictures(chosen, crops[chosen.video], flow, maps, params.faces)
     return pictures, " ".join(t for t in (chosen.kind, chosen.emotion) if t)
 
 

@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from markupsafe import Markup
 
+from microexp.records.apexdiff import Apexdiff, read_apexdiff
+from microexp.records.crops import Crops
 from microexp.records.detections import COLUMNS as DETECTION_COLUMNS
+from microexp.records.faces import Faces
+from microexp.records.features import Features, Files, list_features
+from microexp.records.flow import Flow
 from microexp.records.index import Expression, Video, read_expressions, read_videos
 from microexp.records.predictions import COLUMNS as PREDICTION_COLUMNS
+from microexp.records.shard import Shard, Stored, V, open_videos
 from microexp.report import images, svg
 from microexp.report.alignment import alignment_of
 from microexp.report.collect import Rows, read_rows, read_versions
@@ -21,9 +27,6 @@ from microexp.report.page import render
 from microexp.report.params import PageParams
 from microexp.run import storage
 from microexp.run.stage import Job
-
-if TYPE_CHECKING:
-    import h5py
 
 STRIP = 10  # crops of a video's strip
 HOME = "../../report.html"
@@ -52,34 +55,30 @@ class VideoView:
     expressions: tuple[Shown, ...]
 
 
-def crop_near(group: h5py.Group, source_frame: int) -> np.ndarray:
+def crop_near(crops: Crops, source_frame: int) -> np.ndarray:
     """The crop (S, S, C) nearest to a frame of the source video."""
-    index = group["frame_index"][:]
-    return np.asarray(group["frames"][int(np.argmin(np.abs(index.astype(np.int64) - source_frame)))])
+    return np.asarray(crops.frames[int(np.argmin(np.abs(crops.frame_index.astype(np.int64) - source_frame)))])
 
 
-def maps_of(shard: h5py.File, expression: Expression) -> dict[str, np.ndarray]:
-    """Difference and flow of an expression from an apexdiff shard; empty when it was left out."""
-    keys = zip(shard["video"].asstr()[:], shard["expression"][:], strict=True)
-    wanted = (expression.video, expression.expression)
-    rows = [i for i, (video, number) in enumerate(keys) if (video, int(number)) == wanted]
-    return {name: shard[name][rows[0]] for name in ("difference", "flow")} if rows else {}
+def maps_of(record: Apexdiff, expression: Expression) -> dict[str, np.ndarray]:
+    """Difference and flow of an expression; empty when it was left out."""
+    row = record.row(expression.video, expression.expression)
+    return {} if row is None else {"difference": record.difference[row], "flow": record.flow[row]}
 
 
-def summed_flow(group: h5py.Group, frame_index: np.ndarray, expression: Expression) -> np.ndarray | None:
+def summed_flow(flow: Flow, frame_index: np.ndarray, expression: Expression) -> np.ndarray | None:
     """Sum of the flow from onset to apex, px: about the motion between the two."""
     first, last = (
         int(np.argmin(np.abs(frame_index.astype(np.int64) - f))) for f in (expression.onset, expression.apex)
     )
     if last <= first:
         return None
-    flow = group["flow"]
-    total: np.ndarray = flow[first:last].astype(np.float64).sum(0) * float(flow.attrs["scale"])
+    total: np.ndarray = flow.units[first:last].astype(np.float64).sum(0) * flow.scale_px
     return total
 
 
 def expression_pictures(
-    expression: Expression, crops: h5py.Group, flow: h5py.Group | None, maps: Mapping[str, np.ndarray], faces: bool
+    expression: Expression, crops: Crops, flow: Flow | None, maps: Mapping[str, np.ndarray], faces: bool
 ) -> list[tuple[str, str]]:
     """(caption, address) of what there is to show of an expression."""
     shown = []
@@ -91,11 +90,10 @@ def expression_pictures(
         shown.append(("difference", images.drawing(images.signed_colours(difference, images.bound_of(difference)))))
     motion = maps.get("flow")
     if motion is None and flow is not None:
-        motion = summed_flow(flow, crops["frame_index"][:], expression)
+        motion = summed_flow(flow, crops.frame_index, expression)
     if motion is not None:
         bound = images.bound_of(motion)
-        side = crops["frames"].shape[1]
-        px = bound * side / motion.shape[0]
+        px = bound * crops.side / motion.shape[0]
         shown.append((f"flow, {px:.1f} px", images.drawing(images.flow_colours(motion, bound))))
     return shown
 
@@ -117,29 +115,29 @@ def predictions_of(expression: Expression, folds: Sequence[Rows]) -> list[tuple[
 class Sources:
     """The shards of a subject that are there, by stage."""
 
-    def __init__(self, files: Mapping[str, h5py.File]) -> None:
-        self.files = files
+    def __init__(
+        self, shards: Mapping[type[Stored], Shard[Any]], apexdiff: Apexdiff | None, motion: Sequence[Features]
+    ) -> None:
+        self.shards, self.apexdiff = shards, apexdiff
+        self._motion = {features.video: features for features in motion}
 
-    def group(self, stage: str, video: str) -> h5py.Group | None:
-        """A video's group unless it is missing or excluded."""
-        file = self.files.get(stage)
-        if file is None or video not in file or file[video].attrs.get("excluded"):
-            return None
-        return file[video]
+    def usable(self, record: type[V], video: str) -> V | None:
+        """A video's record unless it is missing or excluded."""
+        shard: Shard[V] | None = self.shards.get(record)
+        return None if shard is None else shard.usable(video)
 
     def excluded(self, video: str) -> str:
         """Why a video was left out, as the first shard that knows says; empty when it was not."""
-        reasons = [f[video].attrs.get("excluded", "") for f in self.files.values() if video in f]
-        return next((str(r) for r in reasons if r), "")
+        reasons = [shard[video].excluded for shard in self.shards.values() if video in shard]
+        return next((r for r in reasons if r), "")
 
     def motion(self, video: str) -> np.ndarray | None:
-        """(T,) mean flow magnitude over the regions of a face."""
-        group = self.group("motion", video)
-        if group is None:
+        """(T-1,) mean flow magnitude over the regions of a face."""
+        motion = self._motion.get(video)
+        if motion is None:
             return None
-        names = str(group.attrs["channels"]).split(",")
-        regions = [i for i, name in enumerate(names) if name.startswith("region_")]
-        return np.asarray(group["features"][:][:, regions].mean(1))
+        regions = [i for i, name in enumerate(motion.channels) if name.startswith("region_")]
+        return np.asarray(motion.read(0, motion.n_steps)[:, regions].mean(1))
 
 
 def view_video(
@@ -152,7 +150,8 @@ def view_video(
 ) -> VideoView:
     """Everything that the page shows of one video."""
     own = [e for e in expressions if e.video == video.video and e.is_inside(video.n_frames)]
-    crops, flow, faces = (sources.group(stage, video.video) for stage in ("crops", "flow", "faces"))
+    crops, flow = sources.usable(Crops, video.video), sources.usable(Flow, video.video)
+    faces = sources.usable(Faces, video.video)
     facts = [f"{video.n_frames} frames", f"{video.fps:g} fps", f"{video.width} x {video.height} px"]
     if faces is not None:
         scale, jitter, misses, drift = alignment_of(faces).cells()
@@ -161,11 +160,10 @@ def view_video(
     strip: list[str] = []
     shown = []
     if crops is not None:
-        places = np.linspace(0, len(crops["frames"]) - 1, STRIP).round().astype(int)
-        strip = [images.photo(crops["frames"][int(i)]) for i in places] if params.faces else []
-        apexdiff = sources.files.get("apexdiff")
+        places = np.linspace(0, len(crops) - 1, STRIP).round().astype(int)
+        strip = [images.photo(crops.frames[int(i)]) for i in places] if params.faces else []
         for e in own[: params.expressions]:
-            maps = maps_of(apexdiff, e) if apexdiff is not None else {}
+            maps = maps_of(sources.apexdiff, e) if sources.apexdiff is not None else {}
             pictures = expression_pictures(e, crops, flow, maps, params.faces)
             about = f"{e.onset / video.fps:.2f} s, {(e.offset - e.onset + 1) / video.fps:.2f} s long"
             about += f", AU {e.aus}" if e.aus else ""
@@ -184,9 +182,11 @@ def run(job: Job[PageParams]) -> None:
     expressions = read_expressions(job.input("expressions"), videos)
     detections = read_rows(job.inputs["detections"], DETECTION_COLUMNS)
     predictions = read_rows(job.inputs["predictions"], PREDICTION_COLUMNS)
-    given = {stage: job.inputs[stage][0] for stage in SHARDS if job.inputs.get(stage)}
+    given = {record: job.inputs[record.KIND.stage][0] for record in SHARDS if job.inputs.get(record.KIND.stage)}
+    maps = read_apexdiff(job.input("apexdiff"))[1] if job.inputs.get("apexdiff") else None
     with ExitStack() as stack:
-        sources = Sources({stage: stack.enter_context(storage.open_shard(p)) for stage, p in given.items()})
+        motion = list_features(job.inputs.get("motion", []), stack.enter_context(Files()))
+        sources = Sources({r: stack.enter_context(open_videos(path, r)) for r, path in given.items()}, maps, motion)
         views = [view_video(v, expressions, sources, detections, predictions, job.params) for v in videos]
     every: list[Path] = [p for paths in job.inputs.values() for p in paths]
     text = render(
@@ -204,4 +204,4 @@ def run(job: Job[PageParams]) -> None:
     storage.write_text(job.output("page"), text)
 
 
-SHARDS = ("faces", "crops", "flow", "motion", "apexdiff")
+SHARDS: tuple[type[Stored], ...] = (Faces, Crops, Flow)

@@ -1,8 +1,8 @@
 """`microexp verify results`: re-check every file under a results folder, and say which must be made again.
 
 Checked are: a provenance record beside each file and its size and SHA-256; whether what it was made from is still the
-same; of shards every checksummed chunk and the shapes that the stages agreed on; temporary files and records that a
-killed run left.
+same; of shards every checksummed chunk, the shapes and types that `records` declares, and whether they are of whom
+their path says; temporary files and records that a killed run left.
 """
 
 from __future__ import annotations
@@ -10,36 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from microexp.errors import UserError
+from microexp.records.check import shard_problem, table_problem
 from microexp.run import hdf5, storage
 from microexp.run.log import log, track
 
-if TYPE_CHECKING:
-    import h5py
-
-Shape = tuple[int | str, ...]
 NOT_RESULTS = ("README.md", ".gitkeep", ".gitignore")
-
-PER_VIDEO: dict[str, dict[str, Shape]] = {
-    # stage: array of each video -> shape; equal letters are equal numbers within a video
-    "faces": {
-        "frames": ("K",), "boxes": ("K", 4), "landmarks": ("K", 68, 2), "score": ("K",),
-        "reference": (68, 2), "alignment": (2, 3),
-    },
-    "crops": {"frames": ("T", "S", "S", "C"), "frame_index": ("T",)},
-    "flow": {"flow": ("P", "S", "S", 2)},
-    "motion": {"features": ("F", "C"), "frame_index": ("T",)},
-    **{s: {"features": ("F", "C"), "frame_index": ("T",)} for s in ("i3d-rgb", "i3d-flow", "given")},
-}  # fmt: skip
-PER_SUBJECT: dict[str, dict[str, Shape]] = {
-    "apexdiff": {
-        "difference": ("N", "s", "s"), "flow": ("N", "s", "s", 2), "strain": ("N", "s", "s"), "video": ("N",),
-        "expression": ("N",), "onset": ("N",), "apex": ("N",), "offset": ("N",), "kind": ("N",), "emotion": ("N",),
-        "aus": ("N",),
-    },
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -108,6 +86,8 @@ def check_file(path: Path) -> str | None:
         return f"{size} bytes, was written with {record.get('size_bytes')}"
     if storage.file_sha256(path) != record["sha256"]:
         return "its bytes have changed since it was written (SHA-256)"
+    if path.suffix == ".csv":
+        return table_problem(path)
     return _check_shard(path, str(record.get("stage"))) if path.suffix == ".h5" else None
 
 
@@ -124,36 +104,11 @@ def _check_record(path: Path) -> str | None:
 
 def _check_shard(path: Path, stage: str) -> str | None:
     try:
-        with storage.open_shard(path) as shard:
-            hdf5.read_through(shard)
-            if stage in PER_SUBJECT:
-                return _check_shapes(shard, PER_SUBJECT[stage], "")
-            for video, group in shard.items():
-                wrong = None if group.attrs.get("excluded", "") else _check_video(group, stage, f"{video}/")
-                if wrong:
-                    return wrong
+        with storage.open_shard(path) as file:
+            hdf5.read_through(file)
+            return shard_problem(file, path, stage)
     except Exception as error:  # on damaged files h5py raises nearly anything
         return f"cannot be read: {error}"
-    return None
-
-
-def _check_video(group: h5py.Group, stage: str, where: str) -> str | None:
-    return _check_shapes(group, PER_VIDEO.get(stage, {}), where)
-
-
-def _check_shapes(group: h5py.Group, shapes: dict[str, Shape], where: str) -> str | None:
-    lengths: dict[str, int] = {}
-    for name, shape in shapes.items():
-        if name not in group:
-            return f"{where}{name} is missing"
-        got = group[name].shape
-        fits = len(got) == len(shape) and all(
-            lengths.setdefault(want, n) == n if isinstance(want, str) else want == n
-            for n, want in zip(got, shape, strict=True)
-        )
-        if not fits:
-            return f"{where}{name} has shape {got}, expected ({', '.join(map(str, shape))})"
-    return None
 
 
 def delete(problems: list[Problem], say: Callable[[str], Any] = log) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import h5py
 import numpy as np
 
-from microexp.records.clips import ALL_CHANNELS, Clips
+from microexp.records.apexdiff import write_apexdiff
+from microexp.records.clips import ALL_CHANNELS, Clips, split
+from tests.shards import recorded
 
 EMOTIONS = ("happiness", "disgust", "surprise")
 CLASSES = {"positive": ["happiness"], "negative": ["disgust", "repression"], "surprise": ["surprise"]}
@@ -37,16 +38,8 @@ def clips_of(
 def write_shards(clips: Clips, folder: Path) -> list[Path]:
     """The clips as `apexdiff` shards of their subjects."""
     paths = []
-    folder.mkdir(parents=True, exist_ok=True)
-    for dataset, subject in sorted(set(zip(clips.dataset.tolist(), clips.subject.tolist(), strict=True))):
-        part = clips.take((clips.dataset == dataset) & (clips.subject == subject))
-        path = folder / f"{dataset}_{subject}.h5"
-        with h5py.File(path, "w") as file:
-            file["difference"], file["strain"], file["onset_grey"] = part.maps[:, 0], part.maps[:, 3], part.maps[:, 4]
-            file["flow"] = np.stack([part.maps[:, 1], part.maps[:, 2]], -1)
-            file["expression"] = part.expression
-            for column in ("video", "kind", "emotion"):
-                file[column] = getattr(part, column).astype(object)
-            file.attrs.update({"dataset": dataset, "subject": subject, "size": part.maps.shape[-1]})
-        paths.append(path)
+    for who, record in split(clips).items():
+        path = folder / who.dataset / f"{who.subject}.h5"
+        write_apexdiff(path, who, record)
+        paths.append(recorded(path, "apexdiff"))
     return paths

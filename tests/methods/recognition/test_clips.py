@@ -7,6 +7,7 @@ from microexp.errors import UserError
 from microexp.methods.recognition.mdml.views import remove_identity
 from microexp.records.clips import ALL_CHANNELS, read_shards, shrink
 from tests.methods.recognition.synthetic import clips_of, write_shards
+from tests.shards import recorded
 
 
 def test_shards_come_back_as_they_were_written(tmp_path):
@@ -20,16 +21,18 @@ def test_shards_come_back_as_they_were_written(tmp_path):
 def test_shards_that_do_not_fit_are_named(tmp_path):
     paths = write_shards(clips_of({"demo": ["a"]}), tmp_path)
     other = write_shards(clips_of({"demo": ["b"]}, side=16), tmp_path)
-    with pytest.raises(UserError, match=r"demo_b\.h5: size: got 16 px, expected 14 px"):
+    with pytest.raises(UserError, match=r"b\.h5: size: 16 px; expected 14 px"):
         read_shards(paths + other)
     with h5py.File(paths[0], "r+") as file:
         del file["emotion"]
         file["emotion"] = np.array(["x"], dtype=object)
-    with pytest.raises(UserError, match=r"demo_a\.h5: emotion: got 1 rows, expected 3"):
+    recorded(paths[0], "apexdiff")
+    with pytest.raises(UserError, match=r"demo/a\.h5: emotion has shape \(1,\), expected \(N,\)"):
         read_shards(paths)
     with h5py.File(paths[0], "r+") as file:
         del file["flow"]
-    with pytest.raises(UserError, match=r"demo_a\.h5.*flow"):
+    recorded(paths[0], "apexdiff")
+    with pytest.raises(UserError, match=r"demo/a\.h5: flow is missing"):
         read_shards(paths)
     with pytest.raises(UserError, match="no files"):
         read_shards([])

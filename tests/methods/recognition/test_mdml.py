@@ -14,6 +14,7 @@ from microexp.methods.recognition.mdml import model_file
 from microexp.records.clips import read_shards
 from tests.methods.recognition.conftest import QUICK
 from tests.methods.recognition.synthetic import CLASSES, clips_of, write_shards
+from tests.shards import recorded
 
 PARAMS = {
     "datasets": ["demo"],
@@ -80,11 +81,12 @@ def poison(path):
         shuffled = file["emotion"].asstr()[()][::-1]
         del file["emotion"]
         file["emotion"] = shuffled.astype(object)
+    recorded(path, "apexdiff")
 
 
 def test_poison_in_the_held_out_subject_leaves_the_training_byte_identical(shards, tmp_path):
     run(shards, tmp_path / "clean")
-    assert shards[1].name == "demo_b.h5"
+    assert shards[1].parts[-2:] == ("demo", "b.h5")
     poison(shards[1])
     poisoned = run(shards, tmp_path / "poisoned")
     assert contents(tmp_path / "clean").keys() >= {"model.safetensors", "training.csv"}
@@ -96,6 +98,7 @@ def test_poison_in_the_held_out_subject_leaves_the_training_byte_identical(shard
     )  # the canary can sing: for another fold the poison is training data
     with h5py.File(shards[1], "r+") as file:
         file["flow"][:] *= 2
+    recorded(shards[1], "apexdiff")
     run(shards, tmp_path / "other2", PARAMS, "demo-a")
     assert (tmp_path / "other" / "training.csv").read_bytes() != (tmp_path / "other2" / "training.csv").read_bytes()
 
@@ -121,15 +124,15 @@ def test_poison_in_every_data_set_of_the_held_out_people_changes_nothing(tmp_pat
     }
     paths = write_shards(clips, tmp_path / "s")
     run(paths, tmp_path / "clean", params, fold)
-    poisoned = [p for p in paths if p.name in ("samm_a.h5", "samm_lv_a.h5", "mine_a.h5")]
+    poisoned = [p for p in paths if p.stem == "a" and p.parent.name in ("samm", "samm_lv", "mine")]
     assert len(poisoned) == 3
-    for path in [*poisoned, *((tmp_path / "s").glob("samm_[bc].h5") if leave == "dataset" else ())]:
+    for path in [*poisoned, *((tmp_path / "s").glob("samm/[bc].h5") if leave == "dataset" else ())]:
         poison(path)
     run(paths, tmp_path / "poisoned", params, fold)
     assert contents(tmp_path / "clean").keys() >= {"model.safetensors", "training.csv"}
     for name in ("model.safetensors", "training.csv"):
         assert (tmp_path / "clean" / name).read_bytes() == (tmp_path / "poisoned" / name).read_bytes(), name
-    poison(tmp_path / "s" / "other_a.h5")  # a namesake of another data set is another person, and trains
+    poison(tmp_path / "s" / "other" / "a.h5")  # a namesake of another data set is another person, and trains
     run(paths, tmp_path / "namesake", params, fold)
     assert (tmp_path / "namesake" / "training.csv").read_bytes() != (tmp_path / "clean" / "training.csv").read_bytes()
 

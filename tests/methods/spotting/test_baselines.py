@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from microexp.methods.spotting.baselines import MotionVideo, flow_peaks, random_intervals, read_motion
 
 from microexp.errors import UserError
-from microexp.methods.spotting.baselines import MotionVideo, flow_peaks, random_intervals, read_motion
 from microexp.run.storage import add_array, create_shard, set_attributes
 
 

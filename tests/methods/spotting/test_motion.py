@@ -7,8 +7,9 @@ import pytest
 
 from microexp.commands.main import main
 from microexp.features.motion import NOSE, REGIONS, region_box, region_magnitudes
-from microexp.methods.spotting.baselines import read_motion
-from microexp.run.storage import add_array, create_shard, open_shard, set_attributes
+from microexp.records.features import Files, list_features
+from microexp.run.storage import open_shard
+from tests.shards import write_crops, write_faces, write_flow
 
 SIZE = 32
 
@@ -29,53 +30,42 @@ def shards(tmp_path):
     flow_px = np.zeros((20, SIZE, SIZE, 2))
     flow_px[5, 6:13, 6:13] = [3.0, 4.0]
     flow_px[10] = [2.0, 0.0]
-    paths = {name: tmp_path / name / "d" / "s1.h5" for name in ("flow", "faces", "crops", "motion")}
-    with create_shard(paths["flow"]) as file:
-        group = file.create_group("v")
-        data = add_array(group, "flow", np.rint(flow_px * 64).astype(np.int16))
-        data.attrs["scale"] = 1 / 64
-        set_attributes(group, {"fps": 30.0, "excluded": ""})
-        set_attributes(file.create_group("w"), {"excluded": "no face"})
-    with create_shard(paths["faces"]) as file:
-        group = file.create_group("v")
-        add_array(group, "alignment", np.array([[0.01, 0, 0], [0, 0.01, 0]]))
-        add_array(group, "reference", landmarks() * 100)
-        set_attributes(group, {"excluded": ""})
-    with create_shard(paths["crops"]) as file:
-        group = file.create_group("v")
-        add_array(group, "frame_index", np.arange(21, dtype=np.int32) * 7)
-        set_attributes(group, {"excluded": ""})
+    paths = {name: tmp_path / name / "d" / "s1.h5" for name in ("flow", "faces", "crops")}
+    paths["motion"] = tmp_path / "features" / "motion" / "d" / "s1.h5"
+    write_flow(paths["flow"], {"v": flow_px, "w": "no face"}, scale_px=1 / 64)
+    write_faces(paths["faces"], {"v": landmarks() * 100})
+    write_crops(paths["crops"], {"v": np.zeros((21, 8, 8, 1), np.uint8)}, frame_index=np.arange(21, dtype=np.int32) * 7)
     return paths
 
 
 def run(paths, *options):
     arguments = [f"--{n}={paths[n]}" for n in ("flow", "faces", "crops")]
-    return main(["motion", *arguments, f"--out-motion={paths['motion']}", *options])
+    return main(["motion", *arguments, f"--out-features={paths['motion']}", *options])
 
 
 def test_regions_move_when_their_part_of_the_face_does(shards):
     assert run(shards) == 0
     with open_shard(shards["motion"]) as file:
-        magnitude = file["v"]["magnitude"][:]
-        assert file["v"].attrs["regions"] == "left_eye,right_eye,mouth"
+        magnitude = file["v"]["features"][:]
+        assert file["v"].attrs["channels"] == "region_left_eye,region_right_eye,region_mouth"
         assert file["w"].attrs["excluded"] == "no face"
     assert magnitude.shape == (20, 3)
     assert magnitude[5, 0] > 1 and magnitude[5, 1:].max() < 0.01
     assert magnitude[10].max() < 0.01  # the head's motion is taken out
     assert np.delete(magnitude, [5, 10], 0).max() == 0
-    (video,) = read_motion([shards["motion"]])
+    with Files() as files:
+        (video,) = list_features([shards["motion"]], files)
     assert video.frame_index[-1] == 140 and video.fps == 30
 
 
 def test_the_heads_motion_may_stay(shards):
     assert run(shards, "--set", "subtract_head_motion=false") == 0
     with open_shard(shards["motion"]) as file:
-        assert file["v"]["magnitude"][10].tolist() == pytest.approx([2, 2, 2], abs=0.02)
+        assert file["v"]["features"][10].tolist() == pytest.approx([2, 2, 2], abs=0.02)
 
 
 def test_a_video_that_faces_do_not_know_is_named(shards, capsys):
-    with create_shard(shards["faces"]) as file:
-        file.create_group("other")
+    write_faces(shards["faces"], {"other": landmarks()})
     assert run(shards) == 2
     assert "s1.h5: v" in capsys.readouterr().err
 

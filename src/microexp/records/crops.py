@@ -1,0 +1,119 @@
+"""Shards of the stage `crops`: the aligned face of every frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+
+from microexp.records.shard import (
+    Array,
+    Attribute,
+    Growing,
+    Kind,
+    Lazy,
+    Shard,
+    Stored,
+    Subject,
+    Writer,
+    create_file,
+    open_videos,
+)
+from microexp.run.storage import add_array, set_attributes
+
+ARRAYS = {
+    "frames": Array(("T", "S", "S", (1, 3)), "uint8", "the crops: RGB, or grey where the source is; grey levels"),
+    "frame_index": Array(("T",), "int32", "source frame of each crop: 0-based index into the decoded video"),
+}
+ATTRIBUTES = {
+    "fps": Attribute("float", "rate of the crops, frames per second", "always"),
+    "source_fps": Attribute("float", "rate of the video, frames per second", "always"),
+    "source_n_frames": Attribute("int", "frames of the video", "always"),
+}
+
+
+class Crops(Stored):
+    """The crops of one video."""
+
+    KIND = Kind("crops", "the aligned face of every frame", ARRAYS, ATTRIBUTES)
+
+    @property
+    def frames(self) -> Lazy:
+        """(T, S, S, 3) uint8 RGB or (T, S, S, 1) grey, in the file until sliced."""
+        data: Lazy = self.array("frames")
+        return data
+
+    @property
+    def frame_index(self) -> np.ndarray:
+        """(T,) int32 source frame of each crop."""
+        return np.asarray(self.array("frame_index")[()])
+
+    @property
+    def side(self) -> int:
+        """S, px."""
+        return self.frames.shape[1]
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def batches(self, length: int = 32) -> Iterator[np.ndarray]:
+        """All crops in pieces of `length`."""
+        for start in range(0, len(self), length):
+            yield self.frames[start : start + length]
+
+    @property
+    def fps(self) -> float:
+        """Rate of the crops, frames per second."""
+        return float(self.value("fps"))
+
+    @property
+    def source_fps(self) -> float:
+        """Rate of the video, frames per second."""
+        return float(self.value("source_fps"))
+
+    @property
+    def source_n_frames(self) -> int:
+        """Frames of the video."""
+        return int(self.value("source_n_frames"))
+
+
+class CropsWriter(Writer[Crops]):
+    """A shard of crops in the making."""
+
+    def stream(self, video: str, frame_index: np.ndarray, crops: Iterable[np.ndarray], **attributes: object) -> None:
+        """Write the crops of a video, one at a time; when `crops` raises, nothing of the video is kept.
+
+        Args:
+            video: its name.
+            frame_index: (T,) int32 source frame of each crop, T >= 1.
+            crops: (S, S, C) uint8 each.
+            attributes: those of the group.
+        """
+        group = self.file.create_group(video)
+        try:
+            rest = iter(crops)
+            first = next(rest)
+            out = Growing(add_array(group, "frames", shape=(len(frame_index), *first.shape), dtype=np.uint8))
+            add_array(group, "frame_index", frame_index)
+            for crop in chain([first], rest):
+                out.append(crop[None])
+            out.finish()
+        except Exception:
+            del self.file[video]
+            raise
+        set_attributes(group, {**attributes, "excluded": ""})
+
+
+def open_crops(path: Path, of: Subject | None = None) -> AbstractContextManager[Shard[Crops]]:
+    """Open a shard for reading, see `shard.open_videos`."""
+    return open_videos(path, Crops, of)
+
+
+@contextmanager
+def create_crops(path: Path, subject: Subject) -> Iterator[CropsWriter]:
+    """Make a shard; errors as of `shard.create_file`."""
+    with create_file(path, Crops.KIND, subject) as file:
+        yield CropsWriter(file, Crops)

@@ -1,0 +1,217 @@
+"""Whom a file is of, by its content and by its path."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from microexp.commands.main import main
+from microexp.errors import UserError
+from microexp.records.apexdiff import read_apexdiff
+from microexp.records.clips import read_shards
+from microexp.records.crops import open_crops
+from microexp.records.exclusions import read_exclusions
+from microexp.records.faces import open_faces
+from microexp.records.flow import open_flow
+from microexp.records.identity import check_identity, place_of
+from microexp.records.index import Expression, Video, read_expressions, read_videos, write_expressions, write_videos
+from microexp.records.shard import Subject
+from microexp.run import storage, verify
+from tests import shards
+
+
+def opened(open_kind: Callable[[Path], Any]) -> Callable[[Path], None]:
+    def read(path: Path) -> None:
+        with open_kind(path):
+            pass
+
+    return read
+
+
+WRITE: dict[str, Callable[[Path], Path]] = {
+    "faces": lambda path: shards.write_faces(path, {"v": np.ones((68, 2)), "w": "dark"}),
+    "crops": lambda path: shards.write_crops(path, {"v": np.zeros((5, 8, 8, 3), np.uint8), "w": "dark"}),
+    "flow": lambda path: shards.write_flow(path, {"v": np.zeros((4, 8, 8, 2)), "w": "dark"}),
+    "apexdiff": lambda path: shards.write_apexdiff(path, 3),
+}
+READ: dict[str, list[Callable[[Path], object]]] = {
+    "faces": [opened(open_faces)],
+    "crops": [opened(open_crops)],
+    "flow": [opened(open_flow)],
+    "apexdiff": [read_apexdiff, lambda path: read_shards([path])],
+}
+STAGES = sorted(WRITE)
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """Shards of every kind of two subjects of one data set and a namesake of another."""
+    for stage, write in WRITE.items():
+        for who in ("one/a", "one/b", "two/a"):
+            write(tmp_path / "results" / stage / f"{who}.h5")
+    return tmp_path / "results"
+
+
+def swap(one: Path, two: Path) -> None:
+    """Swap two files together with their records."""
+    for first, second in ((one, two), (storage.provenance_path(one), storage.provenance_path(two))):
+        other = first.with_name("other")
+        first.rename(other)
+        second.rename(first)
+        other.rename(second)
+
+
+def problems(folder: Path) -> dict[str, str]:
+    return {p.path.relative_to(folder).as_posix(): p.what for p in verify.check_folder(folder)}
+
+
+def test_files_where_they_belong_are_read(results: Path) -> None:
+    assert problems(results) == {}
+    for stage in STAGES:
+        for read in (*READ[stage], lambda path: read_exclusions([path], [])):
+            read(results / stage / "one" / "a.h5")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize(("other", "name"), [("one/b", "subject"), ("two/a", "dataset")])
+def test_swapped_files_are_noticed_by_whoever_reads_them(results: Path, stage: str, other: str, name: str) -> None:
+    one, two = results / stage / "one" / "a.h5", results / stage / f"{other}.h5"
+    swap(one, two)
+    for path in (one, two):
+        for read in (*READ[stage], lambda path: read_exclusions([path], [])):
+            with pytest.raises(UserError, match=f"{name}: '.*' inside a file that was moved or swapped") as error:
+                read(path)
+            assert error.value.file == path
+    found = problems(results)
+    assert set(found) == {f"{stage}/one/a.h5", f"{stage}/{other}.h5"}
+    assert all("moved or swapped" in what for what in found.values())
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("other", STAGES)
+def test_a_file_of_another_stage_is_refused(results: Path, stage: str, other: str) -> None:
+    path = results / stage / "one" / "a.h5"
+    WRITE[other](path)
+    if stage == other:
+        assert problems(results) == {}
+        return
+    for read in READ[stage]:
+        with pytest.raises(UserError, match=rf"a\.h5: a file of the stage {other}; expected one of the stage {stage}"):
+            read(path)
+    assert problems(results) == {f"{stage}/one/a.h5": f"a file of the stage {other}; expected one of the stage {stage}"}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("lacking", ["dataset", "subject", "stage"])
+def test_an_older_file_is_refused(results: Path, stage: str, lacking: str) -> None:
+    """As they were before they said whom they are of."""
+    path = results / stage / "one" / "a.h5"
+    with h5py.File(path, "r+") as file:
+        del file.attrs[lacking]
+    shards.recorded(path, stage)
+    for read in READ[stage]:
+        with pytest.raises(UserError, match=r"a\.h5: an older or foreign file.*delete it and run again"):
+            read(path)
+    assert list(problems(results)) == [f"{stage}/one/a.h5"]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_file_without_its_record_is_refused(results: Path, stage: str) -> None:
+    path = results / stage / "one" / "a.h5"
+    storage.provenance_path(path).unlink()
+    for read in (*READ[stage], lambda path: read_exclusions([path], [])):
+        with pytest.raises(UserError, match=r"a\.h5: no .*provenance"):
+            read(path)
+    assert list(problems(results)) == [f"{stage}/one/a.h5"]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_folder_of_any_name_may_hold_the_files(results: Path, tmp_path: Path, stage: str) -> None:
+    shutil.copytree(results / stage, tmp_path / "mine" / "anything")
+    for read in READ[stage]:
+        read(tmp_path / "mine" / "anything" / "one" / "a.h5")
+    assert problems(tmp_path / "mine") == {}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_nothing_is_written_where_it_does_not_belong(tmp_path: Path, stage: str, monkeypatch: Any) -> None:
+    monkeypatch.setattr(shards.Subject, "of_path", lambda path: Subject("one", "b"))
+    with pytest.raises(UserError, match="subject: 'b'"):
+        WRITE[stage](tmp_path / "one" / "a.h5")
+    assert not list(tmp_path.rglob("*.h5"))
+
+
+def test_files_of_two_people_are_not_read_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each of them is where it belongs."""
+    paths = {stage: WRITE[stage](tmp_path / stage / "one" / "a.h5") for stage in ("faces", "crops", "flow")}
+    for stage in ("faces", "crops"):
+        given = {**paths, stage: WRITE[stage](tmp_path / stage / "one" / "b.h5")}
+        arguments = [f"--{n}={p}" for n, p in given.items()]
+        assert main(["motion", *arguments, f"--out-features={tmp_path}/features/motion/one/a.h5"]) == 2
+        assert f"{given[stage]}: a file of one/b; expected one of one/a" in capsys.readouterr().err
+    arguments = [f"--{n}={p}" for n, p in paths.items()]
+    assert main(["motion", *arguments, f"--out-features={tmp_path}/features/motion/one/a.h5"]) == 0
+
+
+@pytest.mark.parametrize("folder", ["index/one", "index/one/subjects/a"])
+def test_tables_of_somebody_else_are_refused(tmp_path: Path, folder: str) -> None:
+    where = tmp_path / folder
+    video, expression = Video("one", "a", "v", "v.mp4", 9, 30.0, 8, 8), Expression(
+        "one", "a", "v", 1, 1, 2, 3, "micro", "", ""
+    )  # fmt: skip
+    write_videos(where / "videos.csv", [video])
+    write_expressions(where / "expressions.csv", [expression], [video])
+    for table in ("videos.csv", "expressions.csv"):
+        storage.write_provenance(where / table, {"stage": "index"})
+    assert read_videos(where / "videos.csv") and read_expressions(where / "expressions.csv", [video])
+    assert problems(tmp_path) == {}
+    moved = tmp_path / folder.replace("a", "b").replace("one", "two")
+    moved.parent.mkdir(parents=True, exist_ok=True)
+    where.rename(moved)
+    for read, table in ((read_videos, "videos.csv"), (lambda path: read_expressions(path, [video]), "expressions.csv")):
+        with pytest.raises(UserError, match=rf"{table}: dataset: 'one' inside"):
+            read(moved / table)
+    assert len(problems(tmp_path)) == 2
+    elsewhere = tmp_path / "truth.csv"
+    shutil.copy(moved / "expressions.csv", elsewhere)
+    assert read_expressions(elsewhere, [video])  # a table of one's own may stand anywhere
+
+
+def test_places_of_files() -> None:
+    assert place_of("results/crops/a/b.h5", "{dataset}/{subject}.h5") == {"dataset": "a", "subject": "b"}
+    assert place_of("b.c.h5", "{subject}.h5") == {"subject": "b.c"}
+    assert place_of("results/crops/a/b.csv", "{dataset}/{subject}.h5") is None
+    layout = "spotting/{experiment}/{method}/{fold}/model.safetensors"
+    path = "results/spotting/e/m/a-b/model.safetensors"
+    assert place_of(path, layout) == {"experiment": "e", "method": "m", "fold": "a-b"}
+    check_identity(path, {"method": "m", "version": "3"}, layout)
+    with pytest.raises(UserError, match=r"fold: 'a-c' inside .* expected 'a-b' as in its path"):
+        check_identity(path, {"experiment": "e", "fold": "a-c"}, layout)
+
+
+def test_relative_paths_have_a_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "one").mkdir()
+    monkeypatch.chdir(tmp_path / "one")
+    assert place_of("a.h5", "{dataset}/{subject}.h5") == {"dataset": "one", "subject": "a"}
+    WRITE["crops"](Path("../one/a.h5"))
+    with open_crops(Path("a.h5")) as crops:
+        assert crops.subject == Subject("one", "a")
+
+
+@pytest.mark.parametrize(
+    ("other", "name"), [("motion/one/b", "subject"), ("motion/two/a", "dataset"), ("mine/one/a", "stream")]
+)
+def test_swapped_features_are_reported(tmp_path: Path, other: str, name: str) -> None:
+    """Whoever reads them says so as well, see `records.features`."""
+    places = [tmp_path / "features" / f"{p}.h5" for p in ("motion/one/a", other)]
+    for path in places:
+        shards.write_features(path, {"v": np.zeros((4, 2)), "w": "dark"})
+    assert problems(tmp_path) == {}
+    swap(*places)
+    assert len(problems(tmp_path)) == 2 and all(what.startswith(f"{name}: ") for what in problems(tmp_path).values())
