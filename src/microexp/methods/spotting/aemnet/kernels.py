@@ -1,8 +1,8 @@
 """The few operations that AEM-Net's training consists of, each once for a whole stack of networks.
 
-Tensors are (G, B, L, C): G networks, each with its own B windows of L places and C channels. Channels come last, so that
-every convolution is one batched matrix product over copied neighbourhoods. On narrow networks this is several times
-faster than `torch.nn`'s convolutions, which spend their time on changing layouts; on wide ones as fast. Networks of a
+Tensors are (G, B, L, C): G networks, each with its own B windows of L places and C channels. Channels come last, so
+that every convolution is one batched matrix product over copied neighbourhoods. On narrow networks this is several
+times faster than `torch.nn`'s convolutions, which spend their time on changing layouts. Networks of a
 stack never meet in any of these operations.
 """
 

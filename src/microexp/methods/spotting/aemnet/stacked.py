@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from microexp.methods.spotting.aemnet.geometry import Geometry
 from microexp.methods.spotting.aemnet.kernels import NORM_EPSILON, convolve, halve, mish, norm_mish
 from microexp.methods.spotting.aemnet.network import N_KINDS, AemNet
-from microexp.methods.spotting.params import NetworkParams
+from microexp.methods.spotting.aemnet.params import NetworkParams
 
 NORM_MOMENTUM = 0.1
 BRANCHES = ("point_class", "point_distance", "anchor_class", "anchor_offset")
@@ -176,11 +176,12 @@ class StackedAemNet:
         device = next(networks[0].parameters()).device
         self.geometry, self.options, self.dtype = geometry, options, dtype
         self.layout = layout_of(networks[0])
-        self.values = torch.zeros(len(networks), self.layout.size, device=device)
+        like = next(networks[0].parameters())
+        self.values = torch.zeros(len(networks), self.layout.size, device=like.device, dtype=like.dtype)
         for row, network in zip(self.values, networks, strict=True):
             self.layout.pack(network, row)
         self.statistics = {
-            name: torch.stack([torch.cat([b.float() for b in part]) for part in map(buffers, networks)])
+            name: torch.stack([torch.cat([b for b in part]) for part in map(buffers, networks)])
             for name, buffers in _BUFFERS.items()
         }
         self._leaves: dict[tuple[int, int], dict[str, Tensor]] = {}
@@ -206,18 +207,26 @@ class StackedAemNet:
             if norm.num_batches_tracked is not None:
                 norm.num_batches_tracked.fill_(steps)
 
-    def forward(self, x: Tensor, rows: slice, masks: Masks | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def narrow(self, x: Tensor, rows: slice) -> Tensor:
+        """The first layer alone, (G, B, W, C) -> (G, B, W, D), for features that stand in several windows."""
+        return _Pass(self, self.leaves(rows), rows, None).narrow(x)
+
+    def forward(
+        self, x: Tensor, rows: slice, masks: Masks | None = None, narrowed: bool = False
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Windows of neighbouring fits to predictions.
 
         Args:
-            x: (G, B, W, C) features, or with `narrowed` channels after `narrow`.
+            x: (G, B, W, C) features.
             rows: which fits they are for, G of them.
             masks: dropout; none computes as after training, with the running statistics.
+            narrowed: whether `x` comes from `narrow`.
 
         Returns:
             As `AemNet.forward`, with a first dimension G.
         """
-        return _Pass(self, self.leaves(rows), rows, masks)(x)
+        way = _Pass(self, self.leaves(rows), rows, masks)
+        return way(x if narrowed or not self.options.input_channels else way.narrow(x))
 
     def leaves(self, rows: slice) -> dict[str, Tensor]:
         """The parameters of some fits by leaf, views of `values`."""
@@ -244,12 +253,13 @@ class _Pass:
     masks: Masks | None
 
     def __call__(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        if self.stack.options.input_channels and x.shape[-1] != self.stack.options.input_channels:
-            x = self._apply(x, "narrow")
         levels = self._pyramid(self._stem(x))
         if self.stack.options.local_attention:
             levels = self._enhance(levels)
         return self._heads(levels)
+
+    def narrow(self, x: Tensor) -> Tensor:
+        return self._apply(x, "narrow")
 
     def _apply(self, x: Tensor, name: str, kernel: int = 1, stride: int = 1, padding: int = 0) -> Tensor:
         weight, bias = self.leaves[f"{name}.weight"], self.leaves.get(f"{name}.bias")
