@@ -1,48 +1,35 @@
-"""The flat optimiser against torch's."""
+"""The stacked Adam against torch's."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from torch import nn
 
-from microexp.methods.spotting.aemnet.adam import FlatAdam
-
-
-def make():
-    torch.manual_seed(0)
-    return nn.Sequential(nn.Conv1d(3, 4, 3), nn.Mish(), nn.Conv1d(4, 2, 1))
+from microexp.methods.spotting.aemnet.adam import StackedAdam
 
 
-@pytest.mark.long  # importing torch.optim takes seconds
 @pytest.mark.parametrize("decay", [0.0, 0.1])
-def test_it_steps_like_torchs_adamw(decay):
-    ours, theirs = make(), make()
-    flat = FlatAdam(ours, decay)
-    reference = torch.optim.AdamW(theirs.parameters(), 1e-2, weight_decay=decay, foreach=False)
-    for step in range(30):
-        x = torch.randn(5, 3, 9, generator=torch.Generator().manual_seed(step))
-        flat.zero()
-        ours(x).square().mean().backward()
-        flat.step(1e-2)
-        reference.zero_grad()
-        theirs(x).square().mean().backward()
-        reference.step()
-    for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
-        assert torch.allclose(a, b, atol=2e-5)
+def test_steps_agree_with_torchs(decay):
+    torch.manual_seed(0)
+    values = torch.randn(3, 7)
+    twins = [torch.nn.Parameter(row.clone()) for row in values]
+    theirs = [torch.optim.AdamW([p], lr=1.0, weight_decay=decay, eps=1e-8) for p in twins]
+    ours = StackedAdam(values, decay)
+    for step in range(20):
+        rows = slice(0, 3) if step % 3 else slice(0, 2)  # the last one pauses now and then
+        gradients = torch.randn(rows.stop, 7) * 10 ** torch.randn(rows.stop, 7)
+        ours.step(gradients, rows, rate=0.01 * (step + 1))
+        for k in range(rows.stop):
+            twins[k].grad = gradients[k].clone()
+            theirs[k].param_groups[0]["lr"] = 0.01 * (step + 1)
+            theirs[k].step()
+    assert ours.steps.tolist() == [20, 20, 13]
+    for row, twin in zip(values, twins, strict=True):
+        assert torch.allclose(row, twin, rtol=1e-5, atol=1e-6)
 
 
-def test_parameters_are_views_and_state_goes_on():
-    first, second = make(), make()
-    a, b = FlatAdam(first), FlatAdam(second)
-    assert next(first.parameters()).data_ptr() == a.values.data_ptr()
-    for network, flat in ((first, a), (second, b)):
-        flat.gradients.fill_(0.1)
-        flat.step(1e-2)
-        assert len(network.state_dict()) == 4
-    c = FlatAdam(second)
-    c.restore(b.state())
-    a.step(1e-2)
-    c.gradients.fill_(0.1)
-    c.step(1e-2)
-    assert torch.equal(a.values, c.values)
+def test_numbers_without_a_gradient_stay():
+    values = torch.tensor([[1.0, 2.0]])
+    ours = StackedAdam(values)
+    ours.step(torch.tensor([[0.0, 1.0]]), slice(0, 1), 0.1)
+    assert values[0, 0] == 1 and values[0, 1] < 2

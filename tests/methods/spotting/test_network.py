@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from microexp.methods.spotting.aemnet.geometry import make_geometry
 from microexp.methods.spotting.aemnet.network import AemNet, LocalAttention
-from microexp.methods.spotting.params import NetworkParams
+from microexp.methods.spotting.aemnet.params import NetworkParams
 
 NARROW = {"stem_channels": (6, 10, 16), "channels": 16, "attention_channels": 8, "head_channels": 8, "squeeze_ratio": 4}
 

@@ -104,6 +104,9 @@ class FeatureStore:
         self._centre = centre
         self._means: dict[Key, np.ndarray] = {}
         self._kept: dict[Key, np.ndarray] = {}
+        ends = np.cumsum([v.n_steps for v in self.videos])
+        self._first = {v.key: int(end) - v.n_steps for v, end in zip(self.videos, ends, strict=True)}
+        self._table: np.ndarray | None = None
         self._keep = sum(v.n_steps * v.n_channels * 4 for v in self.videos) <= KEEP_BYTES
 
     def read(self, video: FeatureVideo, start: int, length: int) -> np.ndarray:
@@ -123,6 +126,25 @@ class FeatureStore:
         if before or after:
             part = np.pad(part, ((before, after), (0, 0)), mode="edge")[:length]
         return part
+
+    @property
+    def small(self) -> bool:
+        """Whether all features stay in memory, so that `table` may be asked for."""
+        return self._keep
+
+    def table(self) -> np.ndarray:
+        """(rows, channels) float32 features of all videos, one after the other."""
+        if self._table is None:
+            self._table = np.empty((sum(v.n_steps for v in self.videos), self.videos[0].n_channels), np.float32)
+            for video in self.videos:
+                first = self._first[video.key]
+                self._table[first : first + video.n_steps] = self._whole(video)
+                self._kept[video.key] = self._table[first : first + video.n_steps]
+        return self._table
+
+    def rows(self, video: FeatureVideo, start: int, length: int) -> np.ndarray:
+        """(length,) rows of `table` that `read` would give."""
+        return self._first[video.key] + np.clip(np.arange(start, start + length), 0, video.n_steps - 1)
 
     def _whole(self, video: FeatureVideo) -> np.ndarray:
         if video.key not in self._kept:

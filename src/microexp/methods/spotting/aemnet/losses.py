@@ -1,8 +1,8 @@
-"""AEM-Net's loss: focal classification, smooth L1 on anchors, 1 - tIoU on anchor-free points."""
+"""AEM-Net's loss: focal classification, smooth L1 on anchors, 1 - tIoU on anchor-free points, of many fits at once."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,9 +10,11 @@ from torch.nn import functional as F
 
 from microexp.methods.spotting.aemnet.network import N_KINDS
 
+UNION_MIN = 1e-6
+
 
 class LossParts(NamedTuple):
-    """Scalar losses of a batch."""
+    """Losses of each fit's batch, (G,) each."""
 
     point_class: Tensor
     point_distance: Tensor
@@ -20,25 +22,43 @@ class LossParts(NamedTuple):
     anchor_offset: Tensor
 
     def total(self, anchor_free_weight: float, anchor_based_weight: float) -> Tensor:
-        """.8·(anchor-free) + 1.2·(anchor-based) with the default weights."""
+        """(G,) .8·(anchor-free) + 1.2·(anchor-based) with the default weights."""
         anchor_free = self.point_class + self.point_distance
         return anchor_free_weight * anchor_free + anchor_based_weight * (self.anchor_class + self.anchor_offset)
 
 
 def focal_loss(logits: Tensor, labels: Tensor, alpha: float, gamma: float) -> Tensor:
-    """Sum of the sigmoid focal loss (Lin et al. 2017, eq. 5); label 0 is background, that is no class at all.
+    """(G,) sums of the sigmoid focal loss (Lin et al. 2017, eq. 5).
 
     Args:
-        logits: (n, 2).
-        labels: (n,) 0, 1 or 2.
+        logits: (G, …, 2).
+        labels: (G, …) 1 or 2; 0 is background, that is no class at all; below 0 does not count.
         alpha: weight of the positives.
         gamma: exponent.
     """
-    truth = F.one_hot(labels.long(), N_KINDS + 1)[:, 1:].to(logits.dtype)
-    entropy = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
-    wrong = (truth - logits.sigmoid()).abs()
-    weight = alpha * truth + (1 - alpha) * (1 - truth)
-    return (weight * wrong**gamma * entropy).sum()
+    loss: Tensor = _Focal.apply(logits, labels, alpha, gamma)  # type: ignore[no-untyped-call]
+    return loss
+
+
+class _Focal(torch.autograd.Function):
+    """With s the logit, its sign turned for positives: weight · sigmoid(s)^gamma · log(1 + exp(s))."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, labels: Tensor, alpha: float, gamma: float) -> Tensor:
+        kinds = torch.arange(1, N_KINDS + 1, device=labels.device, dtype=labels.dtype)
+        positive = labels[..., None] == kinds
+        sign = torch.where(positive, -1.0, 1.0).to(logits.dtype)
+        weight = torch.where(positive, alpha, 1 - alpha).to(logits.dtype) * (labels >= 0)[..., None]
+        s = logits * sign
+        wrong, entropy = s.sigmoid(), F.softplus(s)
+        weight *= wrong**gamma
+        ctx.save_for_backward(torch.addcmul(wrong, 1 - wrong, entropy, value=gamma).mul_(weight).mul_(sign))
+        return (weight * entropy).flatten(1).sum(1)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        (slope,) = ctx.saved_tensors
+        return slope * gradient.view(-1, *[1] * (slope.dim() - 1)), None, None, None
 
 
 def loss_parts(
@@ -47,11 +67,12 @@ def loss_parts(
     alpha: float,
     gamma: float,
 ) -> LossParts:
-    """The four losses of a batch.
+    """The four losses of each fit's batch.
 
     Args:
-        predictions: of `AemNet.forward`.
-        targets: point label, point distance, anchor label, anchor offset, as in `Targets`.
+        predictions: of `StackedAemNet.forward`.
+        targets: point label (G, B, P), point distance (G, B, P, 2), anchor label (G, B, A), anchor offset (G, B, A, 2),
+            as in `Targets`.
         alpha: of the focal loss.
         gamma: of the focal loss.
 
@@ -60,26 +81,20 @@ def loss_parts(
     """
     point_logits, distances, anchor_logits, offsets = predictions
     point_label, point_distance, anchor_label, anchor_offset = targets
-    inside = point_label > 0
-    positive = anchor_label > 0
-    used = anchor_label >= 0
-    point_class = focal_loss(point_logits.flatten(0, 1), point_label.flatten(), alpha, gamma)
-    anchor_class = focal_loss(anchor_logits[used], anchor_label[used], alpha, gamma)
+    inside, positive = point_label > 0, anchor_label > 0
+    n_inside, n_positive = inside.flatten(1).sum(1), positive.flatten(1).sum(1)
+    apart = (1 - distance_iou(distances, point_distance)) * inside
+    beside = F.smooth_l1_loss(offsets, anchor_offset, reduction="none") * positive[..., None]
     return LossParts(
-        point_class / (inside.sum() + len(point_label)),
-        _mean(1 - distance_iou(distances[inside], point_distance[inside])),
-        anchor_class / positive.sum().clamp(min=1),
-        2 * _mean(F.smooth_l1_loss(offsets[positive], anchor_offset[positive], reduction="none")),
+        focal_loss(point_logits, point_label, alpha, gamma) / (n_inside + point_label.shape[1]),
+        apart.flatten(1).sum(1) / n_inside.clamp(min=1),
+        focal_loss(anchor_logits, anchor_label, alpha, gamma) / n_positive.clamp(min=1),
+        beside.flatten(1).sum(1) / n_positive.clamp(min=1),
     )
 
 
 def distance_iou(first: Tensor, second: Tensor) -> Tensor:
-    """(n,) tIoU of intervals that are given by their distances (n, 2) >= 0 to the left and right of a common point."""
+    """(…) tIoU of intervals that are given by their distances (…, 2) >= 0 to the left and right of a common point."""
     overlap = torch.minimum(first, second).sum(-1)
     union = torch.maximum(first, second).sum(-1)
-    return overlap / union.clamp(min=1e-6)
-
-
-def _mean(values: Tensor) -> Tensor:
-    """Mean, or a zero that is still part of the graph when there is nothing."""
-    return values.sum() / max(1, values.numel())
+    return overlap / union.clamp(min=UNION_MIN)

@@ -12,7 +12,7 @@ import numpy as np
 from microexp.errors import UserError
 from microexp.methods.context import Context
 from microexp.methods.spotting.aemnet.params import AemnetParams
-from microexp.methods.spotting.base import Found, SpottingMethod, SpottingVideo, Truth
+from microexp.methods.spotting.base import FitRequest, Found, SpottingMethod, SpottingVideo, Truth
 from microexp.records.index import KINDS
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ class AemNetMethod(SpottingMethod[Model, AemnetParams]):
 
     Options = AemnetParams
     gpu = True
+    stacks = True
 
     def streams(self, options: AemnetParams) -> tuple[str, ...]:
         """The streams of `network.streams`."""
@@ -53,6 +54,14 @@ class AemNetMethod(SpottingMethod[Model, AemnetParams]):
         Raises:
             UserError: when there are too few windows to train on.
         """
+        return self.fit_many([FitRequest(videos, truth, context)], options, context)[0]
+
+    def fit_many(self, requests: Sequence[FitRequest], options: AemnetParams, context: Context) -> list[Model]:
+        """Train several networks side by side; each is the one that it would be alone.
+
+        Raises:
+            UserError: when there are too few windows to train on.
+        """
         import torch
 
         from microexp.methods.reproducible import reproducible
@@ -60,35 +69,48 @@ class AemNetMethod(SpottingMethod[Model, AemnetParams]):
         from microexp.methods.spotting.aemnet.training import (
             LOG_COLUMNS,
             Fit,
-            restore_fit,
+            restore_fits,
             start_fit,
             state_of,
-            train,
+            train_many,
         )
         from microexp.methods.spotting.aemnet.windows import training_windows, warn_if_short
 
         device = torch.device(context.device)
-        ours = [FeatureVideo.of(v, options.network.streams) for v in videos]
-        step, _, channels = common_layout(ours)
+        ours = {v.key: FeatureVideo.of(v, options.network.streams) for r in requests for v in r.videos}
+        step, _, channels = common_layout(list(ours.values()))
         geometry = geometry_of(options, step)
-        warn_if_short(ours, options.window_frames)
-        store = FeatureStore(ours, centre=options.centre == "video")
-
-        def after_epoch(fit: Fit) -> None:
-            context.log(**dict(zip(LOG_COLUMNS, fit.log[-1], strict=True)))
-            context.tick()
-            context.keep(lambda: state_of(fit, device))
-
+        warn_if_short(list(ours.values()), options.window_frames)
+        store = FeatureStore(ours.values(), centre=options.centre == "video")
         with reproducible(device):
-            windows = training_windows(
-                ours, truth, geometry, options.train_stride_frames, options.inside_share, options.empty_ratio,
-                context.seed,
-            )  # fmt: skip
-            fit = start_fit(context.seed, channels, geometry, options, device)
+            windows = [
+                training_windows(
+                    [ours[v.key] for v in r.videos], r.truth, geometry, options.train_stride_frames,
+                    options.inside_share, options.empty_ratio, r.context.seed,
+                )
+                for r in requests
+            ]  # fmt: skip
+            fits = [
+                start_fit(
+                    r.context.seed, in_channels=channels, geometry=geometry, options=options, device=device
+                )
+                for r in requests
+            ]  # fmt: skip
             if context.state is not None:
-                restore_fit(fit, context.state, device)
-            train(fit, windows, store, geometry, options, device, after_epoch)
-        return Model(fit.network, geometry, options, channels)
+                restore_fits(fits, context.state)
+            request_of = {id(fit): request for fit, request in zip(fits, requests, strict=True)}
+
+            def after_epoch(done: Sequence[Fit]) -> None:
+                for fit in done:
+                    own = request_of[id(fit)].context
+                    own.log(**dict(zip(LOG_COLUMNS, fit.log[-1], strict=True)))
+                    own.tick()
+                context.keep(lambda: state_of(fits))
+
+            train_many(
+                fits, windows, store, geometry=geometry, options=options, device=device, after_epoch=after_epoch
+            )  # fmt: skip
+        return [Model(fit.network, geometry, options, channels) for fit in fits]
 
     def propose(self, model: Model, video: SpottingVideo) -> Found:
         """The best proposals of all windows of a video."""

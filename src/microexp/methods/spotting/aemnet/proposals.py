@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from microexp.methods.spotting.aemnet.features import FeatureStore, FeatureVideo
+from microexp.methods.spotting.aemnet.gather import WindowFeatures
 from microexp.methods.spotting.aemnet.geometry import Geometry
 from microexp.methods.spotting.aemnet.network import AemNet
 from microexp.methods.spotting.aemnet.params import AemnetParams
-from microexp.methods.spotting.aemnet.training import autocast, stack_windows
+from microexp.methods.spotting.aemnet.stacked import StackedAemNet
+from microexp.methods.spotting.aemnet.training import product_dtype
 from microexp.methods.spotting.aemnet.windows import Window, window_origin_frame, window_starts
 from microexp.records.index import KINDS
 
 BATCH = 64
+BLOCK = 4096
 CELL_FRAME = 128
 LOG_WIDTH_LIMIT = 4.0
 
@@ -51,21 +56,46 @@ def propose(
     video, and of each kind the `proposals_kept` best are kept per 128 frames, so that no stretch crowds out another.
     """
     stride = max(1, round(options.test_stride_frames / geometry.step_frame))
-    windows = [Window(video, s, np.empty((0, 3)), True) for s in window_starts(video, geometry.window_steps, stride)]
+    starts_of = window_starts(video, geometry.window_steps, stride)
+    windows = [Window(video, s, np.empty((0, 3)), True) for s in starts_of]
+    origins = np.array([window_origin_frame(video, s) for s in starts_of])[:, None]
+    stack = StackedAemNet([network], geometry, options.network, product_dtype(device, options.precision))
     found = []
-    network.eval()
     with torch.inference_mode():
+        narrow = options.network.input_channels is not None
+        features = (
+            _Narrowed(windows, store, stack, device)
+            if narrow
+            else WindowFeatures(windows, store, geometry.window_steps, device)
+        )
         for first in range(0, len(windows), BATCH):
-            part = windows[first : first + BATCH]
-            x = stack_windows(part, store, geometry.window_steps, device)
-            with autocast(device, options.precision):
-                predictions = network(x)
-            starts, ends, scores = decode(predictions, geometry)
-            origins = np.array([window_origin_frame(video, w.start) for w in part])[:, None]
-            found.append((starts + origins, ends + origins, scores))
+            part = np.arange(first, min(first + BATCH, len(windows)))
+            a, b, c, d = stack.forward(features(part[None]), slice(0, 1), narrowed=narrow)
+            starts, ends, scores = decode((a[0], b[0], c[0], d[0]), geometry)
+            found.append((starts + origins[part], ends + origins[part], scores))
     starts, ends, scores = (np.concatenate([f[k] for f in found]) for k in range(3))
     is_point = np.broadcast_to(np.arange(starts.shape[1]) < len(geometry.points), starts.shape).reshape(-1)
     return _best(video, starts.reshape(-1), ends.reshape(-1), scores.reshape(-1, 2), is_point, options)
+
+
+class _Narrowed:
+    """Windows of one video behind the layer that narrows the features: each feature passes it once, not per window."""
+
+    def __init__(
+        self, windows: Sequence[Window], store: FeatureStore, stack: StackedAemNet, device: torch.device
+    ) -> None:
+        video = windows[0].video
+        parts = []
+        for first in range(0, video.n_steps, BLOCK):
+            part = store.read(video, first, min(BLOCK, video.n_steps - first))
+            parts.append(stack.narrow(torch.from_numpy(part).to(device)[None, None], slice(0, 1))[0, 0])
+        self._table, self._device = torch.cat(parts), device
+        places = np.arange(stack.geometry.window_steps)
+        self._rows = np.clip(np.array([w.start for w in windows])[:, None] + places, 0, video.n_steps - 1)
+
+    def __call__(self, chosen: np.ndarray) -> Tensor:
+        """Windows `chosen` (1, B) -> (1, B, W, narrowed channels)."""
+        return self._table[torch.from_numpy(self._rows[chosen]).to(self._device)]
 
 
 def _best(

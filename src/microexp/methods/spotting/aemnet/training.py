@@ -1,10 +1,11 @@
-"""Training AEM-Net on windows: fixed epochs, exact resume, the same bytes for any number of threads on a CPU."""
+"""Training AEM-Nets side by side: fixed epochs, exact resume, the same bytes for any number of threads on a CPU."""
 
 from __future__ import annotations
 
 import io
+import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,24 +14,31 @@ import torch
 from torch import Tensor
 
 from microexp.errors import UserError
-from microexp.methods.spotting.aemnet.adam import FlatAdam
+from microexp.methods.spotting.aemnet.adam import StackedAdam
 from microexp.methods.spotting.aemnet.features import FeatureStore
+from microexp.methods.spotting.aemnet.gather import WindowFeatures
 from microexp.methods.spotting.aemnet.geometry import Geometry
 from microexp.methods.spotting.aemnet.losses import loss_parts
 from microexp.methods.spotting.aemnet.network import AemNet
 from microexp.methods.spotting.aemnet.params import AemnetParams
+from microexp.methods.spotting.aemnet.stacked import Masks, StackedAemNet
 from microexp.methods.spotting.aemnet.targets import Targets, make_targets
 from microexp.methods.spotting.aemnet.windows import Window
 
 LOG_COLUMNS = (
     "epoch", "learning_rate", "loss", "point_class", "point_distance", "anchor_class", "anchor_offset", "windows",
 )  # fmt: skip
+STACK_FITS, STACK_FITS_GPU = 8, 64
+STACK_BYTES = 1 << 26
+"""At most so much for the parameters, gradients and moments of a stack; more does not fit in a CPU's cache."""
 
 
-def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """bfloat16 on GPUs that compute with it; CPUs stay with float32, which is faster and exact there."""
-    enabled = precision == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported()
-    return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
+def product_dtype(device: torch.device, precision: str) -> torch.dtype:
+    """In which products are computed: `auto` takes bfloat16 on GPUs that compute with it, else float32."""
+    if precision == "bfloat16":
+        return torch.bfloat16
+    half = precision == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return torch.bfloat16 if half else torch.float32
 
 
 def learning_rate(epoch: int, options: AemnetParams) -> float:
@@ -44,76 +52,162 @@ def learning_rate(epoch: int, options: AemnetParams) -> float:
 
 @dataclass
 class Fit:
-    """One training: its network, optimiser, how far it is, and what it logged.
+    """One training: its network, how far it is, and what it logged.
 
     Attributes:
         seed: of initial weights, dropout and the order of windows.
+        network: as it is after `epoch` epochs, in evaluation mode.
         epoch: epochs that are done.
         log: one row per epoch as in LOG_COLUMNS.
+        moments: of the optimiser between the first and the last epoch: steps, mean and square.
     """
 
     seed: int
     network: AemNet
-    optimizer: FlatAdam
     epoch: int = 0
     log: list[tuple[Any, ...]] = field(default_factory=list)
+    moments: tuple[int, Tensor, Tensor] | None = None
 
 
 def start_fit(
-    seed: int,
-    in_channels: int,
-    geometry: Geometry,
-    options: AemnetParams,
-    device: torch.device,
-) -> Fit:
-    """A fresh network and optimiser; seeds torch's generators, which `reproducible` puts back."""
+    seed: int, *, in_channels: int, geometry: Geometry, options: AemnetParams, device: torch.device
+) -> Fit:  # fmt: skip
+    """A fresh network; seeds torch's generators, which `reproducible` puts back."""
     torch.manual_seed(seed)
-    network = AemNet(in_channels, geometry, options.network).to(device)
-    return Fit(seed, network, FlatAdam(network, options.weight_decay))
+    return Fit(seed, AemNet(in_channels, geometry, options.network).to(device).eval())
 
 
-def train(
-    fit: Fit,
-    windows: Sequence[Window],
+def stacks(fits: Sequence[Fit], device: torch.device) -> list[list[int]]:
+    """Which fits are trained together: as many neighbours as the sizes of the networks allow, on wide ones one alone.
+
+    The rule sees the network and the kind of device only: an interrupted training forms the same stacks again. Numbers
+    do not depend on it beyond rounding.
+    """
+    parameters = sum(p.numel() for p in fits[0].network.parameters()) if fits else 0
+    most = STACK_FITS_GPU if device.type == "cuda" else STACK_FITS
+    size = max(1, min(most, STACK_BYTES // (16 * max(1, parameters))))
+    return [list(range(first, min(first + size, len(fits)))) for first in range(0, len(fits), size)]
+
+
+def train_many(
+    fits: Sequence[Fit],
+    windows: Sequence[Sequence[Window]],
     store: FeatureStore,
+    *,
     geometry: Geometry,
     options: AemnetParams,
     device: torch.device,
-    after_epoch: Callable[[Fit], None] = lambda fit: None,
+    after_epoch: Callable[[Sequence[Fit]], None] = lambda fits: None,
 ) -> None:
-    """Train `fit` from where it is to the last epoch.
+    """Train all `fits` from where they are to the last epoch, each as if it were alone.
+
+    Args:
+        fits: on `device`; those that were trained together before an interruption are given together again.
+        windows: training windows of each fit.
+        store: features of the videos of all windows.
+        geometry: of the windows.
+        options: the same for all.
+        device: what computes.
+        after_epoch: called with the fits that have just done an epoch; `state_of` gives all that is needed to go on.
 
     Raises:
-        UserError: when there is no window to train on.
+        UserError: when a fit has no window to train on.
     """
-    if len(windows) < 2:
-        raise UserError(
-            file="expressions",
-            problem=f"{len(windows)} training windows",
-            expected="at least 2",
-            hint="is the window too long?",
-        )
-    targets = make_targets([w.expressions for w in windows], geometry, options.foreground_iou, options.background_iou)
-    fit.network.train()
-    while fit.epoch < options.epochs:
-        rate = learning_rate(fit.epoch, options)
-        order = np.random.default_rng([fit.seed, 3, fit.epoch]).permutation(len(windows))
-        sums = np.zeros(5)
-        for chosen in batches(order, options.batch_size):
-            x = stack_windows([windows[i] for i in chosen], store, geometry.window_steps, device)
-            truth = tensors(targets, chosen, device)
-            with autocast(device, options.precision):
-                predictions = fit.network(x)
-            parts = loss_parts(predictions, truth, options.focal_alpha, options.focal_gamma)
-            loss = parts.total(options.anchor_free_weight, options.anchor_based_weight)
-            fit.optimizer.zero()
-            loss.backward()  # type: ignore[no-untyped-call]
-            fit.optimizer.step(rate)
-            sums += len(chosen) * np.array(torch.stack([loss.detach(), *(p.detach() for p in parts)]).tolist())
-        fit.epoch += 1
-        fit.log.append((fit.epoch, rate, *(sums / len(windows)).tolist(), len(windows)))
-        after_epoch(fit)
-    fit.network.eval()
+    for own in windows:
+        if len(own) < 2:
+            raise UserError(
+                file="expressions",
+                problem=f"{len(own)} training windows",
+                expected="at least 2",
+                hint="is the window too long?",
+            )
+    for stack in stacks(fits, device):
+        part = [fits[k] for k in stack]
+        if any(fit.epoch < options.epochs for fit in part):
+            training = _Training(part, [windows[k] for k in stack], store, geometry, options, device)
+            training.run(after_epoch)
+
+
+class _Training:
+    """The training of one stack. Fits with more windows come first, so that those with a step left are neighbours."""
+
+    def __init__(
+        self,
+        fits: Sequence[Fit],
+        windows: Sequence[Sequence[Window]],
+        store: FeatureStore,
+        geometry: Geometry,
+        options: AemnetParams,
+        device: torch.device,
+    ) -> None:
+        if len({fit.epoch for fit in fits}) > 1:
+            raise ValueError("fits of one stack must stand at the same epoch")
+        order = sorted(range(len(fits)), key=lambda k: -len(windows[k]))
+        self.fits, self.options, self.device = [fits[k] for k in order], options, device
+        self.counts = [len(windows[k]) for k in order]
+        self.first = np.cumsum([0, *self.counts[:-1]])
+        every = [w for k in order for w in windows[k]]
+        self.features = WindowFeatures(every, store, geometry.window_steps, device)
+        targets = make_targets(
+            [w.expressions for w in every], geometry, options.foreground_iou, options.background_iou
+        )  # fmt: skip
+        self.targets = _tensors(targets, device)
+        networks = [fit.network for fit in self.fits]
+        self.network = StackedAemNet(networks, geometry, options.network, product_dtype(device, options.precision))
+        self.optimizer = StackedAdam(self.network.values, options.weight_decay)
+        for row, fit in enumerate(self.fits):
+            if fit.moments is not None:
+                self.optimizer.steps[row] = fit.moments[0]
+                self.optimizer.mean[row], self.optimizer.square[row] = (m.to(device) for m in fit.moments[1:])
+
+    def run(self, after_epoch: Callable[[Sequence[Fit]], None]) -> None:
+        """All epochs that are left."""
+        while self.fits[0].epoch < self.options.epochs:
+            self._epoch()
+            after_epoch(self.fits)
+        for fit in self.fits:
+            fit.moments = None
+
+    def _epoch(self) -> None:
+        epoch = self.fits[0].epoch
+        rate, sums = learning_rate(epoch, self.options), np.zeros((len(self.fits), 5))
+        orders = [np.random.default_rng([f.seed, 3, epoch]).permutation(n) for f, n in self._counted()]
+        plans = [batches(order, self.options.batch_size) for order in orders]
+        generators = [np.random.default_rng([fit.seed, 4, epoch]) for fit in self.fits]
+        for step in range(len(plans[0])):
+            for rows in _alike([len(plan[step]) for plan in plans if step < len(plan)]):
+                chosen = np.stack([plans[k][step] + self.first[k] for k in range(rows.start, rows.stop)])
+                masks = Masks(generators[rows], self.options.network.dropout, self.device)
+                sums[rows] += chosen.shape[1] * self._step(chosen, rows, masks, rate)
+        for row, (fit, count) in enumerate(self._counted()):
+            fit.epoch += 1
+            fit.log.append((fit.epoch, rate, *(sums[row] / count).tolist(), count))
+            steps = int(self.optimizer.steps[row])
+            fit.moments = steps, self.optimizer.mean[row], self.optimizer.square[row]
+            self.network.write_back(row, fit.network, steps)
+
+    def _step(self, chosen: np.ndarray, rows: slice, masks: Masks, rate: float) -> np.ndarray:
+        """One step of the fits `rows` on windows `chosen` (G, B); returns (G, 5): the loss and its parts."""
+        o = self.options
+        index = torch.from_numpy(chosen).to(self.device)
+        a, b, c, d = (part[index] for part in self.targets)
+        predictions = self.network.forward(self.features(chosen), rows, masks)
+        parts = loss_parts(predictions, (a, b, c, d), o.focal_alpha, o.focal_gamma)
+        loss = parts.total(o.anchor_free_weight, o.anchor_based_weight)
+        self.optimizer.step(self.network.gradients(loss.sum(), rows), rows, rate)
+        return torch.stack([loss, *parts], 1).detach().cpu().double().numpy()
+
+    def _counted(self) -> Iterator[tuple[Fit, int]]:
+        return zip(self.fits, self.counts, strict=True)
+
+
+def _alike(sizes: Sequence[int]) -> Iterator[slice]:
+    """Neighbours with batches of one size: padding them to one size would let batch norm see what is no window."""
+    first = 0
+    for _, run in itertools.groupby(sizes):
+        last = first + len(list(run))
+        yield slice(first, last)
+        first = last
 
 
 def batches(order: np.ndarray, size: int) -> list[np.ndarray]:
@@ -124,43 +218,33 @@ def batches(order: np.ndarray, size: int) -> list[np.ndarray]:
     return parts
 
 
-def stack_windows(windows: Sequence[Window], store: FeatureStore, window_steps: int, device: torch.device) -> Tensor:
-    """(B, W, C) float32 features of windows on `device`."""
-    return torch.from_numpy(np.stack([store.read(w.video, w.start, window_steps) for w in windows])).to(device)
-
-
-def tensors(targets: Targets, chosen: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The chosen windows' targets on `device`."""
+def _tensors(targets: Targets, device: torch.device) -> tuple[Tensor, ...]:
     parts = (targets.point_label, targets.point_distance, targets.anchor_label, targets.anchor_offset)
-    a, b, c, d = (torch.from_numpy(part[chosen]).to(device) for part in parts)
-    return a, b, c, d
+    return tuple(torch.from_numpy(part).to(device) for part in parts)
 
 
 # --- exact resume -----------------------------------------------------------------------------------------------------
 
 
-def state_of(fit: Fit, device: torch.device) -> bytes:
-    """Where a fit stands, to go on from exactly there: weights, optimiser, log and torch's generators."""
-    state = {
-        "epoch": fit.epoch,
-        "log": fit.log,
-        "network": fit.network.state_dict(),
-        "optimizer": fit.optimizer.state(),
-        "generator": torch.get_rng_state(),
-        "cuda_generator": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
-    }
+def state_of(fits: Sequence[Fit]) -> bytes:
+    """Where fits stand, to go on from exactly there; random numbers follow from the seed and the epoch."""
     buffer = io.BytesIO()
-    torch.save(state, buffer)
+    torch.save([_state(fit) for fit in fits], buffer)
     return buffer.getvalue()
 
 
-def restore_fit(fit: Fit, data: bytes, device: torch.device) -> None:
-    """Set `fit` and torch's generators to what `state_of` wrote."""
-    state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    fit.epoch = state["epoch"]
-    fit.log = [tuple(row) for row in state["log"]]
-    fit.network.load_state_dict(state["network"])
-    fit.optimizer.restore(state["optimizer"])
-    torch.set_rng_state(state["generator"])
-    if device.type == "cuda" and state["cuda_generator"] is not None:
-        torch.cuda.set_rng_state(state["cuda_generator"], device)
+def restore_fits(fits: Sequence[Fit], data: bytes) -> None:
+    """Set fits, as many as `state_of` was given and in the same order, to what it wrote."""
+    states = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    for fit, state in zip(fits, states, strict=True):
+        fit.epoch = state["epoch"]
+        fit.log = [tuple(row) for row in state["log"]]
+        if fit.epoch:
+            fit.network.load_state_dict(state["network"])
+        fit.moments = tuple(state["moments"]) if state["moments"] else None
+
+
+def _state(fit: Fit) -> dict[str, Any]:
+    network = {name: value.clone() for name, value in fit.network.state_dict().items()} if fit.epoch else {}
+    moments = fit.moments and (fit.moments[0], fit.moments[1].clone(), fit.moments[2].clone())
+    return {"epoch": fit.epoch, "log": fit.log, "network": network, "moments": moments}

@@ -1,0 +1,40 @@
+"""Windows of features as tensors: by index from one table where all features fit in memory, else video by video."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from microexp.methods.spotting.aemnet.features import FeatureStore
+from microexp.methods.spotting.aemnet.windows import Window
+
+
+class WindowFeatures:
+    """The features of many windows.
+
+    Args:
+        windows: all windows that are ever asked for.
+        store: of their videos.
+        length: features per window.
+        device: where the tensors go.
+    """
+
+    def __init__(self, windows: Sequence[Window], store: FeatureStore, length: int, device: torch.device) -> None:
+        self._windows, self._store, self._length, self._device = windows, store, length, device
+        self._table: Tensor | None = None
+        if store.small:
+            self._table = torch.from_numpy(store.table()).to(device)
+            rows = np.stack([store.rows(w.video, w.start, length) for w in windows])
+            self._rows = torch.from_numpy(rows).to(device)
+
+    def __call__(self, chosen: np.ndarray) -> Tensor:
+        """Windows `chosen` (G, B) -> (G, B, W, C) float32."""
+        if self._table is not None:
+            rows = self._rows[torch.from_numpy(chosen).to(self._device)]
+            return self._table.index_select(0, rows.view(-1)).view(*rows.shape, -1)
+        parts = [self._store.read(w.video, w.start, self._length) for w in map(self._windows.__getitem__, chosen.flat)]
+        found = torch.from_numpy(np.stack(parts)).to(self._device)
+        return found.view(*chosen.shape, *found.shape[1:])

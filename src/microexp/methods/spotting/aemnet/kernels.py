@@ -1,0 +1,191 @@
+"""The few operations that AEM-Net's training consists of, each once for a whole stack of networks.
+
+Tensors are (G, B, L, C): G networks, each with its own B windows of L places and C channels. Channels come last, so
+that every convolution is one batched matrix product over copied neighbourhoods. On narrow networks this is several
+times faster than `torch.nn`'s convolutions, which spend their time on changing layouts. Networks of a
+stack never meet in any of these operations.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+NORM_EPSILON = 1e-5
+MISH_LIMIT = 20.0
+"""Above it, mish(x) is x in float32."""
+
+
+def convolve(
+    x: Tensor, weight: Tensor, bias: Tensor | None = None, *, kernel: int = 1, stride: int = 1, padding: int = 0,
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:  # fmt: skip
+    """One-dimensional convolution; a linear layer is one with kernel 1.
+
+    Args:
+        x: (G, B, L, C).
+        weight: (G, kernel·C, O), the places of the kernel one after the other.
+        bias: (G, O).
+        kernel: places under the kernel.
+        stride: distance of two results.
+        padding: zeros at either end.
+        dtype: in which products are computed; results are float32.
+
+    Returns:
+        (G, B, L', O).
+    """
+    out: Tensor = _Convolution.apply(x, weight, bias, (kernel, stride, padding), dtype)  # type: ignore[no-untyped-call]
+    return out
+
+
+def mish(x: Tensor) -> Tensor:
+    """x·tanh(softplus(x)) of any shape."""
+    out: Tensor = _Mish.apply(x)  # type: ignore[no-untyped-call]
+    return out
+
+
+def norm_mish(x: Tensor, gain: Tensor, shift: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Batch norm with the batch's own statistics, then Mish.
+
+    Args:
+        x: (G, B, L, C).
+        gain: (G, C).
+        shift: (G, C).
+
+    Returns:
+        (G, B, L, C), and (G, C) mean and unbiased variance of each network's batch.
+    """
+    y, mean, variance = _NormMish.apply(x, gain, shift)  # type: ignore[no-untyped-call]
+    return y, mean, variance
+
+
+def halve(x: Tensor) -> Tensor:
+    """(G, B, L, C) -> (G, B, ceil(L/2), C): the greater of each two neighbours, of equal ones the first."""
+    out: Tensor = _Halve.apply(x)  # type: ignore[no-untyped-call]
+    return out
+
+
+class _Convolution(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, where: tuple[int, int, int], dtype: torch.dtype
+    ) -> Tensor:
+        around = _neighbourhoods(x.to(dtype), *where)
+        weight = weight.to(dtype)
+        ctx.save_for_backward(around, weight)
+        ctx.where, ctx.shape, ctx.dtype, ctx.has_bias = where, x.shape, x.dtype, bias is not None
+        if bias is None:
+            out = torch.bmm(around, weight)
+        else:
+            out = torch.baddbmm(bias.to(dtype)[:, None], around, weight)
+        return out.to(x.dtype).view(*x.shape[:2], -1, weight.shape[2])
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        around, weight = ctx.saved_tensors
+        gradient = gradient.reshape(len(weight), -1, weight.shape[2])
+        to_bias = gradient.sum(1) if ctx.has_bias else None
+        gradient = gradient.to(weight.dtype)
+        to_weight = torch.bmm(around.transpose(1, 2), gradient).to(ctx.dtype)
+        to_x = None
+        if ctx.needs_input_grad[0]:
+            to_x = _gathered(torch.bmm(gradient, weight.transpose(1, 2)).to(ctx.dtype), ctx.shape, *ctx.where)
+        return to_x, to_weight, to_bias, None, None
+
+
+def _neighbourhoods(x: Tensor, kernel: int, stride: int, padding: int) -> Tensor:
+    """(G, B, L, C) -> (G, B·L', kernel·C): what lies under the kernel at each of its places."""
+    stack, batch, length, channels = x.shape
+    if kernel == 1 and stride == 1 and not padding:
+        return x.reshape(stack, batch * length, channels)
+    if padding:
+        x = torch.nn.functional.pad(x, (0, 0, padding, padding))
+    return x.unfold(2, kernel, stride).transpose(3, 4).reshape(stack, -1, kernel * channels)
+
+
+def _gathered(around: Tensor, shape: torch.Size, kernel: int, stride: int, padding: int) -> Tensor:
+    """The gradient of `_neighbourhoods`: each place of `shape` sums up where it was copied to."""
+    stack, batch, length, channels = shape
+    if kernel == 1 and stride == 1 and not padding:
+        return around.view(shape)
+    around = around.view(stack, batch, -1, kernel, channels)
+    total = around.new_zeros(stack, batch, length + 2 * padding, channels)
+    reach = stride * (around.shape[2] - 1) + 1
+    for k in range(kernel):
+        total[:, :, k : k + reach : stride] += around[:, :, :, k]
+    return total[:, :, padding : padding + length]
+
+
+class _Mish(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        y, slope = _mish_and_slope(x)
+        ctx.save_for_backward(slope)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        (slope,) = ctx.saved_tensors
+        return gradient * slope
+
+
+class _NormMish(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, gain: Tensor, shift: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        rows = x.flatten(1, 2)
+        mean = rows.mean(1, keepdim=True)
+        unit = rows - mean
+        variance = unit.square().mean(1, keepdim=True)
+        inverse = (variance + NORM_EPSILON).rsqrt_()
+        unit *= inverse
+        y, slope = _mish_and_slope(torch.addcmul(shift[:, None], unit, gain[:, None]))
+        ctx.save_for_backward(unit, slope, gain[:, None] * inverse)
+        mean, variance = mean[:, 0], variance[:, 0] * (rows.shape[1] / (rows.shape[1] - 1))
+        ctx.mark_non_differentiable(mean, variance)
+        return y.view_as(x), mean, variance
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[override]
+        unit, slope, scale = ctx.saved_tensors
+        shape = gradient.shape
+        gradient = gradient.reshape(unit.shape) * slope
+        to_shift = gradient.sum(1, keepdim=True)
+        to_gain = (gradient * unit).sum(1, keepdim=True)
+        rows = unit.shape[1]
+        to_x = gradient.sub_(to_shift / rows).addcmul_(unit, to_gain / rows, value=-1).mul_(scale)
+        return to_x.view(shape), to_gain[:, 0], to_shift[:, 0]
+
+
+class _Halve(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        even = x.shape[2] // 2 * 2
+        first, second = x[:, :, 0:even:2], x[:, :, 1:even:2]
+        ctx.taken, ctx.length = first >= second, x.shape[2]
+        return torch.cat([torch.maximum(first, second), x[:, :, even:]], 2)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        pairs = ctx.taken.shape[2]
+        out = gradient.new_empty(*gradient.shape[:2], ctx.length, gradient.shape[3])
+        paired = gradient[:, :, :pairs]
+        torch.mul(paired, ctx.taken, out=out[:, :, 0 : 2 * pairs : 2])
+        torch.mul(paired, ~ctx.taken, out=out[:, :, 1 : 2 * pairs : 2])
+        out[:, :, 2 * pairs :] = gradient[:, :, pairs:]
+        return out
+
+
+def _mish_and_slope(x: Tensor) -> tuple[Tensor, Tensor]:
+    """mish(x) and its derivative, by one exponential.
+
+    With e = exp(x) and s = e(e + 2), tanh(softplus(x)) = s / (s + 2), and its derivative is 4(s - e) / (s + 2)².
+    """
+    e = x.clamp(max=MISH_LIMIT).exp_()
+    s = (e + 2).mul_(e)
+    inverse = (s + 2).reciprocal_()
+    share = s * inverse
+    slope = s.sub_(e).mul_(inverse).mul_(inverse).mul_(x)
+    slope = torch.add(share, slope, alpha=4)
+    return share.mul_(x), slope
