@@ -45,7 +45,25 @@ def test_defaults_make_a_whole_run():
             ["config.yaml", "apexdiff.size", "got 56", "at most crops.size, 48 px"],
         ),
         (with_change(demo={"seconds": 5}), ["config.yaml", "demo.seconds", "got 5.0", "at least 1"]),
-        (with_change(spotting={"demo": {"datasets": ["demo"], "aemnet": {"epoch": 3}}}), ["aemnet.epoch", "'epochs'"]),
+        (
+            with_change(spotting={"demo": {"datasets": ["demo"], "methods": {"aemnet": {"epoch": 3}}}}),
+            ["config.yaml", "spotting.demo.methods.aemnet.epoch", "'epochs'"],
+        ),
+        (
+            with_change(spotting={"demo": {"datasets": ["demo"], "methods": {"mine": {"method": "aemnett"}}}}),
+            ["spotting: method", "'aemnett'", "did you mean 'aemnet'?"],
+        ),
+        (
+            with_change(spotting={"demo": {"datasets": ["demo"], "methods": {"mine": {"method": "no.such:Net"}}}}),
+            ["method no.such:Net", "ModuleNotFoundError"],
+        ),
+        (
+            with_change(spotting={"demo": {"datasets": ["demo"], "methods": {"mine": {"method": "json:JSONDecoder"}}}}),
+            ["json:JSONDecoder", "a subclass of microexp.methods.spotting.base.SpottingMethod"],
+        ),
+        (with_change(spotting={"demo": {"datasets": ["demo"], "methods": {"aemnet": 3}}}), ["methods.aemnet"]),
+        (with_change(spotting={"demo": {"datasets": ["demo", "demo"]}}), ["spotting.demo", "twice"]),
+        (with_change(apply={"x": {"datasets": ["dmo"], "spotting": "m"}}), ["apply.x.datasets", "'dmo'"]),
     ],
 )
 def test_a_wrong_configuration_is_one_line_that_names_the_key(data, words):
@@ -85,7 +103,23 @@ def test_stage_options_are_json_and_only_of_the_stage():
     assert set(stage_options(config, "crops")) == set(
         config.crops.model_fields_set | set(type(config.crops).model_fields)
     )
-    assert stage_options(config, "mdml", "demo")["mdml"]["epochs"] >= 1
+    options = stage_options(config, "recognition-fold", "demo", "mdml")
+    assert options["options"]["epochs"] >= 1 and options["seed"] == 3 and options["method"] == "mdml"
+    assert stage_options(config, "spotting-fold", "demo", "aemnet")["calibrate"] == "inner_folds"
+    assert "calibrate" not in stage_options(config, "detect", "demo", "aemnet")
+
+
+@pytest.mark.parametrize("old", sorted(config_module.MOVED))
+def test_an_option_of_an_older_configuration_gets_one_line_that_says_where_it_is_now(old):
+    kind, _, *path = old.split(".")
+    entry = {}
+    for part in reversed(path):
+        entry = {part: entry}
+    data = {**GOOD, kind: {"mine": {"datasets": ["demo"], **entry}}}
+    with pytest.raises(UserError) as caught:
+        parse(data, "config.yaml")
+    new = config_module.MOVED[old].replace("*", "mine")
+    assert str(caught.value) == f"config.yaml: {old.replace('*', 'mine')}: this option is now {new}"
 
 
 def test_config_command_prints_the_full_form_and_the_schema(tmp_path, capsys):

@@ -372,10 +372,9 @@ class Plan:
                 yield from ({"kind": k, "experiment": e} for k in KINDS for e in self.config.experiments(k))
             case "model":
                 for application in self.config.apply.values():
-                    for own in filter(
-                        None, map(self._own_model, (application.spotting, application.recognition or ""))
-                    ):
-                        yield dict(zip(("kind", "experiment", "method"), own, strict=True))
+                    for path in (application.spotting, application.recognition or ""):
+                        if made := self._own_model(path):
+                            yield dict(zip(("kind", "experiment", "method"), made, strict=True))
             case "apply":
                 for name, application in self.config.apply.items():
                     for d in application.datasets:

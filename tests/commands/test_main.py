@@ -1,36 +1,53 @@
 import json
+import re
 import subprocess
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from pydantic import Field
 
 from microexp.commands import main as cli
+from microexp.config import options_of
 from microexp.errors import UserError
 from microexp.run import storage
 from microexp.run.runner import run_stage
-from microexp.run.stage import Job, Params, Stage
+from microexp.run.stage import Input, Job, Output, Params, Stage
+
+
+class Inner(Params):
+    times: int = Field(1, ge=1, description="How often.")
 
 
 class UpperParams(Params):
-    suffix: str = "!"
+    suffix: str = Field("!", description="What comes last.")
+    inner: Inner = Inner()
 
 
 def run(job: Job[UpperParams]):
     texts = [p.read_text() for p in job.inputs["text"]]
-    storage.write_text(job.output("upper"), "".join(texts).upper() + job.params.suffix + job.keys["unit"])
+    suffix = job.params.suffix * job.params.inner.times
+    storage.write_text(job.output("upper"), "".join(texts).upper() + suffix + job.keys["unit"])
     return {"device": "cpu"}
 
 
 STAGE = Stage(
-    "upper", "upper case", UpperParams, {"text*": "texts", "hint?": "a hint"}, {"upper": "result"}, run, {"unit": "u"}
+    "upper",
+    __name__,
+    "upper case",
+    "run",
+    {"text": Input("texts", count="many"), "a_hint": Input("a hint", count="optional")},
+    {"upper": Output("results/upper.txt", "result")},
+    f"{__name__}:UpperParams",
+    {"unit": "u"},
 )
 
 
 @pytest.fixture
 def stage(monkeypatch):
-    monkeypatch.setitem(cli.STAGES, "upper", ("fake", "upper case"))
-    monkeypatch.setattr(cli.importlib, "import_module", lambda _: SimpleNamespace(STAGE=STAGE))
+    monkeypatch.setitem(cli.STAGES, "upper", STAGE)
+    monkeypatch.setitem(sys.modules, STAGE.module, sys.modules[__name__])
 
 
 @pytest.fixture
@@ -58,7 +75,11 @@ def test_a_stage_runs_and_records_where_its_output_came_from(stage, files):
     assert cli.main(command(files, "--params", '{"suffix": "?"}')) == 0
     assert (files / "out").read_text() == "AB?7"
     record = storage.read_provenance(files / "out")
-    assert record["stage"] == "upper" and record["parameters"] == {"suffix": "?"} and record["device"] == "cpu"
+    assert (
+        record["stage"] == "upper"
+        and record["parameters"] == {"suffix": "?", "inner": {"times": 1}}
+        and record["device"] == "cpu"
+    )
     assert [i["file"] for i in record["inputs"]["text"]] == ["a", "b"]
     assert record["libraries"]["numpy"] and record["code"]["source_sha256"]
 
@@ -71,18 +92,40 @@ def test_provenance_holds_no_time_and_no_path(stage, files):
     assert str(files) not in first.decode()
 
 
-def test_set_gives_one_option(stage, files):
-    assert cli.main(command(files, "--set", "suffix=+")) == 0
-    assert (files / "out").read_text() == "AB+7"
+def test_set_gives_one_option_at_any_depth(stage, files):
+    assert cli.main(command(files, "--set", "suffix=+", "--set", "inner.times=2")) == 0
+    assert (files / "out").read_text() == "AB++7"
+
+
+def test_a_list_stands_for_its_files(stage, files):
+    listed = files / "all.list"
+    listed.write_text(f"{files / 'b'}\tabc\n{files / 'a'}\tdef\n")
+    arguments = ["upper", "--text", str(listed), "--out-upper", str(files / "out"), "--unit", "7"]
+    assert cli.main(arguments) == 0
+    assert (files / "out").read_text() == "BA!7"
+
+
+@pytest.mark.parametrize("name", sorted(cli.STAGES))
+def test_the_help_of_every_stage_names_every_option(name, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main([name, "--help"])
+    text = capsys.readouterr().out
+    assert stop.value.code == 0
+    for option, field in options_of(cli.STAGES[name].params):
+        assert f"  {option}  (default: " in text and (field.description or "") in text
+    assert not re.findall(r"--[a-z-]*_[a-z_-]*", text.partition("options, for")[0])
 
 
 @pytest.mark.parametrize(
     ("more", "words"),
     [
         (["--set", "sufix=1"], "did you mean 'suffix'?"),
-        (["--set", "suffix"], "KEY=VALUE"),
+        (["--set", "suffix"], "OPTION=VALUE"),
+        (["--set", "suffix.more=1"], "upper.suffix"),
+        (["--set", "inner.time=1"], "did you mean 'times'?"),
+        (["--params", "[]"], "JSON object"),
         (["--params", "{"], "JSON"),
-        (["--hint", "none.txt"], "no such file"),
+        (["--a-hint", "none.txt"], "no such file"),
     ],
 )
 def test_wrong_use_is_one_line_and_status_2(stage, files, capsys, more, words):
@@ -92,7 +135,7 @@ def test_wrong_use_is_one_line_and_status_2(stage, files, capsys, more, words):
     assert not (files / "out").exists()
 
 
-def test_an_old_record_never_vouches_for_a_new_file(files):
+def test_an_old_record_never_vouches_for_a_new_file(files, monkeypatch):
     storage.write_text(files / "out", "old")
     storage.write_provenance(files / "out", {})
 
@@ -100,7 +143,8 @@ def test_an_old_record_never_vouches_for_a_new_file(files):
         storage.write_text(job.output("upper"), "half")
         raise UserError(file="input", problem="bad")
 
-    failing = Stage("upper", "", UpperParams, {}, {"upper": ""}, fails)
+    monkeypatch.setitem(sys.modules, "failing", SimpleNamespace(run=fails))
+    failing = replace(STAGE, module="failing")
     with pytest.raises(UserError):
         run_stage(failing, Job({}, {"upper": files / "out"}, UpperParams()))
     with pytest.raises(UserError, match="no readable provenance"):

@@ -18,11 +18,11 @@ def subject_page(tree: Tree, who: str, without: tuple[str, ...] = (), **options:
     folders = {"motion": ("features", "motion")}
     inputs = {s: [tree.path(*folders.get(s, (s,)), "toy", f"{who}.h5")] for s in stages}
     inputs |= {n: [tree.path("index", "toy", who, f"{n}.csv")] for n in ("videos", "expressions")}
-    inputs["detections"] = [tree.path("spotting", "main", f"toy-{who}", "detections.csv")]
-    inputs["predictions"] = [tree.path("recognition", "rec", f"toy-{who}", "predictions.csv")]
+    inputs["detections"] = sorted(tree.root.glob(f"spotting/main/*/toy-{who}/detections.csv"))
+    inputs["predictions"] = sorted(tree.root.glob(f"recognition/rec/*/toy-{who}/predictions.csv"))
     inputs |= {s: [] for s in without}
     page = tree.path("report", "toy", f"{who}.html")
-    keys = {"dataset": "toy", "subject": who, "home": "../../report.html"}
+    keys = {"dataset": "toy", "subject": who}
     run_stage(STAGES["report-subject"], Job(inputs, {"page": page}, PageParams(**options), keys))
     return page
 
@@ -30,8 +30,8 @@ def subject_page(tree: Tree, who: str, without: tuple[str, ...] = (), **options:
 def report_inputs(tree: Tree) -> dict[str, list[Path]]:
     inputs = {n: [tree.path("index", "toy", f"{n}.csv")] for n in ("videos", "expressions", "counts", "issues")}
     inputs["tables"] = [tree.path("tables", f"{n}.json") for n in ("spotting_main", "recognition_rec")]
-    inputs["detections"] = sorted(tree.root.glob("spotting/*/*/detections.csv"))
-    inputs["training"] = sorted(tree.root.glob("*/*/*/training.csv"))
+    inputs["detections"] = sorted(tree.root.glob("spotting/*/*/*/detections.csv"))
+    inputs["training"] = sorted(tree.root.glob("*/*/*/*/training.csv"))
     inputs |= {s: [tree.path(s, "toy", f"{w}.h5") for w in SUBJECTS] for s in ("faces", "crops", "flow", "apexdiff")}
     inputs["records"] = [tree.path("features", "motion", "toy", "ann.h5")]
     inputs["pages"] = sorted(tree.root.glob("report/*/*.html"))

@@ -9,6 +9,7 @@ import pytest
 from microexp.apexdiff.apexdiff import COLUMNS
 from microexp.datasets.counts import Count, write_counts
 from microexp.records.apexdiff import Apexdiff, write_apexdiff
+from microexp.records.detections import Detection, write_detections
 from microexp.records.index import (
     Expression,
     Issue,
@@ -17,7 +18,9 @@ from microexp.records.index import (
     write_issues,
     write_videos,
 )
+from microexp.records.predictions import write_predictions
 from microexp.records.shard import Subject
+from microexp.records.training import write_training
 from microexp.report.spotting_table import COLUMNS as SPOTTING
 from microexp.run import storage
 from tests import shards
@@ -107,26 +110,36 @@ class Tree:
         record(path, "apexdiff")
 
     def write_folds(self, who: str) -> None:
-        spot, recog = self.path("spotting", "main", f"toy-{who}"), self.path("recognition", "rec", f"toy-{who}")
-        columns = ("method", "seed", "dataset", "subject", "video", "onset", "offset", "kind", "score")
-        detections = [
-            ("aemnet", 0, "toy", who, f"{who}_1", 11, 23, "micro", 0.9),
-            ("aemnet", 0, "toy", who, f"{who}_1", 75, 80, "macro", 0.4),
-            ("aemnet", 1, "toy", who, f"{who}_1", 0, 5, "macro", 0.3),
-            ("flow_magnitude", 0, "toy", who, f"{who}_1", 50, 62, "macro", 3.0),
-        ]
-        storage.write_csv(spot / "detections.csv", columns, detections)
-        log = [("aemnet", 0, "main", e, 1.0 / e) for e in (1, 2, 3)] + [("permuted", 0, "main", 1, 7.0)]
-        storage.write_csv(spot / "training.csv", ("model", "seed", "fit", "epoch", "loss"), log)
-        columns = ("method", "seed", "dataset", "subject", "video", "expression", "label", "prediction")
-        answers = [
-            (m, 0, "toy", who, f"{who}_1", i, ("pos", "neg")[i], "pos") for m in ("mdml", "majority") for i in (0, 1)
-        ]
-        storage.write_csv(recog / "predictions.csv", columns, answers)
-        log = [(s, e, 2.0 / e, 0.2 * e) for s in (0, 1) for e in (1, 2, 3)]
-        storage.write_csv(recog / "training.csv", ("seed", "epoch", "loss", "accuracy"), log)
-        for path in (spot / "detections.csv", spot / "training.csv"):
-            record(path, "detect" if path.name == "detections.csv" else "aemnet")
+        def fold(kind: str, experiment: str, method: str) -> Path:
+            return self.path(kind, experiment, method, f"toy-{who}")
+
+        found = {
+            "aemnet": [(0, 11, 23, "micro", 0.9), (0, 75, 80, "macro", 0.4), (1, 0, 5, "macro", 0.3)],
+            "flow_magnitude": [(0, 50, 62, "macro", 3.0)],
+        }
+        for method, rows in found.items():
+            detections = [Detection(method, seed, "toy", who, f"{who}_1", *row) for seed, *row in rows]
+            path = fold("spotting", "main", method)
+            write_detections(path / "detections.csv", detections, self.videos)
+            log: list[dict[str, Any]] = []
+            if method == "aemnet":
+                log = [{"variant": "method", "seed": 0, "fit": "main", "epoch": e, "loss": 1.0 / e} for e in (1, 2, 3)]
+                log.append({"variant": "permuted", "seed": 0, "fit": "main", "epoch": 1, "loss": 7.0})
+            write_training(path / "training.csv", log)
+            record(path / "detections.csv", "detect")
+            record(path / "training.csv", "spotting-fold")
+        for method in ("mdml", "majority"):
+            path = fold("recognition", "rec", method)
+            answers = [(method, 0, "toy", who, f"{who}_1", i, ("pos", "neg")[i], "pos") for i in (0, 1)]
+            write_predictions(path / "predictions.csv", answers, ())
+            log = []
+            if method == "mdml":
+                log = [
+                    {"variant": "method", "seed": s, "fit": "all", "epoch": e, "loss": 2.0 / e, "accuracy": 0.2 * e}
+                    for s in (0, 1)
+                    for e in (1, 2, 3)
+                ]
+            write_training(path / "training.csv", log)
 
     def write_tables(self, complete: bool = True) -> None:
         rows = [

@@ -43,7 +43,7 @@ def test_the_whole_report(tree: Tree) -> None:
         "nested.rate",
         "1.2.3 (source abababababab)",
         "flow magnitude",
-        "2 folds, each leaves one subject out.",
+        "2 folds, each holds one subject out.",
         "side of the crop, source px",
         "131 0.31 2 / 48 0.02",
     ):
@@ -53,10 +53,10 @@ def test_the_whole_report(tree: Tree) -> None:
     assert whole_report(tree, title="My <run>") == text
 
 
-def test_the_folds_say_what_they_leave_out() -> None:
-    subjects = [Rows("x", f"toy-{name}", ()) for name in ("all", "bob")]
-    assert folds_text(subjects) == "2 folds, each leaves one subject out."
-    assert folds_text([Rows("x", "toy-all", ())]) == "1 fold, each leaves one data set out."
+def test_the_folds_say_what_they_hold_out() -> None:
+    subjects = [Rows("x", "m", f"toy-{name}", ()) for name in ("all", "bob")]
+    assert folds_text(subjects) == "2 folds, each holds one subject out."
+    assert folds_text([Rows("x", "m", "toy-all", ())]) == "1 fold, each holds one data set out."
     assert folds_text([]) == ""
 
 
@@ -98,7 +98,7 @@ def test_flow_stands_in_for_missing_maps(tree: Tree) -> None:
 
 def test_a_report_of_nothing(tree: Tree) -> None:
     page = Page(whole_report(tree, {name: [] for name in report_inputs(tree)}))
-    assert "No experiment." in page.text and "No video and no expression was left out." in page.text
+    assert "No experiment." in page.text and "No video and no expression was excluded." in page.text
 
 
 def test_all_issues_are_shown_by_kind(tree: Tree) -> None:

@@ -21,7 +21,7 @@ def detection(
     method: str = "m", seed: int = 0, onset: int = 10, offset: int = 19, kind: str = "micro"
 ) -> dict[str, str]:
     row = {"method": method, "seed": seed, "dataset": "toy", "subject": "ann", "video": "v"}
-    return {k: str(v) for k, v in {**row, "onset": onset, "offset": offset, "kind": kind, "score": 0.5}.items()}
+    return {k: str(v) for k, v in {**row, "onset": onset + 1, "offset": offset + 1, "kind": kind, "score": 0.5}.items()}
 
 
 @pytest.mark.parametrize(
@@ -35,14 +35,14 @@ def test_a_detection_hits_from_half_overlap_on(onset: int, offset: int, kind: st
 
 def test_lanes_show_first_seeds_and_name_experiments_only_when_there_are_several() -> None:
     rows = (detection("a", 10), detection("a", 9, 30, 40), detection("b_c", 10))
-    lanes = video_lanes(VIDEO, [TRUTH], [Rows("x", "f", rows)])
+    lanes = video_lanes(VIDEO, [TRUTH], [Rows("x", "m", "f", rows)])
     assert [(lane.name, len(lane.bars)) for lane in lanes] == [("ground truth", 1), ("a", 1), ("b c", 1)]
     assert lanes[1].bars[0].onset == 30
     assert "0.40–0.80 s (frames 11–20) surprise" in lanes[0].bars[0].tip
-    both = video_lanes(VIDEO, [TRUTH], [Rows("x", "f", rows), Rows("y", "f", rows[:1])], methods=1)
+    both = video_lanes(VIDEO, [TRUTH], [Rows("x", "m", "f", rows), Rows("y", "m", "f", rows[:1])], methods=1)
     assert [lane.name for lane in both] == ["ground truth", "x: a", "y: a"]
     other = Video("toy", "ann", "w", "w.mp4", 100, 25.0, 10, 10)
-    assert [len(lane.bars) for lane in video_lanes(other, [TRUTH], [Rows("x", "f", rows)])] == [0, 0, 0]
+    assert [len(lane.bars) for lane in video_lanes(other, [TRUTH], [Rows("x", "m", "f", rows)])] == [0, 0, 0]
 
 
 def test_predictions_of_an_expression() -> None:
@@ -52,8 +52,8 @@ def test_predictions_of_an_expression() -> None:
         {**row, "method": "majority", "label": "p", "prediction": "p"},
         {**row, "expression": "2", "label": "p", "prediction": "p"},
     )
-    assert predictions_of(TRUTH, [Rows("x", "f", rows)]) == [("mdml", "n", False), ("majority", "p", True)]
-    several = predictions_of(TRUTH, [Rows("x", "f", rows[:1]), Rows("y", "f", rows[:1])])
+    assert predictions_of(TRUTH, [Rows("x", "m", "f", rows)]) == [("mdml", "n", False), ("majority", "p", True)]
+    several = predictions_of(TRUTH, [Rows("x", "m", "f", rows[:1]), Rows("y", "m", "f", rows[:1])])
     assert [name for name, _, _ in several] == ["x: mdml", "y: mdml"]
 
 
@@ -92,7 +92,7 @@ def test_page_of_a_subject(finished: Tree) -> None:
     page = Page(text)
     assert all(a.startswith(("data:image/", "../../report.html")) for a in page.addresses)
     assert text.count("data:image/jpeg") == 10 + 2 * 2 and "no &lt;face&gt; found" in text
-    for words in ("toy / bob", "micro happiness", "landmark jitter 0.31 px", "LEFT OUT", "mdml:", "AU 12"):
+    for words in ("toy / bob", "micro happiness", "landmark jitter 0.31 px", "EXCLUDED", "mdml:", "AU 12"):
         assert words in page.text, words
     assert subject_page(finished, "bob").read_text(encoding="utf-8") == text
 

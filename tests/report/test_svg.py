@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from microexp.commands.main import STAGES
+from microexp.pipeline import STAGES, arrows
 from microexp.report import svg
 from microexp.report.svg import LABEL, WIDTH, Bar, Lane
 
@@ -44,17 +44,23 @@ def test_motion_is_drawn_above() -> None:
     assert ElementTree.fromstring(svg.timeline([], 10, 30.0, np.zeros(0))).find("polyline") is None
 
 
-def test_the_pipeline_shows_every_stage_that_computes() -> None:
-    around = {"demo", "demo-sheet", "index-subject", "shards", "report", "report-subject", "complete"}
-    assert set(svg.BOXES) == set(STAGES) - around
-
-
-def test_pipeline_joins_every_box() -> None:
+def test_the_pipeline_joins_every_stage_that_computes() -> None:
     drawing = ElementTree.fromstring(svg.pipeline())
     names = {t.text for t in drawing.findall("text") if t.get("class") == "stage"}
-    assert names == set(svg.BOXES) == {name for arrow in svg.ARROWS for name in arrow}
+    assert names == {name for arrow in arrows() for name in arrow}
+    assert names == {stage.name for stage in STAGES.values() if stage.drawn}
     right, bottom = map(float, drawing.get("viewBox", "").split()[2:])
-    for rect in drawing.findall("rect"):
-        x, y, w, h = (float(rect.get(k, "")) for k in ("x", "y", "width", "height"))
-        assert x + w <= right and y + h <= bottom
-    assert len(re.findall(r"marker-end", svg.pipeline())) == len(svg.ARROWS)
+    boxes = [[float(rect.get(k, "")) for k in ("x", "y", "width", "height")] for rect in drawing.findall("rect")]
+    assert all(x + w <= right and y + h <= bottom for x, y, w, h in boxes)
+    assert len({(x, y) for x, y, _, _ in boxes}) == len(boxes)
+    assert len(re.findall(r"marker-end", svg.pipeline())) == len(arrows())
+
+
+def test_charts_draw_every_series_within_their_frame() -> None:
+    series = [{1: 2.0, 2: 1.0, 3: 0.5}, {1: 4.0, 2: 2.0}]
+    drawing = ElementTree.fromstring(svg.charts([svg.Chart("loss", series, {1: 3.0, 2: 1.5, 3: 0.5})], "epoch"))
+    lines = [line.get("points", "").split() for line in drawing.findall("polyline")]
+    assert [len(points) for points in lines] == [3, 2, 3]
+    places = [tuple(map(float, point.split(","))) for points in lines for point in points]
+    assert all(0 <= x <= svg.CHART_WIDTH and 0 <= y <= svg.CHART_HEIGHT for x, y in places)
+    assert places[3][1] == svg.CHART_TOP  # the largest value is the top

@@ -13,9 +13,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from microexp.commands.main import STAGES
 from microexp.config import Config, load, parse
 from microexp.errors import UserError
+from microexp.methods.find import SHIPPED, find_method
+from microexp.methods.recognition.logistic_regression import LogisticOptions
+from microexp.methods.spotting.params import CalibrationParams
+from microexp.pipeline import STAGES
 from microexp.plan import NOTHING, REPORTED, Plan, closed, read_plan
 from tests.datasets import releases
 
@@ -42,54 +45,86 @@ def test_folds_are_subjects_or_data_sets(plan: Plan) -> None:
 
 
 def test_a_fold_reads_its_sources_too(plan: Plan) -> None:
-    assert plan.inputs("recognition", "hde", "apexdiff") == [
+    assert plan.listed("recognition", "hde", "apexdiff") == [
         "results/apexdiff/casme2/sub01.h5", "results/apexdiff/demo/s01.h5", "results/apexdiff/demo/s02.h5",
     ]  # fmt: skip
 
 
 def test_only_shards_that_an_experiment_needs_are_made(plan: Plan) -> None:
     assert plan.made("flow") == ["results/flow/demo/s01.h5", "results/flow/demo/s02.h5"]
-    assert plan.made_for("flow", "casme2", "sub01") == []
-    assert plan.made_for("apexdiff", "casme2", "sub01") == ["results/apexdiff/casme2/sub01.h5"]
-    assert len(plan.made("crops")) == 3
+    assert plan.flow_of("casme2", "sub01") == [] == plan.motion_of("casme2", "sub01")
+    assert plan.apexdiff_of("casme2", "sub01") == ["results/apexdiff/casme2/sub01.h5"]
+    assert len(plan.made("crops")) == 3 and plan.made("given") == []
+
+
+def test_without_a_network_there_is_neither_i3d_nor_weights() -> None:
+    methods = {"flow_magnitude": {}, "random_intervals": {}}
+    config = parse({"datasets": {"demo": {}}, "spotting": {"x": {"datasets": ["demo"], "methods": methods}}}, "c")
+    made = Plan(config, {"demo": ["s01", "s02"]}).everything()
+    assert "results/features/motion/demo/s01.h5" in made and "results/report.html" in made
+    assert not [name for name in made if "i3d" in name or "weights" in name]
+    methods.pop("flow_magnitude")
+    made = Plan(parse({**config.model_dump(), "spotting": {"x": {"datasets": ["demo"], "methods": methods}}}, "c"),
+                {"demo": ["s01", "s02"]}).everything()  # fmt: skip
+    assert not [name for name in made if "features" in name or "/flow/" in name]
 
 
 def test_the_page_of_a_subject_shows_the_folds_that_hold_it_out(plan: Plan) -> None:
-    assert plan.held_out("recognition", "predictions.csv", "casme2", "sub01") == [
-        "results/recognition/cde/casme2-sub01/predictions.csv", "results/recognition/hde/casme2-all/predictions.csv",
-    ]  # fmt: skip
-    assert plan.held_out("spotting", "detections.csv", "casme2", "sub01") == []
+    found = plan.predictions_of("casme2", "sub01")
+    assert [f for f in found if "/mdml/" in f] == [
+        "results/recognition/cde/mdml/casme2-sub01/predictions.csv",
+        "results/recognition/hde/mdml/casme2-all/predictions.csv",
+    ]
+    assert len(found) == 6 and plan.detections_of("casme2", "sub01") == []
 
 
 def test_what_a_run_makes(plan: Plan) -> None:
     made = plan.everything()
     assert len(made) == len(set(made))
-    assert made[:3] == plan.sources("demo") and "results/demo/annotations.csv" in made
+    assert set(plan.sources("demo")) <= set(made)
     for name in (
         "results/index/casme2/counts.csv", "results/crops/casme2/sub01.h5", "results/spotting/long/motion.list",
-        "results/spotting/long/demo-s02/selection.json", "results/recognition/hde/casme2-all/model.safetensors",
-        "results/tables/recognition_cde.tex", "results/report/demo/s01.html", "results/complete.csv",
+        "results/spotting/long/aemnet/demo-s02/selection.json",
+        "results/recognition/hde/mdml/casme2-all/trained.safetensors",
+        "results/tables/recognition_cde.tex", "results/report/demo/s01.html", "results/excluded.csv",
     ):  # fmt: skip
         assert name in made
     assert "results/flow/casme2/sub01.h5" not in made
+    assert not [name for name in made if "{" in name or "/all/" in name]
 
 
 def test_what_tables_report_and_check_read(plan: Plan) -> None:
-    assert plan.scored("spotting", "long") == [
-        "results/spotting/long/demo-s01/detections.csv", "results/spotting/long/demo-s02/detections.csv",
+    assert plan.scored("spotting", "long")[:2] == [
+        "results/spotting/long/aemnet/demo-s01/detections.csv", "results/spotting/long/aemnet/demo-s02/detections.csv",
     ]  # fmt: skip
-    assert plan.index("videos", "recognition", "hde") == plan.indexes("videos")[::-1]
-    assert plan.excluding("spotting", "long") == "results/spotting/long/i3d.list"
-    assert plan.last_shards() == [*plan.shards("apexdiff", ["casme2", "demo"]), *plan.shards("i3d", ["demo"])]
-    assert plan.records() == [
-        *plan.sources("demo"), *plan.shards("i3d", ["demo"]), *plan.shards("motion", ["demo"]),
-    ]  # fmt: skip
-    assert len(plan.training()) == 2 + 3 + 1
+    assert len(plan.scored("spotting", "long")) == 6
+    assert plan.videos("hde", "recognition") == plan.all_videos()[::-1]
+    assert plan.last_lists("spotting", "long") == "results/spotting/long/i3d_rgb.list"
+    assert plan.last_shards() == sorted(
+        [*plan.shards("apexdiff", ["casme2", "demo"]), *plan.shards("i3d-rgb", ["demo"])]
+    )
+    streams = [f for stage in ("i3d-rgb", "i3d-flow", "motion") for f in plan.shards(stage, ["demo"])]
+    assert plan.reported("records") == [*plan.sources("demo"), *streams]
     assert {what: len(plan.reported(what)) for what in REPORTED} == {
-        "detections": 2, "training": 6, "faces": 3, "crops": 3, "flow": 2, "apexdiff": 3, "pages": 3,
-        "records": len(plan.records()),
+        "detections": 6, "training": 6 + 9 + 3, "faces": 3, "crops": 3, "flow": 2, "apexdiff": 3, "pages": 3,
+        "records": 9,
     }  # fmt: skip
     assert plan.flow_weights() == []
+
+
+def test_models_are_made_of_the_fold_all_and_applied_to_every_subject() -> None:
+    spotting, recognition = (
+        f"results/{k}/all/model.safetensors" for k in ("spotting/long/aemnet", "recognition/cde/mdml")
+    )
+    application = {"datasets": ["casme2"], "spotting": spotting, "recognition": recognition}
+    plan = Plan(parse({**TWO, "apply": {"mine": application}}, "c"), {"demo": ["s01", "s02"], "casme2": ["sub01"]})
+    made = plan.everything()
+    assert {spotting, recognition, "results/apply/mine/casme2/sub01/events.csv"} <= set(made)
+    assert "results/features/i3d_flow/casme2/sub01.h5" in made, "what the model reads is computed for these videos too"
+    assert plan.trained_on_all("spotting", "long", "aemnet") == "results/spotting/long/aemnet/all/trained.safetensors"
+    assert plan.applied_features("mine", "casme2", "sub01") == [
+        "results/features/i3d_rgb/casme2/sub01.h5", "results/features/i3d_flow/casme2/sub01.h5",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -105,7 +140,10 @@ def test_what_tables_report_and_check_read(plan: Plan) -> None:
 )
 def test_a_stage_asks_for_a_gpu_only_with_a_backend_that_uses_one(options: dict[str, Any], added: set[str]) -> None:
     plan = Plan(parse({**TWO, **options}, "c.yaml"), {"demo": ["s01"], "casme2": ["sub01"]})
-    assert {stage for stage in STAGES if plan.uses_gpu(stage)} == {"i3d", "aemnet", "mdml"} | added
+    always = {"i3d-rgb", "i3d-flow", "spotting-fold", "recognition-fold"}
+    assert {stage for stage in STAGES if plan.uses_gpu(stage)} == always | added
+    fold = {"experiment": "long", "method": "flow_magnitude", "fold": "demo-s01"}
+    assert not plan.uses_gpu("spotting-fold", fold) and plan.uses_gpu("spotting-fold", {**fold, "method": "aemnet"})
 
 
 def test_weights_that_are_not_there_are_refused(tmp_path: Path) -> None:
@@ -173,15 +211,18 @@ def test_crops_take_the_rate_of_their_data_set() -> None:
 
 # --- every option is read by the stages that it belongs to, and by no other ------------------------------------------
 
-READERS = {
-    # stage: names of which it is run (data set, experiment)
-    "demo-sheet": None, "demo": None, "index": "demo", "faces": None, "crops": "demo", "flow": None,
-    "apexdiff": None, "i3d": None, "motion": None,
-    "aemnet": "demo", "detect": "demo", "mdml": "demo", "tables-spotting": "demo", "tables-recognition": "demo",
-    "report": None, "report-subject": None, "complete": None,
+READERS: dict[str, tuple[str | None, str | None]] = {
+    # stage: names of which it is run (data set or experiment, method)
+    "demo-sheet": (None, None), "demo": (None, None), "index": ("demo", None), "faces": (None, None),
+    "crops": ("demo", None), "flow": (None, None), "apexdiff": (None, None), "i3d-rgb": (None, None),
+    "i3d-flow": (None, None), "motion": (None, None), "given": (None, None), "spotting-fold": ("demo", "aemnet"),
+    "detect": ("demo", "aemnet"), "recognition-fold": ("demo", "mdml"), "tables-spotting": ("demo", None),
+    "tables-recognition": ("demo", None), "report": (None, None), "report-subject": (None, None),
+    "complete": (None, None),
 }  # fmt: skip
 TABLES = {"tables-spotting", "tables-recognition"}
-SEEDED = {"demo-sheet", "demo", "aemnet", "detect", "mdml", *TABLES}
+SEEDED = {"demo-sheet", "demo", "spotting-fold", "recognition-fold", *TABLES}
+I3D = {"i3d-rgb", "i3d-flow"}
 RULES_OF = [
     # options below this path: the stages that read them; the longest path counts
     ("seed", SEEDED),
@@ -198,13 +239,21 @@ RULES_OF = [
     ("crops", {"crops"}),
     ("flow", {"flow"}),
     ("apexdiff", {"apexdiff"}),
-    ("i3d", {"i3d"}),
+    ("i3d", I3D),
+    ("i3d.flow_bound_px", {"i3d-flow"}),
+    ("i3d.flow_levels", {"i3d-flow"}),
+    ("i3d.flow_weights", {"i3d-flow"}),
+    ("i3d.flow_weights_sha256", {"i3d-flow"}),
     ("motion", {"motion"}),
-    ("spotting.demo.aemnet", {"aemnet"}),
-    ("spotting.demo.detect", {"detect"}),
-    ("recognition.demo", {"mdml"}),
-    ("recognition.demo.classes", {"mdml", "tables-recognition"}),
-    ("recognition.demo.kinds", {"mdml", "tables-recognition"}),
+    ("given", {"given"}),
+    ("spotting.demo.methods.aemnet", {"spotting-fold"}),
+    ("spotting.demo.seeds", {"spotting-fold"}),
+    ("spotting.demo.seed", {"spotting-fold"}),
+    ("spotting.demo.select", {"detect"}),
+    *((f"spotting.demo.select.{name}", {"spotting-fold"}) for name in CalibrationParams.model_fields),
+    ("recognition.demo", {"recognition-fold"}),
+    ("recognition.demo.classes", {"recognition-fold", "tables-recognition"}),
+    ("recognition.demo.kinds", {"recognition-fold", "tables-recognition"}),
     ("tables", TABLES),
     ("report.title", {"report", "report-subject"}),
     ("report.faces", {"report", "report-subject"}),
@@ -217,8 +266,18 @@ ELSEWHERE = {
     "spotting.demo.datasets": "changes which jobs there are",
     "recognition.demo.datasets": "changes which jobs there are",
     "recognition.demo.protocol": "excludes `classes`; has its own test",
-    "recognition.demo.adapters": "filled in from `datasets`",
-}
+    "spotting.demo.same_people": "groups of data sets; has its own test",
+    "recognition.demo.same_people": "groups of data sets; has its own test",
+    **dict.fromkeys(
+        (f"recognition.demo.methods.logistic_regression.{n}" for n in LogisticOptions.model_fields),
+        "of another method than the one that is looked at",
+    ),
+    "given.root": "changes which files are read, not how",
+    **{f"{kind}.demo.methods.{name}": "has no options" for kind, name in (
+        ("spotting", "flow_magnitude"), ("spotting", "random_intervals"), ("recognition", "logistic_regression"),
+        ("recognition", "majority"),
+    )},
+}  # fmt: skip
 
 
 def paths(value: Any, prefix: str = "") -> Iterator[str]:
@@ -243,7 +302,7 @@ def other_values(value: Any) -> list[Any]:
         return [*scaled, value + value[-1:], value[:-1], [*value, "demo"], [*value, 1], [[*value, "demo"]], ["macro"]]
     if isinstance(value, dict):
         return [{**value, "extra": ["anger"]}, {**value, "extra": ["u"]}]
-    return [1, 0.05, 0.6, [1.0, 1.0, 2.0], "a", "0" * 64, *LITERALS]
+    return [1, 0.05, 0.6, [1.0, 1.0, 2.0], ["x"], "a", "0" * 64, *LITERALS]
 
 
 def literals(schema: Any) -> Iterator[str]:
@@ -257,12 +316,18 @@ def literals(schema: Any) -> Iterator[str]:
             yield from literals(inner)
 
 
-LITERALS = [*sorted(set(literals(Config.model_json_schema()))), "casme2", "samm"]
+METHODS = [find_method(kind, name).Options.model_json_schema() for kind, names in SHIPPED.items() for name in names]
+LITERALS = [*sorted(set(literals([Config.model_json_schema(), *METHODS]))), "casme2", "samm"]
 
 
 @pytest.fixture(scope="module")
 def mini() -> dict[str, Any]:
-    return load(Path(__file__).with_name("mini.yaml")).model_dump(mode="json")
+    config = load(Path(__file__).with_name("mini.yaml"))
+    options = config.model_dump(mode="json")
+    for kind in ("spotting", "recognition"):  # every option of every method, not only those that the file gives
+        methods = options[kind]["demo"]["methods"]
+        methods |= {name: config.method(kind, "demo", name)[1].model_dump(mode="json") for name in methods}
+    return options
 
 
 def changed(options: dict[str, Any], path: str) -> Plan | None:
@@ -296,7 +361,7 @@ def readers(path: str) -> set[str]:
 
 
 def options(plan: Plan) -> dict[str, str]:
-    return {stage: plan.options(stage, name) for stage, name in READERS.items()}
+    return {stage: plan.options(stage, *names) for stage, names in READERS.items()}
 
 
 def test_every_option_changes_exactly_the_stages_that_read_it(mini: dict[str, Any]) -> None:
@@ -318,8 +383,8 @@ def test_every_option_changes_exactly_the_stages_that_read_it(mini: dict[str, An
 
 def test_the_shipped_configuration_is_planned() -> None:
     plan = read_plan(yaml.safe_load((Path(__file__).parents[2] / "config.yaml").read_text()), "config.yaml")
-    assert plan.tables("csv") == ["results/tables/spotting_demo.csv", "results/tables/recognition_demo.csv"]
-    assert len(plan.pages()) == len(plan.folds("recognition", "demo")) >= 8
+    assert plan.json_tables() == ["results/tables/spotting_demo.json", "results/tables/recognition_demo.json"]
+    assert len(plan.reported("pages")) == len(plan.folds("recognition", "demo")) >= 8
 
 
 def test_a_protocol_is_read_by_recognition_and_its_table_alone(mini: dict[str, Any]) -> None:
@@ -327,4 +392,4 @@ def test_a_protocol_is_read_by_recognition_and_its_table_alone(mini: dict[str, A
     mini = json.loads(json.dumps(mini))
     mini["recognition"]["demo"] |= {"classes": None, "protocol": "megc2019"}
     after = options(Plan(parse(mini, "c"), {"demo": ["s01"]}))
-    assert {stage for stage in after if after[stage] != before[stage]} == {"mdml", "tables-recognition"}
+    assert {stage for stage in after if after[stage] != before[stage]} == {"recognition-fold", "tables-recognition"}

@@ -18,12 +18,12 @@ LIST = ".list"
 """Files with this ending are lists that the stage `shards` wrote: they stand for the files that they name."""
 
 
-def parser_of(stage: Stage) -> argparse.ArgumentParser:
-    """The command line of a stage; its help names every option with default and meaning."""
+def parser_of(stage: Stage, *, asked_for_help: bool) -> argparse.ArgumentParser:
+    """The command line of a stage; its help names every option with default and meaning (importing all methods)."""
     parser = argparse.ArgumentParser(
         f"microexp {stage.name}",
         description=stage.help[0].upper() + stage.help[1:] + ".",
-        epilog=options_help(stage),
+        epilog=options_help(stage) if asked_for_help else None,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     for name, item in stage.inputs.items():
@@ -78,7 +78,8 @@ def run(stage: Stage, argv: Sequence[str]) -> int:
     from microexp.run.runner import run_stage
     from microexp.run.watchdog import job_of_run
 
-    args = vars(parser_of(stage).parse_args(argv))
+    asked_for_help = not {"-h", "--help"}.isdisjoint(argv)
+    args = vars(parser_of(stage, asked_for_help=asked_for_help).parse_args(argv))
     job = Job(
         inputs={k: _paths(args.get(f"in_{k}")) for k in stage.inputs},
         outputs={k: args[f"out_{k}"] for k in stage.outputs},
@@ -132,5 +133,7 @@ def _set(options: dict[str, Any], path: Sequence[str], value: Any) -> None:
         inner = options.setdefault(part, {})
         if not isinstance(inner, Mapping):
             raise TypeError(part)
-        options[part] = options = dict(inner)
+        copied = dict(inner)
+        options[part] = copied
+        options = copied
     options[path[-1]] = value

@@ -102,7 +102,7 @@ class Numbering:
     @cached_property
     def values(self) -> np.ndarray:
         """(n,) int64 number of each frame."""
-        return np.concatenate([np.arange(first, last + 1, step, np.int64) for first, last, step in self.runs])
+        return np.concatenate([np.arange(first, last + 1, step, dtype=np.int64) for first, last, step in self.runs])
 
     @overload
     def to_number(self, index: int) -> int: ...

@@ -137,7 +137,7 @@ class Sources:
         if motion is None:
             return None
         regions = [i for i, name in enumerate(motion.channels) if name.startswith("region_")]
-        return np.asarray(motion.read(0, motion.n_steps)[:, regions].mean(1))
+        return np.asarray(motion.read(0, motion.n_steps)[:, regions].mean(1)) if regions else None
 
 
 def view_video(

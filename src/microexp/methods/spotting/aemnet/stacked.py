@@ -181,7 +181,7 @@ class StackedAemNet:
         for row, network in zip(self.values, networks, strict=True):
             self.layout.pack(network, row)
         self.statistics = {
-            name: torch.stack([torch.cat([b for b in part]) for part in map(buffers, networks)])
+            name: torch.stack([torch.cat(list(part)) for part in map(buffers, networks)])
             for name, buffers in _BUFFERS.items()
         }
         self._leaves: dict[tuple[int, int], dict[str, Tensor]] = {}
