@@ -18,7 +18,7 @@ PROMISED = {
     "spotting_demo.csv": ([{"method": "aemnet", "kind": k} for k in ("micro", "macro", "overall")], ("f1",)),
     "recognition_demo.csv": ([{"method": "mdml", "part": "all"}], ("uf1", "uar")),
 }
-BASELINES = ("random", "majority")
+BASELINES = ("random_intervals", "majority")
 
 
 def failures(results: Path) -> Iterator[str]:

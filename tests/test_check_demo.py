@@ -15,7 +15,7 @@ def check(folder: Path, macro: str = "0.3", uf1: str = "0.9") -> subprocess.Comp
     (folder / "tables").mkdir()
     spotting = ["method,kind,f1,chance_f1", "aemnet,micro,0.4,0.06", f"aemnet,macro,{macro},0.1"]
     spotting += ["aemnet,overall,0.4,0.1"]
-    spotting += [f"random,{kind},0.08,0.07" for kind in ("micro", "macro", "overall")]
+    spotting += [f"random_intervals,{kind},0.08,0.07" for kind in ("micro", "macro", "overall")]
     recognition = ["method,part,uf1,uar,chance_uf1,chance_uar", f"mdml,all,{uf1},0.8,0.3,0.3"]
     recognition += ["majority,all,0.2,0.3,0.2,0.3"]
     (folder / "tables/spotting_demo.csv").write_text("\n".join(spotting))
@@ -32,7 +32,7 @@ def test_figures_between_chance_and_one_pass(tmp_path: Path) -> None:
     ("figures", "line"),
     [
         ({"macro": "0.09"}, "spotting_demo.csv, aemnet macro: f1 0.090 is not above chance, 0.100"),
-        ({"macro": "nan"}, "spotting_demo.csv, aemnet macro: f1 nan is not above random, 0.080"),
+        ({"macro": "nan"}, "spotting_demo.csv, aemnet macro: f1 nan is not above random_intervals, 0.080"),
         ({"uf1": "0.2"}, "recognition_demo.csv, mdml all: uf1 0.200 is not above majority, 0.200"),
         ({"uf1": "1.0"}, "recognition_demo.csv, mdml all: uf1 is 1.000"),
     ],

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from microexp import pipeline
 from microexp.config import Config, reference
 
 ROOT = Path(__file__).parents[1]
@@ -18,6 +19,11 @@ def test_the_json_schema_is_current():
     assert json.loads(page.read_text()) == Config.model_json_schema(), (
         "run: microexp config --schema > docs/config.schema.json"
     )
+
+
+def test_diagram_and_tree_come_from_the_table_of_stages():
+    assert f"```mermaid\n{pipeline.mermaid()}\n```" in (ROOT / "README.md").read_text()
+    assert pipeline.tree() in (ROOT / "results/README.md").read_text()
 
 
 def test_local_links_of_the_documents_lead_somewhere():

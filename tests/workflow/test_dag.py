@@ -6,36 +6,32 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
+from microexp.pipeline import STAGES
+from microexp.plan import read_plan
 from tests.datasets import releases
 from tests.workflow import runs
 
 pytestmark = [pytest.mark.long]
 
-AFTER = {
-    # rule -> rules that read what it makes
-    "demo_sheet": {"index", "report_shards"},
-    "demo": {"index", "faces", "crops", "report_shards"},
-    "index": {"index_subject", "aemnet", "detect", "tables", "report", "complete"},
-    "index_subject": {"faces", "crops", "apexdiff", "report_subject"},
-    "faces": {"crops", "motion", "report_subject", "report_shards"},
-    "crops": {"flow", "apexdiff", "i3d", "motion", "report_subject", "report_shards"},
-    "flow": {"i3d", "motion", "report_subject", "report_shards"},
-    "apexdiff": {"shards apexdiff", "report_subject", "report_shards", "complete"},
-    "i3d": {"shards i3d", "report_shards", "complete"},
-    "motion": {"shards motion", "report_subject", "report_shards"},
-    "shards apexdiff": {"mdml", "tables"},
-    "shards i3d": {"aemnet", "tables"},
-    "shards motion": {"detect"},
-    "aemnet": {"detect", "report_shards"},
-    "detect": {"tables", "report_shards", "report_subject"},
-    "mdml": {"tables", "report_shards", "report_subject"},
-    "tables": {"report", "complete"},
-    "report_subject": {"report_shards"},
-    "report_shards": {"report"},
-    "report": set[str](),
-    "complete": set[str](),
-}
+PLAN = read_plan(yaml.safe_load(runs.MINI.read_text()), "mini.yaml")
+"""The plan of the miniature."""
+
+
+def readers() -> dict[str, set[str]]:
+    """Rule -> rules that read what it makes, from the table of stages; lists only pass on what they list."""
+    used = [stage for stage in STAGES.values() if stage.name != "weights" and any(True for _ in PLAN.units(stage.name))]
+    found: dict[str, set[str]] = {stage.rule: set() for stage in used}
+    for stage in used:
+        for writer in (w for item in stage.inputs.values() for w in item.writers):
+            rule = STAGES[writer].rule
+            if rule != "shards" and rule in found:
+                found[rule].add(stage.rule)
+    return found
+
+
+AFTER = readers()
 
 
 def downstream(*rules: str) -> set[str]:
@@ -46,7 +42,7 @@ def downstream(*rules: str) -> set[str]:
         if rule not in found:
             found.add(rule)
             queue.extend(AFTER[rule])
-    return {rule.partition(" ")[0] for rule in found}
+    return found
 
 
 CHANGES = [
@@ -58,9 +54,11 @@ CHANGES = [
     ("crops: {size: 48}", "crops: {size: 48}\nfaces: {backend: face_alignment}", ("faces",)),
     ("preset: opencv", "preset: micro", ("flow",)),
     ("apexdiff: {size: 28}", "apexdiff: {size: 24}", ("apexdiff",)),
-    ("size_px: 32", "size_px: 40", ("i3d",)),
-    ("epochs: 2\n      warmup", "epochs: 3\n      warmup", ("aemnet",)),
-    ("mdml: {epochs: 2", "mdml: {epochs: 3", ("mdml",)),
+    ("size_px: 32", "size_px: 40", ("i3d_rgb", "i3d_flow")),
+    ("size_px: 32", "size_px: 32, flow_bound_px: 3", ("i3d_flow",)),
+    ("epochs: 2\n        warmup", "epochs: 3\n        warmup", ("spotting_fold",)),
+    ("calibrate: held_out", "calibrate: held_out, overlap_iou: 0.3", ("detect",)),
+    ("mdml: {epochs: 2", "mdml: {epochs: 3", ("recognition_fold",)),
     ("bootstrap: 50", "bootstrap: 51", ("tables",)),
     ("seed: 3", "seed: 3\nreport: {title: mine}", ("report", "report_subject")),
     ("seed: 3", "seed: 3\nallow_exclusions: true", ("complete", "tables")),
@@ -76,6 +74,18 @@ def test_one_changed_option_re_runs_the_stages_that_read_it_and_what_depends_on_
     assert set(outcome.jobs()) == downstream(*readers), outcome.text
 
 
+def test_a_changed_option_of_one_method_re_runs_that_method_alone(finished: Path, tmp_path: Path) -> None:
+    for old, new, rule, method in (
+        ("epochs: 2\n        warmup", "epochs: 3\n        warmup", "spotting_fold", "aemnet"),
+        ("mdml: {epochs: 2", "mdml: {epochs: 3", "recognition_fold", "mdml"),
+    ):
+        outcome = runs.run(finished, "-n", config=runs.mini(tmp_path, "c.yaml", [(old, new)]))
+        started = [name for name in outcome.started() if "/trained.safetensors" in name]
+        assert outcome.jobs()[rule] == 3 == len(started) and all(f"/{method}/" in name for name in started), (
+            outcome.text
+        )
+
+
 def test_a_second_run_has_nothing_to_do(finished: Path) -> None:
     outcome = runs.run(finished)
     assert outcome.status == 0 and "Nothing to be done" in outcome.text
@@ -83,17 +93,17 @@ def test_a_second_run_has_nothing_to_do(finished: Path) -> None:
 
 
 def test_a_single_fold_by_target_name(tmp_path: Path, finished: Path) -> None:
-    target = "results/recognition/demo/demo-s01/predictions.csv"
+    target = "results/recognition/demo/mdml/demo-s01/predictions.csv"
     jobs = runs.run(runs.prepare(tmp_path / "new"), target, "-n", "--quiet", "rules").jobs()
     assert jobs == {
         "demo": 3, "demo_sheet": 1, "index": 1, "index_subject": 3, "faces": 3, "crops": 3, "apexdiff": 3, "shards": 1,
-        "mdml": 1,
+        "recognition_fold": 1,
     }  # fmt: skip
-    assert runs.run(finished, target, "-f", "-n", "--quiet", "rules").jobs() == {"mdml": 1}
+    assert runs.run(finished, target, "-f", "-n", "--quiet", "rules").jobs() == {"recognition_fold": 1}
 
 
 def test_a_fold_that_does_not_exist_is_refused(finished: Path) -> None:
-    outcome = runs.run(finished, "-n", "results/recognition/demo/demo-s99/predictions.csv")
+    outcome = runs.run(finished, "-n", "results/recognition/demo/mdml/demo-s99/predictions.csv")
     assert outcome.status != 0 and "MissingRuleException" in outcome.text
 
 
@@ -141,7 +151,7 @@ def test_rules_ask_for_a_gpu_of_this_machine_only_if_they_use_one(
     assert outcome.status == 0, outcome.text
     asked = asked_gpus(outcome)
     assert {rule for rule, gpus in asked.items() if gpus == "1"} == (
-        {"i3d", "aemnet", "mdml"} | added if visible else set()
+        {"i3d_rgb", "i3d_flow", "spotting_fold", "recognition_fold"} | added if visible else set()
     )
     assert asked["crops"] == asked["all"] == "0"
 
@@ -154,9 +164,14 @@ def test_gpu_rules_ask_slurm_for_a_gpu_and_cpu_rules_do_not(
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     profile = ("--workflow-profile", str(runs.ROOT / "profiles" / "slurm"))
     outcome = runs.run(runs.prepare(tmp_path / "new"), "-n", *profile)
-    assert {rule for rule, gpus in asked_gpus(outcome).items() if gpus == "1"} == {"i3d", "aemnet", "mdml"}
+    assert {rule for rule, gpus in asked_gpus(outcome).items() if gpus == "1"} == {
+        "i3d_rgb",
+        "i3d_flow",
+        "spotting_fold",
+        "recognition_fold",
+    }
     jobs = dict(re.findall(r"^(?:local)?rule (\w+):\n(?:    .*\n)*?    resources: (.*)$", outcome.text, re.M))
-    for rule in jobs.keys() - {"all", "weights", "shards", "report_shards", "complete"}:
+    for rule in jobs.keys() - {"all", "weights", "shards", "report_list", "complete"}:
         assert re.search(r"mem_mb=\d+", jobs[rule]) and re.search(r"runtime=\d+", jobs[rule]), rule
 
 
@@ -183,18 +198,28 @@ def test_a_release_on_disk_is_indexed_and_planned(tmp_path: Path) -> None:
     assert subjects
     jobs = runs.run(folder, "-n", "--quiet", "rules", config=config).jobs()
     assert jobs == {
-        **dict.fromkeys(("faces", "crops", "apexdiff", "mdml", "report_subject"), len(subjects)),
+        **dict.fromkeys(("faces", "crops", "apexdiff", "report_subject"), len(subjects)),
+        "recognition_fold": 3 * len(subjects),
         **dict.fromkeys(("shards", "tables", "report", "complete"), 1),
-        "report_shards": 8,
+        "report_list": 8,
     }
     next((tmp_path / "CASME2/CASME2_RAW_selected/sub01/EP02_01f").iterdir()).unlink()
     assert runs.run(folder, "-n", "--quiet", "rules", config=config).jobs()["index"] == 1
 
 
-def test_every_rule_keeps_the_log_of_the_attempt_before() -> None:
-    for file in (runs.ROOT / "workflow/rules").glob("*.smk"):
-        text = file.read_text()
-        assert text.count("    shell:\n") == text.count('    shell:\n        "logged {log:q} python -m microexp ')
+def test_every_stage_has_one_rule_whose_files_and_options_come_from_the_table() -> None:
+    text = "".join(file.read_text() for file in (runs.ROOT / "workflow/rules").glob("*.smk"))
+    for stage in STAGES.values():
+        (rule,) = re.findall(rf"^rule {stage.rule}:\n(.*?)(?=^rule |\Z)", text, re.M | re.S)
+        for part in ("inputs", "outputs", "options", "run_stage"):
+            assert f'{part}("{stage.name}")' in rule, (stage.name, part)
+        assert ('gpu=gpus("' in rule) == (stage.gpu != "never")
+    assert text.count("\nrule ") == len(STAGES)
+
+
+def test_every_job_keeps_the_log_of_the_attempt_before(finished: Path) -> None:
+    text = runs.run(finished, "-n", "-p", "-F").text
+    assert text.count("; logged logs/") == text.count(" python -P -m microexp ") > 60
 
 
 def test_the_workflow_passes_snakemakes_own_checks() -> None:

@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.long]
 def test_one_core_and_two_cores_give_the_same_bytes(finished: Path, tmp_path: Path) -> None:
     """Everything after the rendered videos, which have a test of their own, is computed again on one core."""
     again = runs.copy_run(finished, tmp_path / "again")
-    for part in ("faces", "crops", "flow", "motion", "apexdiff", "i3d", "spotting", "recognition", "tables", "report"):
+    for part in ("faces", "crops", "flow", "features", "apexdiff", "spotting", "recognition", "tables", "report"):
         shutil.rmtree(again / "results" / part)
     (again / "results" / "report.html").unlink()
     outcome = runs.run(again, cores=1)
@@ -30,9 +30,9 @@ def test_one_core_and_two_cores_give_the_same_bytes(finished: Path, tmp_path: Pa
 
 def test_results_are_verified_and_have_provenance(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", str(finished / "results")]) == 0, capsys.readouterr().out
-    assert main(["provenance", str(finished / "results/i3d/demo/s01.h5")]) == 0
+    assert main(["provenance", str(finished / "results/features/i3d_flow/demo/s01.h5")]) == 0
     text = capsys.readouterr().out
-    for part in ("stage: i3d", "clip_frames: 8", "device: cpu", "torch: ", "version: ", "rgb:", "s01.h5  "):
+    for part in ("stage: i3d-flow", "clip_frames: 8", "device: cpu", "torch: ", "version: ", "weights:", "s01.h5  "):
         assert part in text
     files = [p for p in (finished / "results").rglob("*") if p.is_file()]
     assert not [p for p in files if str(finished).encode() in p.read_bytes()], "an absolute path in a result"
@@ -46,11 +46,11 @@ def test_every_result_is_a_target(finished: Path) -> None:
 
 
 def test_a_deleted_fold_costs_one_job_and_what_depends_on_it(finished: Path, copy: Path) -> None:
-    (copy / "results/recognition/demo/demo-s02/predictions.csv").unlink()
+    (copy / "results/recognition/demo/mdml/demo-s02/predictions.csv").unlink()
     outcome = runs.run(copy)
     assert outcome.status == 0, outcome.text
     assert outcome.rules() == {
-        "mdml": 1, "tables": 1, "report_subject": 1, "report_shards": 2, "report": 1, "complete": 1, "all": 1,
+        "recognition_fold": 1, "tables": 1, "report_subject": 1, "report_list": 2, "report": 1, "complete": 1, "all": 1,
     }  # fmt: skip
     assert runs.differing(finished, copy) == []
 
@@ -59,7 +59,7 @@ def test_damaged_shards_are_named_deleted_and_made_again(
     finished: Path, copy: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rng, damaged = np.random.default_rng(8), []
-    for stage, change in [("motion", "flip"), ("apexdiff", "truncate"), ("flow", "flip")]:
+    for stage, change in [("features/motion", "flip"), ("apexdiff", "truncate"), ("flow", "flip")]:
         path = copy / f"results/{stage}/demo/s02.h5"
         data = bytearray(path.read_bytes())
         if change == "flip":
@@ -94,23 +94,23 @@ def test_a_video_without_a_face_is_an_exclusion_and_the_other_results_stand(fini
     outcome = runs.run(copy, config=config)
     lines = [line.strip() for line in outcome.text.splitlines() if "microexp: error:" in line]
     assert outcome.status != 0
-    assert lines and len(set(lines)) == 1 and "demo/s02/s02_1: excluded: got " in lines[0], outcome.text
+    assert lines and len(set(lines)) == 1 and "demo/s02/s02_1: excluded: " in lines[0], outcome.text
     assert "Traceback" not in outcome.text
     for name in ("spotting_demo", "recognition_demo"):
         assert "INCOMPLETE" in (copy / f"results/tables/{name}.md").read_text()
-    assert not (copy / "results/complete.csv").exists()
+    assert not (copy / "results/excluded.csv").exists()
     assert outcome.rules()["demo"] == 1, "the people who were there are not rendered again"
-    for name in ("faces", "crops", "flow", "motion", "apexdiff", "i3d"):
+    for name in ("faces", "crops", "flow", "features/motion", "apexdiff", "features/i3d_rgb"):
         one, other = (f / f"results/{name}/demo/s01.h5" for f in (finished, copy))
         assert one.read_bytes() == other.read_bytes()
     with (copy / "results/tables/spotting_demo.csv").open(newline="") as file:
         rows = {(row["method"], row["kind"]): row for row in csv.DictReader(file)}
-    assert float(rows["aemnet", "micro"]["ground_truths"]) == 4 * 3, "what was left out counts as missed"
+    assert float(rows["aemnet", "micro"]["ground_truths"]) == 4 * 3, "what was excluded counts as missed"
     allowed = runs.mini(copy, "allowed.yaml", [four, ("seed: 3", "seed: 3\nallow_exclusions: true")])
     again = runs.run(copy, config=allowed)
     assert again.status == 0, again.text
     assert set(again.rules()) == {"tables", "report", "complete", "all"}
-    assert "s02_1" in (copy / "results/complete.csv").read_text()
+    assert "s02_1" in (copy / "results/excluded.csv").read_text()
 
 
 def test_an_empty_sheet_is_one_clear_line(copy: Path) -> None:
@@ -122,7 +122,7 @@ def test_an_empty_sheet_is_one_clear_line(copy: Path) -> None:
     errors = {line for line in outcome.text.splitlines() if "microexp: error:" in line}
     assert outcome.status != 0
     assert len(errors) == 1 and "annotations.csv" in errors.pop(), outcome.text
-    assert (copy / "results/i3d/demo/s01.h5").exists()  # what stood still stands
+    assert (copy / "results/features/i3d_rgb/demo/s01.h5").exists()  # what stood still stands
     assert not list((copy / "results").rglob(".microexp-tmp-*"))
 
 
@@ -136,7 +136,7 @@ def test_a_missing_weights_file_is_one_clear_line(copy: Path) -> None:
 
 
 def test_two_runs_in_one_folder(copy: Path) -> None:
-    (copy / "results/recognition/demo/demo-s02/predictions.csv").unlink()
+    (copy / "results/recognition/demo/mdml/demo-s02/predictions.csv").unlink()
     first = runs.Running(copy)
     first.wait_for_job()
     second = runs.run(copy)
@@ -162,5 +162,5 @@ def test_a_changed_row_of_a_sheet_costs_one_subject_and_the_folds(copy: Path) ->
     first = runs.run(copy, "--until", "index_subject")
     assert first.status == 0 and set(first.rules()) <= {"index", "index_subject", "all"}, first.text
     jobs = runs.run(copy, "-n", "--quiet", "rules").jobs()
-    assert jobs["apexdiff"] == 1 and jobs["mdml"] == 3
-    assert not {"faces", "crops", "flow", "i3d", "motion"} & set(jobs)
+    assert jobs["apexdiff"] == 1 and jobs["recognition_fold"] == 9
+    assert not {"faces", "crops", "flow", "i3d_rgb", "i3d_flow", "motion"} & set(jobs)

@@ -273,6 +273,7 @@ ELSEWHERE = {
         "of another method than the one that is looked at",
     ),
     "given.root": "changes which files are read, not how",
+    "apply": "names models; has its own test",
     **{f"{kind}.demo.methods.{name}": "has no options" for kind, name in (
         ("spotting", "flow_magnitude"), ("spotting", "random_intervals"), ("recognition", "logistic_regression"),
         ("recognition", "majority"),
