@@ -178,8 +178,8 @@ STAGES: dict[str, Stage] = {
         ),
         Stage(
             "motion",
-            "microexp.features.motion",
-            "motion of facial regions from the aligned flow",
+            "microexp.features.motion.stage",
+            "motion of the places and regions of a face, from the aligned flow",
             "subject",
             {"flow": FLOW, "faces": FACES, "crops": CROPS},
             {"features": features("motion")},

@@ -78,10 +78,16 @@ class I3dParams(I3dFlowParams):
 
 
 class MotionParams(Params):
-    """Options of the stage `motion`: the aligned flow in facial regions."""
+    """Options of the stage `motion`: how the places of a face move. A model holds for the layout it was trained on."""
 
-    subtract_head_motion: bool = Field(True, description="Subtract the nose's median flow from every frame.")
-    margin: float = Field(0.04, ge=0, le=0.5, description="Margin around landmarks, as a share of the crop's side.")
+    rate_fps: float = Field(30.0, gt=0, description="Rate to which every video is brought, frames/s.")
+    step_frames: int = Field(2, ge=1, description="Frames from one feature to the next.")
+    span_frames: list[int] = Field(
+        [6, 12, 24], description="Lengths, frames, over which displacements are measured beside single steps."
+    )
+    position_frames: int = Field(
+        90, ge=0, description="Length, frames, of the running median that a place's position is measured from; 0: none."
+    )
 
 
 class GivenParams(Params):

@@ -25,7 +25,9 @@ FEATURES = Kind(
     "features of a stream",
     {
         "features": Array(("F", "C"), "float32", "feature i covers the frames [step i, step i + clip)"),
-        "frame_index": Array(("n_frames",), "int32", "source frame of each frame: 0-based index into the video"),
+        "frame_index": Array(
+            ("n_frames",), "float64", "source frame of each frame: 0-based, may be fractional"
+        ),
         "valid": Array(("F",), "uint8", "whether a feature rests on usable frames", optional=True),
     },
     {

@@ -195,12 +195,12 @@ def write_features(
         group: of the video.
         features: (F, C) float32.
         layout: of the features.
-        frame_index: (T,) source frame of each frame of the features' axis.
+        frame_index: (T,) source frame of each frame of the features' axis; may be fractional.
         valid: (F,) bool, where some features rest on frames that cannot be used.
         more: further attributes.
     """
     storage.add_array(group, "features", features, chunks=(max(1, min(CHUNK, len(features))), features.shape[1]))
-    storage.add_array(group, "frame_index", np.asarray(frame_index))
+    storage.add_array(group, "frame_index", np.asarray(frame_index, np.float64))
     if valid is not None:
         storage.add_array(group, "valid", np.asarray(valid, np.uint8))
     storage.set_attributes(

@@ -14,8 +14,8 @@ from microexp.records.index import KINDS
 from microexp.run.stage import NoParams
 
 STREAM = "motion"
-REGION = "region_"
-"""Channels of the stream that are mean magnitudes of regions begin so."""
+REGIONS = ("region_brows", "region_cheeks", "region_mouth")
+"""Channels that it looks at; blinks and glances make the eyes the worst source of error."""
 
 Lengths = Mapping[str, float]
 """Kind -> typical length of its expressions, s; 0 where there is none."""
@@ -54,7 +54,7 @@ class FlowMagnitude(SpottingMethod[Lengths, NoParams]):
 
 def region_motion(features: Features) -> np.ndarray:
     """(F,) mean motion over the regions of each step; steps that cannot be used take the value before them."""
-    columns = [i for i, name in enumerate(features.channels) if name.startswith(REGION)]
+    columns = [features.channels.index(name) for name in REGIONS]
     motion = features.read(0, features.n_steps)[:, columns].mean(1)
     usable = features.valid()
     if usable.all() or not usable.any():

@@ -15,6 +15,11 @@ KEEP_BYTES = 1 << 28
 """Feature sets up to this size (the demo) stay in memory once read; larger ones are sliced from the files."""
 
 
+def network_columns(features: Features) -> np.ndarray:
+    """Numbers of the channels that a network reads: all but those that are there for the rule without weights."""
+    return np.flatnonzero([not name.startswith("region_") for name in features.channels])
+
+
 @dataclass(frozen=True)
 class FeatureVideo:
     """The features of one video.
@@ -41,7 +46,7 @@ class FeatureVideo:
     def of(cls, video: SpottingVideo, streams: Sequence[str]) -> FeatureVideo:
         """The video's streams side by side."""
         chosen = tuple(video.streams[name] for name in streams)
-        first, channels = chosen[0], sum(f.n_channels for f in chosen)
+        first, channels = chosen[0], sum(len(network_columns(f)) for f in chosen)
         return cls(*video.key, first.n_steps, channels, first.n_frames, first.step_frame, first.clip_frame, chosen)
 
     @property
@@ -71,7 +76,8 @@ class FeatureVideo:
         """(last - first, channels) float32."""
         parts = [self.streams[0].read(first, last)]
         parts += [self._on_grid(stream, first, last) for stream in self.streams[1:]]
-        return np.concatenate(parts, 1) if len(parts) > 1 else parts[0]
+        chosen = [part[:, network_columns(stream)] for part, stream in zip(parts, self.streams, strict=True)]
+        return np.concatenate(chosen, 1)
 
     def _on_grid(self, stream: Features, first: int, last: int) -> np.ndarray:
         """Features of another stream at the middles of this grid's slots, linear between its own."""

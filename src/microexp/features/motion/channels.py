@@ -1,0 +1,138 @@
+"""Features for spotting from the motion of facial places, and the speed of regions for the rule without learning.
+
+Lengths are in distances between the eyes and rates per second, so that a model carries over between crops, cameras and
+frame rates. What is masked (see `tracking`) is 0, the middle of a channel: no sign of anything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from microexp.features.motion.tracking import PlaceMotion
+
+REGIONS: dict[str, tuple[str, ...]] = {
+    "brows": ("brow_outer", "brow_middle", "brow_inner", "glabella", "forehead"),
+    "eyes": ("lid_upper", "lid_lower", "eye_corner"),
+    "cheeks": ("cheek", "nostril", "nasolabial"),
+    "mouth": ("mouth_corner", "lip_upper", "lip_lower"),
+    "chin": ("jaw", "chin"),
+}
+"""Regions of the rule that learns nothing: kinds of places, both sides together."""
+RULE_REGIONS = ("brows", "cheeks", "mouth")
+"""What the rule that learns nothing should look at: blinks and glances make the eyes its worst source of error."""
+POSITION_S = 0.25
+"""Positions count as if they had been reached in this time, which makes them velocities like all else."""
+
+
+@dataclass(frozen=True)
+class MotionLayout:
+    """What the features consist of.
+
+    Attributes:
+        rate: of the model's frames, frames/s.
+        step_frames: frames from one feature to the next.
+        span_frames: lengths over which displacements are measured beside single steps.
+        position_frames: length of the running median from which a place's position is measured; 0 leaves it out.
+        directions: whether the velocities' x and y are channels too (measured: no gain).
+        floor: least scale of a channel, eye distances/s, so that a still video's noise does not become motion.
+    """
+
+    rate: float = 30.0
+    step_frames: int = 2
+    span_frames: tuple[int, ...] = (6, 12, 24)
+    position_frames: int = 90
+    directions: bool = False
+    floor: float = 0.003
+
+    @property
+    def clip_frames(self) -> int:
+        """Frames that a single step covers, both ends counted: feature i stands for [step·i, step·i + clip)."""
+        return self.step_frames + 1
+
+
+@dataclass(frozen=True)
+class Motion:
+    """Features of one video.
+
+    Attributes:
+        features: (n, C) float32, each channel centred and scaled by the video's own spread; 0 where not valid.
+        valid: (n,) whether the step lies wholly in usable frames.
+        channels: (C,) names such as `mouth_corner_left.span6`.
+        frame_index: (m,) float64 source frame, fractional, of each frame at the model's rate.
+        layout: step, clip and rate.
+    """
+
+    features: np.ndarray
+    valid: np.ndarray
+    channels: tuple[str, ...]
+    frame_index: np.ndarray
+    layout: MotionLayout
+
+
+def features(motion: PlaceMotion, layout: MotionLayout) -> Motion:
+    """Features of a video for the spotting network; `layout.rate` must be that of `motion`.
+
+    Per place: speed in each step, mean speed over longer spans around it, and the distance from where the place is most
+    of the time in the seconds around. Each channel is centred and scaled by its median and its median deviation in
+    the video (no label is used), then compressed, so that a laugh does not drown a twitch.
+    """
+    n = len(motion.moved) // layout.step_frames
+    middle = np.arange(n) * layout.step_frames + layout.step_frames // 2
+    velocity = span_motion(motion.moved, layout.step_frames)[middle] * motion.rate
+    columns = {"x": velocity[..., 0], "y": velocity[..., 1]} if layout.directions else {}
+    columns["speed"] = np.linalg.norm(velocity, axis=-1)
+    for span in layout.span_frames:
+        columns[f"span{span}"] = np.linalg.norm(span_motion(motion.moved, span)[middle], axis=-1) * motion.rate
+    if layout.position_frames:
+        columns["position"] = np.linalg.norm(positions(motion.moved, layout.position_frames)[middle], axis=-1)
+    valid = np.asarray(motion.valid[: n * layout.step_frames].reshape(n, layout.step_frames).all(1))
+    values = normalise(np.concatenate(list(columns.values()), 1), valid, layout.floor)
+    names = tuple(f"{place}.{what}" for what in columns for place in motion.names)
+    return Motion(values, valid, names, motion.frame_index, layout)
+
+
+def span_motion(moved: np.ndarray, span: int) -> np.ndarray:
+    """(m-1, P, 2) mean displacement per frame over `span` frames; entry i covers [i - span//2, i + (span+1)//2)."""
+    path = np.concatenate([np.zeros_like(moved[:1]), np.cumsum(moved, 0)])
+    place = np.arange(len(moved))
+    first = np.clip(place - span // 2, 0, len(moved))
+    last = np.clip(place + (span + 1) // 2, 0, len(moved))
+    found: np.ndarray = (path[last] - path[first]) / span
+    return found
+
+
+def positions(moved: np.ndarray, window: int) -> np.ndarray:
+    """(m-1, P, 2) place relative to its running median over about `window` frames, eye distances / POSITION_S."""
+    from scipy.ndimage import median_filter
+
+    path = np.cumsum(moved, 0)
+    rest: np.ndarray = median_filter(path, size=(window // 2 * 2 + 1, 1, 1), mode="nearest") if len(path) else path
+    found: np.ndarray = (path - rest) / POSITION_S
+    return found
+
+
+def normalise(values: np.ndarray, valid: np.ndarray, floor: float) -> np.ndarray:
+    """Robust z-scores (n, C) float32 over the valid steps, compressed by 2·asinh(z/2); 0 where not valid."""
+    found = np.zeros(values.shape, np.float32)
+    if valid.any():
+        good = values[valid]
+        middle = np.median(good, 0)
+        spread = 1.4826 * np.median(np.abs(good - middle), 0) + floor
+        found[valid] = 2 * np.arcsinh((good - middle) / spread / 2)
+    return found
+
+
+def region_speed(motion: PlaceMotion) -> np.ndarray:
+    """(m-1, regions) float32 mean speed of the places of each of REGIONS, eye distances/s.
+
+    Steps that are not valid have the median of the others, so that they are no peak and no valley.
+    """
+    speed = np.linalg.norm(motion.moved, axis=-1) * motion.rate
+    kinds = [name.rpartition("_")[0] for name in motion.names]
+    members = [[i for i, kind in enumerate(kinds) if kind in region] for region in REGIONS.values()]
+    found = np.stack([speed[:, m].mean(1) for m in members], 1)
+    if motion.valid.any():
+        found[~motion.valid] = np.median(found[motion.valid], 0)
+    return found.astype(np.float32)
