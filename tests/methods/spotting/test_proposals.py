@@ -1,26 +1,19 @@
-"""Decoding, pooling and the CSV of proposals."""
+"""Decoding and pooling of proposals; that the fast way gives what the plain one does."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from microexp.errors import UserError
-from microexp.methods.spotting.aemnet.features import FeatureVideo
+from microexp.methods.spotting.aemnet.features import FeatureStore, FeatureVideo
 from microexp.methods.spotting.aemnet.geometry import make_geometry
-from microexp.methods.spotting.aemnet.proposals import (
-    Proposal,
-    decode,
-    group_by_video,
-    propose,
-    read_proposals,
-    write_proposals,
-)
+from microexp.methods.spotting.aemnet.network import AemNet
+from microexp.methods.spotting.aemnet.params import AemnetParams
+from microexp.methods.spotting.aemnet.proposals import decode, pool, propose
 from microexp.methods.spotting.aemnet.targets import anchor_targets, point_targets
-from microexp.methods.spotting.params import AemnetParams
+from microexp.methods.spotting.aemnet.windows import Window, window_starts
+from tests.methods.spotting.in_memory import MemoryStream
 
 GEOMETRY = make_geometry(128, 2, 2, None, (0.5, 0.75, 1.0, 1.5, 2.0))
 
@@ -51,37 +44,58 @@ def test_wild_widths_stay_finite():
     assert np.isfinite(starts).all() and np.isfinite(ends).all()
 
 
-class Fixed(torch.nn.Module):
+def fixed(anchor):
     """Says the same of every window: one anchor is surely micro."""
 
-    def __init__(self, anchor):
-        super().__init__()
-        self.anchor = anchor
+    def predict(chosen):
+        logits = torch.full((len(chosen), 150, 2), -6.0)
+        logits[:, anchor, 0] = 3.0
+        points = torch.full((len(chosen), 30, 2), -6.0)
+        return points, torch.ones(len(chosen), 30, 2), logits, torch.zeros(len(chosen), 150, 2)
 
-    def forward(self, x):
-        logits = torch.full((len(x), 150, 2), -6.0)
-        logits[:, self.anchor, 0] = 3.0
-        return torch.full((len(x), 30, 2), -6.0), torch.ones(len(x), 30, 2), logits, torch.zeros(len(x), 150, 2)
-
-
-class Nothing:
-    """A store whose features do not matter."""
-
-    def read(self, video, start, length):
-        return np.zeros((length, 4), np.float32)
+    return predict
 
 
-def video(n_frames, index=None):
-    return FeatureVideo(
-        "d", "s", "v", Path("d/s.h5"), (n_frames - 8) // 2 + 1, 4, n_frames, 2, 8,
-        np.arange(n_frames) if index is None else index,
-    )  # fmt: skip
+def video(n_frames, index=None, channels=4):
+    n_steps = (n_frames - 8) // 2 + 1
+    data = np.random.default_rng(0).standard_normal((n_steps, channels)).astype(np.float32)
+    stream = MemoryStream(data, n_frames, 2, 8, np.arange(n_frames) if index is None else index)
+    return FeatureVideo("d", "s", "v", n_steps, channels, n_frames, 2, 8, (stream,))
 
 
 def proposals(v, **options):
     params = AemnetParams.model_validate({"test_stride_frames": 128, **options})
     anchor = int(np.flatnonzero((GEOMETRY.anchor_centres == 36) & (GEOMETRY.anchor_widths == 8))[0])
-    return propose(Fixed(anchor), v, Nothing(), GEOMETRY, params, torch.device("cpu"))
+    windows = [Window(v, s, np.empty((0, 3)), True) for s in window_starts(v, 64, 64)]
+    return pool(fixed(anchor), windows, GEOMETRY, params)
+
+
+@pytest.mark.parametrize("input_channels", [None, 4, 6])
+@pytest.mark.parametrize("n_frames", [60, 700])
+def test_a_video_gets_what_the_plain_network_says_of_its_windows_one_by_one(input_channels, n_frames):
+    """Batches, gathering by index, the stack's arithmetic and narrowing once per video change nothing but rounding."""
+    network = {
+        "stem_channels": (4, 4, 4), "channels": 8, "attention_channels": 8, "head_channels": 8,
+        "input_channels": input_channels,
+    }  # fmt: skip
+    params = AemnetParams.model_validate({"network": network, "test_stride_frames": 8})
+    torch.manual_seed(0)
+    plain, v = AemNet(6, GEOMETRY, params.network).eval(), video(n_frames, channels=6)
+    store = FeatureStore([v], centre=True)
+    found = propose(plain, v, store, GEOMETRY, params, torch.device("cpu"))
+    windows = [Window(v, s, np.empty((0, 3)), True) for s in window_starts(v, 64, 4)]
+
+    def one_by_one(chosen):
+        with torch.no_grad():
+            each = [plain(torch.from_numpy(store.read(v, windows[k].start, 64))[None]) for k in chosen]
+        return tuple(torch.cat(part) for part in zip(*each, strict=True))
+
+    expected = pool(one_by_one, windows, GEOMETRY, params)
+    assert len(found) == len(expected) > 0
+    for kind in ("micro", "macro"):
+        ours, theirs = (np.array([r[1:4] for r in rows if r[0] == kind]) for rows in (found, expected))
+        assert np.allclose(np.sort(ours, 0), np.sort(theirs, 0), atol=0.02)
+    assert found == propose(plain, v, store, GEOMETRY, params, torch.device("cpu"))
 
 
 def test_windows_are_put_at_their_place_in_the_video():
@@ -109,14 +123,3 @@ def test_proposals_are_in_source_frames():
     index = np.cumsum([0, *([6, 7, 7] * 100)])[:300]
     found = [p for p in proposals(video(300, index)) if p[3] > 0.9]
     assert sorted(p[1:3] for p in found)[0] == (float(index[31]), float(index[38]))
-
-
-def test_proposals_survive_a_round_trip(tmp_path):
-    items = [Proposal("aemnet", "test", 0, "d", "s", v, "micro", 1.5, 9.25, 0.875, "point") for v in ("a", "b", "a")]
-    write_proposals(tmp_path / "p.csv", items)
-    assert read_proposals(tmp_path / "p.csv") == items
-    assert [len(g) for g in group_by_video(items).values()] == [2, 1]
-    text = (tmp_path / "p.csv").read_text().replace("9.25", "x")
-    (tmp_path / "p.csv").write_text(text)
-    with pytest.raises(UserError, match="row 2"):
-        read_proposals(tmp_path / "p.csv")

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from microexp.methods.spotting.aemnet import stacked
 from microexp.methods.spotting.aemnet.geometry import make_geometry
 from microexp.methods.spotting.aemnet.kernels import convolve, halve, mish, norm_mish
 from microexp.methods.spotting.aemnet.network import AemNet
@@ -77,6 +78,14 @@ def test_the_layout_holds_every_parameter_once_and_gives_it_back():
     assert all(int(v) == 7 for n, v in fresh.state_dict().items() if n.endswith("num_batches_tracked"))
 
 
+def test_the_stem_is_the_same_in_one_product_and_in_several(monkeypatch):
+    _, stack, x = make()
+    merged = stack.forward(x, slice(0, 3), OFF)
+    monkeypatch.setattr(stacked, "MERGED_CHANNELS", 0)
+    for a, b in zip(merged, stack.forward(x, slice(0, 3), OFF), strict=True):
+        assert torch.allclose(a, b, atol=1e-10)
+
+
 def test_features_may_be_narrowed_beforehand():
     _, stack, x = make(input_channels=12)
     rows = slice(0, 3)
@@ -113,18 +122,18 @@ def test_dropout_reaches_the_attention_block():
     ("kernel", "stride", "padding", "length"),
     [(1, 1, 0, 9), (3, 1, 1, 9), (3, 2, 1, 9), (3, 2, 1, 8), (5, 1, 1, 9), (7, 1, 3, 9), (3, 2, 2, 8)],
 )
-@pytest.mark.parametrize("bias", [True, False])
-def test_convolution_is_torchs(kernel, stride, padding, length, bias):
+@pytest.mark.parametrize(("bias", "active"), [(True, True), (True, False), (False, False)])
+def test_convolution_is_torchs(kernel, stride, padding, length, bias, active):
     torch.manual_seed(0)
     x = torch.randn(2, 3, length, 4, dtype=torch.float64, requires_grad=True)
     weight = torch.randn(2, kernel * 4, 5, dtype=torch.float64, requires_grad=True)
     shift = torch.randn(2, 5, dtype=torch.float64, requires_grad=True) if bias else None
-    how = {"kernel": kernel, "stride": stride, "padding": padding, "dtype": torch.float64}
+    how = {"kernel": kernel, "stride": stride, "padding": padding, "active": active, "dtype": torch.float64}
     found = convolve(x, weight, shift, **how)
     for g in range(2):
         own = weight[g].view(kernel, 4, 5).permute(2, 1, 0)
         expected = F.conv1d(x[g].transpose(1, 2), own, shift[g] if bias else None, stride, padding).transpose(1, 2)
-        assert torch.allclose(found[g], expected)
+        assert torch.allclose(found[g], F.mish(expected) if active else expected)
     inputs = [x, weight, *([shift] if bias else [])]
     assert torch.autograd.gradcheck(lambda *a: convolve(*a, **how), inputs)
 
@@ -135,6 +144,29 @@ def test_mish_and_its_slope_are_torchs_everywhere():
     (found,) = torch.autograd.grad(mish(x).sum(), x)
     (expected,) = torch.autograd.grad(F.mish(x.double()).sum(), x)
     assert torch.isfinite(found).all() and torch.allclose(found[:-3], expected[:-3].float(), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(("kernel", "stride", "padding"), [(1, 1, 0), (3, 1, 1), (3, 2, 1), (7, 1, 3), (5, 1, 1)])
+def test_compiled_convolution_gives_what_torch_does_in_double(kernel, stride, padding):
+    torch.manual_seed(0)
+    x, weight, bias = torch.randn(2, 3, 9, 4), torch.randn(2, kernel * 4, 5), torch.randn(2, 5)
+    found = []
+    for dtype in (torch.float32, torch.float64):
+        inputs = [t.to(dtype).requires_grad_() for t in (x, weight, bias)]
+        out = convolve(*inputs, kernel=kernel, stride=stride, padding=padding, active=True, dtype=dtype)
+        found.append([out, *torch.autograd.grad(out.square().sum(), inputs)])
+    assert all(torch.allclose(a.double(), b, rtol=1e-4, atol=1e-3) for a, b in zip(*found, strict=True))
+
+
+def test_compiled_norm_gives_what_torch_does_in_double():
+    torch.manual_seed(0)
+    inputs = [torch.randn(2, 3, 5, 4) * 3 + 1, torch.randn(2, 4), torch.randn(2, 4)]
+    found = []
+    for dtype in (torch.float32, torch.float64):
+        own = [t.to(dtype).requires_grad_() for t in inputs]
+        y, mean, variance = norm_mish(*own)
+        found.append([y, mean, variance, *torch.autograd.grad(y.pow(3).sum(), own)])
+    assert all(torch.allclose(a.double(), b, rtol=1e-4, atol=1e-3) for a, b in zip(*found, strict=True))
 
 
 def test_norm_mish_is_batch_norm_then_mish():

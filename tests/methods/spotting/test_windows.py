@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,13 +11,13 @@ from microexp.methods.spotting.aemnet.geometry import make_geometry
 from microexp.methods.spotting.aemnet.windows import (
     expression_frames,
     make_window,
-    permute_expressions,
     training_windows,
     warn_if_short,
     window_origin_frame,
     window_starts,
 )
 from microexp.records.index import Expression
+from tests.methods.spotting.in_memory import MemoryStream
 
 GEOMETRY = make_geometry(128, 2, 2, None, (0.5, 1.0))
 
@@ -27,7 +25,8 @@ GEOMETRY = make_geometry(128, 2, 2, None, (0.5, 1.0))
 def video(n_frames, step=2, clip=8, index=None):
     n_steps = max(1, (n_frames - clip) // step + 1)
     index = np.arange(n_frames) if index is None else index
-    return FeatureVideo("d", "s", "v", Path("d/s.h5"), n_steps, 4, n_frames, step, clip, index)
+    stream = MemoryStream(np.zeros((n_steps, 4), np.float32), n_frames, step, clip, index)
+    return FeatureVideo("d", "s", "v", n_steps, 4, n_frames, step, clip, (stream,))
 
 
 def expression(onset, offset, kind="micro", number=1):
@@ -108,11 +107,10 @@ def test_training_takes_full_windows_and_a_seeded_share_of_empty_ones():
     assert training_windows(videos, {}, GEOMETRY, 32, 0.9, 1.0, seed=0) == []
 
 
-def test_permuted_expressions_keep_length_kind_and_video():
-    videos = [video(500)]
-    items = [expression(10, 19), expression(100, 140, "macro", 2), expression(0, 499, "macro", 3)]
-    moved = permute_expressions(videos, {("d", "s", "v"): items}, seed=0)[("d", "s", "v")]
-    assert [(m.offset - m.onset, m.kind) for m in moved] == [(i.offset - i.onset, i.kind) for i in items]
-    assert all(0 <= m.onset <= m.apex <= m.offset <= 499 for m in moved)
-    assert moved[0].onset != 10
-    assert permute_expressions(videos, {("d", "s", "v"): items}, seed=0)[("d", "s", "v")] == moved
+def test_expressions_in_no_window_are_logged(capsys):
+    annotated = {("d", "s", "v"): [expression(100, 120), expression(300, 460, "macro", 2)]}
+    assert training_windows([video(2000)], annotated, GEOMETRY, 32, 0.9, 1.0, seed=0)
+    assert "1 of 2 training expressions lie in no window of 128 frames" in capsys.readouterr().err
+    annotated = {("d", "s", "v"): [expression(100, 120)]}
+    assert training_windows([video(2000)], annotated, GEOMETRY, 32, 0.9, 1.0, seed=0)
+    assert capsys.readouterr().err == ""

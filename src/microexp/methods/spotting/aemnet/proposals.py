@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -22,11 +22,12 @@ BATCH = 64
 BLOCK = 4096
 CELL_FRAME = 128
 LOG_WIDTH_LIMIT = 4.0
+Predictions = tuple[Tensor, Tensor, Tensor, Tensor]
+Row = tuple[str, float, float, float, str]
+"""Kind, onset, offset (source frames), score, head."""
 
 
-def decode(
-    predictions: tuple[Tensor, Tensor, Tensor, Tensor], geometry: Geometry
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def decode(predictions: Predictions, geometry: Geometry) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Intervals and scores of all points, then all anchors, of B windows.
 
     Returns:
@@ -49,30 +50,40 @@ def propose(
     geometry: Geometry,
     options: AemnetParams,
     device: torch.device,
-) -> list[tuple[str, float, float, float, str]]:
+) -> list[Row]:
     """The best proposals of all windows of a video: kind, onset, offset (source frames), score, head.
 
     Every place of every window proposes both kinds; anchor-free and anchor-based proposals are pooled, cut to the
     video, and of each kind the `proposals_kept` best are kept per 128 frames, so that no stretch crowds out another.
     """
     stride = max(1, round(options.test_stride_frames / geometry.step_frame))
-    starts_of = window_starts(video, geometry.window_steps, stride)
-    windows = [Window(video, s, np.empty((0, 3)), True) for s in starts_of]
-    origins = np.array([window_origin_frame(video, s) for s in starts_of])[:, None]
+    windows = [Window(video, s, np.empty((0, 3)), True) for s in window_starts(video, geometry.window_steps, stride)]
     stack = StackedAemNet([network], geometry, options.network, product_dtype(device, options.precision))
-    found = []
+    narrow = options.network.input_channels is not None
     with torch.inference_mode():
-        narrow = options.network.input_channels is not None
         features = (
             _Narrowed(windows, store, stack, device)
             if narrow
             else WindowFeatures(windows, store, geometry.window_steps, device)
         )
-        for first in range(0, len(windows), BATCH):
-            part = np.arange(first, min(first + BATCH, len(windows)))
-            a, b, c, d = stack.forward(features(part[None]), slice(0, 1), narrowed=narrow)
-            starts, ends, scores = decode((a[0], b[0], c[0], d[0]), geometry)
-            found.append((starts + origins[part], ends + origins[part], scores))
+
+        def predict(chosen: np.ndarray) -> Predictions:
+            a, b, c, d = stack.forward(features(chosen[None]), slice(0, 1), narrowed=narrow)
+            return a[0], b[0], c[0], d[0]
+
+        return pool(predict, windows, geometry, options)
+
+
+def pool(
+    predict: Callable[[np.ndarray], Predictions], windows: Sequence[Window], geometry: Geometry, options: AemnetParams
+) -> list[Row]:
+    """The best proposals of the `windows` of one video; `predict` says what the windows of some numbers hold."""
+    video, found = windows[0].video, []
+    for first in range(0, len(windows), BATCH):
+        chosen = np.arange(first, min(first + BATCH, len(windows)))
+        starts, ends, scores = decode(predict(chosen), geometry)
+        origins = np.array([window_origin_frame(video, windows[k].start) for k in chosen])[:, None]
+        found.append((starts + origins, ends + origins, scores))
     starts, ends, scores = (np.concatenate([f[k] for f in found]) for k in range(3))
     is_point = np.broadcast_to(np.arange(starts.shape[1]) < len(geometry.points), starts.shape).reshape(-1)
     return _best(video, starts.reshape(-1), ends.reshape(-1), scores.reshape(-1, 2), is_point, options)
@@ -105,7 +116,7 @@ def _best(
     scores: np.ndarray,
     is_point: np.ndarray,
     options: AemnetParams,
-) -> list[tuple[str, float, float, float, str]]:
+) -> list[Row]:
     onset = np.clip(starts, 0, video.n_frames - 1)
     offset = np.clip(ends - 1, 0, video.n_frames - 1)
     middle = (starts + ends) / 2

@@ -22,6 +22,10 @@ from microexp.methods.spotting.aemnet.network import N_KINDS, AemNet
 from microexp.methods.spotting.aemnet.params import NetworkParams
 
 NORM_MOMENTUM = 0.1
+BLOCK_WIDTH = 8
+"""Products of 10 columns take several times as long as those of 16."""
+MERGED_CHANNELS = 64
+"""Up to so many channels, one product with zeros in it is faster than a product for each kernel of the stem."""
 BRANCHES = ("point_class", "point_distance", "anchor_class", "anchor_offset")
 
 
@@ -128,12 +132,13 @@ def _layer(name: str, modules: Sequence[str], shapes: dict[str, torch.Size]) -> 
 
 
 def _blocks(name: str, modules: Sequence[str], shapes: dict[str, torch.Size]) -> Iterator[Leaf]:
-    """Weight and bias of modules that each read their own input: a block each, as wide as the widest of them."""
+    """Weight and bias of modules that each read their own input: a block each, wide enough for the widest of them."""
     for kind in ("weight", "bias"):
         own = [shapes[f"{module}.{kind}"] for module in modules]
         inputs = (int(np.prod(own[0][1:])),) if len(own[0]) > 1 else ()
         parts = [Part(f"{m}.{kind}", k, slice(0, s[0])) for k, (m, s) in enumerate(zip(modules, own, strict=True))]
-        yield Leaf(f"{name}.{kind}", (len(modules), *inputs, max(s[0] for s in own)), tuple(parts))
+        width = -(-max(s[0] for s in own) // BLOCK_WIDTH) * BLOCK_WIDTH
+        yield Leaf(f"{name}.{kind}", (len(modules), *inputs, width), tuple(parts))
 
 
 class Masks:
@@ -261,22 +266,36 @@ class _Pass:
     def narrow(self, x: Tensor) -> Tensor:
         return self._apply(x, "narrow")
 
-    def _apply(self, x: Tensor, name: str, kernel: int = 1, stride: int = 1, padding: int = 0) -> Tensor:
-        weight, bias = self.leaves[f"{name}.weight"], self.leaves.get(f"{name}.bias")
-        return convolve(
-            x, weight, bias, kernel=kernel, stride=stride, padding=padding, dtype=self.stack.dtype
-        )  # fmt: skip
+    def _apply(
+        self, x: Tensor, name: str, kernel: int = 1, stride: int = 1, padding: int = 0, active: bool = False
+    ) -> Tensor:
+        how = {"kernel": kernel, "stride": stride, "padding": padding, "active": active, "dtype": self.stack.dtype}
+        return convolve(x, self.leaves[f"{name}.weight"], self.leaves.get(f"{name}.bias"), **how)
 
     def _stem(self, x: Tensor) -> Tensor:
         options = self.stack.options
         released = options.fidelity == "released"
-        parts = [
-            self._apply(x, f"stem{k}", 5 if released else kernel, padding=1 if released else kernel // 2)
-            for k, kernel in enumerate(options.stem_kernels)
-        ]
-        x = self._norm_mish(torch.cat(parts, -1), "stem_norm")
+        kernels = [5] * len(options.stem_kernels) if released else options.stem_kernels
+        paddings = [1 if released else kernel // 2 for kernel in kernels]
+        if x.shape[3] <= MERGED_CHANNELS:
+            x = self._merged(x, kernels, max(paddings))
+        else:
+            branches = zip(kernels, paddings, strict=True)
+            x = torch.cat([self._apply(x, f"stem{k}", n, padding=p) for k, (n, p) in enumerate(branches)], 3)
+        x = self._norm_mish(x, "stem_norm")
         x = self._apply(x, "merge", 3, options.stem_stride, 2 if released else 1)
         return halve(self._norm_mish(x, "merge_norm"))
+
+    def _merged(self, x: Tensor, kernels: Sequence[int], padding: int) -> Tensor:
+        """The parallel convolutions as one of the widest kernel, with zeros where the others do not reach."""
+        widest, channels = max(kernels), x.shape[3]
+        weights = [
+            F.pad(self.leaves[f"stem{k}.weight"], (0, 0, *[(widest - kernel) // 2 * channels] * 2))
+            for k, kernel in enumerate(kernels)
+        ]
+        biases = [self.leaves[name] for k in range(len(kernels)) if (name := f"stem{k}.bias") in self.leaves]
+        bias = torch.cat(biases, 1) if biases else None
+        return convolve(x, torch.cat(weights, 2), bias, kernel=widest, padding=padding, dtype=self.stack.dtype)
 
     def _norm_mish(self, x: Tensor, name: str) -> Tensor:
         gain, shift = self.leaves[f"{name}.weight"], self.leaves[f"{name}.bias"]
@@ -294,14 +313,13 @@ class _Pass:
         x = x[:, :, : lengths[0]]
         levels = []
         for k in range(len(lengths)):
-            x = mish(self._apply(x, f"down{k}", 3, 1 if k == 0 else 2, 1))
+            x = self._apply(x, f"down{k}", 3, 1 if k == 0 else 2, 1, active=True)
             levels.append(x)
         if self.stack.options.top_down:
             for k in range(len(levels) - 2, -1, -1):
                 above = levels[k + 1].repeat_interleave(2, 2)[:, :, : lengths[k]]
                 levels[k] = levels[k] + above
-        together = mish(torch.cat([self._apply(level, f"lateral{k}") for k, level in enumerate(levels)], 2))
-        return list(together.split(lengths, 2))
+        return [self._apply(level, f"lateral{k}", active=True) for k, level in enumerate(levels)]
 
     def _enhance(self, levels: list[Tensor]) -> list[Tensor]:
         """The finest and the coarsest level pass as one sequence, of which each place looks at its own level only."""
@@ -326,7 +344,7 @@ class _Pass:
         """(G, B, L, C) weights of the channels, the same all over a level."""
         lengths = self.stack.levels_attended
         means = torch.cat([part.mean(2, keepdim=True) for part in x.split(lengths, 2)], 2)
-        weights = self._apply(mish(self._apply(means, "squeeze0")), "squeeze2").sigmoid()
+        weights = self._apply(self._apply(means, "squeeze0", active=True), "squeeze2").sigmoid()
         return torch.cat([weights[:, :, k : k + 1].expand(-1, -1, n, -1) for k, n in enumerate(lengths)], 2)
 
     def _over_channels(self, x: Tensor) -> Tensor:
@@ -354,18 +372,19 @@ class _Pass:
         stack, batch = levels[0].shape[:2]
         place, branches = self.stack._place, len(BRANCHES)
         x = torch.cat([F.pad(level, (0, 0, 0, 1)) for level in levels], 2)[:, :, :-1]
-        x = mish(self._apply(x, "head0", 3, padding=1)) * place
+        x = self._apply(x, "head0", 3, padding=1, active=True) * place
         x = x.unflatten(3, (branches, -1)).permute(0, 3, 1, 2, 4).flatten(0, 1)
-        x = mish(self._block(x, "head1")) * place
+        x = self._block(x, "head1", active=True) * place
         x = self._block(x, "head2")[:, :, self.stack._kept].unflatten(0, (stack, branches))
         released = self.stack.options.fidelity == "released"
         points, distances = x[:, 0, ..., :N_KINDS], x[:, 1, ..., :2]
-        anchors, offsets = (x[:, k].reshape(stack, batch, -1, 2) for k in (2, 3))
+        wide = N_KINDS * len(self.stack.options.anchor_ratios)
+        anchors, offsets = (x[:, k, ..., :wide].reshape(stack, batch, -1, 2) for k in (2, 3))
         return points, F.relu(distances) if released else F.softplus(distances), anchors, offsets
 
-    def _block(self, x: Tensor, name: str) -> Tensor:
+    def _block(self, x: Tensor, name: str, active: bool = False) -> Tensor:
         weight, bias = (self.leaves[f"{name}.{kind}"].flatten(0, 1) for kind in ("weight", "bias"))
-        return convolve(x, weight, bias, kernel=3, padding=1, dtype=self.stack.dtype)
+        return convolve(x, weight, bias, kernel=3, padding=1, active=active, dtype=self.stack.dtype)
 
 
 def _near(lengths: Sequence[int], window_steps: int) -> Tensor:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from microexp.methods.spotting.aemnet.geometry import Geometry
+from microexp.run.log import log
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class Targets:
     Attributes:
         point_label: (N, P) int8: 0 none, 1 micro, 2 macro.
         point_distance: (N, P, 2) float32 distances to start and end over the level's stride.
-        anchor_label: (N, A) int8: 0 negative, 1 micro, 2 macro, -1 left out (IoU between the two limits).
+        anchor_label: (N, A) int8: 0 negative, 1 micro, 2 macro, -1 not counted (IoU between the two limits).
         anchor_offset: (N, A, 2) float32 Δcentre/width and log(width ratio).
     """
 
@@ -30,16 +31,27 @@ class Targets:
 def make_targets(
     expressions: Sequence[np.ndarray], geometry: Geometry, foreground_iou: float, background_iou: float
 ) -> Targets:
-    """Targets of windows.
+    """Targets of windows; of more expressions than a window has points or anchors, some have none: that is logged.
 
     Args:
         expressions: per window (n, 3): start, end (exclusive) in frames from the window's start, kind 1 or 2.
+        geometry: points and anchors.
         foreground_iou: an anchor above it is positive.
-        background_iou: an anchor below it is negative; between the two it is left out.
+        background_iou: an anchor below it is negative; between the two it is not counted.
     """
-    points = [point_targets(table, geometry) for table in expressions]
-    anchors = [anchor_targets(table, geometry, foreground_iou, background_iou) for table in expressions]
-    return Targets(*(np.stack(part) for part in (*zip(*points, strict=True), *zip(*anchors, strict=True))))
+    made: dict[bytes, tuple[np.ndarray, ...]] = {}  # most windows of several fits, and all empty ones, are alike
+    parts = []
+    for table in expressions:
+        key = np.ascontiguousarray(table).tobytes()
+        if key not in made:
+            points = point_targets(table, geometry)
+            made[key] = (*points, *anchor_targets(table, geometry, foreground_iou, background_iou))
+        parts.append(made[key])
+    few = min(len(geometry.points), len(geometry.anchor_centres))
+    crowded = sum(len(table) > few for table in expressions)
+    if crowded:
+        log(f"aemnet: {crowded} windows hold more than {few} expressions: some of them train as background")
+    return Targets(*(np.stack(part) for part in zip(*parts, strict=True)))
 
 
 def point_targets(table: np.ndarray, geometry: Geometry) -> tuple[np.ndarray, np.ndarray]:
@@ -47,6 +59,13 @@ def point_targets(table: np.ndarray, geometry: Geometry) -> tuple[np.ndarray, np
 
     A point takes an expression that it lies strictly inside of and whose farther end is in its level's range; of
     several, the shortest wins, of equally short ones the first.
+
+    Many short expressions lie between two points, or no level's range fits: they would train as background. Each
+    expression that no point took is therefore given one: the nearest to its middle on the level whose range holds half
+    its length, of equally near ones the earlier. A point that is the only one of another expression is passed over
+    (then the next nearest follows, after those of the level those of all levels); the shortest expression chooses
+    first, of equally short ones the first. Where such a point lies outside its expression, the distance to the nearer
+    end is 0: the interval from the point to the farther end is the best that two distances can say.
     """
     label = np.zeros(len(geometry.points), np.int8)
     distance = np.zeros((len(geometry.points), 2), np.float32)
@@ -54,21 +73,31 @@ def point_targets(table: np.ndarray, geometry: Geometry) -> tuple[np.ndarray, np
         return label, distance
     left = geometry.points[:, None] - table[:, 0]
     right = table[:, 1] - geometry.points[:, None]
+    length = table[:, 1] - table[:, 0]
     farther = np.maximum(left, right)
     low, high = geometry.ranges[:, :1], geometry.ranges[:, 1:]
     fits = (np.minimum(left, right) > 0) & (farther >= low) & (farther < high)
-    best = np.where(fits, table[:, 1] - table[:, 0], np.inf).argmin(1)
-    rows = np.flatnonzero(fits.any(1))
-    chosen = best[rows]
+    owner = np.where(fits.any(1), np.where(fits, length, np.inf).argmin(1), -1)
+    on_level = (low <= length / 2) & (length / 2 < high)
+    off_middle = np.abs(left - length / 2)
+    give_each_one(owner, table, lambda k: np.lexsort((geometry.points, off_middle[:, k], ~on_level[:, k])))
+    rows = np.flatnonzero(owner >= 0)
+    chosen = owner[rows]
     label[rows] = table[chosen, 2]
-    distance[rows] = np.stack([left[rows, chosen], right[rows, chosen]], 1) / geometry.strides[rows, None]
+    ends = np.stack([left[rows, chosen], right[rows, chosen]], 1)
+    distance[rows] = np.maximum(ends, 0) / geometry.strides[rows, None]
     return label, distance
 
 
 def anchor_targets(
     table: np.ndarray, geometry: Geometry, foreground_iou: float, background_iou: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Labels (A,) and offsets (A, 2) of the anchors against the expression that each overlaps most."""
+    """Labels (A,) and offsets (A, 2) of the anchors against the expression that each overlaps most.
+
+    An expression that overlaps no anchor by more than `foreground_iou` (the short ones, and those that are another's
+    neighbour) is given the anchor that it overlaps most, of equal ones that with the nearest centre, then the first;
+    an anchor that is the only one of another expression is passed over, and the shortest expression chooses first.
+    """
     centre, width = geometry.anchor_centres, geometry.anchor_widths
     label = np.zeros(len(centre), np.int8)
     offset = np.zeros((len(centre), 2), np.float32)
@@ -77,12 +106,34 @@ def anchor_targets(
     start, end = (centre - width / 2)[:, None], (centre + width / 2)[:, None]
     overlap = np.clip(np.minimum(end, table[:, 1]) - np.maximum(start, table[:, 0]), 0, None)
     iou = overlap / (width[:, None] + table[:, 1] - table[:, 0] - overlap)
-    best = iou.argmax(1)
     score = iou.max(1)
     label[score >= background_iou] = -1
-    positive = np.flatnonzero(score > foreground_iou)
-    found = table[best[positive]]
+    owner = np.where(score > foreground_iou, iou.argmax(1), -1)
+    beside = np.abs(centre[:, None] - (table[:, 0] + table[:, 1]) / 2)
+    give_each_one(owner, table, lambda k: np.lexsort((beside[:, k], -iou[:, k])))
+    positive = np.flatnonzero(owner >= 0)
+    found = table[owner[positive]]
     label[positive] = found[:, 2]
     offset[positive, 0] = ((found[:, 0] + found[:, 1]) / 2 - centre[positive]) / width[positive]
     offset[positive, 1] = np.log((found[:, 1] - found[:, 0]) / width[positive])
     return label, offset
+
+
+def give_each_one(owner: np.ndarray, table: np.ndarray, order: Callable[[int], np.ndarray]) -> None:
+    """Give every expression a place.
+
+    Args:
+        owner: (places,) the expression that has each place, or -1; changed in place.
+        table: (n, 3) as in `make_targets`.
+        order: of an expression, all places from the best to the worst.
+    """
+    count = np.bincount(owner[owner >= 0], minlength=len(table))
+    for k in np.argsort(table[:, 1] - table[:, 0], kind="stable"):
+        if count[k]:
+            continue
+        places = order(int(k))
+        places = places[(owner[places] < 0) | (count[owner[places]] > 1)]
+        if len(places):
+            if owner[places[0]] >= 0:
+                count[owner[places[0]]] -= 1
+            owner[places[0]], count[k] = k, 1

@@ -73,10 +73,17 @@ def expression_frames(video: FeatureVideo, expressions: Iterable[Expression]) ->
 def make_window(video: FeatureVideo, start: int, geometry: Geometry, expressions: np.ndarray, inside: float) -> Window:
     """The window at `start`: an expression belongs to it when more than the share `inside` of it lies inside."""
     origin = window_origin_frame(video, start)
-    local = expressions - [origin, origin, 0]
-    overlap = np.minimum(local[:, 1], geometry.window_frame) - np.maximum(local[:, 0], 0)
-    belongs = overlap > inside * (local[:, 1] - local[:, 0])
-    return Window(video, start, local[belongs], not bool((overlap > 0).any()))
+    belongs, touches = _inside(origin, geometry, expressions, inside)
+    return Window(video, start, expressions[belongs] - [origin, origin, 0], not bool(touches.any()))
+
+
+def _inside(
+    origin: float, geometry: Geometry, expressions: np.ndarray, inside: float
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """(n,) which expressions belong to the window at frame `origin`, and which overlap it at all."""
+    start, end = expressions[:, 0] - origin, expressions[:, 1] - origin
+    overlap = np.minimum(end, geometry.window_frame) - np.maximum(start, 0)
+    return overlap > inside * (end - start), overlap > 0
 
 
 def training_windows(
@@ -90,14 +97,23 @@ def training_windows(
 ) -> list[Window]:
     """Every window with at least one expression, and `empty_ratio` times as many empty ones drawn by `seed`.
 
-    Windows that hold only a piece of an expression are neither: they are left out.
+    Windows that hold only a piece of an expression are neither and are not used. Expressions that belong to no window
+    (most often longer than one) are logged.
     """
     stride = max(1, round(stride_frames / geometry.step_frame))
-    windows = []
+    windows, total, homeless = [], 0, 0
     for video in videos:
         table = expression_frames(video, expressions.get((video.dataset, video.subject, video.video), ()))
+        seen = np.zeros(len(table), bool)
         for start in window_starts(video, geometry.window_steps, stride):
             windows.append(make_window(video, start, geometry, table, inside))
+            seen |= _inside(window_origin_frame(video, start), geometry, table, inside)[0]
+        total, homeless = total + len(table), homeless + int((~seen).sum())
+    if homeless:
+        log(
+            f"aemnet: {homeless} of {total} training expressions lie in no window of {geometry.window_frame} frames: "
+            "nothing is learned from them"
+        )
     full = [w for w in windows if len(w.expressions)]
     empty = [w for w in windows if w.empty]
     count = min(len(empty), round(empty_ratio * len(full)))
