@@ -2,14 +2,16 @@
 
     python benchmarks/mdml_parts.py CONFIG EXPERIMENT [--results results] [--seeds 5] [--identity]
 
-Takes the experiment as CONFIG has it and reads its shards under RESULTS/apexdiff. With `--identity` the ways of
-identity removal are compared instead.
+Takes the experiment's method `mdml` as CONFIG has it, and its other methods beside it, and reads the shards under
+RESULTS/apexdiff. With `--identity` the ways of identity removal are compared instead.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,10 @@ import torch
 from microexp.commands.recognise import read_experiment
 from microexp.methods.recognition import loso
 from microexp.methods.recognition.classes import class_names
-from microexp.methods.recognition.params import MdmlParams, RecognitionExperiment
+from microexp.methods.recognition.mdml.params import MdmlParams
+from microexp.methods.recognition.params import FoldParams
 from microexp.metrics import recognition as evaluation
+from microexp.records.clips import Clips
 from microexp.records.tables import markdown
 
 OFF: dict[str, Any] = {"weight": 0.0}
@@ -43,13 +47,26 @@ IDENTITY: dict[str, dict[str, Any]] = {
 }
 
 
-def variant(experiment: RecognitionExperiment, change: dict[str, Any], seeds: int) -> RecognitionExperiment:
-    options = experiment.mdml.model_dump()
+def variant(method: FoldParams, name: str, change: dict[str, Any]) -> FoldParams:
+    options = dict(method.options)
     for key, value in change.items():
         merged = isinstance(value, dict) and key != "streams"
         options[key] = {**options[key], **value} if merged else value
-    options["seeds"] = seeds
-    return experiment.model_copy(update={"mdml": MdmlParams.model_validate(options)})
+    checked = MdmlParams.model_validate(options).model_dump(mode="json")
+    return method.model_copy(update={"name": name, "options": checked})
+
+
+def compare(methods: Sequence[FoldParams], clips: Clips, seeds: int, identity: bool) -> list[evaluation.Prediction]:
+    """Predictions of the experiment's other methods and of the variants of its MDML."""
+    changes = IDENTITY if identity else PARTS
+    mdml = next(m for m in methods if m.method == "mdml")
+    others = [m for m in methods if m.method != "mdml"]
+    rows = []
+    for method in (*others, *(variant(mdml, name, change) for name, change in changes.items())):
+        start = time.process_time()
+        rows += loso.predict_all(clips, method.model_copy(update={"seeds": seeds}))
+        print(f"{method.name}: {time.process_time() - start:.0f} CPU-s", file=sys.stderr)
+    return rows
 
 
 def main() -> None:
@@ -61,11 +78,11 @@ def main() -> None:
     parser.add_argument("--identity", action="store_true", help="compare the ways of identity removal")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    experiment, clips = read_experiment(args.config, args.experiment, args.results / "apexdiff")
-    changes = IDENTITY if args.identity else PARTS
-    variants = {name: variant(experiment, change, args.seeds) for name, change in changes.items()}
-    rows = loso.compare(clips, variants, log=lambda line: print(line, file=sys.stderr))
-    print(markdown(evaluation.table(f"MDML on {args.experiment}", rows, class_names(experiment))))
+    methods, clips = read_experiment(args.config, args.experiment, args.results / "apexdiff")
+    if not any(m.method == "mdml" for m in methods):
+        parser.exit(2, f"{parser.prog}: error: {args.experiment} has no method mdml\n")
+    rows = compare(methods, clips, args.seeds, args.identity)
+    print(markdown(evaluation.table(f"MDML on {args.experiment}", rows, class_names(methods[0]))))
 
 
 if __name__ == "__main__":

@@ -25,15 +25,20 @@ from typing import Any
 import numpy as np
 import torch
 
+from microexp.apexdiff.flowmaps import count_lines, read_maps
 from microexp.commands import flowmaps
 from microexp.datasets import megc2019
 from microexp.datasets.protocols import MEGC2019
 from microexp.errors import UserError
-from microexp.methods.recognition import baselines, folds, loso
+from microexp.methods.recognition import folds, loso
 from microexp.methods.recognition.classes import labels_of
 from microexp.methods.recognition.folds import Roles
+from microexp.methods.recognition.logistic_regression import logistic
+from microexp.methods.recognition.mdml.members import network_seeds
+from microexp.methods.recognition.mdml.method import MdmlMethod
+from microexp.methods.recognition.mdml.params import MdmlParams
 from microexp.methods.recognition.mdml.views import pool_of
-from microexp.methods.recognition.params import MdmlParams, RecognitionExperiment
+from microexp.methods.recognition.params import FoldParams
 from microexp.metrics import completeness
 from microexp.metrics import recognition as evaluation
 from microexp.records.clips import Clips, concatenate
@@ -95,7 +100,7 @@ class Data:
     maps: Clips
     raw: Clips
     role: Roles
-    experiment: RecognitionExperiment
+    experiment: FoldParams
 
     def guided(self) -> Data:
         """The clips, each map with rms 1, and behind them the rendered source."""
@@ -109,12 +114,13 @@ class Data:
 
 def load(path: Path, allow_subset: bool = False, **reading: Any) -> Data:
     """Read the maps (`reading` as `flowmaps.read_maps` has it) and say what they hold."""
-    maps = flowmaps.read_maps(path, **reading)
-    raw = flowmaps.read_maps(path, **{**reading, "zero": "middle", "scale": "range"})
-    print("\n".join(flowmaps.count_lines(maps)), flush=True)
-    experiment = RecognitionExperiment(
-        datasets=list(DATASETS), classes={c: list(emotions) for c, emotions in MEGC2019.classes.items()}
-    )
+    maps = read_maps(path, **reading)
+    raw = read_maps(path, **{**reading, "zero": "middle", "scale": "range"})
+    print("\n".join(count_lines(maps)), flush=True)
+    experiment = FoldParams(
+        experiment="megc2019", name="mdml", method="mdml", method_version=MdmlMethod.version, seeds=1,
+        datasets=list(DATASETS), classes={c: list(emotions) for c, emotions in MEGC2019.classes.items()},
+    )  # fmt: skip
     role = folds.roles(maps, labels_of(maps, experiment), experiment)
     check(path, maps, role, allow_subset)
     return Data(maps, raw, role, experiment)
@@ -146,10 +152,10 @@ def options_of(row: str) -> MdmlParams:
 
 def networks(data: Data, row: str, seed: int) -> np.ndarray:
     """(N, 3) class probabilities of one row and seed, all 68 folds stacked; those of rendered clips are nan."""
-    options = options_of(row).model_copy(update={"seed": seed, "seeds": 1})
-    experiment = data.experiment.model_copy(update={"mdml": options})
+    options = options_of(row)
+    experiment = data.experiment.model_copy(update={"seed": seed})
     pool = pool_of(data.maps, data.role.label, options)
-    return loso.mdml(data.maps, pool, data.role, experiment, len(CLASSES))[seed]
+    return loso.mdml(data.maps, pool, data.role, experiment, options, classes=len(CLASSES))[0]
 
 
 def linear_rows(data: Data) -> dict[str, np.ndarray]:
@@ -220,9 +226,11 @@ def inner_networks(data: Data, row: str, block: np.ndarray, inner: Sequence[np.n
             for own in DATASETS if options.domain.weight else (None,):
                 tested = out & (data.maps.dataset == own) if own else out
                 usable = (block != b) & (~out | tested)
-                for _, number in folds.runs(options.model_copy(update={"seeds": 1}), seed):
+                for number in network_seeds(options, seed):
                     members.append(
-                        folds.member_without(data.maps, data.role, DATASETS, tested, own, number, options, usable)
+                        loso.member_without(
+                            data.maps, data.role, tested, number, options, datasets=DATASETS, own=own, usable=usable
+                        )
                     )
                     owners.append(b)
     p = loso.train_predict(pool, members, options, len(CLASSES))
@@ -234,9 +242,7 @@ def inner_logistic(data: Data, usable: np.ndarray, inner: np.ndarray) -> np.ndar
     p = np.full((len(inner), len(CLASSES)), np.nan)
     for k in range(INNER):
         train, test = np.flatnonzero(usable & (inner != k)), np.flatnonzero(inner == k)
-        p[test] = baselines.logistic(
-            data.maps, data.role.label, train, test, len(CLASSES), size=BASE["size"], mirror_test=True
-        )
+        p[test] = logistic(data.maps, data.role.label, train, test, len(CLASSES), size=BASE["size"], mirror_test=True)
     return p
 
 

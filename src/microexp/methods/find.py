@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import hashlib
 import importlib
 import importlib.metadata
 import sys
@@ -63,6 +64,12 @@ def find_method(kind: str, name: str) -> Method:
     if missing:
         raise UserError(file="config", where=f"{kind}: method {name}", problem=f"{', '.join(missing)} not defined")
     return cast(Method, found())
+
+
+def source_of(method: Method) -> str:
+    """Hash of the module that a method's class stands in: tells an edited network from that of a former run."""
+    file = getattr(sys.modules.get(type(method).__module__), "__file__", None)
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""
 
 
 def _entry_point(kind: str, name: str) -> str | None:

@@ -100,19 +100,29 @@ def split(clips: Clips) -> dict[Subject, Apexdiff]:
 
 
 def read_shards(paths: Sequence[Path]) -> Clips:
-    """Read the shards of all subjects.
+    """Read the shards of all subjects; the order of the clips is that of the subjects' names, not that of `paths`.
 
     Raises:
-        UserError: when there is none, or when they differ in the size of their maps.
+        UserError: when there is none, when they differ in the size of their maps, or a subject is there twice.
     """
     if not paths:
         raise UserError(file="--apexdiff", problem="no files", expected="the apexdiff shards of all subjects")
+    paths = sorted(paths)
     parts = [read_shard(path) for path in paths]
+    seen: dict[tuple[str, str], Path] = {}
+    for path, part in zip(paths, parts, strict=True):
+        for subject in set(zip(part.dataset.tolist(), part.subject.tolist(), strict=True)):
+            if subject in seen:
+                raise UserError(
+                    file=path, problem=f"{'/'.join(subject)} a second time, after {seen[subject]}",
+                    expected="one shard per subject",
+                )  # fmt: skip
+            seen[subject] = path
     sides = [part.maps.shape[-1] for part in parts]
     for path, side in zip(paths, sides, strict=True):
         if side != sides[0]:
             raise UserError(file=path, where="size", problem=f"{side} px", expected=f"{sides[0]} px as in {paths[0]}")
-    return concatenate(parts)
+    return concatenate(sorted(parts, key=lambda part: (part.dataset[:1].tolist(), part.subject[:1].tolist())))
 
 
 def shrink(clips: Clips, size: int | None) -> Clips:

@@ -17,7 +17,7 @@ from microexp.run.stage import Job, Stage
 
 LIBRARIES = (
     # the names under which one library is distributed
-    ("numpy",), ("scipy",), ("numba",), ("torch",), ("opencv-contrib-python-headless",),
+    ("numpy",), ("scipy",), ("scikit-learn",), ("numba",), ("torch",), ("opencv-contrib-python-headless",),
     ("dlib-bin", "dlib"), ("face-alignment",), ("av",), ("pillow",), ("h5py",), ("hdf5plugin",), ("safetensors",),
 )  # fmt: skip
 

@@ -1,12 +1,13 @@
 import pytest
 import torch
 
-from microexp.methods.recognition.params import MdmlParams, RecognitionExperiment
+from microexp.methods.recognition.mdml.params import MdmlParams
+from microexp.methods.recognition.params import FoldParams
 from tests.methods.recognition.synthetic import CLASSES, clips_of
 
 torch.set_num_threads(1)
 
-QUICK = {"size": 14, "channels": [4, 4, 4], "epochs": 6, "seeds": 1, "batch_size": 8, "learning_rate": 5e-3}
+QUICK = {"size": 14, "channels": [4, 4, 4], "epochs": 6, "batch_size": 8, "learning_rate": 5e-3}
 
 
 @pytest.fixture
@@ -19,10 +20,14 @@ def quick():
 
 @pytest.fixture
 def experiment(quick):
+    """Options of the stage; `mdml` changes the options of the method."""
+
     def make(datasets=("demo",), mdml=None, **changes):
-        return RecognitionExperiment(
-            datasets=list(datasets), classes=changes.pop("classes", CLASSES), mdml=quick(**(mdml or {})), **changes
-        )
+        if changes.get("protocol") is None:
+            changes.setdefault("classes", CLASSES)
+        common = {"experiment": "x", "name": "mdml", "method": "mdml", "method_version": 1, "seeds": 1}
+        options = quick(**(mdml or {})).model_dump()
+        return FoldParams.model_validate({**common, "datasets": list(datasets), "options": options, **changes})
 
     return make
 

@@ -36,7 +36,7 @@ def clips_of(
 
 
 def write_shards(clips: Clips, folder: Path) -> list[Path]:
-    """The clips as `apexdiff` shards of their subjects."""
+    """The clips as `apexdiff` shards of their subjects: `{folder}/{dataset}/{subject}.h5`."""
     paths = []
     for who, record in split(clips).items():
         path = folder / who.dataset / f"{who.subject}.h5"

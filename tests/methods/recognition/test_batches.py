@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from microexp.methods.recognition.mdml.batches import Member, Pool, Source, normalisation, plan
-from microexp.methods.recognition.params import MdmlParams
+from microexp.methods.recognition.mdml.params import MdmlParams
 
 
 def member(domain, extra=None, seed=0, test=()):

@@ -4,20 +4,27 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from microexp.errors import UserError
 from microexp.metrics.recognition import check_once, grouped
+from tests.methods.recognition.conftest import QUICK
+from tests.methods.recognition.synthetic import CLASSES, clips_of, write_shards
 
 ROOT = Path(__file__).parents[3]
 
 
-@pytest.fixture
-def benchmark(monkeypatch):
-    spec = importlib.util.spec_from_file_location("megc2019_flow", ROOT / "benchmarks" / "megc2019_flow.py")
+def load(name, monkeypatch):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, spec.name, module)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture
+def benchmark(monkeypatch):
+    return load("megc2019_flow", monkeypatch)
 
 
 @pytest.fixture
@@ -103,3 +110,23 @@ def test_blocks_never_share_a_person_and_inner_folds_never_a_block(benchmark):
     assert set(block) == {0, 1, 2, 3} and ((inner == -1) == (block == 1)).all()
     for d in "ab":
         assert set(block[dataset == d]) == {0, 1, 2, 3}
+
+
+def test_mdml_s_parts_are_switched_off_one_by_one_beside_the_other_methods(tmp_path, monkeypatch, capsys):
+    parts = load("mdml_parts", monkeypatch)
+    monkeypatch.setattr(parts, "PARTS", {k: parts.PARTS[k] for k in ("MDML", "without multi-source")})
+    write_shards(clips_of({"demo": ["a", "b"]}, kinds=("micro", "macro")), tmp_path / "results" / "apexdiff")
+    experiment = {"datasets": ["demo"], "classes": CLASSES, "sources": ["demo:macro"]}
+    methods = {"mine": {"method": "mdml", **QUICK, "epochs": 1}, "majority": {}}
+    config = {"datasets": {"demo": {}}, "recognition": {"x": {**experiment, "methods": methods}}}
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(config))
+    arguments = [str(tmp_path / "c.yaml"), "x", "--results", str(tmp_path / "results"), "--seeds", "2"]
+    monkeypatch.setattr(sys, "argv", ["mdml_parts.py", *arguments])
+    parts.main()
+    shown = capsys.readouterr().out
+    for row in ("| majority | all | 6 | 1 |", "| MDML | all | 6 | 2 |", "| without multi-source | all | 6 | 2 |"):
+        assert row in shown
+    monkeypatch.setattr(sys, "argv", ["mdml_parts.py", *arguments, "--identity"])
+    monkeypatch.setattr(parts, "IDENTITY", {"identity: flow": parts.IDENTITY["identity: flow"]})
+    parts.main()
+    assert "| identity: flow | all | 6 | 2 |" in capsys.readouterr().out

@@ -4,12 +4,12 @@ import cv2
 import numpy as np
 import pytest
 
-from microexp.commands import flowmaps
+from microexp.apexdiff import flowmaps
 from microexp.commands.main import main
 from microexp.datasets import megc2019
 from microexp.errors import UserError
+from microexp.methods.recognition.mdml.params import MdmlParams
 from microexp.methods.recognition.mdml.views import pool_of
-from microexp.methods.recognition.params import MdmlParams
 from microexp.records.clips import read_shards
 
 
@@ -162,7 +162,7 @@ def test_digits_mean_the_classes_in_the_order_given(npz):
         ({"sample": np.array(["/.."] * 6)}, "sample"),
         ({"sample": np.array(["a", "a", "b", "c", "d", "e"])}, "smic/s1/a: this clip twice"),
         ({"subject": np.array(["s1"] * 6, dtype=object)}, "save text with"),
-        ({"flow": np.zeros((6, 28, 14, 3), np.uint8)}, "28 x 14 px, expected square"),
+        ({"flow": np.zeros((6, 28, 14, 3), np.uint8)}, "28 x 14 px; expected square"),
         ({"flow": np.full((6, 28, 28, 3), np.nan)}, "no numbers"),
         ({"flow": np.full((6, 28, 28, 3), 1e6)}, "values from"),
         ({"label": None}, "label"),

@@ -1,8 +1,9 @@
 import pytest
 
-from microexp.config import parse, stage_options, validate
+from microexp.config import parse, stage_options
 from microexp.errors import UserError
-from microexp.methods.recognition.params import MdmlParams, RecognitionExperiment
+from microexp.methods.recognition.mdml.params import MdmlParams
+from microexp.methods.recognition.params import FoldParams
 
 DATASETS = {
     "samm": {"adapter": "samm", "root": "x"},
@@ -12,24 +13,31 @@ DATASETS = {
 CLASSES = {"a": ["happiness"], "b": ["surprise"]}
 
 
-def options(**experiment):
+def options(method="mdml", **experiment):
     base = {"datasets": ["samm"], "classes": CLASSES}
     config = {"seed": 4, "datasets": DATASETS, "recognition": {"x": {**base, **experiment}}}
-    return stage_options(parse(config, "c"), "mdml", "x")
+    return stage_options(parse(config, "c"), "recognition-fold", "x", method)
 
 
 def test_the_stage_gets_everything_that_it_reads():
     found = options(sources=["lv:macro"], kinds=["macro"])
-    assert found["sources"] == ["lv:macro"] and found["kinds"] == ["macro"] and found["mdml"]["seed"] == 4
-    assert found["same_people"] == [["samm", "lv"]]  # SAMM Long Videos show SAMM's people
-    assert RecognitionExperiment.model_validate(found).classes == CLASSES
-    assert options(sources=["demo"])["same_people"] == []
-    assert options(sources=["lv"], same_people=[["demo", "lv"]])["same_people"] == [["demo", "lv", "samm"]]
+    assert found["sources"] == ["lv:macro"] and found["kinds"] == ["macro"] and found["seed"] == 4
+    assert found["people"] == [["samm", "lv"]]  # SAMM Long Videos show SAMM's people
+    assert FoldParams.model_validate(found).classes == CLASSES
+    assert MdmlParams.model_validate(found["options"]) == MdmlParams()
+    assert options(sources=["demo"])["people"] == []
+    assert options(sources=["lv"], same_people=[["demo", "lv"]])["people"] == [["demo", "lv", "samm"]]
     known = options(sources=["lv"], same_people=[["demo", "x"]])
-    assert known["same_people"] == [["demo", "x"], ["samm", "lv"]]
-    again = RecognitionExperiment.model_validate(known)
-    assert again.people({}) == known["same_people"]
-    assert options(mdml={"seed": 9})["mdml"]["seed"] == 9
+    assert known["people"] == [["demo", "x"], ["samm", "lv"]]
+    assert options(seed=9, seeds=2) == {**options(), "seed": 9, "seeds": 2}
+
+
+def test_a_method_s_options_are_its_own_job_s_alone():
+    changed = {"mdml": {"epochs": 3}, "mine": {"method": "logistic_regression", "size": 8}, "majority": {}}
+    assert options("mdml", methods=changed)["options"] == {**options()["options"], "epochs": 3}
+    mine = options("mine", methods=changed)
+    assert (mine["name"], mine["method"], mine["options"]["size"]) == ("mine", "logistic_regression", 8)
+    assert options("majority", methods=changed) == options("majority")
 
 
 def test_adapters_matter_to_protocols_alone():
@@ -45,17 +53,23 @@ def test_adapters_matter_to_protocols_alone():
         ({"classes": {"a": ["x"], "b": ["x"]}}, "an emotion twice"),
         ({"sources": ["samm:mikro"]}, "micro or macro"),
         ({"sources": ["nobody:micro"]}, "'nobody'"),
-        ({"mdml": {"stage_weights": [1.0]}}, "one number per stage"),
-        ({"mdml": {"streams": {"a": ["u", "u"]}}}, "none twice"),
-        ({"mdml": {"mutal": {}}}, "did you mean 'mutual'"),
+        ({"methods": {"mdml": {"stage_weights": [1.0]}}}, "one number per stage"),
+        ({"methods": {"mdml": {"streams": {"a": ["u", "u"]}}}}, "none twice"),
+        ({"methods": {"mdml": {"mutal": {}}}}, r"recognition\.x\.methods\.mdml\.mutal.*did you mean 'mutual'"),
+        ({"methods": {"mdml": {"seeds": 3}}}, r"now recognition\.x\.seeds"),
+        ({"methods": {"mdmll": {}}}, "did you mean 'mdml'"),
+        ({"methods": {"mdml": 3}}, "a valid dictionary"),
+        ({"methods": {}}, "at least 1"),
+        ({"mdml": {}}, r"now recognition\.x\.methods\.mdml"),
     ],
 )
 def test_a_wrong_option_is_one_line(change, message):
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError, match=message) as caught:
         options(**change)
+    assert str(caught.value).startswith("c: ") and "\n" not in str(caught.value)
 
 
 def test_the_defaults_are_the_two_streams_of_the_abstract():
-    default = validate(MdmlParams, {}, "x")
+    default = MdmlParams()
     assert default.streams == {"difference": ["difference"], "flow": ["u", "v"]}
     assert len(default.channels) == 3 and default.mutual.weight > 0 and default.domain.weight > 0

@@ -10,7 +10,7 @@ import yaml
 from microexp.commands.main import main
 from microexp.config import parse, stage_options
 from microexp.methods.recognition.classes import class_names
-from microexp.methods.recognition.params import RecognitionExperiment
+from microexp.methods.recognition.params import FoldParams
 
 PAGE = Path(__file__).parents[3] / "docs" / "recognition.md"
 EXAMPLES = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL)]
@@ -20,11 +20,13 @@ def test_the_examples_of_the_page_are_configurations():
     found = {}
     for example in EXAMPLES:
         config = parse(example, "recognition.md")
-        for name in config.recognition:
-            found[name] = RecognitionExperiment.model_validate(stage_options(config, "mdml", name))
+        for name, experiment in config.recognition.items():
+            for method in experiment.methods:
+                options = stage_options(config, "recognition-fold", name, method)
+                found[name] = FoldParams.model_validate(options)
     assert {"megc2019", "casme2_5", "samm_5", "smic_3", "cas_me3_7", "across", "flow"} <= set(found)
     assert [len(class_names(found[name])) for name in ("megc2019", "casme2_5", "samm_5", "cas_me3_7")] == [3, 5, 5, 7]
-    assert found["samm_5"].same_people == [["samm", "samm_lv"]] and found["across"].leave == "dataset"
+    assert found["samm_5"].people == [["samm", "samm_lv"]] and found["across"].leave == "dataset"
 
 
 @pytest.fixture
@@ -40,7 +42,8 @@ def maps(tmp_path):
 
 def test_the_page_s_example_runs_from_flow_maps_to_the_table(maps, tmp_path, capsys):
     example = next(e for e in EXAMPLES if "flow" in e["recognition"])
-    example["recognition"]["flow"]["mdml"] |= {"epochs": 1, "seeds": 2, "channels": [2, 2], "logistic_share": 0.5}
+    example["recognition"]["flow"]["seeds"] = 2
+    example["recognition"]["flow"]["methods"]["mdml"] |= {"epochs": 1, "channels": [2, 2]}
     (tmp_path / "flow.yaml").write_text(yaml.safe_dump(example))
     shards, out = tmp_path / "apexdiff", tmp_path / "out"
     command = [
@@ -57,7 +60,8 @@ def test_the_page_s_example_runs_from_flow_maps_to_the_table(maps, tmp_path, cap
     assert "no shard" in capsys.readouterr().err
     assert main(["flowmaps", str(maps), str(shards)]) == 0
     assert main(command) == 0
-    assert "| mdml | casme2 | 6 | 2 |" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "| mdml | casme2 | 6 | 2 |" in shown and "| logistic_regression | casme2 | 6 | 1 |" in shown
     with (out / "predictions.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 18 * 4 and {r["method"] for r in rows} == {"majority", "logistic_regression", "mdml"}
@@ -72,12 +76,12 @@ def test_the_page_s_example_runs_from_flow_maps_to_the_table(maps, tmp_path, cap
     assert "18 clips of 6 subjects" in capsys.readouterr().out
     command[2] = "flo"
     assert main(command) == 2
-    assert "no 'flo', expected one of flow" in capsys.readouterr().err
+    assert "no 'flo'; expected one of flow" in capsys.readouterr().err
 
 
 def test_rendered_expressions_are_a_source_that_is_never_predicted(maps, tmp_path, capsys):
     example = next(e for e in EXAMPLES if "guided" in e["recognition"])
-    example["recognition"]["guided"]["mdml"] |= {"epochs": 1, "channels": [2, 2]}
+    example["recognition"]["guided"]["methods"]["mdml"] |= {"epochs": 1, "channels": [2, 2]}
     (tmp_path / "flow.yaml").write_text(yaml.safe_dump(example))
     shards, out = tmp_path / "apexdiff", tmp_path / "out"
     assert main(["flowmaps", str(maps), str(shards)]) == 0

@@ -5,6 +5,7 @@ import torch
 from microexp.methods.recognition import folds, loso
 from microexp.methods.recognition.classes import labels_of
 from microexp.methods.recognition.mdml.network import StageOutputs
+from microexp.methods.recognition.mdml.params import MdmlParams
 from microexp.methods.recognition.mdml.training import LOG_COLUMNS, _Trainer, one_cycle, predict, stacks, train
 from microexp.methods.recognition.mdml.views import pool_of
 from microexp.metrics.recognition import check_once
@@ -14,18 +15,22 @@ from tests.methods.recognition.synthetic import clips_of
 def setting(clips, experiment):
     label = labels_of(clips, experiment)
     role = folds.roles(clips, label, experiment)
-    return pool_of(clips, label, experiment.mdml), role
+    return pool_of(clips, label, mdml_of(experiment)), role
+
+
+def mdml_of(experiment):
+    return MdmlParams.model_validate(experiment.options)
 
 
 def members_of(clips, role, e, seeds=(0,), names=None):
     names = names or folds.fold_names(clips, role, e.leave)
-    return [folds.member(clips, role, e, n, s, e.mdml) for n in names for s in seeds]
+    return [loso.fold_member(clips, role, e, n, s, mdml_of(e)) for n in names for s in seeds]
 
 
 def test_mdml_learns_what_the_clips_show(demo, experiment):
     e = experiment(mdml={"epochs": 25})
     pool, role = setting(demo, e)
-    p = loso.mdml(demo, pool, role, e, 3)[0]
+    p = loso.mdml(demo, pool, role, e, mdml_of(e), classes=3)[0]
     assert np.isfinite(p).all() and np.allclose(p.sum(1), 1)
     assert (p.argmax(1) == role.label).mean() >= 0.8
 
@@ -34,8 +39,8 @@ def test_a_fold_alone_gives_what_it_gives_in_a_stack(demo, experiment):
     e = experiment(mdml={"domain": {"weight": 0.0}})
     pool, role = setting(demo, e)
     members = members_of(demo, role, e, seeds=(0, 1))
-    together = predict(train(pool, members, e.mdml, 3), pool, members, e.mdml)
-    alone = predict(train(pool, members[3:4], e.mdml, 3), pool, members[3:4], e.mdml)
+    together = predict(train(pool, members, mdml_of(e), 3), pool, members, mdml_of(e))
+    alone = predict(train(pool, members[3:4], mdml_of(e), 3), pool, members[3:4], mdml_of(e))
     np.testing.assert_allclose(together[3], alone[0], atol=2e-3)
     assert np.abs(together[2] - together[3]).max() > 1e-2  # another seed is another network
 
@@ -45,10 +50,10 @@ def test_training_never_touches_the_held_out_clips(demo, experiment):
     clips = clips_of({"demo": ["a", "b", "c"]}, kinds=("micro", "macro"))
     pool, role = setting(clips, e)
     members = members_of(clips, role, e, names=["demo-b"])
-    before = train(pool, members, e.mdml, 3)
+    before = train(pool, members, mdml_of(e), 3)
     pool.maps[torch.from_numpy(clips.subject == "b")] = float("nan")
     pool.labels[torch.from_numpy(clips.subject == "b")] = 2
-    after = train(pool, members, e.mdml, 3)
+    after = train(pool, members, mdml_of(e), 3)
     for stream in before.streams:
         for name, value in before.streams[stream].member_tensors(0).items():
             assert torch.equal(value, after.streams[stream].member_tensors(0)[name]), name
@@ -84,9 +89,9 @@ def test_every_part_can_be_switched_and_does_something(switch, experiment):
         e = experiment(["demo", "other"], sources=["demo:macro", "other:macro"], mdml={"epochs": 4, **changes})
         pool, role = setting(clips, e)
         members = members_of(clips, role, e, names=["demo-a"])
-        trained = train(pool, members, e.mdml, 3)
+        trained = train(pool, members, mdml_of(e), 3)
         log = dict(zip(LOG_COLUMNS, trained.log[0, -1], strict=True))
-        return predict(trained, pool, members, e.mdml)[0], log
+        return predict(trained, pool, members, mdml_of(e))[0], log
 
     base = {"domain": {"weight": 1.0, "entropy": 0.01}}
     with_it, log_with = final(**base)
@@ -100,9 +105,9 @@ def test_prediction_options(demo, experiment):
     e = experiment()
     pool, role = setting(demo, e)
     members = members_of(demo, role, e, names=["demo-a"])
-    trained = train(pool, members, e.mdml, 3)
+    trained = train(pool, members, mdml_of(e), 3)
     found = [
-        predict(trained, pool, members, e.mdml.model_copy(update=u))[0]
+        predict(trained, pool, members, mdml_of(e).model_copy(update=u))[0]
         for u in ({}, {"mirror_test": False}, {"predict": "all"}, {})
     ]
     assert np.array_equal(found[0], found[3])
@@ -113,7 +118,7 @@ def test_source_weights_are_logged_per_epoch(experiment):
     clips = clips_of({"demo": ["a", "b", "c"], "other": ["x", "y"]})
     e = experiment(["demo", "other"], mdml={"domain": {"weight": 1.0}})
     pool, role = setting(clips, e)
-    trained = train(pool, members_of(clips, role, e, names=["other-x"]), e.mdml, 3)
+    trained = train(pool, members_of(clips, role, e, names=["other-x"]), mdml_of(e), 3)
     assert trained.source_weights.shape[::2] == (1, 1)
     assert np.allclose(trained.source_weights[:, 2:], 1)  # the only source guides fully, once both have been seen
 
@@ -124,10 +129,10 @@ def test_stacks_hold_members_with_equally_many_steps(experiment):
     e = experiment()
     _, role = setting(few, e)
     members = members_of(few, role, e, seeds=(0, 1))
-    groups = stacks(members, e.mdml, limit=3)
+    groups = stacks(members, mdml_of(e), limit=3)
     assert sorted(i for g in groups for i in g) == list(range(6))
-    assert all(len({members[i].steps(e.mdml) for i in g}) == 1 and len(g) <= 3 for g in groups)
-    assert len({members[i].steps(e.mdml) for i in range(6)}) == 2
+    assert all(len({members[i].steps(mdml_of(e)) for i in g}) == 1 and len(g) <= 3 for g in groups)
+    assert len({members[i].steps(mdml_of(e)) for i in range(6)}) == 2
 
 
 def test_one_cycle_rises_to_one_and_falls_to_nearly_nothing():
@@ -141,7 +146,7 @@ def test_leave_one_data_set_out(experiment):
     clips = clips_of({"demo": ["a", "b", "c"], "other": ["x", "y", "z"]}, per_kind=6)
     e = experiment(["demo", "other"], leave="dataset", mdml={"epochs": 25})
     pool, role = setting(clips, e)
-    p = loso.mdml(clips, pool, role, e, 3)[0]
+    p = loso.mdml(clips, pool, role, e, mdml_of(e), classes=3)[0]
     assert (p.argmax(1) == role.label).mean() > 0.8
 
 
@@ -151,7 +156,7 @@ def test_the_data_sets_that_are_left_are_drawn_toward_each_other(experiment):
     def trained(**domain):
         e = experiment(["demo", "other", "third"], leave="dataset", mdml={"domain": {"entropy": 0.01, **domain}})
         pool, role = setting(clips, e)
-        return train(pool, members_of(clips, role, e, names=["demo-all", "other-all"]), e.mdml, 3)
+        return train(pool, members_of(clips, role, e, names=["demo-all", "other-all"]), mdml_of(e), 3)
 
     log = {weight: dict(zip(LOG_COLUMNS, trained(weight=weight).log[0, -1], strict=True)) for weight in (0.0, 1.0, 4.0)}
     assert log[0.0]["domain_pull"] == 0 and log[0.0]["domain"] == 0
@@ -166,7 +171,7 @@ def test_each_target_of_several_is_drawn(experiment, model):
         ["demo", "other", "third"], leave="dataset", mdml={"batch_size": 12, "domain": {"model": model, "ramp": 0.0}}
     )
     pool, role = setting(clips, e)
-    trainer = _Trainer(pool, members_of(clips, role, e, names=["demo-all"]), e.mdml, 3, torch.device("cpu"))
+    trainer = _Trainer(pool, members_of(clips, role, e, names=["demo-all"]), mdml_of(e), 3, torch.device("cpu"))
     domain, labels = trainer.domain[:, trainer.clips[0, :, 0]], pool.labels[trainer.clips[0, :, 0]][None]
     features = torch.randn(1, 12, 5, requires_grad=True)
     trainer._domain_term({"flow": StageOutputs([], [features])}, labels, domain, 0).sum().backward()
@@ -176,10 +181,21 @@ def test_each_target_of_several_is_drawn(experiment, model):
 
 def test_variants_are_compared_on_the_same_clips(demo, experiment):
     plain = {"mutual": {"weight": 0.0}, "epochs": 2}
-    rows = loso.compare(demo, {"mdml": experiment(mdml={"seeds": 2, "epochs": 2}), "no mutual": experiment(mdml=plain)})
+    rows = [
+        row
+        for e in (
+            experiment(name="mdml", mdml={"epochs": 2}, seeds=2),
+            experiment(name="no mutual", mdml=plain, seeds=2),
+            experiment(name="lr", method="logistic_regression", options={}, seeds=2),
+            experiment(name="majority", method="majority", options={}),
+        )
+        for row in loso.predict_all(demo, e)
+    ]
     check_once(rows)
     counted = {(r.method, r.seed): 0 for r in rows}
     for r in rows:
         counted[r.method, r.seed] += 1
     assert set(counted.values()) == {len(demo)}
-    assert list(counted) == [("majority", 0), ("logistic_regression", 0), ("mdml", 0), ("mdml", 1), ("no mutual", 0)]
+    assert list(counted) == [
+        ("mdml", 0), ("mdml", 1), ("no mutual", 0), ("no mutual", 1), ("lr", 0), ("majority", 0),
+    ]  # fmt: skip

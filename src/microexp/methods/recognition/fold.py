@@ -7,16 +7,16 @@ training log are written. The fold `all` holds nobody out: its models are for ot
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from microexp.errors import UserError
-from microexp.methods.checkpoint import Checkpoint, fingerprint
+from microexp.methods.checkpoint import Checkpoint, digest, fingerprint
 from microexp.methods.context import Context
-from microexp.methods.find import find_method
+from microexp.methods.find import find_method, source_of
 from microexp.methods.recognition import folds
 from microexp.methods.recognition.base import RecognitionMethod, TrainingClips
 from microexp.methods.recognition.classes import class_names, labels_of
@@ -24,7 +24,7 @@ from microexp.methods.recognition.params import FoldParams
 from microexp.records.clips import Clips, read_shards
 from microexp.records.predictions import write_predictions
 from microexp.records.training import write_training
-from microexp.run import bundle, storage
+from microexp.run import bundle
 from microexp.run.devices import pick_device
 from microexp.run.log import log
 from microexp.run.names import WHOLE_DATASET
@@ -40,8 +40,7 @@ def run(job: Job[FoldParams]) -> Mapping[str, Any]:
     assert isinstance(method, RecognitionMethod)
     settings = validate(method.Options, options.options, "config", f"{options.experiment}.methods.{options.name}")
     device = str(pick_device(job.device)) if method.gpu else "cpu"
-    paths = sorted(job.inputs["apexdiff"])
-    clips = read_shards(paths)
+    clips = read_shards(job.inputs["apexdiff"])
     classes, label = class_names(options), labels_of(clips, options)
     role = folds.roles(clips, label, options)
     test = folds.test_rows(clips, role, options, name)
@@ -54,8 +53,7 @@ def run(job: Job[FoldParams]) -> Mapping[str, Any]:
         return {"device": device, "train_clips": 0, "test_clips": 0}
     training = folds.training_clips(clips, role, options, name, classes)
     log(f"{options.name} {name}: {len(training.clips)} clips to train on, {len(test)} to predict, on {device}")
-    key = fold.fingerprint([p for p in paths if (p.parent.name, p.stem) in whose(training.clips)], training)
-    checkpoint = Checkpoint(Path(f"{job.output('trained')}.checkpoint"), key)
+    checkpoint = Checkpoint(Path(f"{job.output('trained')}.checkpoint"), fold.fingerprint(training))
     models = fold.train(training, checkpoint)
     bundle.write(job.output("trained"), fold.bundle(models, classes, clips))
     write_training(job.output("training"), fold.log_rows(models, checkpoint))
@@ -71,11 +69,6 @@ def run(job: Job[FoldParams]) -> Mapping[str, Any]:
     }
 
 
-def whose(clips: Clips) -> set[tuple[str, str]]:
-    """Data set and subject of all clips."""
-    return {(str(d), str(s)) for d, s in zip(clips.dataset, clips.subject, strict=True)}
-
-
 @dataclass(frozen=True)
 class Fold:
     """What all fits of a fold share."""
@@ -86,24 +79,25 @@ class Fold:
     fold: str
     device: str
 
-    def fingerprint(self, paths: Sequence[Path], training: TrainingClips) -> str:
-        """What a checkpoint of this fold depends on."""
+    def fingerprint(self, training: TrainingClips) -> str:
+        """What a checkpoint of this fold depends on: everything that the method is handed, and the code."""
+        arrays = (*(getattr(training.clips, f.name) for f in fields(Clips)), training.label, training.domain)
         return fingerprint(
-            self.options.model_dump_json(), self.fold, self.method.version, source_sha256(), self.device,
-            [storage.input_hash(p) for p in paths], training.label.tolist(), training.domain.tolist(),
+            self.options.model_dump_json(), self.fold, self.method.version, source_sha256(), source_of(self.method),
+            self.device, [digest(np.asarray(array)) for array in arrays],
         )  # fmt: skip
 
     def train(self, training: TrainingClips, checkpoint: Checkpoint) -> dict[int, Any]:
         """Seed of the repetition -> model, going on from `checkpoint`."""
         seeds = range(self.options.seeds if self.method.seeded else 1)
         waiting = [s for s in seeds if str(s) not in checkpoint.models]
-        contexts = [self._context(s, checkpoint) for s in waiting]
         if self.method.stacks and waiting:
+            contexts = [self._context(s, checkpoint) for s in waiting]
             models = self.method.fit_many(training, self.settings, contexts)
             checkpoint.finish({str(s): self.method.to_bytes(m) for s, m in zip(waiting, models, strict=True)})
         else:
-            for seed, context in zip(waiting, contexts, strict=True):
-                model = self.method.fit(training, self.settings, context)
+            for seed in waiting:  # one context at a time: what an interrupted fit kept is that fit's alone
+                model = self.method.fit(training, self.settings, self._context(seed, checkpoint))
                 checkpoint.finish({str(seed): self.method.to_bytes(model)})
         return {s: self.method.from_bytes(checkpoint.models[str(s)], self.settings) for s in seeds}
 

@@ -175,7 +175,7 @@ def predict_all(clips: Clips, experiment: FoldParams, *, device: str = "cpu") ->
         pool = pool_of(clips, label, settings)
         found = mdml(clips, pool, role, experiment, settings, classes=len(classes), device=device)
     else:
-        found = _fold_by_fold(clips, role, experiment, method, settings, classes)
+        found = _fold_by_fold(clips, role, experiment, method, settings, classes, device=device)
     name = experiment.name
     return [row for seed, p in found.items() for row in predictions(name, seed, clips, label, p, classes)]
 
@@ -187,13 +187,16 @@ def _fold_by_fold(
     method: RecognitionMethod[Any, Any],
     settings: Params,
     classes: tuple[str, ...],
+    *,
+    device: str,
 ) -> dict[int, np.ndarray]:
     seeds = range(experiment.seeds if method.seeded else 1)
     found = {seed: np.full((len(clips), len(classes)), np.nan) for seed in seeds}
     for fold in folds.fold_names(clips, role, experiment.leave):
         training = folds.training_clips(clips, role, experiment, fold, classes)
         test = folds.test_rows(clips, role, experiment, fold)
-        contexts = [Context(experiment.seed + seed) for seed in seeds]
+        where = device if method.gpu else "cpu"
+        contexts = [Context(experiment.seed + s, where, f"{experiment.name} {fold}, seed {s}") for s in seeds]
         for seed, model in zip(seeds, method.fit_many(training, settings, contexts), strict=True):
             found[seed][test] = method.predict(model, clips.take(test))
     return found

@@ -55,23 +55,22 @@ class MdmlMethod(RecognitionMethod[Model, MdmlParams]):
 
     def fit_many(self, training: TrainingClips, options: MdmlParams, contexts: Sequence[Context]) -> list[Model]:
         """Train all repetitions in one stack."""
-        import torch
-
         from microexp.methods.recognition.mdml.members import member_of, network_seeds
         from microexp.methods.recognition.mdml.training import train
         from microexp.methods.recognition.mdml.views import pool_of
+        from microexp.methods.reproducible import reproducible
 
-        torch.set_num_threads(1)  # the result must not depend on the number of threads
-        pool = pool_of(training.clips, training.label, options)
         seeds = [seed for context in contexts for seed in network_seeds(options, context.seed)]
         members = [member_of(training, seed, options) for seed in seeds]
         classes = len(training.classes)
-        trained = train(pool, members, options, classes, contexts[0].device)
+        with reproducible(contexts[0].device):  # the result must not depend on the number of threads
+            pool = pool_of(training.clips, training.label, options)
+            trained = train(pool, members, options, classes, contexts[0].device)
         size, models = pool.maps.shape[-1], []
         for number, context in enumerate(contexts):
             own = range(number * options.members, (number + 1) * options.members)
-            for g in own:
-                log_rows(trained, g, context)
+            for member, g in enumerate(own):
+                log_rows(trained, g, member, context)
             about = {"classes": classes, "size_px": size}
             models.append(build([network_tensors(trained, g) for g in own], about, options))
         return models
@@ -85,6 +84,7 @@ class MdmlMethod(RecognitionMethod[Model, MdmlParams]):
         from microexp.methods.recognition.mdml.batches import Member
         from microexp.methods.recognition.mdml.training import predict
         from microexp.methods.recognition.mdml.views import pool_of
+        from microexp.methods.reproducible import reproducible
 
         none = np.full(len(clips), -1, dtype=np.int64)
         pool = pool_of(clips, none, model.options)
@@ -97,7 +97,8 @@ class MdmlMethod(RecognitionMethod[Model, MdmlParams]):
             )
         nothing = np.zeros(len(clips))
         member = Member(0, none, nothing.astype(np.float32), nothing.astype(bool), np.arange(len(clips)))
-        found = predict(model.trained, pool, [member] * model.options.members, model.options)
+        with reproducible("cpu"):
+            found = predict(model.trained, pool, [member] * model.options.members, model.options)
         return np.asarray(np.mean(found, axis=0))
 
     def to_bytes(self, model: Model) -> bytes:
@@ -159,11 +160,11 @@ def build(parts: Sequence[dict[str, Tensor]], about: dict[str, Any], options: Md
     return Model(options, about["classes"], about["size_px"], Trained(streams, columns, scaling, empty, empty))
 
 
-def log_rows(trained: Trained, g: int, context: Context) -> None:
-    """The training log of network `g`."""
+def log_rows(trained: Trained, g: int, member: int, context: Context) -> None:
+    """The training log of network `g` of the stack, which is number `member` of its repetition."""
     from microexp.methods.recognition.mdml.training import LOG_COLUMNS
 
     for values, weights in zip(trained.log[g], trained.source_weights[g], strict=True):
         row = {name: float(value) for name, value in zip(LOG_COLUMNS, values, strict=True)}
         sources = {f"weight_source_{i}": float(w) for i, w in enumerate(weights, 1)}
-        context.log(member=g, **{**row, "epoch": int(row["epoch"])}, **sources)
+        context.log(member=member, **{**row, "epoch": int(row["epoch"])}, **sources)
