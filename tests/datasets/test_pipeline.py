@@ -15,7 +15,7 @@ from microexp.datasets.index import listing
 from microexp.datasets.params import DatasetParams, DemoParams
 from microexp.records import index as schema
 from microexp.records.clips import read_shards
-from microexp.records.exclusions import read_exclusions
+from microexp.records.exclusions import all_exclusions
 from microexp.records.index import Expression
 from microexp.run import storage
 
@@ -139,7 +139,7 @@ def test_a_subject_whose_videos_cannot_be_read_costs_the_others_nothing(tmp_path
     for mine, other in zip(shards, whole, strict=True):
         assert (mine.read_bytes() == other.read_bytes()) == (mine.stem != "sub04")
     assert len(read_shards(shards)) == len(expressions)
-    lost = read_exclusions(shards, [tmp_path / "o/left_out.csv"])
+    lost = all_exclusions(shards, [tmp_path / "o/left_out.csv"])
     assert [(e.subject, e.video) for e in lost] == [("sub04", "EP09f"), ("sub04", "EP12_01f")]
     here = tmp_path / "o/sub04"
     shown = [a for n in SHARDS for a in (f"--{n}", tmp_path / "o" / n / "casme2" / "sub04.h5")]

@@ -16,7 +16,7 @@ from microexp.errors import UserError
 from microexp.records.apexdiff import read_apexdiff
 from microexp.records.clips import read_shards
 from microexp.records.crops import open_crops
-from microexp.records.exclusions import read_exclusions
+from microexp.records.exclusions import all_exclusions
 from microexp.records.faces import open_faces
 from microexp.records.flow import open_flow
 from microexp.records.identity import check_identity, place_of
@@ -74,7 +74,7 @@ def problems(folder: Path) -> dict[str, str]:
 def test_files_where_they_belong_are_read(results: Path) -> None:
     assert problems(results) == {}
     for stage in STAGES:
-        for read in (*READ[stage], lambda path: read_exclusions([path], [])):
+        for read in (*READ[stage], lambda path: all_exclusions([path], [])):
             read(results / stage / "one" / "a.h5")
 
 
@@ -84,7 +84,7 @@ def test_swapped_files_are_noticed_by_whoever_reads_them(results: Path, stage: s
     one, two = results / stage / "one" / "a.h5", results / stage / f"{other}.h5"
     swap(one, two)
     for path in (one, two):
-        for read in (*READ[stage], lambda path: read_exclusions([path], [])):
+        for read in (*READ[stage], lambda path: all_exclusions([path], [])):
             with pytest.raises(UserError, match=f"{name}: '.*' inside a file that was moved or swapped") as error:
                 read(path)
             assert error.value.file == path
@@ -125,7 +125,7 @@ def test_an_older_file_is_refused(results: Path, stage: str, lacking: str) -> No
 def test_a_file_without_its_record_is_refused(results: Path, stage: str) -> None:
     path = results / stage / "one" / "a.h5"
     storage.provenance_path(path).unlink()
-    for read in (*READ[stage], lambda path: read_exclusions([path], [])):
+    for read in (*READ[stage], lambda path: all_exclusions([path], [])):
         with pytest.raises(UserError, match=r"a\.h5: no .*provenance"):
             read(path)
     assert list(problems(results)) == [f"{stage}/one/a.h5"]
