@@ -18,8 +18,9 @@ import numpy as np
 
 from microexp.errors import UserError
 from microexp.features.params import GivenParams, GivenSource
-from microexp.records.features import Layout, start_shard, write_features
+from microexp.records.features import Layout, create_features, write_features
 from microexp.records.index import Video, read_videos
+from microexp.records.shard import Subject
 from microexp.run import storage
 from microexp.run.stage import Job
 
@@ -77,16 +78,16 @@ def run(job: Job[GivenParams]) -> None:
     """
     videos = read_videos(job.input("videos"))
     by_name = {path.stem: path for path in job.inputs["files"]}
-    with storage.create_shard(job.output("features")) as out:
-        owner = videos[0] if videos else None
-        start_shard(out, "given", owner.dataset if owner else "", owner.subject if owner else "")
+    path = job.output("features")
+    owner = Subject(videos[0].dataset, videos[0].subject) if videos else Subject.of_path(path)
+    with create_features(path, "given", owner) as out:
         for video in sorted(videos, key=lambda v: v.video):
             group = out.create_group(video.video)
-            path = by_name.get(video.video)
-            reason = "" if path is not None else "no series of another program"
+            file = by_name.get(video.video)
+            reason = "" if file is not None else "no series of another program"
             storage.set_attributes(group, {"excluded": reason})
-            if path is not None:
-                write_series(group, read_series(path, job.params.columns), video, job.params, path)
+            if file is not None:
+                write_series(group, read_series(file, job.params.columns), video, job.params, file)
 
 
 def read_series(path: Path, columns: Sequence[str] | None) -> Series:

@@ -17,7 +17,7 @@ import numpy as np
 from microexp.errors import UserError
 from microexp.features.params import I3dClipParams
 from microexp.records.crops import Crops, open_crops
-from microexp.records.features import Layout, start_shard, write_features
+from microexp.records.features import Layout, create_features, write_features
 from microexp.records.flow import Flow
 from microexp.records.shard import Shard
 from microexp.run import storage
@@ -201,10 +201,9 @@ def run_stream(
     network = FastI3d(dict(state), device)
     with (
         open_crops(job.input("crops")) as crops,
-        storage.create_shard(job.output("features")) as out,
+        create_features(job.output("features"), stream, crops.subject) as out,
         Pool(job.threads if device == "cpu" else 1) as pool,
     ):
-        start_shard(out, stream, crops.subject.dataset, crops.subject.subject)
         storage.set_attributes(out, dict(about))
         for name in track(list(crops), stream):
             group, own = out.create_group(name), crops[name]

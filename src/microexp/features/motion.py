@@ -14,12 +14,12 @@ from microexp.errors import UserError
 from microexp.features.params import MotionParams
 from microexp.records.crops import open_crops
 from microexp.records.faces import Faces, open_faces
-from microexp.records.features import Layout, start_shard, write_features
+from microexp.records.features import Layout, create_features, write_features
 from microexp.records.flow import Flow, open_flow
 from microexp.records.shard import Shard, V
 from microexp.run.log import track
 from microexp.run.stage import Job
-from microexp.run.storage import create_shard, set_attributes
+from microexp.run.storage import set_attributes
 
 REGIONS = {
     "left_eye": [*range(17, 22), *range(36, 42)],
@@ -87,9 +87,8 @@ def run(job: Job[MotionParams]) -> None:
         open_flow(path) as flow,
         open_faces(job.input("faces"), flow.subject) as faces,
         open_crops(job.input("crops"), flow.subject) as crops,
-        create_shard(job.output("features")) as out,
+        create_features(job.output("features"), "motion", flow.subject) as out,
     ):
-        start_shard(out, "motion", flow.subject.dataset, flow.subject.subject)
         for name in track(sorted(flow), "motion"):
             group, video = out.create_group(name), flow[name]
             set_attributes(group, {"excluded": video.excluded})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from microexp.errors import UserError
+from microexp.records.shard import Array, Attribute, Kind, Subject, create_file, open_file
 from microexp.run import storage
 
 if TYPE_CHECKING:
@@ -23,8 +25,26 @@ if TYPE_CHECKING:
 Key = tuple[str, str, str]
 """Data set, subject, video."""
 
-ARRAYS = {"features": ("F", "C"), "frame_index": ("T",), "valid": ("F",)}
-"""Array of each video -> shape; equal letters are equal numbers. `valid`: whether a feature rests on usable frames."""
+ARRAYS = {
+    "features": Array(("F", "C"), "float32", "feature i covers the frames [step i, step i + clip)"),
+    "frame_index": Array(("n_frames",), "int32", "source frame of each frame: 0-based index into the decoded video"),
+    "valid": Array(("F",), "uint8", "1 where a feature rests on usable frames", optional=True),
+}
+ATTRIBUTES = {
+    "fps": Attribute("float", "rate of the frames, frames per second"),
+    "n_frames": Attribute("int", "frames that the features lie on"),
+    "clip_frames": Attribute("int", "frames that a feature covers"),
+    "step_frames": Attribute("int", "frames between two features"),
+    "channels": Attribute("text", "names of the C channels, comma-separated; empty where they have none"),
+}
+KIND = Kind(
+    "features",
+    "features of one stream",
+    ARRAYS,
+    ATTRIBUTES,
+    identity=("stream", "dataset", "subject"),
+    layout="{stream}/{dataset}/{subject}.h5",
+)
 CHUNK = 64
 
 
@@ -140,33 +160,22 @@ def whose(path: Path) -> tuple[str, str, str]:
 
 
 def _list_shard(path: Path, files: Files) -> Iterator[Features]:
-    with storage.open_shard(path) as shard:
-        stream, dataset, subject = whose(path)
-        for name, value in {"stream": stream, "dataset": dataset, "subject": subject}.items():
-            got = shard.attrs.get(name, value)
-            if got != value:
-                raise UserError(
-                    file=path, where=name, got=repr(got), expected=repr(value), hint="the file is another one's"
-                )
+    with open_file(path, KIND) as (shard, _):
         for video, group in shard.items():
-            if group.attrs.get("excluded", ""):
-                continue
-            item = _described(path, video, group, files)
-            if item.n_steps:
-                yield item
+            if not group.attrs["excluded"]:
+                item = _described(path, video, group, files)
+                if item.n_steps:
+                    yield item
 
 
 def _described(path: Path, video: str, group: h5py.Group, files: Files) -> Features:
-    try:
-        n_steps, n_channels = group["features"].shape
-        step, clip, n_frames = (int(group.attrs[k]) for k in ("step_frames", "clip_frames", "n_frames"))
-        fps, index = float(group.attrs["fps"]), group["frame_index"][:]
-    except (KeyError, ValueError) as error:
-        raise UserError(file=path, where=video, problem=error, expected="features with their layout") from error
-    names = str(group.attrs.get("channels", ""))
+    n_steps, n_channels = group["features"].shape
+    step, clip, n_frames = (int(group.attrs[k]) for k in ("step_frames", "clip_frames", "n_frames"))
+    names = str(group.attrs["channels"])
     channels = tuple(names.split(",")) if names else ("",) * n_channels
     if len(channels) != n_channels:
         raise UserError(file=path, where=video, problem=f"{n_channels} channels, {len(channels)} names")
+    fps, index = float(group.attrs["fps"]), group["frame_index"][:]
     return Features(*whose(path), video, path, n_steps, channels, n_frames, step, clip, fps, index, files)
 
 
@@ -200,7 +209,7 @@ def write_features(
         more: further attributes.
     """
     storage.add_array(group, "features", features, chunks=(max(1, min(CHUNK, len(features))), features.shape[1]))
-    storage.add_array(group, "frame_index", np.asarray(frame_index))
+    storage.add_array(group, "frame_index", np.asarray(frame_index, np.int32))
     if valid is not None:
         storage.add_array(group, "valid", np.asarray(valid, np.uint8))
     storage.set_attributes(
@@ -216,6 +225,6 @@ def write_features(
     )
 
 
-def start_shard(shard: h5py.File, stream: str, dataset: str, subject: str) -> None:
-    """Write whose features a new shard holds."""
-    storage.set_attributes(shard, {"stage": stream, "stream": stream, "dataset": dataset, "subject": subject})
+def create_features(path: Path, stream: str, subject: Subject) -> AbstractContextManager[h5py.File]:
+    """A new shard of a stream, to be filled with `write_features`; errors as of `shard.create_file`."""
+    return create_file(path, KIND, subject, stage=stream, stream=stream)

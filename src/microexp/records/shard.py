@@ -339,15 +339,21 @@ def open_videos(path: Path, record: type[V], of: Subject | None = None) -> Itera
 
 
 @contextmanager
-def create_file(path: Path, kind: Kind, subject: Subject) -> Iterator[h5py.File]:
+def create_file(path: Path, kind: Kind, subject: Subject, **more: str) -> Iterator[h5py.File]:
     """A new shard of a kind, which appears under its name when the block has written what its kind promises.
+
+    Args:
+        path: the file.
+        kind: what it is to hold.
+        subject: whom it is of.
+        more: what else says what it is.
 
     Raises:
         UserError: when its path says something else than `subject`, or it cannot be written.
         ValueError: when something is missing or has another shape or type than declared.
     """
-    identity = {"dataset": subject.dataset, "subject": subject.subject, "stage": kind.stage}
-    check_identity(path, identity, LAYOUT)
+    identity = {"dataset": subject.dataset, "subject": subject.subject, "stage": kind.stage, **more}
+    check_identity(path, identity, kind.layout)
     with storage.create_shard(path) as file:
         storage.set_attributes(file, identity)
         yield file
