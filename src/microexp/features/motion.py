@@ -14,12 +14,11 @@ from microexp.errors import UserError
 from microexp.features.params import MotionParams
 from microexp.records.crops import open_crops
 from microexp.records.faces import Faces, open_faces
-from microexp.records.features import Layout, create_features, write_features
+from microexp.records.features import Layout, create_features
 from microexp.records.flow import Flow, open_flow
 from microexp.records.shard import Shard, V
 from microexp.run.log import track
 from microexp.run.stage import Job
-from microexp.run.storage import set_attributes
 
 REGIONS = {
     "left_eye": [*range(17, 22), *range(36, 42)],
@@ -90,14 +89,14 @@ def run(job: Job[MotionParams]) -> None:
         create_features(job.output("features"), "motion", flow.subject) as out,
     ):
         for name in track(sorted(flow), "motion"):
-            group, video = out.create_group(name), flow[name]
-            set_attributes(group, {"excluded": video.excluded})
+            video = flow[name]
             if video.excluded:
+                out.exclude(name, video.excluded)
                 continue
             face, source = _usable(faces, name, path), _usable(crops, name, path)
             magnitude = _measure(video, *region_boxes(face, video.side, job.params))
             layout = Layout(1, 2, video.fps, [f"region_{r}" for r in REGIONS])
-            write_features(group, magnitude, layout, source.frame_index)
+            out.add(name, magnitude, layout, source.frame_index)
 
 
 def _usable(shard: Shard[V], name: str, flow: Path) -> V:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -189,42 +188,70 @@ class Layout:
     channels: Sequence[str] = ()
 
 
-def write_features(
-    group: h5py.Group,
-    features: np.ndarray,
-    layout: Layout,
-    frame_index: np.ndarray,
-    *,
-    valid: np.ndarray | None = None,
-    more: Mapping[str, object] | None = None,
-) -> None:
-    """Fill the group of one video.
+class FeaturesWriter:
+    """A shard of features in the making.
 
     Args:
-        group: of the video.
-        features: (F, C) float32.
-        layout: of the features.
-        frame_index: (T,) source frame of each frame of the features' axis.
-        valid: (F,) bool, where some features rest on frames that cannot be used.
-        more: further attributes.
+        file: the shard.
+        about: attributes of the file beside those that say whose it is.
     """
-    storage.add_array(group, "features", features, chunks=(max(1, min(CHUNK, len(features))), features.shape[1]))
-    storage.add_array(group, "frame_index", np.asarray(frame_index, np.int32))
-    if valid is not None:
-        storage.add_array(group, "valid", np.asarray(valid, np.uint8))
-    storage.set_attributes(
-        group,
-        {
+
+    def __init__(self, file: h5py.File, about: Mapping[str, object]) -> None:
+        self.file = file
+        storage.set_attributes(file, about)
+
+    def exclude(self, video: str, reason: str) -> None:
+        """Say why a video has no features."""
+        storage.set_attributes(self.file.create_group(video), {"excluded": reason})
+
+    def add(
+        self,
+        video: str,
+        features: np.ndarray,
+        layout: Layout,
+        frame_index: np.ndarray,
+        *,
+        valid: np.ndarray | None = None,
+    ) -> None:
+        """Write the features of a video.
+
+        Args:
+            video: its name.
+            features: (F, C) float32.
+            layout: of the features.
+            frame_index: (T,) source frame of each frame of the features' axis.
+            valid: (F,) bool, where some features rest on frames that cannot be used.
+        """
+        group = self.file.create_group(video)
+        storage.add_array(group, "features", features, chunks=(max(1, min(CHUNK, len(features))), features.shape[1]))
+        storage.add_array(group, "frame_index", np.asarray(frame_index, np.int32))
+        if valid is not None:
+            storage.add_array(group, "valid", np.asarray(valid, np.uint8))
+        attributes = {
+            "excluded": "",
             "step_frames": layout.step_frame,
             "clip_frames": layout.clip_frame,
             "n_frames": len(frame_index),
             "fps": layout.fps,
             "channels": ",".join(layout.channels),
-            **(more or {}),
-        },
-    )
+        }
+        storage.set_attributes(group, attributes)
 
 
-def create_features(path: Path, stream: str, subject: Subject) -> AbstractContextManager[h5py.File]:
-    """A new shard of a stream, to be filled with `write_features`; errors as of `shard.create_file`."""
-    return create_file(path, KIND, subject, stage=stream, stream=stream)
+@contextlib.contextmanager
+def create_features(
+    path: Path, stream: str, subject: Subject, about: Mapping[str, object] | None = None
+) -> Iterator[FeaturesWriter]:
+    """Make a shard of a stream.
+
+    Args:
+        path: `…/{stream}/{dataset}/{subject}.h5`.
+        stream: its name.
+        subject: whom it is of.
+        about: further attributes of the file, such as the weights that were used.
+
+    Raises:
+        UserError, ValueError: see `shard.create_file`.
+    """
+    with create_file(path, KIND, subject, stage=stream, stream=stream) as file:
+        yield FeaturesWriter(file, about or {})
