@@ -89,15 +89,13 @@ def write_faces(
 def write_features(path: Path, videos: Mapping[str, np.ndarray | str]) -> Path:
     """Features (T-1, C) of each video, or why it is excluded, at `…/features/{stream}/{dataset}/{subject}.h5`."""
     stream, dataset, subject = features.whose(path)
-    with storage.create_shard(path) as file:
-        features.start_shard(file, stream, dataset, subject)
+    with features.create_features(path, stream, Subject(dataset, subject)) as file:
         for name, values in videos.items():
-            group = file.create_group(name)
-            storage.set_attributes(group, {"excluded": values if isinstance(values, str) else ""})
-            if not isinstance(values, str):
-                layout = features.Layout(1, 2, 30.0, "abcdefgh"[: values.shape[1]])
-                index = np.arange(len(values) + 1, dtype=np.int32)
-                features.write_features(group, values.astype(np.float32), layout, index)
+            if isinstance(values, str):
+                file.exclude(name, values)
+                continue
+            layout = features.Layout(1, 2, 30.0, "abcdefgh"[: values.shape[1]])
+            file.add(name, values.astype(np.float32), layout, np.arange(len(values) + 1, dtype=np.int32))
     return recorded(path, stream)
 
 

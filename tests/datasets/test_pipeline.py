@@ -15,7 +15,7 @@ from microexp.datasets.index import listing
 from microexp.datasets.params import DatasetParams, DemoParams
 from microexp.records import index as schema
 from microexp.records.clips import read_shards
-from microexp.records.exclusions import read_exclusions
+from microexp.records.exclusions import all_exclusions
 from microexp.records.index import Expression
 from microexp.run import storage
 
@@ -72,7 +72,7 @@ SHARDS = ("faces", "crops", "flow", "apexdiff")
 
 def through_all_stages(dataset: str, root: Path, out: Path, **options: object) -> tuple[list[Expression], list[Path]]:
     """Expressions of the data set and the `apexdiff` shard of every subject."""
-    names = ("videos", "expressions", "issues", "counts", "left_out")
+    names = ("videos", "expressions", "issues", "counts", "excluded")
     run(
         "index",
         "--dataset",
@@ -86,7 +86,7 @@ def through_all_stages(dataset: str, root: Path, out: Path, **options: object) -
     shards = []
     for subject in listing(dataset, DatasetParams(root=str(root), **options), DemoParams()).subjects:
         here, made_at = out / subject, {n: out / n / dataset / f"{subject}.h5" for n in SHARDS}
-        whole = (a for n in ("videos", "expressions", "left_out") for a in (f"--{n}", out / f"{n}.csv"))
+        whole = (a for n in ("videos", "expressions", "excluded") for a in (f"--{n}", out / f"{n}.csv"))
         parts = ("--out-videos", here / "v.csv", "--out-expressions", here / "e.csv")
         run("index-subject", "--subject", subject, *whole, *parts)
         out_of = {n: (f"--out-{n}", path) for n, path in made_at.items()}
@@ -139,11 +139,11 @@ def test_a_subject_whose_videos_cannot_be_read_costs_the_others_nothing(tmp_path
     for mine, other in zip(shards, whole, strict=True):
         assert (mine.read_bytes() == other.read_bytes()) == (mine.stem != "sub04")
     assert len(read_shards(shards)) == len(expressions)
-    lost = read_exclusions(shards, [tmp_path / "o/left_out.csv"])
+    lost = all_exclusions(shards, [tmp_path / "o/excluded.csv"])
     assert [(e.subject, e.video) for e in lost] == [("sub04", "EP09f"), ("sub04", "EP12_01f")]
     here = tmp_path / "o/sub04"
     shown = [a for n in SHARDS for a in (f"--{n}", tmp_path / "o" / n / "casme2" / "sub04.h5")]
-    keys = ("--dataset", "casme2", "--subject", "sub04", "--home", "../report.html")
+    keys = ("--dataset", "casme2", "--subject", "sub04")
     index = ("--videos", here / "v.csv", "--expressions", here / "e.csv")
     run("report-subject", *keys, *index, *shown, "--out-page", here / "page.html")
     assert "no video of this subject can be read" in (here / "page.html").read_text()

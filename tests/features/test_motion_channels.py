@@ -56,7 +56,14 @@ def smile(times_s: np.ndarray, size: int = SIZE, head: float = 0.0, noise: float
 def follow(flow, times_s, usable=None, repeated=None, inside=None):
     usable = np.ones(len(flow), bool) if usable is None else usable
     return place_motion(
-        lambda a, b: flow[a:b], flow.shape[1], face(), times_s, usable, rate=LAYOUT.rate, repeated=repeated, inside=inside
+        lambda a, b: flow[a:b],
+        flow.shape[1],
+        face(),
+        times_s,
+        usable,
+        rate=LAYOUT.rate,
+        repeated=repeated,
+        inside=inside,
     )
 
 

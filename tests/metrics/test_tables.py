@@ -9,7 +9,8 @@ from microexp.methods.spotting.detect import COLUMNS as DETECTION_COLUMNS
 from microexp.methods.spotting.detect import Detection
 from microexp.metrics.recognition import Prediction
 from microexp.metrics.spotting import Interval
-from microexp.records.index import Exclusion, Expression, Video, write_exclusions, write_expressions, write_videos
+from microexp.records.exclusions import Exclusion, write_exclusions
+from microexp.records.index import Expression, Video, write_expressions, write_videos
 from microexp.report.spotting_table import COLUMNS, as_intervals, chance, displaced, published_rows
 from microexp.report.table_params import TablesStageParams
 from microexp.report.tables import permuted_scores

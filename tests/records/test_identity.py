@@ -16,8 +16,9 @@ from microexp.errors import UserError
 from microexp.records.apexdiff import read_apexdiff
 from microexp.records.clips import read_shards
 from microexp.records.crops import open_crops
-from microexp.records.exclusions import read_exclusions
+from microexp.records.exclusions import all_exclusions
 from microexp.records.faces import open_faces
+from microexp.records.features import Files, list_features
 from microexp.records.flow import open_flow
 from microexp.records.identity import check_identity, place_of
 from microexp.records.index import Expression, Video, read_expressions, read_videos, write_expressions, write_videos
@@ -74,7 +75,7 @@ def problems(folder: Path) -> dict[str, str]:
 def test_files_where_they_belong_are_read(results: Path) -> None:
     assert problems(results) == {}
     for stage in STAGES:
-        for read in (*READ[stage], lambda path: read_exclusions([path], [])):
+        for read in (*READ[stage], lambda path: all_exclusions([path], [])):
             read(results / stage / "one" / "a.h5")
 
 
@@ -84,7 +85,7 @@ def test_swapped_files_are_noticed_by_whoever_reads_them(results: Path, stage: s
     one, two = results / stage / "one" / "a.h5", results / stage / f"{other}.h5"
     swap(one, two)
     for path in (one, two):
-        for read in (*READ[stage], lambda path: read_exclusions([path], [])):
+        for read in (*READ[stage], lambda path: all_exclusions([path], [])):
             with pytest.raises(UserError, match=f"{name}: '.*' inside a file that was moved or swapped") as error:
                 read(path)
             assert error.value.file == path
@@ -125,7 +126,7 @@ def test_an_older_file_is_refused(results: Path, stage: str, lacking: str) -> No
 def test_a_file_without_its_record_is_refused(results: Path, stage: str) -> None:
     path = results / stage / "one" / "a.h5"
     storage.provenance_path(path).unlink()
-    for read in (*READ[stage], lambda path: read_exclusions([path], [])):
+    for read in (*READ[stage], lambda path: all_exclusions([path], [])):
         with pytest.raises(UserError, match=r"a\.h5: no .*provenance"):
             read(path)
     assert list(problems(results)) == [f"{stage}/one/a.h5"]
@@ -207,11 +208,29 @@ def test_relative_paths_have_a_place(tmp_path: Path, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(
     ("other", "name"), [("motion/one/b", "subject"), ("motion/two/a", "dataset"), ("mine/one/a", "stream")]
 )
-def test_swapped_features_are_reported(tmp_path: Path, other: str, name: str) -> None:
-    """Whoever reads them says so as well, see `records.features`."""
+def test_swapped_features_are_noticed(tmp_path: Path, other: str, name: str) -> None:
     places = [tmp_path / "features" / f"{p}.h5" for p in ("motion/one/a", other)]
     for path in places:
         shards.write_features(path, {"v": np.zeros((4, 2)), "w": "dark"})
     assert problems(tmp_path) == {}
-    swap(*places)
+    with Files() as files:
+        assert len(list_features(places, files)) == 2
+        swap(*places)
+        for path in places:
+            with pytest.raises(UserError, match=f"{name}: '.*' inside a file that was moved or swapped"):
+                list_features([path], files)
     assert len(problems(tmp_path)) == 2 and all(what.startswith(f"{name}: ") for what in problems(tmp_path).values())
+
+
+def test_features_that_are_older_or_have_no_record_are_refused(tmp_path: Path) -> None:
+    path = shards.write_features(tmp_path / "features" / "motion" / "one" / "a.h5", {"v": np.zeros((4, 2))})
+    with h5py.File(path, "r+") as file:
+        del file.attrs["stream"]
+    shards.recorded(path, "motion")
+    with Files() as files:
+        with pytest.raises(UserError, match="an older or foreign file, which does not say its stream, dataset"):
+            list_features([path], files)
+        shards.write_features(path, {"v": np.zeros((4, 2))})
+        storage.provenance_path(path).unlink()
+        with pytest.raises(UserError, match=r"a\.h5: no .*provenance"):
+            list_features([path], files)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from microexp.apexdiff.apexdiff import Maps, expression_maps, shrink, to_grey
@@ -11,16 +9,14 @@ from microexp.apexdiff.params import ApexdiffParams
 from microexp.apexdiff.registration import rigid_flow
 from microexp.faces.resample import nearest_crop
 from microexp.flow.tvl1 import compute_flow
-
-if TYPE_CHECKING:
-    import h5py
+from microexp.records.crops import Crops
 
 LOOKS = 12
 """Frames of an interval that are compared with its onset, evenly spaced; all where there are not so many."""
 
 
 def apex_and_maps(
-    video: h5py.Group, interval: tuple[int, int], params: ApexdiffParams, *, threads: int = 1, device: str = "auto"
+    video: Crops, interval: tuple[int, int], params: ApexdiffParams, *, threads: int = 1, device: str = "auto"
 ) -> tuple[int, Maps] | None:
     """The apex of an interval and the maps from its onset to there.
 
@@ -37,12 +33,12 @@ def apex_and_maps(
     Returns:
         The apex's source frame and the maps at the stored size; None where the interval has no second crop.
     """
-    index = video["frame_index"][:]
+    index = video.frame_index
     first, last = (nearest_crop(index, frame) for frame in interval)
     if last <= first:
         return None
     looked = np.unique(np.linspace(first + 1, last, min(LOOKS, last - first)).round().astype(int))
-    crops = to_grey(np.stack([video["frames"][i] for i in (first, *looked)]))
+    crops = to_grey(np.stack([video.frames[i] for i in (first, *looked)]))
     onsets = np.repeat(crops[:1], len(looked), 0)
     flows = compute_flow(onsets, crops[1:], params.flow, threads, device)
     moved = [float(np.hypot(*np.moveaxis(flow - rigid_flow(flow), -1, 0)).mean()) for flow in flows]

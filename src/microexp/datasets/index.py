@@ -14,7 +14,8 @@ from microexp.datasets.params import DatasetParams, DemoParams, IndexParams
 from microexp.errors import UserError
 from microexp.reading.read import list_videos, read_release
 from microexp.reading.release import Adapter, Index, Release
-from microexp.records.index import write_exclusions, write_expressions, write_issues, write_videos
+from microexp.records.exclusions import write_exclusions
+from microexp.records.index import write_expressions, write_issues, write_videos
 from microexp.run.log import log
 from microexp.run.names import check_name
 from microexp.run.stage import Job

@@ -12,19 +12,15 @@ import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from microexp.errors import UserError
 from microexp.features.params import GivenParams, GivenSource
-from microexp.records.features import Layout, start_shard, write_features
+from microexp.records.features import FeaturesWriter, Layout, create_features
 from microexp.records.index import Video, read_videos
-from microexp.run import storage
+from microexp.records.shard import Subject
 from microexp.run.stage import Job
-
-if TYPE_CHECKING:
-    import h5py
 
 SUFFIXES = (".npz", ".csv")
 NOT_SERIES = ("frame", "face_id", "timestamp", "time", "time_s", "success", "confidence")
@@ -77,16 +73,15 @@ def run(job: Job[GivenParams]) -> None:
     """
     videos = read_videos(job.input("videos"))
     by_name = {path.stem: path for path in job.inputs["files"]}
-    with storage.create_shard(job.output("features")) as out:
-        owner = videos[0] if videos else None
-        start_shard(out, "given", owner.dataset if owner else "", owner.subject if owner else "")
+    path = job.output("features")
+    owner = Subject(videos[0].dataset, videos[0].subject) if videos else Subject.of_path(path)
+    with create_features(path, "given", owner) as out:
         for video in sorted(videos, key=lambda v: v.video):
-            group = out.create_group(video.video)
-            path = by_name.get(video.video)
-            reason = "" if path is not None else "no series of another program"
-            storage.set_attributes(group, {"excluded": reason})
-            if path is not None:
-                write_series(group, read_series(path, job.params.columns), video, job.params, path)
+            file = by_name.get(video.video)
+            if file is None:
+                out.exclude(video.video, "no series of another program")
+            else:
+                write_series(out, read_series(file, job.params.columns), video, job.params, file)
 
 
 def read_series(path: Path, columns: Sequence[str] | None) -> Series:
@@ -158,8 +153,8 @@ def _number(cell: str) -> float:
         return float("nan")
 
 
-def write_series(group: h5py.Group, series: Series, video: Video, params: GivenParams, path: Path) -> None:
-    """Fill the group of one video: each row is a feature of one frame of the series' own rate.
+def write_series(out: FeaturesWriter, series: Series, video: Video, params: GivenParams, path: Path) -> None:
+    """Write the features of one video: each row is a feature of one frame of the series' own rate.
 
     Raises:
         UserError: when the series is longer than the video, or starts outside of it.
@@ -176,4 +171,4 @@ def write_series(group: h5py.Group, series: Series, video: Video, params: GivenP
             hint="given.fps and given.first_frame say how the series lies on the video",
         )
     index = np.minimum(np.rint(times * video.fps), video.n_frames - 1).astype(np.int64)
-    write_features(group, series.values, Layout(1, 1, fps, series.channels), index, valid=series.valid)
+    out.add(video.video, series.values, Layout(1, 1, fps, series.channels), index, valid=series.valid)

@@ -17,10 +17,9 @@ import numpy as np
 from microexp.errors import UserError
 from microexp.features.params import I3dClipParams
 from microexp.records.crops import Crops, open_crops
-from microexp.records.features import Layout, start_shard, write_features
+from microexp.records.features import Layout, create_features
 from microexp.records.flow import Flow
 from microexp.records.shard import Shard
-from microexp.run import storage
 from microexp.run.devices import pick_device
 from microexp.run.log import track
 from microexp.run.stage import Job
@@ -201,18 +200,16 @@ def run_stream(
     network = FastI3d(dict(state), device)
     with (
         open_crops(job.input("crops")) as crops,
-        storage.create_shard(job.output("features")) as out,
+        create_features(job.output("features"), stream, crops.subject, about) as out,
         Pool(job.threads if device == "cpu" else 1) as pool,
     ):
-        start_shard(out, stream, crops.subject.dataset, crops.subject.subject)
-        storage.set_attributes(out, dict(about))
         for name in track(list(crops), stream):
-            group, own = out.create_group(name), crops[name]
+            own = crops[name]
             excluded, read = read_video(own, name)
-            storage.set_attributes(group, {"excluded": excluded})
             if excluded or read is None:
+                out.exclude(name, excluded)
                 continue
             features = stream_features(len(own), read, network, params, pool)
             layout = Layout(params.step_frames, params.clip_frames, own.fps)
-            write_features(group, features, layout, own.frame_index)
+            out.add(name, features, layout, own.frame_index)
     return {"device": device.partition(":")[0]}

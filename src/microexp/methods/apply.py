@@ -19,12 +19,12 @@ from microexp.methods.spotting.postprocess import clean
 from microexp.methods.spotting.selection import take
 from microexp.metrics.spotting import KINDS
 from microexp.records.clips import ALL_CHANNELS, Clips
+from microexp.records.crops import open_crops
 from microexp.records.events import Event, write_events
 from microexp.records.features import Features, Files, list_features
 from microexp.records.index import Video, read_videos
 from microexp.run.log import log
 from microexp.run.stage import Job, Params
-from microexp.run.storage import open_shard
 
 
 class ApplyStageParams(Params):
@@ -90,9 +90,9 @@ def spot(model: Model, video: Video, streams: Mapping[str, Features]) -> list[Ev
 
 def recognise(event: Event, model: Model, job: Job[ApplyStageParams]) -> Event:
     """The event with its apex and class probabilities; as it was where the crops show no second frame of it."""
-    with open_shard(job.input("crops")) as crops:
+    with open_crops(job.input("crops")) as crops:
         found = apex_and_maps(
-            crops[event.key[2]],
+            crops.need(event.key[2]),
             (event.onset, event.offset),
             job.params.apexdiff,
             threads=job.threads,

@@ -9,7 +9,8 @@ from microexp.errors import UserError
 from microexp.methods.recognition.classes import class_in
 from microexp.methods.recognition.params import TaskParams
 from microexp.metrics.recognition import Prediction
-from microexp.records.index import Exclusion, Expression
+from microexp.records.exclusions import Exclusion
+from microexp.records.index import Expression
 from microexp.run.names import fold_name
 
 Clip = tuple[str, str, str, str]

@@ -6,7 +6,8 @@ Later stages read only this part, so that a change in one subject's rows re-runs
 from __future__ import annotations
 
 from microexp.errors import UserError
-from microexp.records.index import read_exclusions, read_expressions, read_videos, write_expressions, write_videos
+from microexp.records.exclusions import read_exclusions
+from microexp.records.index import read_expressions, read_videos, write_expressions, write_videos
 from microexp.run.stage import Job, NoParams
 
 

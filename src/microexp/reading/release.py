@@ -12,7 +12,8 @@ from pathlib import Path
 
 from microexp.datasets.params import DemoParams, IndexParams
 from microexp.errors import one_line
-from microexp.records.index import Exclusion, Expression, Issue, Video
+from microexp.records.exclusions import Exclusion
+from microexp.records.index import Expression, Issue, Video
 
 
 @dataclass(frozen=True)

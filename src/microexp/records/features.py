@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from microexp.errors import UserError
+from microexp.records.shard import Array, Attribute, Kind, Subject, create_file, open_file
 from microexp.run import storage
 
 if TYPE_CHECKING:
@@ -23,8 +24,26 @@ if TYPE_CHECKING:
 Key = tuple[str, str, str]
 """Data set, subject, video."""
 
-ARRAYS = {"features": ("F", "C"), "frame_index": ("T",), "valid": ("F",)}
-"""Array of each video -> shape; equal letters are equal numbers. `valid`: whether a feature rests on usable frames."""
+ARRAYS = {
+    "features": Array(("F", "C"), "float32", "feature i covers the frames [step i, step i + clip)"),
+    "frame_index": Array(("n_frames",), "float64", "source frame of each frame: 0-based, may be fractional"),
+    "valid": Array(("F",), "uint8", "1 where a feature rests on usable frames", optional=True),
+}
+ATTRIBUTES = {
+    "fps": Attribute("float", "rate of the frames, frames per second"),
+    "n_frames": Attribute("int", "frames that the features lie on"),
+    "clip_frames": Attribute("int", "frames that a feature covers"),
+    "step_frames": Attribute("int", "frames between two features"),
+    "channels": Attribute("text", "names of the C channels, comma-separated; empty where they have none"),
+}
+KIND = Kind(
+    "features",
+    "features of one stream",
+    ARRAYS,
+    ATTRIBUTES,
+    identity=("stream", "dataset", "subject"),
+    layout="{stream}/{dataset}/{subject}.h5",
+)
 CHUNK = 64
 
 
@@ -140,33 +159,22 @@ def whose(path: Path) -> tuple[str, str, str]:
 
 
 def _list_shard(path: Path, files: Files) -> Iterator[Features]:
-    with storage.open_shard(path) as shard:
-        stream, dataset, subject = whose(path)
-        for name, value in {"stream": stream, "dataset": dataset, "subject": subject}.items():
-            got = shard.attrs.get(name, value)
-            if got != value:
-                raise UserError(
-                    file=path, where=name, got=repr(got), expected=repr(value), hint="the file is another one's"
-                )
+    with open_file(path, KIND) as (shard, _):
         for video, group in shard.items():
-            if group.attrs.get("excluded", ""):
-                continue
-            item = _described(path, video, group, files)
-            if item.n_steps:
-                yield item
+            if not group.attrs["excluded"]:
+                item = _described(path, video, group, files)
+                if item.n_steps:
+                    yield item
 
 
 def _described(path: Path, video: str, group: h5py.Group, files: Files) -> Features:
-    try:
-        n_steps, n_channels = group["features"].shape
-        step, clip, n_frames = (int(group.attrs[k]) for k in ("step_frames", "clip_frames", "n_frames"))
-        fps, index = float(group.attrs["fps"]), group["frame_index"][:]
-    except (KeyError, ValueError) as error:
-        raise UserError(file=path, where=video, problem=error, expected="features with their layout") from error
-    names = str(group.attrs.get("channels", ""))
+    n_steps, n_channels = group["features"].shape
+    step, clip, n_frames = (int(group.attrs[k]) for k in ("step_frames", "clip_frames", "n_frames"))
+    names = str(group.attrs["channels"])
     channels = tuple(names.split(",")) if names else ("",) * n_channels
     if len(channels) != n_channels:
         raise UserError(file=path, where=video, problem=f"{n_channels} channels, {len(channels)} names")
+    fps, index = float(group.attrs["fps"]), group["frame_index"][:]
     return Features(*whose(path), video, path, n_steps, channels, n_frames, step, clip, fps, index, files)
 
 
@@ -180,42 +188,70 @@ class Layout:
     channels: Sequence[str] = ()
 
 
-def write_features(
-    group: h5py.Group,
-    features: np.ndarray,
-    layout: Layout,
-    frame_index: np.ndarray,
-    *,
-    valid: np.ndarray | None = None,
-    more: Mapping[str, object] | None = None,
-) -> None:
-    """Fill the group of one video.
+class FeaturesWriter:
+    """A shard of features in the making.
 
     Args:
-        group: of the video.
-        features: (F, C) float32.
-        layout: of the features.
-        frame_index: (T,) source frame of each frame of the features' axis; may be fractional.
-        valid: (F,) bool, where some features rest on frames that cannot be used.
-        more: further attributes.
+        file: the shard.
+        about: attributes of the file beside those that say whose it is.
     """
-    storage.add_array(group, "features", features, chunks=(max(1, min(CHUNK, len(features))), features.shape[1]))
-    storage.add_array(group, "frame_index", np.asarray(frame_index, np.float64))
-    if valid is not None:
-        storage.add_array(group, "valid", np.asarray(valid, np.uint8))
-    storage.set_attributes(
-        group,
-        {
+
+    def __init__(self, file: h5py.File, about: Mapping[str, object]) -> None:
+        self.file = file
+        storage.set_attributes(file, about)
+
+    def exclude(self, video: str, reason: str) -> None:
+        """Say why a video has no features."""
+        storage.set_attributes(self.file.create_group(video), {"excluded": reason})
+
+    def add(
+        self,
+        video: str,
+        features: np.ndarray,
+        layout: Layout,
+        frame_index: np.ndarray,
+        *,
+        valid: np.ndarray | None = None,
+    ) -> None:
+        """Write the features of a video.
+
+        Args:
+            video: its name.
+            features: (F, C) float32.
+            layout: of the features.
+            frame_index: (T,) source frame of each frame of the features' axis; may be fractional.
+            valid: (F,) bool, where some features rest on frames that cannot be used.
+        """
+        group = self.file.create_group(video)
+        storage.add_array(group, "features", features, chunks=(max(1, min(CHUNK, len(features))), features.shape[1]))
+        storage.add_array(group, "frame_index", np.asarray(frame_index, np.float64))
+        if valid is not None:
+            storage.add_array(group, "valid", np.asarray(valid, np.uint8))
+        attributes = {
+            "excluded": "",
             "step_frames": layout.step_frame,
             "clip_frames": layout.clip_frame,
             "n_frames": len(frame_index),
             "fps": layout.fps,
             "channels": ",".join(layout.channels),
-            **(more or {}),
-        },
-    )
+        }
+        storage.set_attributes(group, attributes)
 
 
-def start_shard(shard: h5py.File, stream: str, dataset: str, subject: str) -> None:
-    """Write whose features a new shard holds."""
-    storage.set_attributes(shard, {"stage": stream, "stream": stream, "dataset": dataset, "subject": subject})
+@contextlib.contextmanager
+def create_features(
+    path: Path, stream: str, subject: Subject, about: Mapping[str, object] | None = None
+) -> Iterator[FeaturesWriter]:
+    """Make a shard of a stream.
+
+    Args:
+        path: `…/{stream}/{dataset}/{subject}.h5`.
+        stream: its name.
+        subject: whom it is of.
+        about: further attributes of the file, such as the weights that were used.
+
+    Raises:
+        UserError, ValueError: see `shard.create_file`.
+    """
+    with create_file(path, KIND, subject, stage=stream, stream=stream) as file:
+        yield FeaturesWriter(file, about or {})

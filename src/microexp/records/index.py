@@ -1,4 +1,4 @@
-"""The one schema of all data sets: videos, expressions, and what was mended or left out on the way.
+"""The one schema of all data sets: videos, expressions, and what was corrected on the way.
 
 In memory an expression is an interval of 0-based indices into the decoded video. In `expressions.csv` it has the
 release's own frame numbers, with seconds beside them; the column `numbers` of `videos.csv` translates.
@@ -126,29 +126,6 @@ class Issue:
     action: str
 
 
-@dataclass(frozen=True, order=True)
-class Exclusion:
-    """A video, or an expression of it, that could not be used, and why; results without it are incomplete.
-
-    Attributes:
-        subject: empty when a row of the sheet does not tell it.
-        video: the same.
-    """
-
-    dataset: str
-    subject: str
-    video: str
-    reason: str
-
-    @property
-    def place(self) -> str:
-        """`dataset/subject/video`, as far as they are known."""
-        return "/".join(part for part in (self.dataset, self.subject, self.video) if part)
-
-    def __str__(self) -> str:
-        return f"{self.place}: {self.reason}"
-
-
 def by_kind(issues: Iterable[Issue]) -> dict[tuple[str, str], list[Issue]]:
     """(field, action without the numbers at its end) -> issues of this kind, sorted by kind."""
     kinds: dict[tuple[str, str], list[Issue]] = {}
@@ -163,11 +140,10 @@ EXPRESSION_COLUMNS = (
     "emotion", "aus",
 )  # fmt: skip
 ISSUE_COLUMNS = tuple(f.name for f in fields(Issue))
-EXCLUSION_COLUMNS = tuple(f.name for f in fields(Exclusion))
 
 SECONDS_DECIMALS = 6
 
-R = TypeVar("R", Video, Issue, Exclusion)
+R = TypeVar("R", Video, Issue)
 
 
 def write_videos(path: str | Path, videos: Iterable[Video]) -> None:
@@ -221,11 +197,6 @@ def write_issues(path: str | Path, issues: Iterable[Issue]) -> None:
     write_csv(path, ISSUE_COLUMNS, map(astuple, issues))
 
 
-def write_exclusions(path: str | Path, exclusions: Iterable[Exclusion]) -> None:
-    """Write `left_out.csv` or `complete.csv`."""
-    write_csv(path, EXCLUSION_COLUMNS, map(astuple, exclusions))
-
-
 def read_videos(path: str | Path) -> list[Video]:
     """Read `videos.csv`.
 
@@ -268,15 +239,6 @@ def read_issues(path: str | Path) -> list[Issue]:
         UserError: naming file, row and column of the first value that does not fit.
     """
     return _read(path, Issue, lambda row, file: None)
-
-
-def read_exclusions(path: str | Path) -> list[Exclusion]:
-    """Read `left_out.csv`.
-
-    Raises:
-        UserError: naming the file when it is none.
-    """
-    return _read(path, Exclusion, lambda row, file: None)
 
 
 def _read(path: str | Path, record: type[R], check: Callable[[R, str], None]) -> list[R]:

@@ -153,24 +153,22 @@ def check_shard(file: h5py.File, path: Path, kind: Kind) -> Subject:
 
 def group_problem(group: h5py.Group, kind: Kind) -> str | None:
     """What a video's group (or a shard without groups) has that its kind does not promise; None when it is right."""
-    if kind.per_video and "excluded" not in group.attrs:
+    attributes = dict(group.attrs)  # each access to HDF5 takes a while
+    if kind.per_video and "excluded" not in attributes:
         return "the attribute excluded is missing"
-    excluded = kind.per_video and str(group.attrs["excluded"]) != ""
-    wrong = _attribute_problem(group.attrs, kind.attributes, excluded)
+    excluded = kind.per_video and str(attributes["excluded"]) != ""
+    wrong = _attribute_problem(attributes, kind.attributes, excluded)
     if wrong or excluded:
         return wrong or (f"is excluded, but holds {next(iter(group))}" if len(group) else None)
-    known = {n: int(group.attrs[n]) for n, a in kind.attributes.items() if a.type == "int" and n in group.attrs}
+    known = {n: int(attributes[n]) for n, a in kind.attributes.items() if a.type == "int" and n in attributes}
+    present = set(group)
     for name, array in sorted(kind.arrays.items(), key=lambda item: _derived(item[1])):
-        if name not in group:
-            if array.optional:
-                continue
+        if name in present:
+            wrong = _array_problem(name, group[name], array, known)
+            if wrong:
+                return wrong
+        elif not array.optional:
             return f"{name} is missing"
-        wrong = _array_problem(group[name], array, known)
-        if wrong:
-            return f"{name} {wrong}"
-        wrong = _attribute_problem(group[name].attrs, array.attributes, excluded=False)
-        if wrong:
-            return f"{name}: {wrong}"
     return None
 
 
@@ -190,18 +188,20 @@ def _attribute_problem(attributes: Mapping[str, Any], promised: Mapping[str, Att
     return None
 
 
-def _array_problem(data: Any, array: Array, known: dict[str, int]) -> str | None:
+def _array_problem(name: str, data: Any, array: Array, known: dict[str, int]) -> str | None:
     import h5py
 
     if not isinstance(data, h5py.Dataset):
-        return "is no array"
-    fits = len(data.shape) == len(array.shape)
-    if not fits or not all(_fits(n, size, known) for n, size in zip(data.shape, array.shape, strict=True)):
-        return f"has shape {data.shape}, expected {shape_text(array.shape)}"
-    dtype = TEXT if h5py.check_string_dtype(data.dtype) is not None else str(data.dtype)
+        return f"{name} is no array"
+    shape, dtype = data.shape, data.dtype
+    fits = len(shape) == len(array.shape)
+    if not fits or not all(_fits(n, size, known) for n, size in zip(shape, array.shape, strict=True)):
+        return f"{name} has shape {shape}, expected {shape_text(array.shape)}"
+    dtype = TEXT if h5py.check_string_dtype(dtype) is not None else str(dtype)
     if dtype != array.dtype:
-        return f"holds {dtype}, expected {array.dtype}"
-    return None
+        return f"{name} holds {dtype}, expected {array.dtype}"
+    wrong = _attribute_problem(data.attrs, array.attributes, excluded=False) if array.attributes else None
+    return f"{name}: {wrong}" if wrong else None
 
 
 def _fits(number: int, size: Size, known: dict[str, int]) -> bool:
@@ -339,15 +339,21 @@ def open_videos(path: Path, record: type[V], of: Subject | None = None) -> Itera
 
 
 @contextmanager
-def create_file(path: Path, kind: Kind, subject: Subject) -> Iterator[h5py.File]:
+def create_file(path: Path, kind: Kind, subject: Subject, **more: str) -> Iterator[h5py.File]:
     """A new shard of a kind, which appears under its name when the block has written what its kind promises.
+
+    Args:
+        path: the file.
+        kind: what it is to hold.
+        subject: whom it is of.
+        more: what else says what it is.
 
     Raises:
         UserError: when its path says something else than `subject`, or it cannot be written.
         ValueError: when something is missing or has another shape or type than declared.
     """
-    identity = {"dataset": subject.dataset, "subject": subject.subject, "stage": kind.stage}
-    check_identity(path, identity, LAYOUT)
+    identity = {"dataset": subject.dataset, "subject": subject.subject, "stage": kind.stage, **more}
+    check_identity(path, identity, kind.layout)
     with storage.create_shard(path) as file:
         storage.set_attributes(file, identity)
         yield file

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from microexp.errors import UserError
-from microexp.records.exclusions import read_exclusions
-from microexp.records.index import write_exclusions
+from microexp.records.exclusions import all_exclusions, write_exclusions
 from microexp.run.stage import Job, Params
 
 
@@ -22,7 +21,7 @@ def run(job: Job[CompleteParams]) -> None:
     Raises:
         UserError: when a video or an expression was left out and `allow_exclusions` is false.
     """
-    found = read_exclusions(job.inputs["shards"], job.inputs["excluded"])
+    found = all_exclusions(job.inputs["shards"], job.inputs["excluded"])
     if found and not job.params.allow_exclusions:
         first = found[0]
         more = f" and {len(found) - 1} more" if len(found) > 1 else ""

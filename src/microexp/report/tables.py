@@ -15,8 +15,8 @@ from microexp.metrics import recognition
 from microexp.metrics.coverage import check_clips, check_folds, labelled_clips
 from microexp.metrics.spotting import Interval, count_subjects
 from microexp.records.detections import read_detections
-from microexp.records.exclusions import read_exclusions
-from microexp.records.index import Exclusion, read_expressions, read_videos
+from microexp.records.exclusions import Exclusion, all_exclusions
+from microexp.records.index import read_expressions, read_videos
 from microexp.records.tables import Table, as_json, write
 from microexp.report.spotting_table import as_intervals, read_ran, spotting_table
 from microexp.report.table_params import TablesStageParams
@@ -110,7 +110,7 @@ def recognise(job: Job[TablesStageParams], title: str) -> tuple[Table, dict[str,
         classes = list(class_names(options.task))
         videos = [v for path in job.inputs["videos"] for v in read_videos(path)]
         expressions = [e for path in job.inputs["expressions"] for e in read_expressions(path, videos)]
-        expected = labelled_clips(expressions, options.task, read_exclusions(job.inputs["shards"], ()))
+        expected = labelled_clips(expressions, options.task, all_exclusions(job.inputs["shards"], ()))
         check_clips(expected, predictions)
     table = recognition.table(title, predictions, classes, options.bootstrap, options.seed or 0)
     groups = recognition.grouped(predictions)
@@ -157,7 +157,7 @@ def run(job: Job[TablesStageParams]) -> Mapping[str, Any] | None:
             expected="detections.csv or predictions.csv of every fold",
         )
     table, details = makers[kind](job, f"{kind.capitalize()}, {experiment}")
-    exclusions = read_exclusions(job.inputs["shards"], job.inputs["excluded"])
+    exclusions = all_exclusions(job.inputs["shards"], job.inputs["excluded"])
     table = with_exclusions(table, exclusions, job.params.allow_exclusions)
     write(table, job.output("csv"), job.output("md"), job.output("tex"))
     record = {

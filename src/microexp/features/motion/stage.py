@@ -16,12 +16,11 @@ from microexp.features.motion.tracking import PlaceMotion, place_motion
 from microexp.features.params import MotionParams
 from microexp.records.crops import Crops, open_crops
 from microexp.records.faces import Faces, open_faces
-from microexp.records.features import Layout, start_shard, write_features
+from microexp.records.features import Layout, create_features
 from microexp.records.flow import Flow, open_flow
 from microexp.records.shard import Shard, V
 from microexp.run.log import track
 from microexp.run.stage import Job
-from microexp.run.storage import create_shard, set_attributes
 
 REGION = "region_"
 
@@ -36,19 +35,18 @@ def run(job: Job[MotionParams]) -> None:
         open_flow(path) as flow,
         open_faces(job.input("faces"), flow.subject) as faces,
         open_crops(job.input("crops"), flow.subject) as crops,
-        create_shard(job.output("features")) as out,
+        create_features(job.output("features"), "motion", flow.subject) as out,
     ):
-        start_shard(out, "motion", flow.subject.dataset, flow.subject.subject)
         for name in track(sorted(flow), "motion"):
-            group, video = out.create_group(name), flow[name]
-            set_attributes(group, {"excluded": video.excluded})
+            video = flow[name]
             if video.excluded:
+                out.exclude(name, video.excluded)
                 continue
             face, source = _usable(faces, name, path), _usable(crops, name, path)
             motion, layout = motion_of(video, face, source, job.params.rate_fps), layout_of(job.params)
             values, valid, channels, index = with_regions(motion, layout)
             stored = Layout(layout.step_frames, layout.clip_frames, layout.rate, channels)
-            write_features(group, values, stored, index, valid=valid)
+            out.add(name, values, stored, index, valid=valid)
 
 
 def _usable(shard: Shard[V], name: str, flow: Path) -> V:
