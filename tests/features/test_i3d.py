@@ -131,7 +131,8 @@ def test_the_last_crop_is_not_seen(shards: Shards, weights: Path, stream: str) -
     with h5py.File(paths[0], "r+") as crops, h5py.File(paths[1], "r+") as flow:
         crops["v1/frames"][7] = 0
         flow["v1/flow"][7] = 0
-    recorded(paths[0], "crops"), recorded(paths[1], "flow")
+    recorded(paths[0], "crops")
+    recorded(paths[1], "flow")
     assert not np.array_equal(features_of(run(paths, weights, stream)), before)
 
 
