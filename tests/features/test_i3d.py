@@ -80,9 +80,7 @@ def test_batches_cover_every_clip_once(frames: int, clip: int, step: int, size: 
 
 
 @both_streams
-def test_features_of_known_windows(
-    shards: Shards, weights: Path, rgb_state: dict[str, Tensor], stream: str
-) -> None:
+def test_features_of_known_windows(shards: Shards, weights: Path, rgb_state: dict[str, Tensor], stream: str) -> None:
     paths = shards({"v1": 44})
     path = run(paths, weights, stream)
     with storage.open_shard(path) as file:

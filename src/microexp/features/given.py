@@ -97,7 +97,9 @@ def _by_video(paths: Sequence[Path]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in paths:
         if path.stem in found:
-            raise UserError(file=path, problem=f"a second series beside {found[path.stem].name}", expected="one a video")
+            raise UserError(
+                file=path, problem=f"a second series beside {found[path.stem].name}", expected="one a video"
+            )
         found[path.stem] = path
     return found
 

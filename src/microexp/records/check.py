@@ -10,34 +10,16 @@ from microexp.errors import UserError
 from microexp.records import apexdiff
 from microexp.records.crops import Crops
 from microexp.records.faces import Faces
+from microexp.records.features import FEATURES
 from microexp.records.flow import Flow
 from microexp.records.identity import check_rows
-from microexp.records.shard import Array, Attribute, Kind, check_shard
+from microexp.records.shard import Kind, check_shard
 
 if TYPE_CHECKING:
     import h5py
 
 KINDS = {kind.stage: kind for kind in (Faces.KIND, Crops.KIND, Flow.KIND, apexdiff.KIND)}
 """Stage -> its kind of shard."""
-
-FEATURES = Kind(
-    "features",
-    "features of a stream",
-    {
-        "features": Array(("F", "C"), "float32", "feature i covers the frames [step i, step i + clip)"),
-        "frame_index": Array(("n_frames",), "int32", "source frame of each frame: 0-based index into the video"),
-        "valid": Array(("F",), "uint8", "whether a feature rests on usable frames", optional=True),
-    },
-    {
-        "fps": Attribute("float", "rate of the frames, frames per second"),
-        "n_frames": Attribute("int", "frames that the features lie on"),
-        "clip_frames": Attribute("int", "frames that a feature covers"),
-        "step_frames": Attribute("int", "frames between two features"),
-        "channels": Attribute("text", "names of the C channels, comma-separated; empty where they have none"),
-    },
-    identity=("stream", "dataset", "subject"),
-    layout="{stream}/{dataset}/{subject}.h5",
-)
 
 
 def kind_of(path: Path, stage: str) -> Kind | None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from microexp.errors import UserError
+from microexp.records.shard import Array, Attribute, Kind, check_shard
 from microexp.run import storage
 
 if TYPE_CHECKING:
@@ -23,8 +24,24 @@ if TYPE_CHECKING:
 Key = tuple[str, str, str]
 """Data set, subject, video."""
 
-ARRAYS = {"features": ("F", "C"), "frame_index": ("T",), "valid": ("F",)}
-"""Array of each video -> shape; equal letters are equal numbers. `valid`: whether a feature rests on usable frames."""
+FEATURES = Kind(
+    "features",
+    "features of a stream",
+    {
+        "features": Array(("F", "C"), "float32", "feature i covers the frames [step i, step i + clip)"),
+        "frame_index": Array(("n_frames",), "int32", "source frame of each frame: 0-based index into the video"),
+        "valid": Array(("F",), "uint8", "whether a feature rests on usable frames", optional=True),
+    },
+    {
+        "fps": Attribute("float", "rate of the frames, frames per second"),
+        "n_frames": Attribute("int", "frames that the features lie on"),
+        "clip_frames": Attribute("int", "frames that a feature covers"),
+        "step_frames": Attribute("int", "frames between two features"),
+        "channels": Attribute("text", "names of the C channels, comma-separated; empty where they have none"),
+    },
+    identity=("stream", "dataset", "subject"),
+    layout="{stream}/{dataset}/{subject}.h5",
+)
 CHUNK = 64
 
 
@@ -141,15 +158,9 @@ def whose(path: Path) -> tuple[str, str, str]:
 
 def _list_shard(path: Path, files: Files) -> Iterator[Features]:
     with storage.open_shard(path) as shard:
-        stream, dataset, subject = whose(path)
-        for name, value in {"stream": stream, "dataset": dataset, "subject": subject}.items():
-            got = shard.attrs.get(name, value)
-            if got != value:
-                raise UserError(
-                    file=path, where=name, got=repr(got), expected=repr(value), hint="the file is another one's"
-                )
+        check_shard(shard, path, FEATURES)
         for video, group in shard.items():
-            if group.attrs.get("excluded", ""):
+            if group.attrs["excluded"]:
                 continue
             item = _described(path, video, group, files)
             if item.n_steps:
@@ -157,16 +168,13 @@ def _list_shard(path: Path, files: Files) -> Iterator[Features]:
 
 
 def _described(path: Path, video: str, group: h5py.Group, files: Files) -> Features:
-    try:
-        n_steps, n_channels = group["features"].shape
-        step, clip, n_frames = (int(group.attrs[k]) for k in ("step_frames", "clip_frames", "n_frames"))
-        fps, index = float(group.attrs["fps"]), group["frame_index"][:]
-    except (KeyError, ValueError) as error:
-        raise UserError(file=path, where=video, problem=error, expected="features with their layout") from error
-    names = str(group.attrs.get("channels", ""))
+    n_steps, n_channels = group["features"].shape
+    step, clip, n_frames = (int(group.attrs[k]) for k in ("step_frames", "clip_frames", "n_frames"))
+    names = str(group.attrs["channels"])
     channels = tuple(names.split(",")) if names else ("",) * n_channels
     if len(channels) != n_channels:
         raise UserError(file=path, where=video, problem=f"{n_channels} channels, {len(channels)} names")
+    fps, index = float(group.attrs["fps"]), group["frame_index"][:]
     return Features(*whose(path), video, path, n_steps, channels, n_frames, step, clip, fps, index, files)
 
 
@@ -193,14 +201,15 @@ def write_features(
 
     Args:
         group: of the video.
-        features: (F, C) float32.
+        features: (F, C), stored as float32.
         layout: of the features.
         frame_index: (T,) source frame of each frame of the features' axis.
         valid: (F,) bool, where some features rest on frames that cannot be used.
         more: further attributes.
     """
+    features = np.asarray(features, np.float32)
     storage.add_array(group, "features", features, chunks=(max(1, min(CHUNK, len(features))), features.shape[1]))
-    storage.add_array(group, "frame_index", np.asarray(frame_index))
+    storage.add_array(group, "frame_index", np.asarray(frame_index, np.int32))
     if valid is not None:
         storage.add_array(group, "valid", np.asarray(valid, np.uint8))
     storage.set_attributes(
