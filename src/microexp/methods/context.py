@@ -35,5 +35,5 @@ class Context:
     tick: Callable[[], None] = lambda: None
 
     def log(self, **values: Value) -> None:
-        """Add a row to the training log, such as `log(epoch=1, loss=.5)`."""
-        self.rows.append(values)
+        """Add a row to the training log, such as `log(epoch=1, loss=.5)`; numbers of NumPy and torch are welcome."""
+        self.rows.append({name: value.item() if hasattr(value, "item") else value for name, value in values.items()})
