@@ -156,8 +156,8 @@ def test_files_of_two_people_are_not_read_together(tmp_path: Path, capsys: pytes
         arguments = [f"--{n}={p}" for n, p in given.items()]
         assert main(["motion", *arguments, f"--out-features={tmp_path}/features/motion/one/a.h5"]) == 2
         assert f"{given[stage]}: a file of one/b; expected one of one/a" in capsys.readouterr().err
-    arguments = [f"--{n}={p}" for n, p in paths.items()]
-    assert main(["motion", *arguments, f"--out-features={tmp_path}/features/motion/one/a.h5"]) == 0
+    with open_faces(paths["faces"], Subject("one", "a")) as faces, open_crops(paths["crops"], faces.subject) as crops:
+        assert faces.subject == crops.subject == Subject("one", "a")
 
 
 @pytest.mark.parametrize("folder", ["index/one", "index/one/subjects/a"])

@@ -124,7 +124,10 @@ def test_as_many_clips_as_i3d_makes_of_a_video_are_intact(
     tmp_path: Path, frames: int, clip: int, step: int, clips: int
 ) -> None:
     for more, wrong in ((0, {}), (1, {"s.h5": f"v1: features: {clips + 1} snippets, expected {clips}"})):
-        arrays = {"features": np.zeros((clips + more, 8), np.float32), "frame_index": np.arange(frames, dtype=np.int32)}
+        arrays = {
+            "features": np.zeros((clips + more, 8), np.float32),
+            "frame_index": np.arange(frames, dtype=np.float64),
+        }
         about = {"clip_frames": clip, "step_frames": step, "n_frames": frames, "fps": 30.0, "channels": ""}
         path = shard(tmp_path / "features" / "i3d_rgb" / "d" / "s.h5", "i3d_rgb", arrays, **about)
         with h5py.File(path, "r+") as file:
