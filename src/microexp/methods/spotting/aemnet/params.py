@@ -66,7 +66,11 @@ class AemnetParams(Params):
     anchor_based_weight: float = Field(1.2, ge=0, description="Weight of the anchor-based loss.")
     focal_alpha: float = Field(0.25, gt=0, lt=1, description="Focal loss: weight of the positives.")
     focal_gamma: float = Field(2.0, ge=0, description="Focal loss: exponent.")
-    precision: Literal["auto", "float32"] = Field("auto", description="auto: bfloat16 autocast on GPUs that have it.")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto",
+        description="Of matrix products. auto: bfloat16 on GPUs that have it, float32 on CPUs; "
+        "bfloat16: also on CPUs (faster for wide networks where the CPU has AMX or AVX512-BF16).",
+    )
     proposals_kept: int = Field(30, ge=1, description="Proposals kept per kind and 128 frames of video, best first.")
 
     @model_validator(mode="after")
