@@ -99,10 +99,10 @@ def test_every_rule_names_an_environment_that_exists_and_all_are_used() -> None:
         rules = re.split(r"(?m)^rule ", file.read_text())[1:]
         for rule in rules:
             name = rule.split(":")[0]
-            named = re.search(rf'conda:\s+(?:"\.\./\.\./envs/(\w+)\.yaml"|(environment\("{name}"\)))', rule)
+            stage = name.replace("_", "-")
+            named = re.search(rf'conda:\s+(?:"\.\./\.\./envs/(\w+)\.yaml"|(environment\("{stage}"\)))', rule)
             assert named, f"{file.name}: rule {name}"
             used |= {"gpu", "cpu"} if named[2] else {named[1]}
-            stage = name.replace("_", "-")
             assert f'run_stage("{stage}")' in rule, name
             assert bool(named[2]) == ("gpu=gpus(" in rule) == ("--gpus" in command(STAGES[stage])), name
     assert used == {env.stem for env in ENVS}

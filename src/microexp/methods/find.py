@@ -1,4 +1,9 @@
-"""Which class a method of the configuration is: one that is shipped, an entry point, or `package.module:Class`."""
+"""Which class a method of the configuration is: one that is shipped, an entry point, or `package.module:Class`.
+
+A module is looked for where Python looks for any (so on PYTHONPATH), then in the folders that were on the user's
+PYTHONPATH when the run was started (`USER_PATH`: the jobs of a run have a PYTHONPATH of their own), then in the working
+folder. The last two come after all libraries: nothing that lies there can stand before one.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +12,7 @@ import functools
 import hashlib
 import importlib
 import importlib.metadata
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +21,7 @@ from typing import Any, cast
 from microexp.errors import UserError
 from microexp.methods.recognition.base import RecognitionMethod
 from microexp.methods.spotting.base import SpottingMethod
+from microexp.run.lock import USER_PATH
 
 SHIPPED: Mapping[str, Mapping[str, str]] = {
     "spotting": {
@@ -35,8 +42,6 @@ Method = SpottingMethod[Any, Any] | RecognitionMethod[Any, Any]
 @functools.cache
 def find_method(kind: str, name: str) -> Method:
     """The method `name`: a shipped one, an entry point of the group `microexp.{kind}`, or `package.module:Class`.
-
-    Modules beside the configuration, in the working folder, are found too.
 
     Raises:
         UserError: when there is no such method, or it does not keep the contract.
@@ -92,15 +97,14 @@ def _loaded(kind: str, reference: str) -> Any:
 
 
 def _imported(module: str) -> Any:
-    """Import a module; the working folder is looked through last, so that nothing there stands before a library."""
+    """Import a module; folders stay where they were found, since a method may import its neighbours later."""
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError:
-        folder = str(Path.cwd())
-        if folder in sys.path:
+        folders = [*os.environ.get(USER_PATH, "").split(os.pathsep), str(Path.cwd())]
+        new = [folder for folder in dict.fromkeys(folders) if folder and folder not in sys.path]
+        if not new:
             raise
-        sys.path.append(folder)
-        try:
-            return importlib.import_module(module)
-        finally:
-            sys.path.remove(folder)
+    sys.path += new
+    importlib.invalidate_caches()
+    return importlib.import_module(module)

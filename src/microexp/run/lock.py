@@ -6,7 +6,6 @@ Whoever gets it knows that what a former run on this machine left (Snakemake's l
 
 from __future__ import annotations
 
-import argparse
 import fcntl
 import os
 import shlex
@@ -16,12 +15,14 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from microexp.errors import UserError
 from microexp.run.gpu_pool import visible_gpus
 from microexp.run.watchdog import JOBS_LOCK, RUN, token
 
+USER_PATH = "MICROEXP_PYTHONPATH"
+"""Environment variable: what PYTHONPATH was when the user started the run."""
 RUN_LOCK = Path(".snakemake/microexp-run.lock")
 LOGGED = 'logged() { log="$1"; shift; [ ! -s "$log" ] || mv -f "$log" "$log.before"; exec "$@" > "$log" 2>&1; }'
 SNAKEMAKE_LOCKS = Path(".snakemake/locks")
@@ -35,7 +36,7 @@ LOOKING = (
 """Snakemake's options with which it runs no job and deletes no result."""
 
 
-def runs_jobs(options: argparse.Namespace) -> bool:
+def runs_jobs(options: Any) -> bool:
     """Whether Snakemake with these options (as its own parser read them) will run jobs, or only look."""
     chosen = [name for name in LOOKING if getattr(options, name) not in (None, False)]
     return not chosen or (chosen == ["report"] and options.report_after_run)
@@ -144,14 +145,29 @@ def environment_for_gpu(environment: Mapping[str, str] = os.environ) -> str:
     return "gpu" if "CONDA_OVERRIDE_CUDA" in environment or visible_gpus(environment) else "cpu"
 
 
+def user_path(environment: Mapping[str, str] = os.environ) -> str:
+    """Folders of the user's PYTHONPATH, absolute: jobs may start in another folder than the run did."""
+    given = [*environment.get("PYTHONPATH", "").split(os.pathsep), *environment.get(USER_PATH, "").split(os.pathsep)]
+    return os.pathsep.join(dict.fromkeys(_absolute(folder) for folder in given if folder))
+
+
+def _absolute(folder: str) -> str:
+    """As Python itself found it when it started, for Snakemake may have changed the folder since."""
+    ends = os.sep + os.path.normpath(folder)
+    found = (p for p in sys.path if os.path.isabs(p) and p.endswith(ends))
+    return folder if os.path.isabs(folder) else next(found, os.path.abspath(folder))
+
+
 def shell_prefix(source: Path, conda: bool) -> str:
     """What stands before every shell command of the workflow: the package's path, the run that the job belongs to, and
     `logged LOG COMMAND`, which keeps what the attempt before printed as `LOG.before`.
 
-    It ends in `exec`, so that the job is the direct child of the run: signals reach it, no shell stands in between.
+    The user's own PYTHONPATH does not come before the libraries of the job's environment, but it is kept as `USER_PATH`
+    for methods of somebody else (`microexp.methods.find`). It ends in `exec`, so that the job is the direct child of the run: signals reach it, no shell stands in between.
     Without conda, `python` is the interpreter that runs Snakemake.
     """
     lines = [f"export PYTHONPATH={shlex.quote(str(source))}", f"export {RUN}={token()}"]
+    lines.append(f"export {USER_PATH}={shlex.quote(user_path())}")
     if not conda:
         lines.append(f'export PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH"')
     lines.append(LOGGED)

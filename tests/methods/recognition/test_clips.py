@@ -40,11 +40,11 @@ def test_shards_that_do_not_fit_are_named(tmp_path):
 
 def test_the_order_of_clips_is_that_of_subjects_wherever_their_shards_lie(tmp_path):
     clips = clips_of({"demo": ["a", "b"], "c": ["z"]})
-    paths = write_shards(clips, tmp_path)
-    assert paths[0].parent.name == "c"
-    moved = [tmp_path / name for name in ("3.h5", "1.h5", "2.h5")]
-    for path, to in zip(paths, moved, strict=True):
-        path.rename(to)
+    moved = []
+    for path, folder in zip(write_shards(clips, tmp_path), ("3", "1", "2"), strict=True):
+        moved.append(tmp_path / folder / path.relative_to(tmp_path))
+        moved[-1].parent.mkdir(parents=True)
+        recorded(path.rename(moved[-1]), "apexdiff")
     read = read_shards(moved)
     assert list(dict.fromkeys(zip(read.dataset, read.subject, strict=True))) == [
         ("c", "z"),
@@ -55,10 +55,10 @@ def test_the_order_of_clips_is_that_of_subjects_wherever_their_shards_lie(tmp_pa
 
 
 def test_a_subject_that_is_given_twice_is_an_error(tmp_path):
-    paths = write_shards(clips_of({"demo": ["a", "b"]}), tmp_path)
-    with pytest.raises(UserError, match=r"demo/a\.h5: demo/a a second time, after .*copy\.h5"):
-        (tmp_path / "copy.h5").write_bytes(paths[0].read_bytes())
-        read_shards([*paths, tmp_path / "copy.h5"])
+    clips = clips_of({"demo": ["a", "b"]})
+    paths, copies = write_shards(clips, tmp_path / "1"), write_shards(clips, tmp_path / "2")
+    with pytest.raises(UserError, match=r"2/demo/a\.h5: demo/a a second time, after .*1/demo/a\.h5"):
+        read_shards([copies[0], *paths])
 
 
 def test_shrinking_averages_and_never_enlarges():
