@@ -222,7 +222,7 @@ STAGES: dict[str, Stage] = {
             {
                 "trained": Output(f"{SPOT}/trained.safetensors", "what was trained, one state per seed"),
                 "training": Output(f"{SPOT}/training.csv", "the training log"),
-                "proposals": Output(f"{SPOT}/proposals.csv", "proposals for held-out and calibration subjects"),
+                "proposals": Output(f"{SPOT}/proposals.h5", "proposals for held-out and calibration subjects"),
             },
             "microexp.methods.spotting.params:FoldParams",
             FOLD,
@@ -234,7 +234,7 @@ STAGES: dict[str, Stage] = {
             "turn proposals into detections",
             "fold",
             {
-                "proposals": Input("proposals.csv of the fold", "spotting-fold.proposals"),
+                "proposals": Input("proposals.h5 of the fold", "spotting-fold.proposals"),
                 "expressions": ALL_EXPRESSIONS,
                 "videos": ALL_VIDEOS,
             },

@@ -195,7 +195,8 @@ class Plan:
         """Files of another program that the stream `given` takes for a subject."""
         from microexp.features.given import files_of
 
-        return [str(path) for path in files_of(self.config.given, dataset, subject)]
+        alone = len(self.config.datasets) == 1
+        return [str(path) for path in files_of(self.config.given, dataset, subject, alone=alone)]
 
     def sources(self, dataset: str) -> list[str]:
         """Files that the index of `dataset` is made from: sheets, and the demo's videos, which this run renders."""

@@ -1,3 +1,5 @@
+"""Both streams of I3D: stages on made-up crops and flow, and what goes into the network."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -13,32 +15,52 @@ from torch import Tensor
 
 from microexp.errors import UserError
 from microexp.features import i3d
-from microexp.features.i3d import STAGE, batches, clip_count, prepare_flow, prepare_rgb
+from microexp.features.i3d import batches, clip_count, prepare_flow, prepare_rgb
 from microexp.features.i3d_exact import FastI3d
 from microexp.features.i3d_load import flow_from_rgb
-from microexp.features.params import I3dParams
+from microexp.features.params import I3dFlowParams
+from microexp.pipeline import STAGES
+from microexp.records.features import Files, list_features
 from microexp.run import storage
 from microexp.run.runner import run_stage
 from microexp.run.stage import Job
 from tests.features.conftest import Shards
 from tests.shards import recorded
 
+STREAMS = ("rgb", "flow")
+both_streams = pytest.mark.parametrize("stream", STREAMS)
 
-def run(paths: tuple[Path, Path], weights: Path, threads: int = 1, device: str = "auto", **options: Any) -> Path:
+
+def run(
+    paths: tuple[Path, Path], weights: Path, stream: str, threads: int = 1, device: str = "auto", **options: Any
+) -> Path:
+    """The shard of one stream, by its stage."""
+    stage = STAGES[f"i3d-{stream}"]
     options = {"size_px": 32, "rgb_weights_sha256": storage.file_sha256(weights), **options}
-    out = paths[0].parents[2] / f"i3d-{threads}" / "set" / "s1.h5"
-    inputs = {"crops": [paths[0]], "flow": [paths[1]], "weights": [weights], "flow_weights": []}
-    run_stage(STAGE, Job(inputs, {"i3d": out}, I3dParams(**options), {}, threads, device))
+    out = paths[0].parents[2] / f"threads{threads}" / f"i3d_{stream}" / "set" / "s1.h5"
+    inputs = {"crops": [paths[0]], "weights": [weights]}
+    if stream == "flow":
+        inputs |= {"flow": [paths[1]], "flow_weights": []}
+    run_stage(stage, Job(inputs, {"features": out}, stage.params.model_validate(options), {}, threads, device))
     return out
 
 
-def by_hand(path: Path, name: str, start: int, state: dict[str, Tensor]) -> np.ndarray:
-    """The feature of one clip of 8 frames, from the stored shards, one clip at a time."""
-    with storage.open_shard(path) as crops, storage.open_shard(path.parents[2] / "flow/set/s1.h5") as flow:
-        rgb = crops[name]["frames"][start : start + 8]
-        moves = flow[name]["flow"][start : start + 8] * np.float32(flow[name]["flow"].attrs["scale"])
-    inputs = (prepare_rgb(rgb, 32), state), (prepare_flow(moves, 32, 2.0), flow_from_rgb(state))
-    return np.concatenate([FastI3d(s).features(torch.from_numpy(x.copy()), 8, 8)[0].numpy() for x, s in inputs])
+def features_of(path: Path, video: str = "v1") -> np.ndarray:
+    with storage.open_shard(path) as file:
+        return np.asarray(file[video]["features"][:])
+
+
+def network_inputs(paths: tuple[Path, Path], stream: str, frames: slice) -> np.ndarray:
+    """(T, C, 32, 32) of stored frames, as the network should see them."""
+    with storage.open_shard(paths[0]) as crops, storage.open_shard(paths[1]) as flow:
+        if stream == "rgb":
+            return prepare_rgb(crops["v1/frames"][frames], 32)
+        moves = flow["v1/flow"]
+        return prepare_flow(moves[frames] * np.float32(moves.attrs["scale"]), 32, 2.0)
+
+
+def state_of(stream: str, rgb_state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return rgb_state if stream == "rgb" else flow_from_rgb(rgb_state)
 
 
 @pytest.mark.parametrize(("frames", "clips"), [(9, 1), (10, 1), (11, 2), (12, 2), (13, 3), (8, 1), (2, 1), (720, 356)])
@@ -57,84 +79,106 @@ def test_batches_cover_every_clip_once(frames: int, clip: int, step: int, size: 
     assert parts[-1][1] <= max(clip, frames - 1)
 
 
-def test_features_of_known_windows(shards: Shards, weights: Path, rgb_state: dict[str, Tensor]) -> None:
+@both_streams
+def test_features_of_known_windows(shards: Shards, weights: Path, rgb_state: dict[str, Tensor], stream: str) -> None:
     paths = shards({"v1": 44})
-    with storage.open_shard(run(paths, weights)) as file:
+    path = run(paths, weights, stream)
+    with storage.open_shard(path) as file:
         group = file["v1"]
         features = group["features"][:]
-        assert features.shape == (18, 2048) and features.dtype == np.float32
+        assert features.shape == (18, 1024) and features.dtype == np.float32
         assert dict(group.attrs) == {
             "excluded": "",
             "fps": 30.0,
-            "source_fps": 200.0,
-            "source_n_frames": 999,
             "clip_frames": 8,
             "step_frames": 2,
-            "centre_offset_frames": 3.5,
             "n_frames": 44,
+            "channels": "",
         }
         assert group["frame_index"][:].tolist() == [7 * i for i in range(44)]
-        assert "user's file rgb.safetensors" in file.attrs["rgb_weights"]
-        assert "averaged over the colours" in file.attrs["flow_weights"]
+        assert (file.attrs["stream"], file.attrs["dataset"], file.attrs["subject"]) == (f"i3d_{stream}", "set", "s1")
+        source = {"rgb": "user's file rgb.safetensors", "flow": "averaged over the colours"}
+        assert source[stream] in file.attrs["weights"] and file.attrs["size_px"] == 32
+    network = FastI3d(state_of(stream, rgb_state))
     for i in (0, 5, 16, 17):  # 16 and 17 are of the second batch
-        expected = by_hand(paths[0], "v1", 2 * i, rgb_state)
+        images = network_inputs(paths, stream, slice(2 * i, 2 * i + 8))
+        expected = network.features(torch.from_numpy(images.copy()), 8, 8)[0].numpy()
         np.testing.assert_allclose(features[i], expected, rtol=0, atol=1e-5 * expected.max())
 
 
-def test_the_last_crop_is_not_seen(shards: Shards, weights: Path) -> None:
+@both_streams
+def test_the_shard_is_read_as_a_stream_of_features(shards: Shards, weights: Path, stream: str) -> None:
+    path = run(shards({"bad": "no face found", "v1": 20}), weights, stream)
+    with Files() as files:
+        (found,) = list_features([path], files)
+        assert (found.stream, found.key) == (f"i3d_{stream}", ("set", "s1", "v1"))
+        assert (found.step_frame, found.clip_frame, found.n_steps, found.n_channels) == (2, 8, 6, 1024)
+        assert found.origin_frame == 3  # feature 0 stands for the middle of frames 0 to 7
+        assert np.array_equal(found.read(2, 4), features_of(path)[2:4])
+
+
+@both_streams
+def test_the_last_crop_is_not_seen(shards: Shards, weights: Path, stream: str) -> None:
+    """Both streams span the frames that have a flow to the next one."""
     paths = shards({"v1": 9})
-    before = h5py.File(run(paths, weights))["v1/features"][:]
+    before = features_of(run(paths, weights, stream))
     with h5py.File(paths[0], "r+") as file:
         file["v1/frames"][8] = 0
     recorded(paths[0], "crops")
-    assert np.array_equal(h5py.File(run(paths, weights))["v1/features"][:], before)
-    with h5py.File(paths[0], "r+") as file:
-        file["v1/frames"][7] = 0
+    assert np.array_equal(features_of(run(paths, weights, stream)), before)
+    with h5py.File(paths[0], "r+") as crops, h5py.File(paths[1], "r+") as flow:
+        crops["v1/frames"][7] = 0
+        flow["v1/flow"][7] = 0
     recorded(paths[0], "crops")
-    assert not np.array_equal(h5py.File(run(paths, weights))["v1/features"][:], before)
+    recorded(paths[1], "flow")
+    assert not np.array_equal(features_of(run(paths, weights, stream)), before)
 
 
-def test_threads_change_nothing(shards: Shards, weights: Path) -> None:
+@both_streams
+def test_threads_change_nothing(shards: Shards, weights: Path, stream: str) -> None:
     paths = shards({"v1": 45, "v2": 9})
-    assert run(paths, weights, 1).read_bytes() == run(paths, weights, 3).read_bytes()
+    assert run(paths, weights, stream, 1).read_bytes() == run(paths, weights, stream, 3).read_bytes()
 
 
+@both_streams
 @pytest.mark.parametrize("frames", [1, 2, 5, 8])
-def test_a_short_video_is_padded(shards: Shards, weights: Path, rgb_state: dict[str, Tensor], frames: int) -> None:
+def test_a_short_video_is_padded(
+    shards: Shards, weights: Path, rgb_state: dict[str, Tensor], stream: str, frames: int
+) -> None:
     """The last common frame stands still: repeated in RGB, no motion in flow."""
     paths = shards({"v1": frames})
-    with storage.open_shard(run(paths, weights)) as file:
-        features = file["v1/features"][:]
-        assert features.shape == (1, 2048) and file["v1"].attrs["n_frames"] == frames
-    with storage.open_shard(paths[0]) as crops, storage.open_shard(paths[1]) as flow:
-        common = max(1, frames - 1)
-        rgb = crops["v1/frames"][:common]
-        rgb = np.concatenate([rgb, np.repeat(rgb[-1:], 8 - common, 0)])
-        moves = np.zeros((8, 40, 40, 2), np.float32)
-        moves[: frames - 1] = flow["v1/flow"][:] * np.float32(1 / 512)
-    for half, x, state in (
-        (features[:, :1024], prepare_rgb(rgb, 32), rgb_state),
-        (features[:, 1024:], prepare_flow(moves, 32, 2.0), flow_from_rgb(rgb_state)),
-    ):
-        expected = FastI3d(state).features(torch.from_numpy(x.copy()), 8, 2).numpy()
-        np.testing.assert_allclose(half, expected, rtol=0, atol=1e-5 * expected.max())
+    path = run(paths, weights, stream)
+    with storage.open_shard(path) as file:
+        assert file["v1"].attrs["n_frames"] == frames
+    found = features_of(path)
+    assert found.shape == (1, 1024)
+    if stream == "rgb":
+        x = network_inputs(paths, stream, slice(0, max(1, frames - 1)))
+        x = np.concatenate([x, np.repeat(x[-1:], 8 - len(x), 0)])
+    else:
+        x = np.zeros((8, 2, 32, 32), np.float32)
+        if frames > 1:
+            x[: frames - 1] = network_inputs(paths, stream, slice(None))
+    expected = FastI3d(state_of(stream, rgb_state)).features(torch.from_numpy(x.copy()), 8, 2).numpy()
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * expected.max())
 
 
-def test_an_excluded_video_keeps_its_reason(shards: Shards, weights: Path) -> None:
-    with storage.open_shard(run(shards({"bad": "no face found", "v1": 9}), weights)) as file:
+@both_streams
+def test_an_excluded_video_keeps_its_reason(shards: Shards, weights: Path, stream: str) -> None:
+    with storage.open_shard(run(shards({"bad": "no face found", "v1": 9}), weights, stream)) as file:
         assert file["bad"].attrs["excluded"] == "no face found" and not len(file["bad"])
         assert file["v1"].attrs["excluded"] == "" and "features" in file["v1"]
 
 
 def test_grey_crops_equal_grey_colours(shards: Shards, weights: Path) -> None:
     grey = shards({"v1": 9}, channels=1)
-    first = h5py.File(run(grey, weights))["v1/features"][:]
+    first = features_of(run(grey, weights, "rgb"))
     with h5py.File(grey[0], "r+") as file:
         frames = np.repeat(file["v1/frames"][:], 3, 3)
         del file["v1/frames"]
         file["v1/frames"] = frames
     recorded(grey[0], "crops")
-    assert np.array_equal(h5py.File(run(grey, weights))["v1/features"][:], first)
+    assert np.array_equal(features_of(run(grey, weights, "rgb")), first)
 
 
 def test_rgb_range_and_order() -> None:
@@ -167,49 +211,54 @@ def test_flow_levels() -> None:
 
 def test_one_level_of_flow_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 2 levels"):
-        I3dParams(flow_levels=1)
+        I3dFlowParams(flow_levels=1)
 
 
 def test_flow_that_does_not_belong(shards: Shards, weights: Path) -> None:
     with pytest.raises(UserError, match=r"v1: flow of shape \(8, 24, 24, 2\); expected \(8, 40, 40, 2\)"):
-        run(shards({"v1": 9}, flow_side=24), weights)
+        run(shards({"v1": 9}, flow_side=24), weights, "flow")
     paths = shards({"v1": 9})
     with h5py.File(paths[1], "r+") as file:
         file.move("v1", "v2")
     recorded(paths[1], "flow")
     with pytest.raises(UserError, match="video v1: no such video"):
-        run(paths, weights)
-    assert not (paths[0].parents[2] / "i3d-1/set/s1.h5").exists()
+        run(paths, weights, "flow")
+    assert not list(paths[0].parents[2].glob("threads*/*/*/*.h5"))
 
 
-def test_devices(shards: Shards, weights: Path) -> None:
+@both_streams
+def test_devices(shards: Shards, weights: Path, stream: str) -> None:
     paths = shards({"v1": 9})
     if not torch.cuda.is_available():
         with pytest.raises(UserError, match="torch sees no GPU"):
-            run(paths, weights, device="cuda:0")
+            run(paths, weights, stream, device="cuda:0")
     for device in ("tpu", "cuda:99"):
         with pytest.raises(UserError, match="a GPU that torch sees"):
-            run(paths, weights, device=device)
+            run(paths, weights, stream, device=device)
     with pytest.raises(UserError, match=r"i3d\.mixed_precision"):
-        run(paths, weights, device="cpu", mixed_precision=True)
-    record = storage.read_provenance(run(paths, weights, device="cpu"))
-    assert record["device"] == "cpu" and set(record["weights"]) == {"rgb", "flow"}
+        run(paths, weights, stream, device="cpu", mixed_precision=True)
+    record = storage.read_provenance(run(paths, weights, stream, device="cpu"))
+    assert record["device"] == "cpu" and record["weights"]["state_sha256"]
 
 
-def test_an_error_in_a_batch_reaches_the_caller(shards: Shards, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@both_streams
+def test_an_error_in_a_batch_reaches_the_caller(
+    shards: Shards, weights: Path, monkeypatch: pytest.MonkeyPatch, stream: str
+) -> None:
     def fail(*_: object) -> np.ndarray:
         raise MemoryError("no room")
 
     monkeypatch.setattr(i3d, "batch_features", fail)
     paths = shards({"v1": 60})
     with pytest.raises(MemoryError):
-        run(paths, weights, 2)
-    assert not (paths[0].parents[2] / "i3d-2/set/s1.h5").exists()
+        run(paths, weights, stream, 2)
+    assert not list(paths[0].parents[2].glob("threads*/*/*/*.h5"))
 
 
+@both_streams
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_gpu_equals_cpu(shards: Shards, weights: Path) -> None:
+def test_gpu_equals_cpu(shards: Shards, weights: Path, stream: str) -> None:
     paths = shards({"v1": 30})
-    cpu = h5py.File(run(paths, weights, device="cpu"))["v1/features"][:]
-    gpu = h5py.File(run(paths, weights, device="cuda"))["v1/features"][:]
+    cpu = features_of(run(paths, weights, stream, device="cpu"))
+    gpu = features_of(run(paths, weights, stream, device="cuda"))
     np.testing.assert_allclose(gpu, cpu, rtol=0, atol=1e-4 * cpu.max())

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from microexp.errors import UserError
 from microexp.features import i3d_load as load
-from microexp.features.i3d_load import FIRST_KERNEL, check_state, flow_from_rgb, load_streams, read_state
+from microexp.features.i3d_load import FIRST_KERNEL, check_state, flow_from_rgb, load_flow, load_rgb, read_state
 from microexp.features.weights import SOURCE, state_sha256
 from microexp.run import storage
 from tests.features.conftest import random_state
@@ -29,21 +29,22 @@ def test_streams_from_files_of_the_user(tmp_path: Path, weights: Path) -> None:
     flow_file = tmp_path / "flow_imagenet.pt"
     counters = {"Conv3d_1a_7x7.bn.num_batches_tracked": torch.tensor(7)}
     torch.save({**random_state(2), **counters}, flow_file)
-    streams, about = load_streams(weights, flow_file, storage.file_sha256(weights), storage.file_sha256(flow_file))
-    assert streams["flow"][FIRST_KERNEL].shape[1] == 2 and "logits.conv3d.weight" not in streams["flow"]
-    assert about["flow"]["source"] == "user's file flow_imagenet.pt"
-    assert about["rgb"]["source"] == "user's file rgb.safetensors"
-    assert about["flow"]["state_sha256"] == state_sha256(streams["flow"]) != about["rgb"]["state_sha256"]
+    rgb, about_rgb = load_rgb(weights, storage.file_sha256(weights))
+    flow, about_flow = load_flow(weights, flow_file, None, storage.file_sha256(flow_file))
+    assert flow[FIRST_KERNEL].shape[1] == 2 and "logits.conv3d.weight" not in flow
+    assert about_flow["source"] == "user's file flow_imagenet.pt"
+    assert about_rgb["source"] == "user's file rgb.safetensors"
+    assert about_flow["state_sha256"] == state_sha256(flow) != about_rgb["state_sha256"] == state_sha256(rgb)
 
 
 def test_without_a_checksum_only_the_pinned_weights(
     weights: Path, rgb_state: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(UserError, match="rgb_weights_sha256"):
-        load_streams(weights, None)
+    for load_stream in (load_rgb, lambda path: load_flow(path, None)):
+        with pytest.raises(UserError, match="rgb_weights_sha256"):
+            load_stream(weights)
     monkeypatch.setattr(load, "STATE_SHA256", state_sha256(rgb_state))
-    _, about = load_streams(weights, None)
-    assert about["rgb"]["source"] == SOURCE and "averaged" in about["flow"]["source"]
+    assert load_rgb(weights)[1]["source"] == SOURCE and "averaged" in load_flow(weights, None)[1]["source"]
 
 
 def test_checksums(weights: Path) -> None:

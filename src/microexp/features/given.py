@@ -2,13 +2,16 @@
 
 One file per video, npz or CSV, below the folder `given.root`: `{dataset}/{subject}/{video}.npz`, or without the data
 set's folder where there is one data set. A CSV has one row per frame and a header (OpenFace's, a detector's); an npz
-has an array `features` (rows, channels), and may have `channels` (names), `fps` and `first_frame`. Rows are matched to
-the video by their rate and the frame of the first one; more rows than the video has frames are refused.
+has an array `features` (rows, channels), and may have `channels` (names), `valid` (rows,), `fps` and `first_frame`.
+Rows are matched to the video by their rate and the frame of the first one; a series that ends elsewhere than its video
+is refused.
 """
 
 from __future__ import annotations
 
 import csv
+import math
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,10 +26,12 @@ from microexp.records.shard import Subject
 from microexp.run.stage import Job
 
 SUFFIXES = (".npz", ".csv")
-NOT_SERIES = ("frame", "face_id", "timestamp", "time", "time_s", "success", "confidence")
-"""Columns that tell when a row was measured and how well; the last two decide whether it is valid."""
+NOT_SERIES = ("", "frame", "face_id", "timestamp", "time", "time_s", "success", "confidence")
+"""Columns that tell when a row was measured and how well: no channels. `success` decides whether a row is valid."""
 TOLERANCE = 1.5
 """Rows that a series may have more than its video has time for: its last frame may be counted twice."""
+COVERED = 0.9
+"""Share of the video, from the first row's frame on, that a series must reach: with less its rate must be wrong."""
 LONGEST_VALUE = 1e30
 
 
@@ -49,8 +54,8 @@ class Series:
     first_frame: int | None = None
 
 
-def files_of(source: GivenSource, dataset: str, subject: str) -> list[Path]:
-    """The files of a subject, sorted.
+def files_of(source: GivenSource, dataset: str, subject: str, *, alone: bool) -> list[Path]:
+    """The files of a subject, sorted; `alone`: whether it is the only data set, whose folder may be missing.
 
     Raises:
         UserError: when no folder is named, or it holds nothing of the subject.
@@ -58,7 +63,7 @@ def files_of(source: GivenSource, dataset: str, subject: str) -> list[Path]:
     if source.root is None:
         raise UserError(file="config", where="given.root", problem="missing", expected="the folder of the series")
     root = Path(source.root).expanduser()
-    for folder in (root / dataset / subject, root / subject):
+    for folder in (root / dataset / subject, *([root / subject] if alone else [])):
         found = sorted(p for p in folder.glob("*") if p.suffix.lower() in SUFFIXES)
         if found:
             return found
@@ -72,7 +77,7 @@ def run(job: Job[GivenParams]) -> None:
         UserError: when a series does not fit its video.
     """
     videos = read_videos(job.input("videos"))
-    by_name = {path.stem: path for path in job.inputs["files"]}
+    by_name = _by_video(job.inputs["files"])
     path = job.output("features")
     owner = Subject(videos[0].dataset, videos[0].subject) if videos else Subject.of_path(path)
     with create_features(path, "given", owner) as out:
@@ -84,6 +89,17 @@ def run(job: Job[GivenParams]) -> None:
                 write_series(out, read_series(file, job.params.columns), video, job.params, file)
 
 
+def _by_video(paths: Sequence[Path]) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for path in paths:
+        if path.stem in found:
+            raise UserError(
+                file=path, problem=f"a second series beside {found[path.stem].name}", expected="one a video"
+            )
+        found[path.stem] = path
+    return found
+
+
 def read_series(path: Path, columns: Sequence[str] | None) -> Series:
     """Read a CSV or npz.
 
@@ -91,6 +107,11 @@ def read_series(path: Path, columns: Sequence[str] | None) -> Series:
         UserError: when it is neither, lacks a column, or holds no row.
     """
     found = _read_npz(path) if path.suffix.lower() == ".npz" else _read_csv(path)
+    wrong = [n for n in found.channels if "," in n] or [n for n in set(found.channels) if found.channels.count(n) > 1]
+    if wrong:
+        raise UserError(file=path, where="channels", got=repr(min(wrong)), expected="different names without a comma")
+    if found.fps is not None and not (math.isfinite(found.fps) and found.fps > 0):
+        raise UserError(file=path, where="fps", got=found.fps, expected="a positive number")
     if columns is not None:
         missing = [c for c in columns if c not in found.channels]
         if missing:
@@ -116,7 +137,7 @@ def _read_npz(path: Path) -> Series:
             fps = float(file["fps"]) if "fps" in file else None
             first = int(file["first_frame"]) if "first_frame" in file else None
             valid = np.asarray(file["valid"], bool) if "valid" in file else np.ones(len(values), bool)
-    except (OSError, KeyError, ValueError, TypeError) as error:
+    except (OSError, EOFError, LookupError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
         raise UserError(
             file=path, problem=error, expected="an npz with an array `features` (rows, channels)"
         ) from error
@@ -138,12 +159,26 @@ def _read_csv(path: Path) -> Series:
             raise UserError(file=path, where=f"row {number}", problem=f"{len(row)} cells", expected=f"{len(header)}")
     table = {name: [_number(row[i]) for row in body] for i, name in enumerate(header)}
     series = [n for n in header if n.lower() not in NOT_SERIES and any(np.isfinite(v) for v in table[n])]
+    _check_frames([table[n] for n in header if n.lower() == "frame"], path)
     values = np.array([table[n] for n in series], np.float64).reshape(len(series), len(body)).T
     valid = np.ones(len(body), bool)
     for name in header:
         if name.lower() == "success":
             valid &= np.array(table[name]) > 0
     return Series(values, tuple(series), valid)
+
+
+def _check_frames(columns: Sequence[Sequence[float]], path: Path) -> None:
+    for numbers in columns:
+        steps = np.diff(numbers)
+        if not (steps == 1).all():
+            row = int(np.flatnonzero(steps != 1)[0]) + 3
+            raise UserError(
+                file=path,
+                where=f"row {row}, frame",
+                got=f"{numbers[row - 2]:g} after {numbers[row - 3]:g}",
+                expected="numbers that rise by one: one row a frame, one face",
+            )
 
 
 def _number(cell: str) -> float:
@@ -157,18 +192,21 @@ def write_series(out: FeaturesWriter, series: Series, video: Video, params: Give
     """Write the features of one video: each row is a feature of one frame of the series' own rate.
 
     Raises:
-        UserError: when the series is longer than the video, or starts outside of it.
+        UserError: when the series does not end where the video does, or starts outside of it.
     """
     fps = params.fps or series.fps or video.fps
     number = params.first_frame if params.first_frame is not None else series.first_frame
-    first = 0 if number is None else video.numbering.to_index(number)
+    first = 0 if number is None else _index_of(number, video, path)
     times = first / video.fps + np.arange(len(series.values)) / fps
-    if times[-1] > (video.n_frames - 1) / video.fps + TOLERANCE / min(fps, video.fps):
+    end = (video.n_frames - 1) / video.fps
+    row = 1 / min(fps, video.fps)
+    longest, shortest = end + TOLERANCE * row, end - (1 - COVERED) * (end - first / video.fps) - TOLERANCE * row
+    if not shortest <= times[-1] <= longest:
         raise UserError(
             file=path,
             problem=f"{len(series.values)} rows at {fps:g} a second, from frame {first} of the video on",
-            expected=f"at most {video.n_frames} frames at {video.fps:g}",
+            expected=f"the time of {video.n_frames} frames at {video.fps:g}",
             hint="given.fps and given.first_frame say how the series lies on the video",
         )
-    index = np.minimum(np.rint(times * video.fps), video.n_frames - 1).astype(np.int64)
+    index = np.minimum(np.round(times * video.fps, 6), video.n_frames - 1)  # between two frames where the rates differ
     out.add(video.video, series.values, Layout(1, 1, fps, series.channels), index, valid=series.valid)

@@ -26,6 +26,9 @@ from microexp.records.index import Video, read_videos
 from microexp.run.log import log
 from microexp.run.stage import Job, Params
 
+RATE_TOLERANCE = 0.02
+"""30 and 29.97 frames a second are the same to a model."""
+
 
 class ApplyStageParams(Params):
     """What the stage `apply` reads."""
@@ -76,20 +79,28 @@ def spot(model: Model, video: Video, streams: Mapping[str, Features]) -> list[Ev
         for key, value in got.items():
             if layout[key] != value:
                 raise UserError(file=own.path, where=key, got=value, expected=f"{layout[key]}, as in training")
+        if not np.isclose(own.fps, layout["fps"], rtol=RATE_TOLERANCE).any():
+            rates = ", ".join(f"{rate:g}" for rate in layout["fps"])
+            raise UserError(
+                file=own.path, where="fps", got=own.fps, expected=f"{rates}, as in training", hint="crops.fps resamples"
+            )
     seen = SpottingVideo(*video.key, video.n_frames, video.fps, {name: streams[name] for name in model.streams})
-    found = model.method.propose(model.fitted, seen)  # type: ignore[union-attr]
+    found = checked(model.method.propose(model.fitted, seen), seen, model.name)  # type: ignore[union-attr]
     events = []
     for kind in KINDS:
         low, high = model.limits_s[kind]
-        proposed = checked(found.get(kind, (np.empty((0, 2)), np.empty(0))), seen, model.name)
-        cleaned = clean(*proposed, (low * video.fps - 1e-6, high * video.fps + 1e-6), model.choice)
+        cleaned = clean(*found[kind], (low * video.fps - 1e-6, high * video.fps + 1e-6), model.choice)
         for (onset, offset), score in zip(*take(*cleaned, model.choices[kind]), strict=True):
             events.append(Event(video.key, int(onset), int(offset), kind, round(float(score), 6), model.label))
     return sorted(events, key=lambda e: (e.onset, e.offset, e.kind))
 
 
 def recognise(event: Event, model: Model, job: Job[ApplyStageParams]) -> Event:
-    """The event with its apex and class probabilities; as it was where the crops show no second frame of it."""
+    """The event with its apex and class probabilities; as it was where the crops show no second frame of it.
+
+    Raises:
+        UserError: when its maps have another size than those of training.
+    """
     with open_crops(job.input("crops")) as crops:
         found = apex_and_maps(
             crops.need(event.key[2]),
@@ -101,6 +112,15 @@ def recognise(event: Event, model: Model, job: Job[ApplyStageParams]) -> Event:
     if found is None:
         return event
     apex, maps = found
+    side = maps.difference.shape[-1]
+    if side != model.size_px:
+        raise UserError(
+            file=model.path,
+            where="size of the onset-apex maps",
+            got=side,
+            expected=f"{model.size_px}, as in training",
+            hint="apexdiff.size, or larger crops",
+        )
     p = model.method.predict(model.fitted, as_clips(event, maps))[0]  # type: ignore[union-attr]
     probabilities = {c: round(float(v), 6) for c, v in zip(model.classes, p, strict=True)}
     return Event(

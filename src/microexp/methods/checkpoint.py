@@ -59,7 +59,7 @@ class Checkpoint:
             return
         if found.about.get("key") != self.key:
             return
-        self.rows = {name: list(rows) for name, rows in found.about["rows"].items()}
+        self.rows = {name: [dict(row) for row in rows] for name, rows in found.about["rows"].items()}
         self.models = {n.removeprefix(MODEL): data for n, data in found.parts.items() if n.startswith(MODEL)}
         self.state = found.parts.get(STATE)
 
@@ -89,5 +89,7 @@ class Checkpoint:
         parts = {MODEL + name: data for name, data in self.models.items()}
         if self.state is not None:
             parts[STATE] = self.state
-        bundle.write(self.path, bundle.Bundle({"key": self.key, "rows": self.rows}, parts))
+        # pairs, since a bundle sorts the keys of a mapping and the order of a row is that of the log's columns
+        rows = {name: [list(row.items()) for row in own] for name, own in self.rows.items()}
+        bundle.write(self.path, bundle.Bundle({"key": self.key, "rows": rows}, parts))
         self._saved = time.monotonic()

@@ -63,7 +63,12 @@ def find_method(kind: str, name: str) -> Method:
     missing = sorted(getattr(found, "__abstractmethods__", ()))
     if missing:
         raise UserError(file="config", where=f"{kind}: method {name}", problem=f"{', '.join(missing)} not defined")
-    return cast(Method, found())
+    try:
+        return cast(Method, found())
+    except TypeError as error:
+        raise UserError(
+            file="config", where=f"{kind}: method {name}", problem=error, expected="no arguments"
+        ) from error
 
 
 def source_of(method: Method) -> str:
@@ -81,7 +86,7 @@ def _loaded(kind: str, reference: str) -> Any:
     module, _, name = reference.partition(":")
     try:
         return getattr(_imported(module), name)
-    except (ImportError, AttributeError, SyntaxError) as error:
+    except Exception as error:  # whatever a module of somebody else does while it is imported
         raise UserError(
             file="config",
             where=f"{kind}: method {reference}",
@@ -92,7 +97,10 @@ def _loaded(kind: str, reference: str) -> Any:
 
 
 def _imported(module: str) -> Any:
-    """Import a module; the working folder is looked through last, so that nothing there stands before a library."""
+    """Import a module; the working folder is looked through last, so that nothing there stands before a library.
+
+    The folder stays at the end of the path, since a method may import its neighbours only when it runs.
+    """
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError:
@@ -100,7 +108,5 @@ def _imported(module: str) -> Any:
         if folder in sys.path:
             raise
         sys.path.append(folder)
-        try:
-            return importlib.import_module(module)
-        finally:
-            sys.path.remove(folder)
+        importlib.invalidate_caches()
+        return importlib.import_module(module)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from microexp.errors import UserError
 from microexp.records.features import Key
-from microexp.records.index import Video
+from microexp.records.index import KINDS, Video
 from microexp.run import storage
 
 COLUMNS = (
@@ -38,7 +39,7 @@ class Detection:
 
 def write_detections(path: Path, detections: Iterable[Detection], videos: Iterable[Video]) -> None:
     """Write `detections.csv`; frames become the release's numbers by what `videos` say of them."""
-    known = {(v.dataset, v.subject, v.video): v for v in videos}
+    known = {v.key: v for v in videos}
     rows = []
     for d in detections:
         video = known[d.key]
@@ -54,22 +55,30 @@ def read_detections(path: Path, videos: Iterable[Video]) -> list[Detection]:
     Raises:
         UserError: naming the row that does not fit, or whose video is not among `videos`.
     """
-    known = {(v.dataset, v.subject, v.video): v for v in videos}
-    found = []
-    for number, row in enumerate(storage.read_csv(path, COLUMNS), 2):
-        key = row["dataset"], row["subject"], row["video"]
-        if key not in known:
-            raise UserError(
-                file=path, where=f"row {number}", problem=f"{'/'.join(key)}: a video that the index does not list"
-            )
-        numbering = known[key].numbering
-        try:
-            onset, offset = (numbering.to_index(int(row[name])) for name in ("onset", "offset"))
-            found.append(
-                Detection(row["method"], int(row["seed"]), *key, onset, offset, row["kind"], float(row["score"]))
-            )
-        except ValueError as error:
-            raise UserError(
-                file=path, where=f"row {number}", problem=error, expected="whole numbers in seed, onset and offset"
-            ) from error
+    known = {v.key: v for v in videos}
+    return [
+        _detection(row, known, path, f"row {number}") for number, row in enumerate(storage.read_csv(path, COLUMNS), 2)
+    ]
+
+
+def _detection(row: Mapping[str, str], videos: Mapping[Key, Video], path: Path, where: str) -> Detection:
+    key = row["dataset"], row["subject"], row["video"]
+    if key not in videos:
+        raise UserError(file=path, where=where, problem=f"{'/'.join(key)}: a video that the index does not list")
+    try:
+        onset, offset = (videos[key].numbering.to_index(int(row[name])) for name in ("onset", "offset"))
+        found = Detection(row["method"], int(row["seed"]), *key, onset, offset, row["kind"], float(row["score"]))
+    except UserError as error:
+        raise UserError(file=path, where=f"{where}, {error.where}", got=error.got, expected=error.expected) from error
+    except ValueError as error:
+        raise UserError(
+            file=path, where=where, problem=error, expected="whole numbers in seed, onset and offset, a number in score"
+        ) from error
+    if found.kind not in KINDS or onset > offset or not math.isfinite(found.score):
+        raise UserError(
+            file=path,
+            where=where,
+            got=f"{found.kind}, {row['onset']} to {row['offset']}, score {found.score}",
+            expected="micro or macro, onset before offset, a finite score",
+        )
     return found

@@ -81,7 +81,8 @@ def _arrays(shard: h5py.File) -> Iterator[tuple[str, h5py.Dataset]]:
 
 def _proposals(name: str, array: h5py.Dataset) -> Proposals:
     variant, seed, role, dataset, subject, video, kind = name.split("/")
-    if kind not in KINDS or array.shape[1:] != (3,):
+    known = variant in (METHOD, PERMUTED) and role in (TEST, CALIBRATION) and kind in KINDS
+    if not known or array.shape[1:] != (3,):
         raise ValueError(f"an array {name} of shape {array.shape}")
     values = array[:]
     return Proposals(variant, int(seed), role, (dataset, subject, video), kind, values[:, :2], values[:, 2])

@@ -1,16 +1,29 @@
-"""Made-up shards in the pipeline's formats, with signals planted where the expressions are."""
+"""Made-up shards in the pipeline's formats, with signals planted where the expressions are, and folds run on them."""
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import h5py
 import numpy as np
 
-from microexp.records.index import Expression, Video, write_expressions, write_videos
-from microexp.run.storage import add_array, create_shard, set_attributes
+from microexp.methods.find import find_method
+from microexp.methods.spotting import detect, fold
+from microexp.methods.spotting.params import DetectParams, FoldParams
+from microexp.pipeline import STAGES
+from microexp.records import features as records
+from microexp.records.index import Expression, Video, read_expressions, read_videos, write_expressions, write_videos
+from microexp.run.stage import Job
+from microexp.run.storage import create_shard, set_attributes
 
 LENGTHS = {"micro": (9, 14), "macro": (22, 46)}
+REGIONS = ("region_left_eye", "region_right_eye", "region_mouth")
+JUNK = 520
+"""Frames of the video that stands in the held-out subject's place in a canary's data."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +32,6 @@ class MadeUp:
 
     folder: Path
     features: list[Path]
-    motion: list[Path]
     expressions: Path
     videos: Path
 
@@ -44,6 +56,7 @@ def draw_expressions(
 
 def write_data(
     folder: Path,
+    *,
     subjects: int = 5,
     n_frames: int = 400,
     channels: int = 16,
@@ -56,7 +69,7 @@ def write_data(
     rate: int = 1,
     index: np.ndarray | None = None,
 ) -> MadeUp:
-    """Feature and motion shards and the annotations of a data set; its last video has no expression.
+    """Shards of the streams `i3d_rgb` and `motion`, and the index of a data set; its last video has no expression.
 
     Videos have `n_frames` frames, `rate` times 30 a second, of which `index` are kept (none: all).
     """
@@ -66,79 +79,152 @@ def write_data(
     videos: list[Video] = []
     for s in range(subjects):
         subject = f"s{s:02d}"
-        feature_path = folder / "i3d" / dataset / f"{subject}.h5"
-        motion_path = folder / "motion" / dataset / f"{subject}.h5"
-        with create_shard(feature_path) as features, create_shard(motion_path) as motion:
+        paths = [folder / "features" / stream / dataset / f"{subject}.h5" for stream in ("i3d_rgb", "motion")]
+        with create_shard(paths[0]) as rgb, create_shard(paths[1]) as motion:
+            for shard, path in ((rgb, paths[0]), (motion, paths[1])):
+                records.start_shard(shard, *records.whose(path))
             for v in range(videos_per_subject):
                 name = f"{subject}_{v}"
                 still = (s, v) == (subjects - 1, videos_per_subject - 1) and subjects * videos_per_subject > 3
                 planted = [] if still else draw_expressions(dataset, subject, name, n_frames, generator, rate)
                 expressions += planted
                 videos.append(Video(dataset, subject, name, "-", n_frames, 30.0 * rate, 64, 64))
-                write_features(features, name, planted, n_frames, channels, step, clip, noise, generator, index)
-                write_motion(motion, name, planted, n_frames, generator)
+                layout = records.Layout(step, clip, 30.0)
+                write_features(rgb, name, planted, layout, index, channels=channels, noise=noise, generator=generator)
+                write_motion(motion, name, planted, n_frames, 30.0 * rate, generator)
     write_expressions(folder / "index" / dataset / "expressions.csv", expressions, videos)
     write_videos(folder / "index" / dataset / "videos.csv", videos)
+    return found_in(folder, dataset)
+
+
+def found_in(folder: Path, dataset: str = "fake") -> MadeUp:
+    """What `write_data` wrote below a folder."""
     return MadeUp(
         folder,
-        sorted((folder / "i3d" / dataset).glob("*.h5")),
-        sorted((folder / "motion" / dataset).glob("*.h5")),
+        sorted((folder / "features").glob(f"*/{dataset}/*.h5")),
         folder / "index" / dataset / "expressions.csv",
         folder / "index" / dataset / "videos.csv",
     )
 
 
 def write_features(
-    file: object,
+    file: h5py.File,
     name: str,
-    planted: list[Expression],
-    n_frames: int,
+    planted: Sequence[Expression],
+    layout: records.Layout,
+    index: np.ndarray,
+    *,
     channels: int,
-    step: int,
-    clip: int,
     noise: float,
     generator: np.random.Generator,
-    index: np.ndarray | None = None,
 ) -> None:
     """Features whose first channels rise with micro, whose next ones with macro expressions."""
-    index = np.arange(n_frames) if index is None else index
-    activity = np.zeros((n_frames, 2))
+    activity = np.zeros((int(index[-1]) + 1, 2))
     for item in planted:
         activity[item.onset : item.offset + 1, 0 if item.kind == "micro" else 1] = 1
     activity = activity[index]
+    step, clip = layout.step_frame, layout.clip_frame
     n_steps = (len(index) - clip) // step + 1
     signal = np.stack([activity[step * i : step * i + clip].mean(0) for i in range(n_steps)])
-    features = noise * generator.standard_normal((n_steps, channels))
+    data = noise * generator.standard_normal((n_steps, channels))
     quarter = channels // 4
     for half in (0, channels // 2):
-        features[:, half : half + quarter] += signal[:, :1] * 2
-        features[:, half + quarter : half + 2 * quarter] += signal[:, 1:] * 2
-    group = file.create_group(name)  # type: ignore[attr-defined]
-    add_array(group, "features", features.astype(np.float32))
-    add_array(group, "frame_index", index.astype(np.int32))
-    set_attributes(
-        group,
-        {
-            "clip_frames": clip,
-            "step_frames": step,
-            "n_frames": len(index),
-            "fps": 30.0,
-            "source_n_frames": n_frames,
-            "excluded": "",
-        },
-    )
+        data[:, half : half + quarter] += signal[:, :1] * 2
+        data[:, half + quarter : half + 2 * quarter] += signal[:, 1:] * 2
+    group = file.create_group(name)
+    set_attributes(group, {"excluded": ""})
+    records.write_features(group, data.astype(np.float32), layout, index.astype(np.int32))
 
 
 def write_motion(
-    file: object, name: str, planted: list[Expression], n_frames: int, generator: np.random.Generator
+    file: h5py.File,
+    name: str,
+    planted: Sequence[Expression],
+    n_frames: int,
+    fps: float,
+    generator: np.random.Generator,
 ) -> None:
     """Magnitudes that are large while an expression comes and goes."""
-    magnitude = 0.05 + 0.02 * generator.random((n_frames - 1, 2))
+    magnitude = 0.05 + 0.02 * generator.random((n_frames - 1, len(REGIONS)))
     for item in planted:
         third = max(2, (item.offset - item.onset) // 3)
         magnitude[item.onset : item.onset + third] += 0.3
         magnitude[item.offset - third : item.offset] += 0.3
-    group = file.create_group(name)  # type: ignore[attr-defined]
-    add_array(group, "magnitude", magnitude.astype(np.float32))
-    add_array(group, "frame_index", np.arange(n_frames, dtype=np.int32))
-    set_attributes(group, {"regions": "eyes,mouth", "excluded": "", "fps": 30.0})
+    group = file.create_group(name)
+    set_attributes(group, {"excluded": ""})
+    layout = records.Layout(1, 2, fps, REGIONS)
+    records.write_features(group, magnitude.astype(np.float32), layout, np.arange(n_frames, dtype=np.int32))
+
+
+def garble(data: MadeUp, folder: Path, dataset: str = "fake", subject: str = "s00", noise: float = 100.0) -> MadeUp:
+    """A copy of the data in which one subject's features, motion and annotations are garbage."""
+    shutil.copytree(data.folder, folder)
+    generator = np.random.default_rng(99)
+    copy = found_in(folder, dataset)
+    with h5py.File(data.folder / "features/i3d_rgb" / dataset / f"{subject}.h5") as file:
+        like = next(iter(file.values()))
+        channels = like["features"].shape[1]
+        layout = records.Layout(int(like.attrs["step_frames"]), int(like.attrs["clip_frames"]), 30.0)
+    for path in copy.features:
+        if path.stem != subject:
+            continue
+        with create_shard(path) as file:
+            records.start_shard(file, *records.whose(path))
+            if records.whose(path)[0] == "motion":
+                write_motion(file, "other", [], JUNK, 30.0, generator)
+            else:
+                index = np.arange(JUNK)
+                write_features(
+                    file, "other", [], layout, index, channels=channels, noise=noise, generator=generator
+                )  # fmt: skip
+    known = read_videos(data.videos)
+    others = [e for e in read_expressions(data.expressions, known) if e.subject != subject]
+    junk = [Expression(dataset, subject, "other", n, n, n + 1, 400 + n, "micro", "junk", "99") for n in range(1, 4)]
+    videos = [Video(dataset, subject, "other", "-", JUNK, 30.0, 64, 64), *(v for v in known if v.subject != subject)]
+    write_expressions(copy.expressions, [*junk, *others], videos)
+    write_videos(copy.videos, videos)
+    return copy
+
+
+def run_fold(
+    data: MadeUp | Sequence[MadeUp],
+    out: Path,
+    fold_name: str = "fake-s00",
+    *,
+    method: str = "aemnet",
+    options: Mapping[str, Any] | None = None,
+    detecting: Mapping[str, Any] | None = None,
+    **protocol: Any,
+) -> Path:
+    """Run the stages `spotting-fold` and `detect` of one fold into the folder `out`.
+
+    Args:
+        data: data sets of the experiment.
+        out: folder of the results.
+        fold_name: who is held out.
+        method: as the configuration names it; `made-up` is its row in the tables.
+        options: of the method.
+        detecting: of the stage `detect`.
+        protocol: further options of the stage `spotting-fold`, such as `calibrate`.
+    """
+    sets = [data] if isinstance(data, MadeUp) else list(data)
+    index = {"expressions": [d.expressions for d in sets], "videos": [d.videos for d in sets]}
+    files = {
+        name: out / Path(o.path).name for s in ("spotting-fold", "detect") for name, o in STAGES[s].outputs.items()
+    }
+    params = FoldParams(
+        experiment="made", name="made_up", method=method, method_version=find_method("spotting", method).version,
+        options=dict(options or {}), **protocol,
+    )  # fmt: skip
+    features = [path for d in sets for path in d.features]
+    outputs = {n: files[n] for n in STAGES["spotting-fold"].outputs}
+    fold.run(Job({"features": features, **index}, outputs, params, {"fold": fold_name}, device="cpu"))
+    choosing = {"experiment": "made", "name": "made_up", "people": params.people, **(detecting or {})}
+    outputs = {n: files[n] for n in STAGES["detect"].outputs}
+    detect.run(
+        Job(
+            {"proposals": [files["proposals"]], **index}, outputs, DetectParams.model_validate(choosing),
+            {"fold": fold_name},
+        )
+    )  # fmt: skip
+    return out

@@ -78,10 +78,11 @@ def plan_fits(subjects: Sequence[Subject], options: FoldParams, *, learns: bool,
     Raises:
         UserError: when there are too few training subjects to keep some for calibration.
     """
-    if len(subjects) < 2:
+    people = {same_person(*s, options.people) for s in subjects}
+    if len(people) < 2:
         raise UserError(
             file="features",
-            problem=f"{len(subjects)} training subject(s)",
+            problem=f"{len(people)} training subject(s)",
             expected="at least 2, one of them to calibrate",
         )
     variants = (METHOD, PERMUTED) if options.permuted_control and learns else (METHOD,)
@@ -99,13 +100,19 @@ def plan_fits(subjects: Sequence[Subject], options: FoldParams, *, learns: bool,
 
 
 def calibration_parts(subjects: Sequence[Subject], options: FoldParams, seed: int) -> list[tuple[Subject, ...]]:
-    """Who calibrates: a held-out share of the training subjects, or each of them in one of the inner folds."""
-    order = np.random.default_rng([seed, 0]).permutation(len(subjects))
+    """Who calibrates: a held-out share of the training subjects, or each of them in one of the inner folds.
+
+    Subjects of several data sets who are one person stay together.
+    """
+    people = sorted({same_person(*s, options.people) for s in subjects})
+    order = np.random.default_rng([seed, 0]).permutation(len(people))
     if options.calibrate == "held_out":
-        count = min(len(subjects) - 1, max(1, round(options.held_out_share * len(subjects))))
-        return [tuple(subjects[i] for i in sorted(order[:count]))]
-    folds = min(options.inner_folds, len(subjects))
-    return [tuple(subjects[i] for i in sorted(order[k::folds])) for k in range(folds)]
+        parts = [order[: min(len(people) - 1, max(1, round(options.held_out_share * len(people))))]]
+    else:
+        folds = min(options.inner_folds, len(people))
+        parts = [order[k::folds] for k in range(folds)]
+    chosen = [{people[i] for i in part} for part in parts]
+    return [tuple(s for s in sorted(subjects) if same_person(*s, options.people) in who) for who in chosen]
 
 
 def held_out_subject(fold: str) -> Subject | None:
@@ -164,7 +171,7 @@ class Sources:
         """Read the index; feature shards are known by their names alone.
 
         Raises:
-            UserError: when the index does not hold the held-out subject.
+            UserError: when there is nothing of the held-out subject.
         """
         people = job.params.people
         listed = [v for path in job.inputs["videos"] for v in read_videos(path)]
@@ -180,12 +187,12 @@ class Sources:
         for path in sorted(job.inputs["features"]):
             _, dataset, subject = whose(path)
             shards.setdefault((dataset, subject), []).append(path)
-        if held_out is not None and job.inputs["features"] and held_out not in shards:
+        if held_out is not None and held_out not in shards and (shards or held_out not in {k[:2] for k in videos}):
             raise UserError(
                 file="command line",
-                where="--features",
-                problem="no shard of " + "/".join(held_out),
-                expected="the held-out subject's too",
+                where="--features" if shards else "--fold",
+                problem=f"no {'shard' if shards else 'video'} of {'/'.join(held_out)}",
+                expected="the held-out subject's too" if shards else "a subject of the index",
             )
         return cls(videos, truth, shards, held_out, people)
 
@@ -202,6 +209,10 @@ class Sources:
         Raises:
             UserError: when there is none, or a stream is missing or laid out in several ways.
         """
+        made = {whose(path)[0] for path in self.training_paths()}
+        for stream in streams:
+            if stream not in made:
+                raise UserError(file="features", problem=f"no shard of the stream {stream}", expected="one per subject")
         keys = [key for key in self.videos if self._is_training(key[:2])]
         found = self._videos(keys, streams, self.training_paths(), files)
         if not found:
@@ -243,13 +254,16 @@ def check_layout(videos: Sequence[SpottingVideo], streams: Sequence[str]) -> Non
     for stream in streams:
         of_stream = [v.streams[stream] for v in videos]
         for item in of_stream:
-            got, expected = ((f.step_frame, f.clip_frame, f.n_channels) for f in (item, of_stream[0]))
+            like = of_stream[0]
+            got, expected = ((f.step_frame, f.clip_frame, f.n_channels) for f in (item, like))
             if got != expected:
                 raise UserError(
-                    file=item.path,
-                    where="step, clip, channels",
-                    got=got,
-                    expected=f"{expected} as in {of_stream[0].path}",
+                    file=item.path, where="step, clip, channels", got=got, expected=f"{expected} as in {like.path}"
+                )
+            if item.channels != like.channels:
+                name, other = next((a, b) for a, b in zip(item.channels, like.channels, strict=True) if a != b)
+                raise UserError(
+                    file=item.path, where="channels", got=repr(name), expected=f"{other!r} as in {like.path}"
                 )
 
 
@@ -282,7 +296,8 @@ class Fold:
         """What a checkpoint of this fold depends on."""
         return fingerprint(
             self.options.model_dump_json(), self.fold, self.method.version, source_sha256(), self.device,
-            sorted(self.truth.items()), [storage.input_hash(p) for p in paths],
+            sorted(self.truth.items()), [(v.key, v.n_frames, v.fps) for v in self.videos],
+            [storage.input_hash(p) for p in paths],
         )  # fmt: skip
 
     def train(self, plans: Sequence[FitPlan], checkpoint: Checkpoint) -> dict[str, Any]:
@@ -292,26 +307,37 @@ class Fold:
             context = Context(
                 self.options.seed, self.device, self._label(), keep=checkpoint.keep, state=checkpoint.state
             )
-            models = self.method.fit_many([self._request(p, checkpoint) for p in waiting], self.settings, context)
-            checkpoint.finish({p.name: self.method.to_bytes(m) for p, m in zip(waiting, models, strict=True)})
+            models = list(self.method.fit_many([self._request(p, checkpoint) for p in waiting], self.settings, context))
+            if len(models) != len(waiting):
+                raise UserError(
+                    file=self._label(), problem=f"fit_many gave {len(models)} models", expected=f"{len(waiting)}"
+                )
+            checkpoint.finish({p.name: self._bytes(m) for p, m in zip(waiting, models, strict=True)})
         else:
             for plan in waiting:
-                request = self._request(plan, checkpoint, state=checkpoint.state)
+                request = self._request(plan, checkpoint)
                 model = self.method.fit(request.videos, request.truth, self.settings, request.context)
-                checkpoint.finish({plan.name: self.method.to_bytes(model)})
+                checkpoint.finish({plan.name: self._bytes(model)})
         return {p.name: self.method.from_bytes(checkpoint.models[p.name], self.settings) for p in plans}
 
-    def _request(self, plan: FitPlan, checkpoint: Checkpoint, *, state: bytes | None = None) -> FitRequest:
+    def _bytes(self, model: Any) -> bytes:
+        data = self.method.to_bytes(model)
+        if not isinstance(data, bytes):
+            raise UserError(file=self._label(), problem=f"to_bytes gave {type(data).__name__}", expected="bytes")
+        return data
+
+    def _request(self, plan: FitPlan, checkpoint: Checkpoint) -> FitRequest:
         videos = list(self._videos(plan.subjects))
         truth: Truth = {v.key: self.truth[v.key] for v in videos if v.key in self.truth}
         seed = self.options.seed + plan.seed
         if plan.variant == PERMUTED:
             truth = permuted(videos, truth, seed)
         rows = checkpoint.log_of(plan.name)
-        if state is None and not self.method.stacks:
+        if checkpoint.state is None:
             rows.clear()  # a fit that starts again logs again
-        keep = checkpoint.keep if not self.method.stacks else Context(0).keep
-        context = Context(seed, self.device, f"{self._label()}, seed {plan.seed}, {plan.fit}", rows, keep, state)
+        context = Context(seed, self.device, f"{self._label()}, seed {plan.seed}, {plan.fit}", rows)
+        if not self.method.stacks:
+            context = replace(context, keep=checkpoint.keep, state=checkpoint.state)
         return FitRequest(videos, truth, context)
 
     def _label(self) -> str:
@@ -332,17 +358,10 @@ class Fold:
         Raises:
             UserError: when the method returns something else than its contract says.
         """
-        found = self.method.propose(model, video)
+        found = checked(self.method.propose(model, video), video, self.options.name)
         return [
-            Proposals(
-                plan.variant,
-                plan.seed,
-                role,
-                video.key,
-                kind,
-                *checked(found.get(kind, NOTHING), video, self.options.name),
-            )
-            for kind in KINDS
+            Proposals(plan.variant, plan.seed, role, video.key, kind, intervals, scores)
+            for kind, (intervals, scores) in found.items()
         ]
 
     def bundle(self, models: Mapping[str, Any]) -> bundle.Bundle:
@@ -357,38 +376,59 @@ class Fold:
             "streams": {
                 name: {
                     "step_frames": f.step_frame, "clip_frames": f.clip_frame, "channels": list(f.channels),
-                    "fps": f.fps,
+                    "fps": sorted({v.streams[name].fps for v in self.videos}),
                 }
                 for name, f in first.streams.items()
             },
         }  # fmt: skip
-        return bundle.Bundle(about, {name: self.method.to_bytes(model) for name, model in models.items()})
+        return bundle.Bundle(about, {name: self._bytes(model) for name, model in models.items()})
 
     def log_rows(self, plans: Sequence[FitPlan], checkpoint: Checkpoint) -> list[dict[str, Any]]:
         """The training log of all fits."""
         return [
-            {"variant": p.variant, "seed": p.seed, "fit": p.fit, **row}
+            {**row, "variant": p.variant, "seed": p.seed, "fit": p.fit}
             for p in plans
             for row in checkpoint.log_of(p.name)
         ]
 
 
-def checked(found: tuple[np.ndarray, np.ndarray], video: SpottingVideo, method: str) -> tuple[np.ndarray, np.ndarray]:
-    """Intervals (n, 2) and scores (n,) as float64; those with values that are no numbers are refused.
+def checked(found: object, video: SpottingVideo, method: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """What a method proposes: kind -> intervals (n, 2) and scores (n,) as float64; a kind that is missing has none.
 
     Raises:
-        UserError: naming the method and the video.
+        UserError: naming the method and the video, when it is anything else than the contract says.
     """
-    intervals, scores = (np.asarray(part, np.float64) for part in found)
-    intervals, scores = intervals.reshape(-1, 2), scores.reshape(-1)
-    if len(intervals) != len(scores) or not (np.isfinite(intervals).all() and np.isfinite(scores).all()):
-        raise UserError(
-            file=method,
-            where="/".join(video.key),
-            problem=f"{len(intervals)} intervals and {len(scores)} scores, or values that are no numbers",
-            expected="intervals (n, 2) and scores (n,), finite",
-        )
+    if not isinstance(found, Mapping) or set(found) - set(KINDS):
+        got = f"kinds {', '.join(map(str, found))}" if isinstance(found, Mapping) else type(found).__name__
+        raise _nonsense(got, video, method)
+    return {kind: _checked(found.get(kind, NOTHING), video, method) for kind in KINDS}
+
+
+def _checked(part: Any, video: SpottingVideo, method: str) -> tuple[np.ndarray, np.ndarray]:
+    try:
+        intervals, scores = (np.asarray(values, np.float64) for values in part)
+    except (TypeError, ValueError) as error:
+        raise _nonsense(f"{error}", video, method) from error
+    if not intervals.size and not scores.size:
+        return NOTHING
+    if scores.ndim != 1 or intervals.shape != (len(scores), 2):
+        raise _nonsense(f"intervals {intervals.shape} with scores {scores.shape}", video, method)
+    onset, offset = intervals.T
+    inside = (onset >= 0) & (onset <= offset) & (offset <= video.n_frames - 1)  # not so where a value is no number
+    wrong = np.flatnonzero(~(inside & np.isfinite(scores)))
+    if len(wrong):
+        first = int(wrong[0])
+        raise _nonsense(f"[{onset[first]:g}, {offset[first]:g}] with score {scores[first]:g}", video, method)
     return intervals, scores
+
+
+def _nonsense(problem: str, video: SpottingVideo, method: str) -> UserError:
+    return UserError(
+        file=method,
+        where="/".join(video.key),
+        problem=f"proposed {problem}",
+        expected=f"micro and macro: intervals (n, 2) inside frames 0 to {video.n_frames - 1} with finite scores (n,)",
+    )
 
 
 def permuted(videos: Sequence[SpottingVideo], truth: Truth, seed: int) -> dict[Key, list[Expression]]:
