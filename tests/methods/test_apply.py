@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 
-import h5py
 import numpy as np
 import pytest
 
@@ -16,11 +15,11 @@ from microexp.methods.apply import as_clips
 from microexp.methods.model import read_model
 from microexp.methods.spotting.postprocess import clean
 from microexp.methods.spotting.selection import take
+from microexp.records.crops import open_crops
 from microexp.records.events import Event
 from microexp.records.proposals import CALIBRATION, read_proposals
-from microexp.run.storage import open_shard
 from tests.methods.applied import PREPROCESSING, recognition_model, run_apply, spotting_model
-from tests.methods.spotting.made_up import garble, write_data
+from tests.methods.spotting.made_up import edit, garble, write_data
 from tests.methods.spotting.quick import QUICK
 from tests.shards import write_crops
 
@@ -101,7 +100,7 @@ def test_other_preprocessing_is_refused(data, model, tmp_path):
 )
 def test_features_laid_out_otherwise_are_refused(data, model, tmp_path, attribute, value, named):
     copy = garble(data, tmp_path / "copy", subject="s02")
-    with h5py.File(copy.folder / "features/i3d_rgb/fake/s02.h5", "r+") as file:
+    with edit(copy.folder / "features/i3d_rgb/fake/s02.h5") as file:
         file["other"].attrs[attribute] = value
     with pytest.raises(UserError, match=rf"s02\.h5: {named}"):
         run_apply(copy, tmp_path / "out", model, "s02")
@@ -109,14 +108,14 @@ def test_features_laid_out_otherwise_are_refused(data, model, tmp_path, attribut
 
 def test_a_rate_that_is_the_same_but_for_rounding_is_taken(data, model, tmp_path):
     copy = garble(data, tmp_path / "copy", subject="s02")
-    with h5py.File(copy.folder / "features/i3d_rgb/fake/s02.h5", "r+") as file:
+    with edit(copy.folder / "features/i3d_rgb/fake/s02.h5") as file:
         file["other"].attrs["fps"] = 29.97
     assert run_apply(copy, tmp_path / "out", model, "s02").exists()
 
 
 def test_a_video_without_features_has_no_events_and_is_told(data, model, tmp_path, capsys):
     copy = garble(data, tmp_path / "copy", subject="s02")
-    with h5py.File(copy.folder / "features/i3d_rgb/fake/s02.h5", "r+") as file:
+    with edit(copy.folder / "features/i3d_rgb/fake/s02.h5") as file:
         for name in ("features", "frame_index"):
             del file["other"][name]
         file["other"].attrs["excluded"] = "no face"
@@ -144,7 +143,7 @@ def test_events_are_recognised_as_the_model_says(data, model, crops, tmp_path):
     columns = ("kind", "onset", "offset", "score")
     assert [[r[c] for c in columns] for r in rows] == [[r[c] for c in columns] for r in plain] and len(rows) > 1
     found = read_model(recognition, "recognition")
-    with open_shard(crops) as file:
+    with open_crops(crops) as file:
         for row in rows:
             onset, offset = int(row["onset"]) - 1, int(row["offset"]) - 1
             apex, maps = apex_and_maps(file["s01_0"], (onset, offset), MAPS)

@@ -7,24 +7,24 @@ import numpy as np
 import pytest
 
 from microexp.errors import UserError
-from microexp.records.features import Files, Layout, list_features, start_shard, whose, write_features
-from microexp.run.storage import create_shard, set_attributes
+from microexp.records.features import Files, Layout, create_features, list_features, whose
+from microexp.records.shard import Subject
+from tests.shards import recorded
 
 DATA = np.arange(40, dtype=np.float32).reshape(10, 4)
 INDEX = np.arange(26) * 7
 
 
-def write(path, videos, layout=None, **more):
+def write(path, videos, layout=None, about=None, **more):
     """A shard at `…/{stream}/{dataset}/{subject}.h5`; videos are arrays, or the reason for their exclusion."""
     layout = layout or Layout(2, 8, 30.0, ("a", "b", "c", "d"))
-    with create_shard(path) as file:
-        start_shard(file, *whose(path))
+    with create_features(path, whose(path)[0], Subject.of_path(path), about) as shard:
         for name, data in videos.items():
-            group = file.create_group(name)
-            set_attributes(group, {"excluded": data if isinstance(data, str) else ""})
-            if not isinstance(data, str):
-                write_features(group, data, layout, INDEX, **more)
-    return path
+            if isinstance(data, str):
+                shard.exclude(name, data)
+            else:
+                shard.add(name, data, layout, INDEX, **more)
+    return recorded(path, whose(path)[0])
 
 
 @pytest.fixture
@@ -50,15 +50,18 @@ def test_frames_and_source_frames_map_to_each_other(shard):
     assert found.to_frames(np.array([0, 10.5, 175])).tolist() == [0, 1.5, 25]
 
 
-def test_validity_and_numbers_of_other_types_are_kept(tmp_path):
+def test_validity_and_frames_between_frames_are_kept(tmp_path):
     path = tmp_path / "given" / "set" / "s1.h5"
     usable = np.arange(10) % 3 != 0
-    write(path, {"v": DATA.astype(np.float64)}, valid=usable, more={"about": "x"})
+    with create_features(path, "given", Subject.of_path(path), {"about": "x"}) as shard:
+        shard.add("v", DATA, Layout(2, 8, 30.0), INDEX + 0.25, valid=usable)
+    recorded(path, "given")
     with Files() as files:
         (found,) = list_features([path], files)
-        assert np.array_equal(found.valid(), usable) and found.read(0, 1).dtype == np.float32
+        assert np.array_equal(found.valid(), usable) and np.array_equal(found.frame_index, INDEX + 0.25)
+        assert found.to_source(np.array([0.5])).tolist() == [3.75]
     with h5py.File(path) as file:
-        assert file["v"].attrs["about"] == "x" and file["v/frame_index"].dtype == np.int32
+        assert file.attrs["about"] == "x" and file.attrs["stream"] == "given"
 
 
 def test_streams_and_subjects_come_in_order(tmp_path):
@@ -95,6 +98,7 @@ def test_a_file_of_somebody_else_is_refused(shard, tmp_path):
         path = tmp_path / "moved" / other
         path.parent.mkdir(parents=True)
         path.write_bytes(shard.read_bytes())
+        recorded(path, "motion")
         with Files() as files, pytest.raises(UserError, match=r"inside a file that was moved or swapped"):
             list_features([path], files)
 
@@ -122,6 +126,7 @@ def test_a_shard_that_lacks_something_is_named(tmp_path, named):
     path = write(tmp_path / "motion/set/s1.h5", {"v": DATA})
     with h5py.File(path, "r+") as file:
         DAMAGE[named](file["v"])
+    recorded(path, "motion")
     with Files() as files, pytest.raises(UserError, match=rf"s1\.h5: v: .*{named}"):
         list_features([path], files)
 

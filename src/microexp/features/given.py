@@ -210,3 +210,10 @@ def write_series(out: FeaturesWriter, series: Series, video: Video, params: Give
         )
     index = np.minimum(np.round(times * video.fps, 6), video.n_frames - 1)  # between two frames where the rates differ
     out.add(video.video, series.values, Layout(1, 1, fps, series.channels), index, valid=series.valid)
+
+
+def _index_of(number: int, video: Video, path: Path) -> int:
+    try:
+        return video.numbering.to_index(number)
+    except UserError as error:
+        raise UserError(file=path, where="first_frame", got=number, expected=error.expected) from error
