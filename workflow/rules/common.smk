@@ -48,8 +48,9 @@ def options(stage):
 
 
 def run_stage(stage):
-    """The shell line of a stage; it ends in `exec`, so that the job is the direct child of the run."""
-    return lock.shell_prefix(SOURCE, CONDA) + "logged {log:q} " + command(STAGES[stage])
+    """The shell line of a stage. `RUN` is filled in when a job starts: it is another one in every run, and a changed
+    line would make Snakemake run everything again."""
+    return "{RUN}logged {log:q} " + command(STAGES[stage])
 
 
 def gpus(stage):
@@ -75,6 +76,7 @@ except UserError as error:
     sys.exit(f"microexp: error: {error}")
 
 CONDA = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
+RUN = lock.shell_prefix(SOURCE, CONDA)  # of our own rules, and of no others
 
 
 wildcard_constraints:
