@@ -12,15 +12,16 @@ from pydantic import BaseModel, Field
 from pydantic.fields import FieldInfo
 
 from microexp.apexdiff.params import ApexdiffParams
-from microexp.datasets.params import DatasetParams, DemoParams, DemoSheetParams, DemoVideoParams, index_options
+from microexp.datasets.task import RecognitionTask
 from microexp.errors import UserError
 from microexp.faces.params import CropsParams, FacesParams
 from microexp.features.params import GivenParams, GivenSource, I3dFlowParams, I3dParams, I3dRgbParams, MotionParams
 from microexp.flow.params import FlowParams
 from microexp.methods.find import SHIPPED, Method, find_method
 from microexp.methods.people import groups_of
-from microexp.methods.recognition.params import RecognitionExperiment, RecognitionTask
+from microexp.methods.recognition.params import RecognitionExperiment
 from microexp.methods.spotting.params import CalibrationParams, ChoiceParams, SpottingExperiment
+from microexp.reading.params import DatasetParams, DemoParams, DemoSheetParams, DemoVideoParams, index_options
 from microexp.report.params import FrontParams, PageParams, ReportParams
 from microexp.report.table_params import TablesParams
 from microexp.run.names import check_name
