@@ -22,11 +22,12 @@ from microexp.methods.people import groups_of
 from microexp.methods.recognition.params import RecognitionExperiment
 from microexp.methods.spotting.params import CalibrationParams, ChoiceParams, SpottingExperiment
 from microexp.reading.params import DatasetParams, DemoParams, DemoSheetParams, DemoVideoParams, index_options
+from microexp.pipeline import STAGES
 from microexp.report.params import FrontParams, PageParams, ReportParams
 from microexp.report.table_params import TablesParams
 from microexp.run.names import check_name
 from microexp.run.options import validate
-from microexp.run.stage import Params
+from microexp.run.stage import Params, Stage
 
 STREAM_STAGES = ("i3d-rgb", "i3d-flow", "motion", "given")
 PARTS: dict[str, tuple[str, type[Params]]] = {
@@ -241,7 +242,7 @@ def stage_options(config: Config, stage: str, name: str | None = None, method: s
         return config.crops.model_dump(mode="json") | {"fps": fps or config.crops.fps}
     if stage == "complete":
         return {"allow_exclusions": config.allow_exclusions}
-    if stage in ("index-subject", "shards", "report-list", "weights"):
+    if stage == "weights" or STAGES[stage].options == Stage.options:
         return {}
     section, read = PARTS.get(stage, (stage, None))
     fields = set(read.model_fields) if read else None

@@ -163,8 +163,8 @@ def shell_prefix(source: Path, conda: bool) -> str:
     `logged LOG COMMAND`, which keeps what the attempt before printed as `LOG.before`.
 
     The user's own PYTHONPATH may not come before the libraries of the job's environment; it is kept as `USER_PATH`, for
-    methods of somebody else (`microexp.methods.find`). It all ends in `exec`, so that the job is the direct child of the
-    run: signals reach it, no shell stands in between. Without conda, `python` is the interpreter that runs Snakemake.
+    methods of somebody else (`microexp.methods.find`). It all ends in `exec`: the job is the direct child of the run,
+    signals reach it, no shell stands in between. Without conda, `python` is the interpreter that runs Snakemake.
     """
     lines = [f"export PYTHONPATH={shlex.quote(str(source))}", f"export {RUN}={token()}"]
     lines.append(f"export {USER_PATH}={shlex.quote(user_path())}")
