@@ -12,20 +12,22 @@ from pydantic import BaseModel, Field
 from pydantic.fields import FieldInfo
 
 from microexp.apexdiff.params import ApexdiffParams
-from microexp.datasets.params import DatasetParams, DemoParams, DemoSheetParams, DemoVideoParams, index_options
+from microexp.datasets.task import RecognitionTask
 from microexp.errors import UserError
 from microexp.faces.params import CropsParams, FacesParams
 from microexp.features.params import GivenParams, GivenSource, I3dFlowParams, I3dParams, I3dRgbParams, MotionParams
 from microexp.flow.params import FlowParams
 from microexp.methods.find import SHIPPED, Method, find_method
 from microexp.methods.people import groups_of
-from microexp.methods.recognition.params import RecognitionExperiment, RecognitionTask
+from microexp.methods.recognition.params import RecognitionExperiment
 from microexp.methods.spotting.params import CalibrationParams, ChoiceParams, SpottingExperiment
+from microexp.reading.params import DatasetParams, DemoParams, DemoSheetParams, DemoVideoParams, index_options
+from microexp.pipeline import STAGES
 from microexp.report.params import FrontParams, PageParams, ReportParams
 from microexp.report.table_params import TablesParams
 from microexp.run.names import check_name
 from microexp.run.options import validate
-from microexp.run.stage import Params
+from microexp.run.stage import Params, Stage
 
 STREAM_STAGES = ("i3d-rgb", "i3d-flow", "motion", "given")
 PARTS: dict[str, tuple[str, type[Params]]] = {
@@ -240,7 +242,7 @@ def stage_options(config: Config, stage: str, name: str | None = None, method: s
         return config.crops.model_dump(mode="json") | {"fps": fps or config.crops.fps}
     if stage == "complete":
         return {"allow_exclusions": config.allow_exclusions}
-    if stage in ("index-subject", "shards", "report-list", "weights"):
+    if stage == "weights" or STAGES[stage].options == Stage.options:
         return {}
     section, read = PARTS.get(stage, (stage, None))
     fields = set(read.model_fields) if read else None

@@ -48,7 +48,7 @@ STAGES: dict[str, Stage] = {
             "run",
             {},
             {"sheet": Output("results/demo/annotations.csv", "annotations of all videos")},
-            "microexp.datasets.params:DemoSheetParams",
+            "microexp.reading.params:DemoSheetParams",
             drawn=False,
         ),
         Stage(
@@ -58,7 +58,7 @@ STAGES: dict[str, Stage] = {
             "video",
             {},
             {"video": Output("results/demo/videos/{subject}/{video}.mp4", "the video")},
-            "microexp.datasets.params:DemoVideoParams",
+            "microexp.reading.params:DemoVideoParams",
             {"video": "name of the video, such as s01_1"},
             drawn=False,
         ),
@@ -79,7 +79,7 @@ STAGES: dict[str, Stage] = {
                 "counts": Output("results/index/{dataset}/counts.csv", "found against published"),
                 "excluded": Output("results/index/{dataset}/excluded.csv", "what no result covers"),
             },
-            "microexp.datasets.params:IndexParams",
+            "microexp.reading.params:IndexParams",
             {"dataset": "name of the data set"},
         ),
         Stage(

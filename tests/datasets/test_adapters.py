@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from microexp.datasets.index import files, listing, read_index
-from microexp.datasets.params import DatasetParams, DemoParams
 from microexp.errors import UserError
+from microexp.reading.params import DatasetParams, DemoParams
 from microexp.reading.release import Index
 from microexp.records.index import Expression
 

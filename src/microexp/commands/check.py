@@ -11,8 +11,8 @@ from microexp.config import load
 from microexp.datasets.adapters import load_adapter
 from microexp.datasets.counts import Count, compare, differences
 from microexp.datasets.index import open_release
-from microexp.datasets.params import DatasetParams
 from microexp.errors import UserError, one_line
+from microexp.reading.params import DatasetParams
 from microexp.reading.read import read_release
 from microexp.records.index import Issue, by_kind
 

@@ -7,9 +7,9 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from microexp.errors import one_line
+from microexp.records.verify import check_folder, delete
 from microexp.run.lock import no_run
 from microexp.run.log import log
-from microexp.run.verify import check_folder, delete
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 
 from microexp.datasets.adapters import load_adapter
 from microexp.datasets.counts import compare, differences, write_counts
-from microexp.datasets.params import DatasetParams, DemoParams, IndexParams
 from microexp.errors import UserError
+from microexp.reading.params import DatasetParams, DemoParams, IndexParams
 from microexp.reading.read import list_videos, read_release
 from microexp.reading.release import Adapter, Index, Release
 from microexp.records.exclusions import write_exclusions

@@ -154,18 +154,17 @@ def user_path(environment: Mapping[str, str] = os.environ) -> str:
 def _absolute(folder: str) -> str:
     """As Python itself found it when it started, for Snakemake may have changed the folder since."""
     ends = os.sep + os.path.normpath(folder)
-    found = (p for p in sys.path if Path(p).is_absolute() and p.endswith(ends))
-    return folder if Path(folder).is_absolute() else next(found, str(Path(folder).resolve()))
+    started = (p for p in sys.path if Path(p).is_absolute() and p.endswith(ends))
+    return folder if Path(folder).is_absolute() else next(started, str(Path(folder).absolute()))
 
 
 def shell_prefix(source: Path, conda: bool) -> str:
     """What stands before every shell command of the workflow: the package's path, the run that the job belongs to, and
     `logged LOG COMMAND`, which keeps what the attempt before printed as `LOG.before`.
 
-    The user's own PYTHONPATH does not come before the libraries of the job's environment, but it is kept as `USER_PATH`
-    for methods of somebody else (`microexp.methods.find`). It ends in `exec`, so that the job is the direct child of the
-    run: signals reach it, no shell stands in between.
-    Without conda, `python` is the interpreter that runs Snakemake.
+    The user's own PYTHONPATH may not come before the libraries of the job's environment; it is kept as `USER_PATH`, for
+    methods of somebody else (`microexp.methods.find`). It all ends in `exec`: the job is the direct child of the run,
+    signals reach it, no shell stands in between. Without conda, `python` is the interpreter that runs Snakemake.
     """
     lines = [f"export PYTHONPATH={shlex.quote(str(source))}", f"export {RUN}={token()}"]
     lines.append(f"export {USER_PATH}={shlex.quote(user_path())}")

@@ -19,8 +19,8 @@ def read_sheet(path: Path, dataset: str) -> list[Interval]:
         UserError: when a row has no frame numbers.
     """
     from microexp.datasets.adapters import load_adapter
-    from microexp.datasets.params import IndexParams
     from microexp.reading.intervals import ROW_LEFT_OUT
+    from microexp.reading.params import IndexParams
     from microexp.reading.release import Release
 
     release = Release(dataset, path.parent, IndexParams(sheet=path.name))

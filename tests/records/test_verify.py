@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from microexp.commands.main import main
+from microexp.records import verify
 from microexp.run import lock as run
-from microexp.run import storage, verify
+from microexp.run import storage
 
 
 def shard(path: Path, stage: str, arrays: dict[str, np.ndarray], **attributes: Any) -> Path:

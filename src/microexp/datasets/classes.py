@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from microexp.datasets.protocols import class_of, find_protocol
-from microexp.methods.recognition.params import RecognitionTask, TaskParams
+from microexp.datasets.task import RecognitionTask, TaskParams
 from microexp.records.clips import Clips
 
 
