@@ -171,10 +171,13 @@ def test_models_of_the_wrong_kind_are_refused(data, model, crops, tmp_path):
 
 
 def test_an_event_within_one_crop_has_no_class(data, model, tmp_path):
-    """Crops at a fifth of the rate: an interval between two of them shows one face only."""
+    """Two crops of a whole video: an interval that is nearer to one of them shows one face only."""
     still = {"s01_0": np.full((2, 32, 32, 3), 90, np.uint8)}
     path = tmp_path / "crops/fake/s01.h5"
     write_crops(path, still, frame_index=np.array([0, 299], np.int32))
     recognition = recognition_model(tmp_path / "r", "majority")
     rows = rows_of(run_apply(data, tmp_path / "out", model, recognition=recognition, crops=path, apexdiff=MAPS))
-    assert rows and all(r["apex"] == r["emotion"] == r["p_positive"] == "" for r in rows)
+    across = [r for r in rows if r["apex"]]
+    assert all(int(r["onset"]) <= int(r["apex"]) <= int(r["offset"]) for r in across)
+    beside = [r for r in rows if (int(r["onset"]) - 1 < 149.5) == (int(r["offset"]) - 1 < 149.5)]
+    assert beside and all(r["apex"] == r["emotion"] == r["p_positive"] == "" for r in beside)
