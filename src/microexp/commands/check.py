@@ -62,7 +62,7 @@ def check(name: str, dataset: DatasetParams, summary: bool) -> bool:
         return True
     adapter, release = open_release(name, dataset)
     index = read_release(adapter, release)
-    counts = compare(name, dataset.adapter or name, index, adapter.published(release))
+    counts = compare(name, dataset.adapter or name, index, adapter.published(release), adapter.other_totals(release))
     lines = [f"  sheet: {release.relative(path)}" for path in adapter.find_sheets(release)]
     lines += [*table(counts), *describe(index.issues, summary)]
     if index.videos and index.exclusions:
