@@ -10,7 +10,7 @@ _UNIT = re.compile(
     r"(?:AU|AD)?\s*([ALRTBMU]?)\s*(?:AU)?(\d{1,2})\s*([A-E]?)\s*(?:\(([ALRTMU])\)|([LRTMU])|\(\w\))?",
     re.IGNORECASE,
 )
-"""`L12`, `12L` and `12(L)` are the left side, `A12` is asymmetric; a letter A to E behind the number is an intensity."""
+"""`L12`, `12L` and `12(L)` are the left side, `A12` is asymmetric; A to E behind the number is an intensity."""
 _BETWEEN = re.compile(r"\s*[+,;/&、]\s*|\s+and\s+|\s+or\s+|\s{2,}", re.IGNORECASE)
 
 

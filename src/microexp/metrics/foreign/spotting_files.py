@@ -45,7 +45,7 @@ MORE: Columns = {
     "apex": ("apex", "apex_frame"),
 }
 DETECTIONS: Columns = {"method": ("method",), "seed": ("seed",), "seconds": ("onset_s",)}
-OWN = ("video", "vid")
+OWN = ("vid", "video", "video_name", "video_id", "video_path", "path")
 """Names of the column of the video by which a file is no release's sheet, which has clips with numbers."""
 
 
@@ -126,37 +126,38 @@ def is_detections(path: Path) -> bool:
 
 def read_detected(
     paths: Sequence[Path], method: str, seed: int, videos: Mapping[tuple[str, str], Video] | None = None
-) -> list[Interval]:
-    """Detections of one method and seed in the `detections.csv` of any number of folds, in the release's numbers.
+) -> dict[Path, list[Interval]]:
+    """Detections of one method and seed in the `detections.csv` of any number of folds, by file.
 
     Args:
         paths: of the folds.
         method: whose detections.
         seed: of the run.
-        videos: (`dataset/subject`, video) -> video: translates the indices of a file without the column `onset_s`;
-            without it these stay as they are.
+        videos: (`dataset/subject`, video) -> video: translates the indices of a file without the column `onset_s` into
+            the release's numbers; without it these stay as they are.
 
     Raises:
         UserError: when no fold has that method or seed, or a video is not among `videos`.
     """
-    found: dict[tuple[str, int], list[Interval]] = {}
+    columns = {**TRUTHS, **{name: DETECTIONS[name] for name in ("method", "seed")}}
+    found: dict[Path, list[Interval]] = {path: [] for path in paths}
+    methods: dict[str, None] = {}
     seeds: set[int] = set()
     for path in paths:
-        for line, item in _read(path, {**TRUTHS, **{n: DETECTIONS[n] for n in ("method", "seed")}}, "", DETECTIONS):
+        for line, item in _read(path, columns, "", DETECTIONS):
             number = int(_number(path, line, DETECTIONS, "seed"))
             seeds.add(number)
-            if "seconds" not in line.cells and videos is not None:
-                item = _released(path, item, videos)
-            found.setdefault((line.text("method"), number), []).append(item)
-    methods = list(dict.fromkeys(name for name, _ in found)) or [method]
-    if found and method not in methods and method != "aemnet":
-        raise UserError(
-            file="command line", where="--method", got=repr(method), expected=f"one of {', '.join(methods)}"
-        )
-    if found and seed not in seeds:
+            methods[line.text("method")] = None
+            if (line.text("method"), number) == (method, seed):
+                is_index = "seconds" not in line.cells and videos is not None
+                found[path].append(_released(path, item, videos or {}) if is_index else item)
+    if methods and method not in methods and method != "aemnet":
+        known = ", ".join(methods)
+        raise UserError(file="command line", where="--method", got=repr(method), expected=f"one of {known}")
+    if methods and seed not in seeds:
         known = ", ".join(map(str, sorted(seeds)))
         raise UserError(file="command line", where="--run-seed", got=seed, expected=f"one of {known}")
-    return found.get((method, seed), [])
+    return found
 
 
 def _released(path: Path, item: Interval, videos: Mapping[tuple[str, str], Video]) -> Interval:
