@@ -25,7 +25,7 @@ from microexp.metrics.foreign.spotting_log import (
 )
 from microexp.metrics.foreign.spotting_names import check_videos, match_names, name_subjects, rename
 from microexp.metrics.spotting import KINDS, Interval
-from microexp.reading.sheets import split_name
+from microexp.reading.sheets import open_named, split_name
 from microexp.records.index import Video, read_videos
 from microexp.run.log import log
 from microexp.run.storage import file_sha256
@@ -104,6 +104,8 @@ def _check_files(paths: Sequence[Path], what: str) -> None:
         file = Path(split_name(str(path))[0])
         if not file.is_file():
             raise UserError(file=path, problem="no such file", expected="a file of intervals")
+        if split_name(str(path))[1]:
+            open_named(file, split_name(str(path))[1])  # says which sheets there are
         keys: list[object] = [(file.resolve(), split_name(str(path))[1])]
         if len(file.read_bytes().split(b"\n", 2)) > 2:  # the folds that found nothing are all alike
             keys.append((file_sha256(file), split_name(str(path))[1]))
@@ -184,7 +186,10 @@ def _read_detections(
             other = holder.setdefault((item.subject, item.video), path)
             if other != path:
                 raise UserError(
-                    file=path, where=f"{item.subject}/{item.video}", problem=f"stands in {other} too", expected="one fold"
+                    file=path,
+                    where=f"{item.subject}/{item.video}",
+                    problem=f"stands in {other} too",
+                    expected="one fold",
                 )
             if kinds[path] in ("", item.kind):
                 found.append(item)
@@ -204,7 +209,8 @@ def _read_log(path: Path, kind: str, inputs: Inputs, options: Options) -> list[I
     found = log_predictions(pairs, _dataset(options), options.micro_max_frames, kind)
     if options.first_frame is None:
         truths = [t for t in inputs.truths if kind in ("", t.kind)]
-        differences = log_differences(pairs, found, truths)
+        sides = [[replace(i, kind=KINDS[0]) for i in s] if options.ignore_kinds else s for s in (found, truths)]
+        differences = log_differences(pairs, *sides)
         if differences:
             count = len(differences)
             log(f"{path}: differs from the ground truths: {differences[0]} ({count} differences in all)")
@@ -236,9 +242,7 @@ def _settle_kinds(inputs: Inputs, options: Options) -> None:
             )
 
 
-def _renumbered(
-    items: Iterable[Interval], first: int, videos: Mapping[tuple[str, str], Video]
-) -> list[Interval]:
+def _renumbered(items: Iterable[Interval], first: int, videos: Mapping[tuple[str, str], Video]) -> list[Interval]:
     """Intervals that count from `first` in the release's numbers, which begin with 1 where nothing tells them."""
     found = []
     for item in items:

@@ -1,8 +1,8 @@
 """The logs of the micro-expression grand challenges (MEGC2020, MEGC2021).
 
 A log holds one or both data sets. A line `1` starts SAMM Long Videos, a line `2` CAS(ME)^2 (or a line with the name);
-then one line per pair: video, onset and offset of the ground truth, onset and offset of the prediction (`-`, `__` or the
-like where there is none), and TP, FP or FN:
+then one line per pair: video, onset and offset of the ground truth, onset and offset of the prediction (`-`, `__` or
+the like where there is none), and TP, FP or FN:
 
     006_1   324       403     -       -       FN
     006_1   5160      5259    5203    5253    TP
@@ -63,7 +63,9 @@ def is_log(path: Path) -> bool:
         rows = [cells for line in _read_text(path).splitlines() if (cells := _cells(line))]
     except UserError:
         return False
-    return any(_part(row) is not None or _is_pair(row) for row in rows[:1] + [r for r in rows[1:2] if _is_heading(rows[0])])
+    return any(
+        _part(row) is not None or _is_pair(row) for row in rows[:1] + [r for r in rows[1:2] if _is_heading(rows[0])]
+    )
 
 
 def read_log(path: Path, dataset: str) -> list[Pair]:
