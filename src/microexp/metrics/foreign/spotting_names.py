@@ -127,7 +127,7 @@ def match_names(predictions: Sequence[Interval], truths: Sequence[Interval]) -> 
     known: list[Named] = list(dict.fromkeys((t.subject, t.video) for t in truths))
     by_key: list[dict[str, list[Named]]] = [{}, {}]
     for pair in known:
-        for form, table in zip((_plain, _loose), by_key, strict=True):
+        for form, table in zip((_plain, video_key), by_key, strict=True):
             table.setdefault(form(pair[1]), []).append(pair)
     given = dict.fromkeys((p.subject, p.video) for p in predictions)
     names = {pair: _named_as(pair, by_key) for pair in given}
@@ -138,7 +138,7 @@ def match_names(predictions: Sequence[Interval], truths: Sequence[Interval]) -> 
 def _named_as(pair: Named, by_key: Sequence[Mapping[str, Sequence[Named]]]) -> Named:
     """What the ground truths call a video of the predictions; its own plain name where they do not have it."""
     subject, folder, video = _parts(pair)
-    for form, table in zip((_plain, _loose), by_key, strict=True):
+    for form, table in zip((_plain, video_key), by_key, strict=True):
         candidates = table.get(form(video), ())
         for person in [subject] if subject else [folder, ""] if folder else [""]:
             same = [c for c in candidates if _same_person(person, c[0])]
@@ -160,7 +160,7 @@ def _plain(name: str) -> str:
     return _SUFFIX.sub("", name.strip(" \t'\"*"))
 
 
-def _loose(name: str) -> str:
+def video_key(name: str) -> str:
     """Letters and numbers alone, in lower case, without zeros before numbers."""
     words = re.findall(r"[^\W\d_]+|\d+", unicodedata.normalize("NFKC", _plain(name)).casefold())
     return " ".join(str(int(word)) if word.isdecimal() else word for word in words)
@@ -173,12 +173,13 @@ def _same_person(one: str, other: str) -> bool:
     (dataset, _, person), (another, _, who) = one.rpartition("/"), other.rpartition("/")
     if dataset and another and dataset.casefold() != another.casefold():
         return False
-    return _person(person) == _person(who)
+    return person_key(person) == person_key(who)
 
 
-def _person(name: str) -> str:
+def person_key(name: str) -> str:
+    """What is the same for all usual spellings of a subject: 5 of `s5`, `sub05` and `005`."""
     match = _PERSON.fullmatch(name.strip())
-    return match[1] if match else _loose(name)
+    return match[1] if match else video_key(name)
 
 
 def _check_distinct(names: Mapping[Named, Named]) -> None:
