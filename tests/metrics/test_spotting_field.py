@@ -267,6 +267,22 @@ def test_kinds_on_one_side_only_are_asked_for(capsys, tmp_path):
     assert hits_of(score(capsys, predictions, truth, "--ignore-kinds"))["overall"] == (1, 1, 1)
 
 
+def test_detections_of_a_repository_without_header_and_with_scores(capsys, tmp_path):
+    truth = write(
+        tmp_path / "t.csv", "vid,onset,offset,type\n15_0102eatingworms,396,430,macro\n15_0102,699,707,micro\n"
+    )
+    rows = ("381.097\t431.482\t0.3700", "787.935\t827.352\t0.4850", "690.000\t707.400\t0.1000")
+    found = write(tmp_path / "test_23.txt", "".join(f"15_0102eatingworms\t{row}\n" for row in rows))
+    options = ("--dataset", "cas_me2", "--ignore-kinds")
+    assert hits_of(score(capsys, found, truth, *options)) == {"overall": (2, 3, 2)}
+    assert hits_of(score(capsys, found, truth, *options, "--min-score", 0.2)) == {"overall": (1, 2, 2)}
+    assert hits_of(score(capsys, found, truth, *options, "--min-score", 0.485)) == {"overall": (0, 1, 2)}
+    bare = write(tmp_path / "bare.csv", "s15_0102,396,430,mae\ns15_0102,1,9,me\n")
+    assert hits_of(score(capsys, bare, truth, "--dataset", "cas_me2"))["overall"] == (1, 2, 2)
+    status, out = run(capsys, bare, truth, "--dataset", "cas_me2", "--min-score", 0.2)
+    assert status == 2 and "row 1: score: got ''" in out.err
+
+
 def test_a_sheet_of_a_workbook_is_named(capsys, tmp_path):
     from tests.datasets.releases import workbook
 

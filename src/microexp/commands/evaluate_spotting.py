@@ -69,6 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="videos.csv with the release's numbers of the frames (default: beside an expressions.csv)",
     )
+    parser.add_argument("--min-score", type=float, metavar="S", help="take no prediction of a lower score from a table")
     parser.add_argument("--micro-max-frames", type=int, metavar="N", help="longest micro-expression of a log")
     parser.add_argument("--method", default="aemnet", help="method to take from a detections.csv")
     parser.add_argument("--run-seed", type=int, default=0, metavar="N", help="seed to take from a detections.csv")
@@ -94,6 +95,7 @@ def main(args: argparse.Namespace) -> int:
         method=args.method,
         run_seed=args.run_seed,
         videos=tuple(args.videos),
+        min_score=args.min_score,
     )
     inputs = read_inputs(args.predictions, [args.ground_truth, *args.more_truth], options)
     if args.write_megc:

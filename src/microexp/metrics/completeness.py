@@ -46,7 +46,7 @@ def differences(protocol: str, clips: Iterable[tuple[str, str, str]]) -> list[st
 
 
 def check_expected(clips: Iterable[Clip], path: Path, protocol: str | None = None) -> None:
-    """`clips` must be exactly those of a CSV `dataset, subject, video (or sample)[, expression]`; it may lack the header.
+    """`clips` must be exactly those of a CSV `dataset, subject, video (or sample)[, expression]`, header or none.
 
     Names count as the same in any usual spelling: `samm,6` and `samm,006`, `s1_ne_01` and `s01_ne_01`.
     With a column `label`, a row without one does not count; with a protocol and a column `emotion` (`expressions.csv`

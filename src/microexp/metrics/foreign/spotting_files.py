@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from microexp.errors import UserError
 from microexp.metrics.spotting import Interval
 from microexp.reading.intervals import decimal_point
-from microexp.reading.sheets import Line, Sheet, choose_sheet, open_named, read_sheets, split_name, table
+from microexp.reading.sheets import Line, Sheet, as_text, choose_sheet, open_named, read_sheets, split_name, table
 from microexp.records.index import Video
 from microexp.run.log import log
 from microexp.run.storage import write_csv
@@ -43,18 +44,22 @@ MORE: Columns = {
     "dataset": ("dataset",),
     "emotion": ("emotion", "pred_emotion", "predicted_emotion", "estimated_emotion", "emotion_type"),
     "apex": ("apex", "apex_frame"),
+    "score": ("score", "confidence", "probability", "prob"),
 }
 DETECTIONS: Columns = {"method": ("method",), "seed": ("seed",), "seconds": ("onset_s",)}
 OWN = ("vid", "video", "video_name", "video_id", "video_path", "path")
 """Names of the column of the video by which a file is no release's sheet, which has clips with numbers."""
 
 
-def read_predictions(path: Path, kind: str = "") -> list[Interval]:
+def read_predictions(path: Path, kind: str = "", min_score: float | None = None) -> list[Interval]:
     """Predictions, such as MEGC2022's `vid,pred_onset,pred_offset,type`; further columns may follow.
+
+    A file without a header holds video, onset, offset, and the score or the kind.
 
     Args:
         path: CSV file or workbook; `file.xlsx#sheet` names one of its sheets.
         kind: of all rows, for a file of one kind; it wins over a column.
+        min_score: rows with a lower score are not taken; None takes all.
 
     Returns:
         Intervals in the order of the rows; the subject is `dataset/subject`, or what the file has of that, or empty;
@@ -63,7 +68,10 @@ def read_predictions(path: Path, kind: str = "") -> list[Interval]:
     Raises:
         UserError: naming the row or the columns that do not fit.
     """
-    found = [item for _, item in _read(path, PREDICTIONS, kind)]
+    rows = list(_read(path, PREDICTIONS, kind))
+    if min_score is not None:
+        rows = [(line, item) for line, item in rows if _number(path, line, MORE, "score") >= min_score]
+    found = [item for _, item in rows]
     twice = len(found) - len(set(found))
     if twice:
         log(f"{path}: {twice} predictions stand there more than once; each counts, as in the challenge's script")
@@ -175,7 +183,8 @@ def _read(path: Path, columns: Columns, kind: str, more: Columns | None = None) 
     """Rows as intervals, with the lines that they come from."""
     every = {**columns, **MORE, **(more or {})}
     optional = [name for name in every if name not in columns]
-    for line in table(_sheet(path, columns), every, optional=optional, may_be_empty=True):
+    sheet = _sheet(path, columns)
+    for line in table(sheet, every, optional=optional, positions=_positions(sheet), may_be_empty=True):
         label = kind or _kind(path, line)
         if not line.text("video"):
             raise UserError(
@@ -195,6 +204,15 @@ def _read(path: Path, columns: Columns, kind: str, more: Columns | None = None) 
             )
         subject = "/".join(filter(None, (line.text("dataset"), line.code("subject"))))
         yield line, Interval(subject, line.code("video"), onset, offset, label, line.text("emotion"))
+
+
+def _positions(sheet: Sheet) -> tuple[str, ...]:
+    """Columns of a file that begins with an interval and not with a header; else none."""
+    first = [as_text(cell) for cell in next((row for row in sheet.rows if any(row)), ())]
+    numbers = [re.fullmatch(r"[+-]?\d+([.,]\d*)?", text) is not None for text in first]
+    if len(first) < 3 or not numbers[1] or not numbers[2]:
+        return ()
+    return ("video", "onset", "offset", *(("score" if numbers[3] else "kind",) if len(first) > 3 else ()))
 
 
 def _kind(path: Path, line: Line) -> str:

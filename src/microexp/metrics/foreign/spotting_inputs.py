@@ -44,6 +44,7 @@ class Options:
         method: to take from `detections.csv`.
         run_seed: the same.
         videos: `videos.csv` of the data sets.
+        min_score: of predictions in tables with a column of scores; None takes all.
     """
 
     dataset: str | None = None
@@ -54,6 +55,7 @@ class Options:
     method: str = "aemnet"
     run_seed: int = 0
     videos: tuple[Path, ...] = ()
+    min_score: float | None = None
 
 
 @dataclass
@@ -169,7 +171,10 @@ def _read_predictions(inputs: Inputs, kinds: Mapping[Path, str], truths: Sequenc
     for path, kind in kinds.items():
         if path in detected:
             continue
-        found = _read_log(path, kind, inputs, options) if is_log(path) else read_predictions(path, kind)
+        if is_log(path):
+            found = _read_log(path, kind, inputs, options)
+        else:
+            found = read_predictions(path, kind, options.min_score)
         inputs.predictions += rename(found, options.dataset) if options.dataset else found
 
 
