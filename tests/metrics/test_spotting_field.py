@@ -238,6 +238,21 @@ def test_videos_of_one_name_are_told_apart_by_their_folders(capsys, tmp_path):
     assert hits_of(result)["macro"] == (2, 2, 2) and set(result["subjects"]) == {"001", "002"}
 
 
+def test_a_subject_that_only_the_predictions_name_is_kept(capsys, tmp_path):
+    found = write(tmp_path / "p.csv", "subject,video,onset,offset,type\nanna,clip1,1,9,me\nben,clip2,1,9,me\n")
+    truth = write(tmp_path / "t.csv", "vid,onset,offset,type\nclip_1,1,9,me\nclip_2,1,9,me\n")
+    assert set(score(capsys, found, truth)["subjects"]) == {"anna", "ben"}
+
+
+def test_videos_of_one_name_come_back_from_the_challenges_format(capsys, tmp_path):
+    head, rows = "dataset,subject,video,onset,offset,kind\n", "d,spNO.1,a,31,59,macro\nd,spNO.2,a,131,159,macro\n"
+    truth = write(tmp_path / "t.csv", head + rows + "d,spNO.2,b,5,9,micro\n")
+    found, megc = write(tmp_path / "p.csv", head + rows + "d,spNO.2,b,5,9,micro\n"), tmp_path / "megc.csv"
+    assert hits_of(score(capsys, found, truth, "--write-megc", megc))["overall"] == (3, 3, 3)
+    assert megc.read_text().splitlines()[1:] == ["spNO.1/a,31,59,mae", "spNO.2/a,131,159,mae", "b,5,9,me"]
+    assert hits_of(score(capsys, megc, truth))["overall"] == (3, 3, 3)
+
+
 def test_two_videos_that_would_become_one_are_refused(capsys, tmp_path):
     predictions = write(tmp_path / "p.csv", HEADER + "V_1,1,9,me\nv_01,1,9,me\n")
     truth = write(tmp_path / "t.csv", "vid,onset,offset,type\nv_1,1,9,me\n")
@@ -271,7 +286,7 @@ def test_detections_of_a_repository_without_header_and_with_scores(capsys, tmp_p
     truth = write(
         tmp_path / "t.csv", "vid,onset,offset,type\n15_0102eatingworms,396,430,macro\n15_0102,699,707,micro\n"
     )
-    rows = ("381.097\t431.482\t0.3700", "787.935\t827.352\t0.4850", "690.000\t707.400\t0.1000")
+    rows = ("381.097\t431.482\t0.3700", "787.935\t827.352\t0.4850", "692.000\t707.400\t0.1000")
     found = write(tmp_path / "test_23.txt", "".join(f"15_0102eatingworms\t{row}\n" for row in rows))
     options = ("--dataset", "cas_me2", "--ignore-kinds")
     assert hits_of(score(capsys, found, truth, *options)) == {"overall": (2, 3, 2)}
@@ -292,6 +307,7 @@ def test_a_sheet_of_a_workbook_is_named(capsys, tmp_path):
     )
     predictions = write(tmp_path / "p.csv", HEADER + "v,5,9,me\n")
     assert hits_of(score(capsys, predictions, f"{book}#b"))["micro"] == (1, 1, 1)
+    assert hits_of(score(capsys, f"{book}#b", predictions))["micro"] == (1, 1, 1)
     assert hits_of(score(capsys, predictions, f"{book}#First"))["micro"] == (1, 1, 1)
     status, out = run(capsys, predictions, f"{book}#c")
     assert status == 2 and "expected one of 'notes', 'first', 'b'" in out.err

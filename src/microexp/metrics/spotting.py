@@ -238,7 +238,7 @@ def _take(found: Sequence[Interval], real: Sequence[Interval]) -> tuple[list[tup
     for prediction, row in zip(found, hit, strict=True):
         mine = np.flatnonzero(row & free)
         free[mine] = False
-        taken += [(real[i].emotion, prediction.emotion) for i in mine]
+        taken += [(real[int(i)].emotion, prediction.emotion) for i in mine]
         lone += not len(mine)
     return taken, lone, int(free.sum())
 

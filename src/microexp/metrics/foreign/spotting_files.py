@@ -9,7 +9,8 @@ from __future__ import annotations
 import csv
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from microexp.errors import UserError
@@ -128,7 +129,7 @@ def _sheet(path: Path, columns: Columns) -> Sheet:
 
 def is_detections(path: Path) -> bool:
     """Whether a file is a `detections.csv` of the workflow."""
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+    with Path(split_name(str(path))[0]).open(encoding="utf-8-sig", errors="replace", newline="") as file:
         return {"method", "seed", "video", "kind"} <= set(next(csv.reader([file.readline()]), []))
 
 
@@ -175,8 +176,8 @@ def _released(path: Path, item: Interval, videos: Mapping[tuple[str, str], Video
         raise UserError(
             file=path, where=where, problem="a video that no videos.csv lists", hint="name it with --videos"
         )
-    numbers = (video.numbering.to_number(int(index)) for index in (item.onset, item.offset))
-    return Interval(item.subject, item.video, *numbers, item.kind, item.emotion)
+    onset, offset = (video.numbering.to_number(int(index)) for index in (item.onset, item.offset))
+    return replace(item, onset=onset, offset=offset)
 
 
 def _read(path: Path, columns: Columns, kind: str, more: Columns | None = None) -> Iterator[tuple[Line, Interval]]:
@@ -244,7 +245,16 @@ def _where(line: Line, columns: Columns, name: str) -> str:
     return f"row {line.row}: {columns[name][0]}"
 
 
-def write_predictions(path: Path, predictions: Iterable[Interval]) -> None:
-    """Write predictions in MEGC2022's format (types `me` and `mae`), frames as whole numbers, halves rounded up."""
-    rows = [(p.video, math.floor(p.onset + 0.5), math.floor(p.offset + 0.5), MEGC_KIND[p.kind]) for p in predictions]
+def write_predictions(path: Path, predictions: Sequence[Interval]) -> None:
+    """Write predictions in MEGC2022's format (types `me` and `mae`), frames as whole numbers, halves rounded up.
+
+    A video whose name another subject's has, too, is written with its subject in front: `spNO.1/a`.
+    """
+    people: dict[str, set[str]] = {}
+    for p in predictions:
+        people.setdefault(p.video, set()).add(p.subject)
+    rows = []
+    for p in predictions:
+        name = p.video if len(people[p.video]) == 1 else f"{p.subject.rpartition('/')[2]}/{p.video}"
+        rows.append((name, math.floor(p.onset + 0.5), math.floor(p.offset + 0.5), MEGC_KIND[p.kind]))
     write_csv(path, PREDICTION_COLUMNS, rows)

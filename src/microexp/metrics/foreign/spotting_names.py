@@ -144,7 +144,7 @@ def _named_as(pair: Named, by_key: Sequence[Mapping[str, Sequence[Named]]]) -> N
             same = [c for c in candidates if _same_person(person, c[0])]
             same = [c for c in same if c[0] == person] or same
             if len(same) == 1:
-                return (same[0][0], same[0][1]) if person or "/" not in same[0][0] else ("", same[0][1])
+                return same[0][0] or subject, same[0][1]
             if same:
                 return subject, same[0][1]  # of several subjects: told apart, or refused, with the subjects
     return subject, _plain(video)
