@@ -330,6 +330,15 @@ def test_a_file_is_given_once(capsys, tmp_path, monkeypatch):
     assert status == 2 and "v, 31 to 39: stands in two files" in out.err
 
 
+def test_rows_of_a_sheet_count_once_unless_they_say_something_else(capsys, tmp_path):
+    row = "006,006_1_{},1,100,150,199,100,Macro,{},\n"
+    header = "Subject,Filename,Inducement Code,Onset,Apex,Offset,Duration,Type,Action Units,Notes\n"
+    sheet = write(tmp_path / "s.csv", header + row.format(1, "4") * 3 + row.format(2, "4+7"))
+    found = write(tmp_path / "p.csv", HEADER + "006_1,100,199,mae\n")
+    result = score(capsys, found, sheet, "--dataset", "samm_lv", "--matching", "megc")
+    assert hits_of(result)["macro"] == (2, 1, 2)
+
+
 def test_folds_without_a_detection_are_alike_and_a_video_is_held_out_once(capsys, tmp_path):
     head = "method,seed,dataset,subject,video,onset,offset,onset_s,offset_s,kind,score\n"
     empty = [write(tmp_path / f"{n}.csv", head) for n in (1, 2)]

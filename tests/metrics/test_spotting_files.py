@@ -73,6 +73,7 @@ def test_expressions_of_the_project_are_ground_truths_too(tmp_path):
         ("v,1,5,other", "row 2: type"),
         ("v,x,5,me", "row 2: onset"),
         ("v,1,nan,me", "row 2: offset"),
+        ("v,1,1e300,me", "row 2: offset"),
         (",1,5,me", "row 2: vid"),
         ("v,1,5", "row 2"),
         ("v,9,5,me", "row 2: offset: got 9 to 5, expected an offset that is not before the onset"),

@@ -21,6 +21,8 @@ from microexp.records.index import Video
 from microexp.run.log import log
 from microexp.run.storage import write_csv
 
+MAX_NUMBER = 1e12
+"""No frame has a larger number."""
 KIND_NAMES = {
     "me": "micro", "micro": "micro", "micro-expression": "micro", "microexpression": "micro",
     "mae": "macro", "macro": "macro", "macro-expression": "macro", "macroexpression": "macro",
@@ -30,10 +32,15 @@ PREDICTION_COLUMNS = ("vid", "pred_onset", "pred_offset", "type")
 
 Columns = Mapping[str, Sequence[str]]
 TRUTHS: Columns = {
-    "video": ("vid", "video", "video_name", "video_id", "filename", "file", "clip", "sample", "video_path", "path"),
-    "onset": ("onset", "onset_frame", "start_frame", "start", "begin", "begin_frame", "gt_onset", "true_onset"),
-    "offset": ("offset", "offset_frame", "end_frame", "end", "stop", "stop_frame", "gt_offset", "true_offset"),
-}
+    "video": (
+        "vid", "video", "video_name", "video_id", "vid_name", "video_path", "path",
+        "filename", "file", "clip", "clip_name", "sample",
+    ),
+    "onset": ("onset", "onset_frame", "start_frame", "start", "begin", "begin_frame", "onset_index", "start_index",
+              "onset_idx", "start_idx", "first_frame", "gt_onset", "true_onset"),
+    "offset": ("offset", "offset_frame", "end_frame", "end", "stop", "stop_frame", "offset_index", "end_index",
+               "offset_idx", "end_idx", "last_frame", "gt_offset", "true_offset"),
+}  # fmt: skip
 PREDICTIONS: Columns = {
     "video": TRUTHS["video"],
     "onset": ("pred_onset", "predicted_onset", "pred_start", *TRUTHS["onset"][:-2]),
@@ -48,7 +55,7 @@ MORE: Columns = {
     "score": ("score", "confidence", "probability", "prob"),
 }
 DETECTIONS: Columns = {"method": ("method",), "seed": ("seed",), "seconds": ("onset_s",)}
-OWN = ("vid", "video", "video_name", "video_id", "video_path", "path")
+OWN = ("vid", "video", "video_name", "video_id", "vid_name", "video_path", "path")
 """Names of the column of the video by which a file is no release's sheet, which has clips with numbers."""
 
 
@@ -234,7 +241,7 @@ def _number(path: Path, line: Line, columns: Columns, name: str) -> float:
         value = float(decimal_point(line.text(name)))
     except ValueError:
         value = math.nan
-    if not math.isfinite(value):
+    if not abs(value) <= MAX_NUMBER:  # nor when it is no number
         raise UserError(
             file=path, where=_where(line, columns, name), got=repr(line.text(name)), expected="a frame number"
         )

@@ -84,8 +84,9 @@ def read_inputs(predictions: Sequence[Path], truths: Sequence[Path], options: Op
     _check_files(predictions, "predictions")
     _check_files(truths, "ground truths")
     kinds = _kinds_of(predictions, options.kinds)
-    real = [t for path in truths for t in _read_truths(path, options)]
-    _check_once(real)
+    by_file = [_read_truths(path, options) for path in truths]
+    _check_once(by_file)
+    real = [t for items in by_file for t in items]
     if options.kinds:
         real = [t for t in real if not t.kind or t.kind in kinds]
     inputs = Inputs([], real, False)
@@ -125,18 +126,19 @@ def _kinds_of(predictions: Sequence[Path], kinds: Sequence[str]) -> list[str]:
     return list(kinds) if len(kinds) == len(predictions) else [kinds[0] if kinds else ""] * len(predictions)
 
 
-def _check_once(truths: Sequence[Interval]) -> None:
-    """Raise when a ground truth stands in two files; within a file it was counted once."""
+def _check_once(files: Sequence[Sequence[Interval]]) -> None:
+    """Raise when a ground truth stands in two files; what stands in one file was settled when it was read."""
     seen: set[Interval] = set()
-    for truth in truths:
-        if truth in seen:
-            raise UserError(
-                file="ground truths",
-                where=f"{truth.video}, {truth.onset:g} to {truth.offset:g}",
-                problem="stands in two files",
-                expected="each once",
-            )
-        seen.add(truth)
+    for truths in files:
+        for truth in truths:
+            if truth in seen:
+                raise UserError(
+                    file="ground truths",
+                    where=f"{truth.video}, {truth.onset:g} to {truth.offset:g}",
+                    problem="stands in two files",
+                    expected="each once",
+                )
+        seen |= set(truths)
 
 
 def _read_truths(path: Path, options: Options) -> list[Interval]:
@@ -146,7 +148,7 @@ def _read_truths(path: Path, options: Options) -> list[Interval]:
     if table:
         found = read_truths(path)
     elif dataset or split_name(str(path))[0].lower().endswith((".xlsx", ".xls")):
-        found = list(dict.fromkeys(read_sheet(path, _dataset(options))))
+        found = read_sheet(path, _dataset(options))
     else:
         read_truths(path)  # says which columns it lacks
         raise UserError(file=path, problem="no such columns", hint="a release's sheet needs --dataset")
