@@ -217,7 +217,7 @@ def test_logs_by_subject_are_read_too(tmp_path):
     ]
     r.check_once(rows)
     for old, new, message in (
-        ("[2]\nUF1", "[2, 1]\nUF1", "line 8: got 2 truths, expected 1"),
+        ("[2]\nUF1", "[2, 1]\nUF1", "line 8: 2 truths; expected 1"),
         ("Ground Truth: [2]\n", "", "line 9: no ground truth; expected that of subject s01"),
         ("Ground Truth: [1]\n", "", "subject somebody"),
     ):

@@ -307,7 +307,8 @@ def test_a_sheet_of_a_workbook_is_named(capsys, tmp_path):
     )
     predictions = write(tmp_path / "p.csv", HEADER + "v,5,9,me\n")
     assert hits_of(score(capsys, predictions, f"{book}#b"))["micro"] == (1, 1, 1)
-    assert hits_of(score(capsys, f"{book}#b", predictions))["micro"] == (1, 1, 1)
+    truth = write(tmp_path / "t.csv", "vid,onset,offset,type\nv,5,9,me\n")
+    assert hits_of(score(capsys, f"{book}#b", truth))["micro"] == (1, 1, 1)
     assert hits_of(score(capsys, predictions, f"{book}#First"))["micro"] == (1, 1, 1)
     status, out = run(capsys, predictions, f"{book}#c")
     assert status == 2 and "expected one of 'notes', 'first', 'b'" in out.err
