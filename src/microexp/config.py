@@ -21,8 +21,8 @@ from microexp.methods.find import SHIPPED, Method, find_method
 from microexp.methods.people import groups_of
 from microexp.methods.recognition.params import RecognitionExperiment
 from microexp.methods.spotting.params import CalibrationParams, ChoiceParams, SpottingExperiment
-from microexp.reading.params import DatasetParams, DemoParams, DemoSheetParams, DemoVideoParams, index_options
 from microexp.pipeline import STAGES
+from microexp.reading.params import DatasetParams, DemoParams, DemoSheetParams, DemoVideoParams, index_options
 from microexp.report.params import FrontParams, PageParams, ReportParams
 from microexp.report.table_params import TablesParams
 from microexp.run.names import check_name

@@ -12,7 +12,7 @@ from microexp.methods.find import find_method
 from microexp.run.lock import USER_PATH
 
 ROOT = Path(__file__).parents[2]
-METHOD = '''
+METHOD = """
 import helper_of_mine
 from microexp.methods.recognition.majority import Majority
 
@@ -20,7 +20,7 @@ class Mine(Majority):
     def where(self):
         import late_helper_of_mine
         return helper_of_mine.WHERE + late_helper_of_mine.WHERE
-'''
+"""
 
 
 def write(folder, where):

@@ -11,7 +11,7 @@ from dataclasses import astuple
 from pathlib import Path
 
 from microexp import config as configuration
-from microexp.datasets.classes import class_names, labels_of
+from microexp.datasets.classes import check_emotions, class_names, labels_of
 from microexp.errors import UserError
 from microexp.methods.recognition import loso
 from microexp.methods.recognition.params import FoldParams
@@ -41,7 +41,9 @@ def read_experiment(config: Path, name: str, folder: Path) -> tuple[list[FoldPar
             raise UserError(file=folder / dataset, problem="no shard", expected="the apexdiff shards of all subjects")
         paths += found
     options = [configuration.stage_options(read, "recognition-fold", name, method) for method in experiment.methods]
-    return [FoldParams.model_validate(o) for o in options], read_shards(paths)
+    clips = read_shards(paths)
+    check_emotions(clips, experiment)
+    return [FoldParams.model_validate(o) for o in options], clips
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from microexp.reading.rows import emotion
+from microexp.run.names import each_once
 from microexp.run.stage import Params
 
 
 class RecognitionTask(Params):
     """Which expressions are to be recognised, and as what."""
 
-    datasets: list[str] = Field(min_length=1, description="Data sets whose subjects are the folds.")
+    datasets: Annotated[list[str], AfterValidator(each_once)] = Field(
+        min_length=1, description="Data sets whose subjects are the folds."
+    )
     classes: dict[str, list[str]] | None = Field(
         None, min_length=2, description="Class -> emotions that belong to it; other emotions are excluded."
     )
@@ -20,6 +24,12 @@ class RecognitionTask(Params):
     kinds: list[Literal["micro", "macro"]] = Field(
         ["micro"], min_length=1, description="Kinds of expression to recognise."
     )
+
+    @field_validator("classes")
+    @classmethod
+    def _spell(cls, classes: dict[str, list[str]] | None) -> dict[str, list[str]] | None:
+        """Emotions as the index spells them: `Happy` is happiness here as in a sheet."""
+        return classes and {name: [emotion(e) for e in emotions] for name, emotions in classes.items()}
 
     @model_validator(mode="after")
     def _check(self) -> Self:
