@@ -83,21 +83,22 @@ def begin(folder: Path) -> IO[str]:
 
 
 @contextmanager
-def no_run(folder: Path) -> Iterator[None]:
-    """Keep runs out of `folder` for a while.
+def no_run(folder: Path) -> Iterator[bool]:
+    """Keep runs out of `folder` for a while; yields whether that is certain, which it is not without locks.
 
     Raises:
         UserError: when a run, or a job that a killed run left on another machine, works there.
     """
     if not (folder / RUN_LOCK).exists():
-        yield
+        yield True
         return
     with begin(folder):
-        if _jobs_alive(folder):
+        alive = _jobs_alive(folder)
+        if alive:
             raise UserError(
                 file=folder, problem="jobs of a run that are still at work", hint="wait for them or cancel them"
             )
-        yield
+        yield alive is False
 
 
 def clear_leftovers(folder: Path) -> list[Path]:
