@@ -23,6 +23,7 @@ from microexp.methods.recognition.params import RecognitionExperiment, Recogniti
 from microexp.methods.spotting.params import CalibrationParams, ChoiceParams, SpottingExperiment
 from microexp.report.params import FrontParams, PageParams, ReportParams
 from microexp.report.table_params import TablesParams
+from microexp.run import yaml_file
 from microexp.run.names import check_name
 from microexp.run.options import validate
 from microexp.run.stage import Params
@@ -118,14 +119,7 @@ def load(path: str | Path) -> Config:
     Raises:
         UserError: in one line, naming file and key.
     """
-    path = Path(path)
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(file=path, problem=error.strerror, expected="a YAML file") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(file=path, problem=" ".join(str(error).split()), expected="valid YAML") from error
-    return parse(data, path)
+    return parse(yaml_file.read(path), path)
 
 
 def parse(data: object, file: object) -> Config:

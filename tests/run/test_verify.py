@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from microexp.commands.main import main
-from microexp.run import lock as run
 from microexp.run import checkpoint, storage, verify
+from microexp.run import lock as run
 
 
 def shard(path: Path, stage: str, arrays: dict[str, np.ndarray], **attributes: Any) -> Path:
@@ -82,7 +82,9 @@ def test_a_damaged_chunk_is_found_even_if_the_record_was_made_afterwards(tmp_pat
     data[len(data) // 2] ^= 1
     path.write_bytes(bytes(data))
     storage.write_provenance(path, {"stage": "crops"})
-    assert problems(tmp_path)["a.h5"].startswith("cannot be read, though its bytes are as they were written: damaged data")
+    assert problems(tmp_path)["a.h5"].startswith(
+        "cannot be read, though its bytes are as they were written: damaged data"
+    )
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from microexp.errors import UserError
+from microexp.run.text_safety import csv_cell, from_csv
 
 if TYPE_CHECKING:
     import h5py
@@ -144,12 +145,18 @@ def _json(value: object) -> str:
 
 
 def write_csv(path: str | Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write rows under a header; None becomes an empty field, floats keep every digit (`repr`)."""
+    """Write rows under a header; None becomes an empty field, floats keep every digit (`repr`).
+
+    Text that a spreadsheet program would run as a formula gets an apostrophe before it, which `read_csv` takes away.
+    """
+    write_text(path, "".join(_row(row) for row in (columns, *rows)))
+
+
+def _row(values: Iterable[object]) -> str:
+    """A line of a CSV; `csv` puts what breaks lines into quotes only when it is part of its own line end."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([_field(v) for v in row] for row in rows)
-    write_text(path, text.getvalue())
+    csv.writer(text, lineterminator="\r\n").writerow([_field(v) for v in values])
+    return text.getvalue()[:-2] + "\n"
 
 
 def _field(value: object) -> object:
@@ -157,7 +164,7 @@ def _field(value: object) -> object:
         return ""
     if isinstance(value, (np.floating, float)):
         return repr(float(value))
-    return value
+    return csv_cell(value) if isinstance(value, str) else value
 
 
 def read_csv(path: str | Path, columns: Sequence[str]) -> list[dict[str, str]]:
@@ -189,7 +196,7 @@ def read_csv(path: str | Path, columns: Sequence[str]) -> list[dict[str, str]]:
                 problem="another number of fields",
                 expected=f"{len(row)} fields as in the header",
             )
-    return rows
+    return [{name: from_csv(cell) for name, cell in row.items()} for row in rows]
 
 
 # --- HDF5 shards ------------------------------------------------------------------------------------------------------
