@@ -50,8 +50,11 @@ class DatasetParams(IndexParams):
 
 
 def index_options(name: str, dataset: DatasetParams) -> dict[str, Any]:
-    """What the stage `index` reads of data set `name`, as plain JSON values with the adapter filled in."""
-    options = dataset.model_dump(mode="json", include=set(IndexParams.model_fields))
+    """What the stage `index` reads of data set `name`, as plain JSON values with the adapter filled in.
+
+    Without the root: where the data lie is no part of a result, and moving them makes nothing run again.
+    """
+    options = dataset.model_dump(mode="json", include=set(IndexParams.model_fields) - {"root"})
     return options | {"adapter": dataset.adapter or name}
 
 

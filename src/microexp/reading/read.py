@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from microexp.errors import UserError, reason_of
+from microexp.reading.fingerprint import fingerprint
 from microexp.reading.frames import BadVideo, VideoSource, image_size, open_video
 from microexp.reading.intervals import ROW_LEFT_OUT, Interval, as_interval, check_frames
 from microexp.reading.release import Adapter, Found, Index, Release, Row
@@ -22,6 +23,7 @@ from microexp.records.index import Expression, Video, place_expression
 from microexp.records.numbering import Numbering
 from microexp.run.log import track
 from microexp.run.names import check_name
+from microexp.run.storage import unreadable
 
 MICRO_SECONDS = 0.5
 """An expression of at most this length is micro where a release does not label the kind."""
@@ -94,9 +96,16 @@ def _open(release: Release, item: Found, fps: float | None, clips: bool) -> tupl
     _note_numbering(release, where, source)
     numbers = source.numbers if source.frames else source.numbers - 1 + release.options.first_number
     return Video(
-        release.name, item.subject, item.video, str(item.path), source.n_frames, float(rate), source.width,
-        source.height, str(Numbering.of(numbers)),
+        release.name, item.subject, item.video, where, source.n_frames, float(rate), source.width,
+        source.height, str(Numbering.of(numbers)), _fingerprint(item.path),
     ), source  # fmt: skip
+
+
+def _fingerprint(path: Path) -> str:
+    try:
+        return fingerprint(path)
+    except OSError as error:
+        raise unreadable(path, error) from error
 
 
 def _note_numbering(release: Release, where: str, source: VideoSource) -> None:

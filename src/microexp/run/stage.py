@@ -55,6 +55,7 @@ class Input:
         count: how many files.
         passed: whether the command line names it; otherwise it only makes the stage run again when it changes.
         after: stages that write what the plan lists.
+        tracked: whether another path makes the stage run again; otherwise only the command line names it.
     """
 
     help: str
@@ -62,6 +63,7 @@ class Input:
     count: Count = "one"
     passed: bool = True
     after: tuple[str, ...] = ()
+    tracked: bool = True
 
     @property
     def writers(self) -> tuple[str, ...]:
