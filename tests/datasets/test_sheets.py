@@ -144,7 +144,7 @@ def test_a_csv_that_stands_for_much_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="more than 2000000 cells"):
         read_sheets(tmp_path / "wide.csv")
     (tmp_path / "long.csv").write_bytes(b"a" * 20_000_000)
-    with pytest.raises(UserError, match="20000000 bytes, expected|20000000 bytes; expected"):
+    with pytest.raises(UserError, match="20000000 bytes"):
         read_sheets(tmp_path / "long.csv")
 
 
@@ -169,7 +169,7 @@ def test_values_are_those_that_other_programs_read(tmp_path: Path) -> None:
     theirs = openpyxl.load_workbook(path, data_only=True)
     assert [s.name for s in found] == theirs.sheetnames
     for sheet in found:
-        cells = [[c for c in row] for row in theirs[sheet.name].iter_rows(values_only=True)]
+        cells = [list(row) for row in theirs[sheet.name].iter_rows(values_only=True)]
         width = max(map(len, cells), default=0)
         ours = [[*row, *[None] * (width - len(row))] for row in sheet.rows]
         assert ours == cells[: len(ours)] and not [v for row in cells[len(ours) :] for v in row if v is not None]

@@ -266,7 +266,7 @@ def test_folders_reach_the_disk_after_what_they_hold(tmp_path, monkeypatch):
     real = os.fsync
 
     def fsync(descriptor):
-        synced.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")))
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink())
         real(descriptor)
 
     monkeypatch.setattr(os, "fsync", fsync)

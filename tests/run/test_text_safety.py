@@ -17,7 +17,8 @@ from microexp.run import storage
 from microexp.run.text_safety import csv_cell, from_csv, latex_text, markdown_text
 
 FORMULAS = [
-    "=cmd|' /C calc'!A0", "=HYPERLINK(\"http://x\")", "+1+cmd()", "-2+3", "@SUM(A1)", "\t=1+1", "\r=1+1", "＝1+1", "'=1",
+    "=cmd|' /C calc'!A0", "=HYPERLINK(\"http://x\")", "+1+cmd()", "-2+3", "@SUM(A1)", "\t=1+1", "\r=1+1", "＝1+1",
+    "'=1",
 ]  # fmt: skip
 PLAIN = ["happiness", "4+7+L10", "-3", "+2.5e3", "-.5", "-", "", "a=b", "O'Neill", "'quoted'", "x@y"]
 

@@ -24,7 +24,6 @@ def per_attempt(first):
     return grow
 
 
-SOURCE = Path(workflow.current_basedir).parent.parent / "src"
 memory = per_attempt  # MB
 minutes = per_attempt  # wall time
 

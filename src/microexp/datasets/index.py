@@ -46,8 +46,8 @@ class Listing:
 
     Attributes:
         subjects: in natural order.
-        digests: subject -> a hash of the content of its videos and of its rows in the sheets: what its part of the index
-            depends on. Empty for what the run itself makes.
+        digests: subject -> a hash of the content of its videos and of its rows in the sheets, which is what its part of
+            the index depends on; empty for what the run itself makes.
         root: folder that the videos' paths in the index are relative to.
     """
 

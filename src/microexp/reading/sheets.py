@@ -186,7 +186,10 @@ def _limited(path: Path, name: str, rows: Iterable[Sequence[Cell]]) -> Sheet:
         count += len(cells)
         if count > MAX_CELLS:
             raise UserError(
-                file=path, where=f"sheet {name!r}", problem=f"more than {MAX_CELLS} cells", expected="an annotation sheet"
+                file=path,
+                where=f"sheet {name!r}",
+                problem=f"more than {MAX_CELLS} cells",
+                expected="an annotation sheet",
             )
         kept.append(tuple(cells))
     return Sheet(path, name, tuple(kept))

@@ -13,7 +13,6 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
-
 from xml.parsers import expat
 
 MAX_XML_BYTES = 48_000_000

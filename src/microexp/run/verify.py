@@ -2,7 +2,8 @@
 
 Checked are: a provenance record beside each file, the record's own hash, the file's size and SHA-256; whether what it
 was made from is still the same; of shards every chunk, the shapes and types that `records` declares, and whether they
-are of whom their path says; checkpoints; temporary files and records that a killed run left. What the system does not let us read is named and is no damage.
+are of whom their path says; checkpoints; temporary files and records that a killed run left. What the system does not
+let us read is named and is no damage.
 """
 
 from __future__ import annotations
@@ -157,15 +158,15 @@ def _check_file(path: Path) -> Problem | None:
 
 
 def _check_inside(path: Path, stage: str) -> Problem | None:
-    """What is wrong inside a file with the bytes that were written: nothing is deleted for that alone, since another
-    version of this program or of HDF5 may see it otherwise; but a file that says that it is of somebody else is wrong."""
+    """What is wrong inside a file with the bytes that were written. Nothing is deleted for that, since another version
+    of this program or of HDF5 may see it otherwise; unless the file itself says that it is of somebody else."""
     if path.suffix == ".csv":
         wrong = table_problem(path)
         return Problem(path, wrong, _with_record(path)) if wrong else None
     if path.suffix != ".h5":
         return None
     try:
-        other, wrong = hdf5.examine(path, lambda file: (of_another(file, path, stage), shard_problem(file, path, stage)))
+        other, wrong = hdf5.examine(path, lambda s: (of_another(s, path, stage), shard_problem(s, path, stage)))
     except storage.Damaged as error:
         return Problem(path, f"cannot be read, though its bytes are as they were written: {error.what}")
     return Problem(path, wrong, _with_record(path) if other else ()) if wrong else None
