@@ -16,6 +16,7 @@ FACES = Input("faces of the subject", "faces.faces")
 CROPS = Input("crops of the subject", "crops.crops")
 FLOW = Input("flow of the subject", "flow.flow")
 ROOT = Input("folder that the videos' paths are relative to", "plan.root", "optional", tracked=False)
+SHEETS = Input("sheets of the release, for the record", "plan.sheets", "many", tracked=False)
 RENDERED = Input("videos that the run renders itself", "plan.rendered", "many", passed=False, after=("demo",))
 ALL_EXPRESSIONS = Input("expressions.csv of the experiment's data sets", "plan.expressions", "many", after=("index",))
 ALL_VIDEOS = Input("videos.csv of the experiment's data sets", "plan.videos", "many", after=("index",))
@@ -70,8 +71,9 @@ STAGES: dict[str, Stage] = {
             "dataset",
             {
                 "files": Input(
-                    "sheets, and videos that the run renders", "plan.sources", "many", after=("demo-sheet", "demo")
+                    "sheet and videos that the run renders", "plan.sources", "many", after=("demo-sheet", "demo")
                 ),
+                "sheets": SHEETS,
                 "root": ROOT,
             },
             {
@@ -81,18 +83,23 @@ STAGES: dict[str, Stage] = {
                 "counts": Output("results/index/{dataset}/counts.csv", "found against published"),
                 "excluded": Output("results/index/{dataset}/excluded.csv", "what no result covers"),
             },
-            "microexp.datasets.params:IndexParams",
+            "microexp.datasets.params:IndexStageParams",
             {"dataset": "name of the data set"},
         ),
         Stage(
             "index-subject",
-            "microexp.reading.index_subject",
+            "microexp.datasets.index_subject",
             "the part of an index that concerns one subject",
             "subject",
             {
-                "videos": Input("videos.csv of the data set", "index.videos"),
-                "expressions": Input("expressions.csv of the data set", "index.expressions"),
-                "excluded": Input("excluded.csv of the data set", "index.excluded"),
+                "files": Input(
+                    "sheet and videos of the subject that the run renders",
+                    "plan.sources_of",
+                    "many",
+                    after=("demo-sheet", "demo"),
+                ),
+                "sheets": SHEETS,
+                "root": ROOT,
             },
             {
                 "videos": Output("results/index/{dataset}/subjects/{subject}/videos.csv", "videos of the subject"),
@@ -100,7 +107,8 @@ STAGES: dict[str, Stage] = {
                     "results/index/{dataset}/subjects/{subject}/expressions.csv", "expressions of the subject"
                 ),
             },
-            keys={"subject": "name of the subject"},
+            options="microexp.datasets.params:IndexStageParams",
+            keys={"dataset": "name of the data set", "subject": "name of the subject"},
             drawn=False,
         ),
         Stage(

@@ -216,13 +216,24 @@ class Plan:
         return [str(path) for path in files_of(self.config.given, dataset, subject, alone=alone)]
 
     def sources(self, dataset: str) -> list[str]:
-        """Files that the index of `dataset` is made from: sheets, and the demo's videos, which this run renders."""
+        """Files of this run that the index of `dataset` is made from: the demo's sheet and videos, which it renders."""
         if not self.config.is_rendered(dataset):
-            from microexp.datasets.index import files
-
-            return [str(path) for path in files(dataset, self.config.datasets[dataset])]
+            return []
         videos = (v for s in self.subjects[dataset] for v in self.rendered(dataset, s))
         return [pattern("demo-sheet.sheet"), *videos]
+
+    def sources_of(self, dataset: str, subject: str) -> list[str]:
+        """Those that one subject's part of the index is made from."""
+        rendered = self.rendered(dataset, subject)
+        return [pattern("demo-sheet.sheet"), *rendered] if rendered else []
+
+    def sheets(self, dataset: str) -> list[str]:
+        """Files that a release's annotations come from; `digest` follows their content, wherever they lie."""
+        if self.config.is_rendered(dataset):
+            return []
+        from microexp.datasets.index import files
+
+        return [str(path) for path in files(dataset, self.config.datasets[dataset])]
 
     def digest(self, dataset: str, subject: str | None = None) -> str:
         """Hash of what a data set on disk, or one subject of it, holds; empty for what this run renders."""
@@ -446,21 +457,6 @@ class Plan:
         given = [p for p in asked if p in known]
         return lambda wildcards: listing(**{p: wildcards[p] for p in given})
 
-    def is_ancient(self, stage: str, wildcards: Unit) -> bool:
-        """Whether dates of a stage's inputs tell nothing: sheets of a release and the tables of its index are followed
-        by their content, subject by subject (`digest`)."""
-        return stage in ("index", "index-subject") and not self.config.is_rendered(wildcards["dataset"])
-
-    def triggers(self, stage: str, wildcards: Unit) -> list[str]:
-        """What else makes a job of `stage` run again."""
-        match stage:
-            case "index":
-                return [self.digest(wildcards["dataset"])]
-            case "index-subject" if self.is_ancient(stage, wildcards):
-                own = self.digest(wildcards["dataset"], wildcards["subject"])
-                return [own, self.options("index", wildcards["dataset"]), str(STAGES["index"].version)]
-        return []
-
     def options(self, stage: str, name: str | None = None, method: str | None = None) -> str:
         """Exactly the options that `stage` reads, of an experiment, method or data set where it has one, as JSON."""
         key = stage, name, method
@@ -477,7 +473,11 @@ class Plan:
         if stage == "model":
             streams = self.streams(wildcards["experiment"], wildcards["method"])
             return self.options(stage, wildcards["kind"], ",".join(streams) if wildcards["kind"] == "spotting" else "")
-        return self.options(stage, wildcards["dataset"] if stage in ("index", "crops") else None)
+        if stage in ("index", "index-subject"):
+            content = self.digest(wildcards["dataset"], wildcards["subject"] if stage == "index-subject" else None)
+            own = json.loads(self.options("index", wildcards["dataset"]))
+            return json.dumps({**own, "content": content}, sort_keys=True)
+        return self.options(stage, wildcards["dataset"] if stage == "crops" else None)
 
     def uses_gpu(self, stage: str, wildcards: Unit | None = None) -> bool:
         """Whether a job of `stage` (any, without wildcards), as configured, uses a GPU where there is one."""

@@ -31,19 +31,7 @@ minutes = per_attempt  # wall time
 def inputs(stage):
     """Input files of a stage by name, as the table of stages says."""
     tracked = {n: i for n, i in STAGES[stage].inputs.items() if i.tracked}
-    return {name: aged(stage, PLAN.input(stage, name)) for name in tracked}
-
-
-def aged(stage, source):
-    """An input whose date counts, or does not where its content is followed."""
-    if stage not in ("index", "index-subject"):
-        return source
-
-    def files(wildcards):
-        paths = source(wildcards) if callable(source) else source.format(**wildcards)
-        return ancient(paths) if PLAN.is_ancient(stage, wildcards) else paths
-
-    return files
+    return {name: PLAN.input(stage, name) for name in tracked}
 
 
 def outputs(stage):
@@ -52,13 +40,12 @@ def outputs(stage):
 
 
 def options(stage):
-    """The options that a stage reads, as JSON, the stage's version, and what else makes it run again; and what may
-    change without that."""
+    """The options that a stage reads, as JSON, and the stage's version: what makes it run again; and what may change
+    without that."""
     free = {n: i for n, i in STAGES[stage].inputs.items() if not i.tracked}
     return {
         "options": lambda wildcards: PLAN.options_for(stage, wildcards),
         "version": STAGES[stage].version,
-        "triggers": lambda wildcards: PLAN.triggers(stage, wildcards),
         "run": Untracked(RUN),
         **{name: untracked(PLAN.input(stage, name)) for name in free},
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from microexp.datasets.adapters import load_adapter
 from microexp.datasets.counts import compare, differences, write_counts
@@ -130,13 +131,16 @@ def _no_video(release: Release) -> UserError:
     )
 
 
+def rooted(job: Job[Any]) -> IndexParams:
+    """The options of a job, with the root that its command line names."""
+    options: IndexParams = job.params
+    return options.model_copy(update={"root": str(job.input("root"))}) if job.inputs.get("root") else options
+
+
 def run(job: Job[IndexParams]) -> None:
     """Write videos, expressions, issues and counts of one data set."""
     name = job.keys["dataset"]
-    options = job.params
-    if job.inputs.get("root"):
-        options = options.model_copy(update={"root": str(job.input("root"))})
-    adapter, release, index = read_index(name, options)
+    adapter, release, index = read_index(name, rooted(job))
     counts = compare(name, job.params.adapter or name, index, adapter.published(release))
     wrong = differences(counts)
     if job.params.strict and wrong:

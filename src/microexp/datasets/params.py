@@ -41,6 +41,14 @@ class IndexParams(Params):
     strict: bool = Field(False, description="Make a difference to the published counts an error.")
 
 
+class IndexStageParams(IndexParams):
+    """Options of the stages `index` and `index-subject`."""
+
+    content: str = Field(
+        "", description="Hash of the videos and rows that are read; empty for what the run renders, whose files are inputs."
+    )
+
+
 class DatasetParams(IndexParams):
     """One data set of the configuration."""
 

@@ -54,14 +54,14 @@ def list_videos(adapter: Adapter, release: Release) -> list[Found]:
     return found
 
 
-def read_release(adapter: Adapter, release: Release) -> Index:
-    """Read a release: list its frames, read its sheets, and bring both together.
+def read_release(adapter: Adapter, release: Release, subject: str | None = None) -> Index:
+    """Read a release, or one subject of it: list its frames, read its sheets, and bring both together.
 
     Raises:
         UserError: when a sheet cannot be read or a name is not safe. A single bad row or video becomes an issue.
     """
-    found = list_videos(adapter, release)
-    rows = adapter.read_rows(release)
+    found = [item for item in list_videos(adapter, release) if subject in (None, item.subject)]
+    rows = [row for row in adapter.read_rows(release) if subject is None or _same(row.subject, subject)]
     fps = release.options.source_fps or adapter.fps(release)
     videos, sources = [], {}
     for item in track(found, f"{release.name}: videos"):
@@ -183,6 +183,10 @@ def _without_video(release: Release, row: Row, why: str) -> None:
     release.note(row.file, row.row, "video", f"{row.subject}/{row.video} {why}", ROW_LEFT_OUT)
     if why == "is not on disk":
         release.lose(row.subject, row.video, f"{why}, but has rows in {row.file}")
+
+
+def _same(one: str, other: str) -> bool:
+    return one.casefold() == other.casefold()
 
 
 def _key(subject: str, video: str) -> tuple[str, str]:
