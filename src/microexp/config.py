@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
-import yaml
 from pydantic import BaseModel, Field
 from pydantic.fields import FieldInfo
 
@@ -25,6 +24,7 @@ from microexp.pipeline import STAGES
 from microexp.reading.params import DatasetParams, DemoParams, DemoSheetParams, DemoVideoParams, index_options
 from microexp.report.params import FrontParams, PageParams, ReportParams
 from microexp.report.table_params import TablesParams
+from microexp.run import yaml_file
 from microexp.run.names import check_name
 from microexp.run.options import validate
 from microexp.run.stage import Params, Stage
@@ -120,14 +120,7 @@ def load(path: str | Path) -> Config:
     Raises:
         UserError: in one line, naming file and key.
     """
-    path = Path(path)
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(file=path, problem=error.strerror, expected="a YAML file") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(file=path, problem=" ".join(str(error).split()), expected="valid YAML") from error
-    return parse(data, path)
+    return parse(yaml_file.read(path), path)
 
 
 def parse(data: object, file: object) -> Config:

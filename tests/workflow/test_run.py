@@ -150,13 +150,11 @@ def test_looking_is_told_from_running(arguments: list[str], expected: bool) -> N
     assert run.runs_jobs(options) == expected
 
 
-def test_the_shell_prefix_survives_odd_paths_and_snakemakes_formatting(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_shell_prefix_survives_odd_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = tmp_path / "a b'{c}" / "src"
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}/own '{{x}}:relative")
     monkeypatch.setattr(sys, "path", [*sys.path, "/where/it/began/relative"])
-    text = run.shell_prefix(source, conda=True).format()
+    text = run.shell_prefix(source, conda=True)
     log = tmp_path / "a log"
     command = f"""{text}logged '{log}' sh -c 'echo "$PYTHONPATH|$MICROEXP_RUN|$$|$MICROEXP_PYTHONPATH"'"""
     with subprocess.Popen(["bash", "-c", command]) as shell:
@@ -172,7 +170,7 @@ def test_the_shell_prefix_survives_odd_paths_and_snakemakes_formatting(
 def test_the_log_of_the_attempt_before_is_kept(tmp_path: Path) -> None:
     log = tmp_path / "rule.log"
     for number in (1, 2, 3):
-        command = run.shell_prefix(tmp_path, conda=True).format() + f"logged {log} sh -c 'echo {number}; exit {number}'"
+        command = run.shell_prefix(tmp_path, conda=True) + f"logged {log} sh -c 'echo {number}; exit {number}'"
         assert subprocess.run(["bash", "-euo", "pipefail", "-c", command]).returncode == number
     assert log.read_text() == "3\n"
     assert log.with_name("rule.log.before").read_text() == "2\n"

@@ -6,13 +6,12 @@ What its shards hold is described in `records/crops.py`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from microexp.errors import reason_of
-from microexp.faces.faces import Unusable, fingerprint, open_listed, read_subject, whose
+from microexp.faces.faces import Unusable, check_unchanged, open_listed, place_of, read_subject, whose
 from microexp.faces.params import CropsParams
 from microexp.faces.resample import resampled_frames
 from microexp.faces.warp import cut, plan_crops
@@ -49,7 +48,7 @@ def _process(shard: CropsWriter, video: Video, job: Job[CropsParams], faces: Fac
     try:
         if faces.excluded:
             raise Unusable(faces.excluded)
-        source = open_listed(video, job.input("videos"))
+        source = open_listed(video, place_of(video, job), job.input("videos"))
         crops = crops_of(source, frame_index, faces.alignments(frame_index), job.params.size)
         try:
             shard.stream(video.video, frame_index, crops, **about)
@@ -66,10 +65,11 @@ def run(job: Job[CropsParams]) -> Mapping[str, Any]:
 
     cv2.setNumThreads(job.threads)
     videos = read_subject(job.input("videos"))
-    read: dict[str, Any] = {}
+    read: dict[str, str] = {}
     whom, out = whose(videos, job.output("crops")), job.output("crops")
     with open_faces(job.input("faces"), whom) as faces, create_crops(out, whom) as shard:
         for video in track(videos, "crops"):
             _process(shard, video, job, faces.need(video.video))
-            read[video.video] = fingerprint(Path(video.path))
+            check_unchanged(video, place_of(video, job))
+            read[video.video] = video.fingerprint
     return {"videos": read}

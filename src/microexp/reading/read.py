@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from microexp.errors import UserError, reason_of
+from microexp.reading.fingerprint import fingerprint
 from microexp.reading.frames import BadVideo, VideoSource, image_size, open_video
 from microexp.reading.intervals import ROW_LEFT_OUT, Interval, as_frame, as_interval, check_frames
 from microexp.reading.release import Adapter, Found, Index, Release, Row
@@ -23,6 +24,7 @@ from microexp.records.index import Expression, Video, place_expression
 from microexp.records.numbering import Numbering
 from microexp.run.log import track
 from microexp.run.names import check_name
+from microexp.run.storage import unreadable
 
 ALL_ROWS = ("expressions", "")
 MICRO_SECONDS = 0.5
@@ -54,14 +56,14 @@ def list_videos(adapter: Adapter, release: Release) -> list[Found]:
     return found
 
 
-def read_release(adapter: Adapter, release: Release) -> Index:
-    """Read a release: list its frames, read its sheets, and bring both together.
+def read_release(adapter: Adapter, release: Release, subject: str | None = None) -> Index:
+    """Read a release, or one subject of it: list its frames, read its sheets, and bring both together.
 
     Raises:
         UserError: when a sheet cannot be read or a name is not safe. A single bad row or video becomes an issue.
     """
-    found = list_videos(adapter, release)
-    rows = read_rows(adapter, release)
+    found = [item for item in list_videos(adapter, release) if subject in (None, item.subject)]
+    rows = [row for row in read_rows(adapter, release) if subject is None or _same(row.subject, subject)]
     fps = release.options.source_fps or adapter.fps(release)
     videos, sources = [], {}
     for item in track(found, f"{release.name}: videos"):
@@ -145,9 +147,16 @@ def _open(release: Release, item: Found, fps: float | None, clips: bool) -> tupl
     _note_numbering(release, where, source)
     numbers = source.numbers if source.frames else source.numbers - 1 + release.options.first_number
     return Video(
-        release.name, item.subject, item.video, str(item.path), source.n_frames, float(rate), source.width,
-        source.height, str(Numbering.of(numbers)),
+        release.name, item.subject, item.video, where, source.n_frames, float(rate), source.width,
+        source.height, str(Numbering.of(numbers)), _fingerprint(item.path),
     ), source  # fmt: skip
+
+
+def _fingerprint(path: Path) -> str:
+    try:
+        return fingerprint(path)
+    except OSError as error:
+        raise unreadable(path, error) from error
 
 
 def _note_numbering(release: Release, where: str, source: VideoSource) -> None:
@@ -225,6 +234,10 @@ def _without_video(release: Release, row: Row, why: str) -> None:
     release.note(row.file, row.row, "video", f"{row.subject}/{row.video} {why}", ROW_LEFT_OUT)
     if why == "is not on disk":
         release.lose(row.subject, row.video, f"{why}, but has rows in {row.file}")
+
+
+def _same(one: str, other: str) -> bool:
+    return one.casefold() == other.casefold()
 
 
 def _key(subject: str, video: str) -> tuple[str, str]:

@@ -25,12 +25,13 @@ class Video:
     """One video: a file, or a folder of frames.
 
     Attributes:
-        path: absolute, or relative to the working directory.
+        path: relative to the data set's root, which only the configuration knows; absolute where it lies elsewhere.
         n_frames: frames in the decoded sequence.
         fps: frames per second as the release says.
         width: of the first frame, px.
         height: of the first frame, px.
         numbers: the release's numbers of the frames, such as `7-206` or `1-100,105-300`; '' counts from 1.
+        fingerprint: hash of its content (see `reading.fingerprint`); '' where nobody has taken one.
     """
 
     dataset: str
@@ -42,6 +43,7 @@ class Video:
     width: int
     height: int
     numbers: str = ""
+    fingerprint: str = ""
 
     def __post_init__(self) -> None:
         if not self.numbers:

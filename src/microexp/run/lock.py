@@ -83,21 +83,22 @@ def begin(folder: Path) -> IO[str]:
 
 
 @contextmanager
-def no_run(folder: Path) -> Iterator[None]:
-    """Keep runs out of `folder` for a while.
+def no_run(folder: Path) -> Iterator[bool]:
+    """Keep runs out of `folder` for a while; yields whether that is certain, which it is not without locks.
 
     Raises:
         UserError: when a run, or a job that a killed run left on another machine, works there.
     """
     if not (folder / RUN_LOCK).exists():
-        yield
+        yield True
         return
     with begin(folder):
-        if _jobs_alive(folder):
+        alive = _jobs_alive(folder)
+        if alive:
             raise UserError(
                 file=folder, problem="jobs of a run that are still at work", hint="wait for them or cancel them"
             )
-        yield
+        yield alive is False
 
 
 def clear_leftovers(folder: Path) -> list[Path]:
@@ -159,14 +160,15 @@ def _absolute(folder: str) -> str:
 
 
 def shell_prefix(source: Path, conda: bool) -> str:
-    """What stands before every shell command of the workflow: the package's path, the run that the job belongs to, and
+    """What stands before every shell command of our own rules: the package's path, the run that the job belongs to, and
     `logged LOG COMMAND`, which keeps what the attempt before printed as `LOG.before`.
 
     The user's own PYTHONPATH may not come before the libraries of the job's environment; it is kept as `USER_PATH`, for
     methods of somebody else (`microexp.methods.find`). It all ends in `exec`: the job is the direct child of the run,
     signals reach it, no shell stands in between. Without conda, `python` is the interpreter that runs Snakemake.
+    The commands say `python -P`: what lies in the working folder is not imported.
     """
-    lines = [f"export PYTHONPATH={shlex.quote(str(source))}", f"export {RUN}={token()}"]
+    lines = [f"export PYTHONPATH={shlex.quote(str(source))} PYTHONSAFEPATH=1", f"export {RUN}={token()}"]
     lines.append(f"export {USER_PATH}={shlex.quote(user_path())}")
     if not conda:
         lines.append(f'export PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH"')
