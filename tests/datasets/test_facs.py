@@ -15,6 +15,7 @@ from microexp.reading.action_units import ActionUnit, format_aus, parse_aus
         ("12B", "12B"), ("r14a", "R14A"), ("4 +7", "4+7"), ("1,2;4", "1+2+4"), ("1 and 2", "1+2"), ("4(k)+L7", "4+L7"),
         ("12(L)", "L12"), ("10l", "L10"), ("12B(R)", "R12B"), ("4、7", "4+7"), ("４＋7", "4+7"),
         ("4+7+10（L）", "4+7+L10"),
+        ("A12", "A12"), ("L10B", "L10B"), ("A12B + R10", "A12B+R10"), ("AL12C", "AL12C"), ("AU12A", "12A"),
         ("12?", "12"), ("", ""), (None, ""), ("/", ""), (0, ""), (float("nan"), ""),
     ],
 )  # fmt: skip
@@ -30,7 +31,11 @@ def test_what_is_no_action_unit_is_handed_back() -> None:
 
 
 @given(
-    st.lists(st.builds(ActionUnit, st.integers(1, 99), st.sampled_from(["", *"LRTB"]), st.sampled_from(["", *"ABCDE"])))
+    st.lists(
+        st.builds(
+            ActionUnit, st.integers(1, 99), st.sampled_from(["", *"LRTBA", "AL", "AR"]), st.sampled_from(["", *"ABCDE"])
+        )
+    )
 )
 def test_round_trip(units: list[ActionUnit]) -> None:
     assert parse_aus(format_aus(tuple(units))) == (tuple(units), [])

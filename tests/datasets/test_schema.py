@@ -64,6 +64,7 @@ def test_bad_video_rows(tmp_path: Path, column: str, value: str, message: str) -
         ("onset", "3.0", r"row 2: onset: got '3.0', expected a whole number"),
         ("onset", "6", r"row 2: onset, apex, offset: got \(6, 5, 9\)"),
         ("onset", "-1", "0 <= onset"),
+        ("offset", "9" * 30, "0 <= onset"),
         ("kind", "Micro", r"row 2: kind: got 'Micro', expected micro or macro"),
         ("dataset", "$(x)", r"row 2: dataset"),
     ],

@@ -103,7 +103,7 @@ def test_xlsx_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, monkeypatch:
         archive.writestr("xl/bomb.xml", bytes(6_000_000))
     assert path.stat().st_size < 100_000
     monkeypatch.setattr(sheets, "_load", lambda *a: pytest.fail("it was unpacked"))
-    with pytest.raises(UserError, match=r"s\.xlsx: got 6\d{6} bytes once unpacked"):
+    with pytest.raises(UserError, match=r"s\.xlsx: 6\d{6} bytes once unpacked"):
         read_sheets(path)
 
 
@@ -155,7 +155,7 @@ def test_files_that_are_no_sheets(tmp_path: Path, name: str, data: bytes, messag
 
 
 def test_missing_and_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UserError, match=r"s\.csv: got No such file"):
+    with pytest.raises(UserError, match=r"s\.csv: No such file"):
         read_sheets(tmp_path / "s.csv")
     (tmp_path / "s.csv").write_text("First\n1\n")
     monkeypatch.setattr(sheets, "MAX_BYTES", 5)

@@ -217,7 +217,7 @@ def test_logs_by_subject_are_read_too(tmp_path):
     ]
     r.check_once(rows)
     for old, new, message in (
-        ("[2]\nUF1", "[2, 1]\nUF1", "line 8: got 2 truths, expected 1"),
+        ("[2]\nUF1", "[2, 1]\nUF1", "line 8: 2 truths; expected 1"),
         ("Ground Truth: [2]\n", "", "line 9: no ground truth; expected that of subject s01"),
         ("Ground Truth: [1]\n", "", "subject somebody"),
     ):
@@ -289,6 +289,34 @@ def test_the_index_tells_what_is_missing_when_a_protocol_says_what_counts(tmp_pa
             continue
         with pytest.raises(UserError, match="1 of 3 clips missing, first samm/028/lost/1"):
             completeness.check_expected(clips, tmp_path / "expressions.csv", "megc2019")
+
+
+NAMED = (("casme2", "sub01", "EP02_01f"), ("smic", "s01", "s01_ne_01"), ("samm", "006", "006_1_2"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "dataset,subject,video\ncasme2,sub01,EP02_01f\nsmic,s1,s1_ne_01\nsamm,6,006_1_2\n",
+        "Dataset;Subject;Sample;Label\nCASME_II;sub1;EP02_01f;0\nSMIC-HS;s01;s1_ne_01;0\nSAMM;006;6_1_2;1\n",
+        "casme2,sub01,EP02_01f,0\nsmic,s01,s01_ne_01,0\nsamm,6,006_1_2,1\n",  # as the challenge's list: no header
+        "casme2,1,ep02_01F,0\nsmic,1,s01-ne-01,0\nsamm,6.0,006_1_2,1\n",
+    ],
+)
+def test_the_list_of_all_clips_may_spell_them_in_any_usual_way(tmp_path, text):
+    (tmp_path / "list.csv").write_text(text)
+    completeness.check_expected([(*clip, "1") for clip in NAMED], tmp_path / "list.csv")
+    with pytest.raises(UserError, match="1 of 3 clips missing"):
+        completeness.check_expected([(*clip, "1") for clip in NAMED[:2]], tmp_path / "list.csv")
+
+
+def test_a_log_may_be_called_csv_and_predictions_may_be_called_txt(tmp_path, capsys):
+    path = ststnet_log(tmp_path / "STSTNet.csv")
+    assert main(["evaluate", "recognition", str(path), "--bootstrap", "0"]) == 0
+    assert "| STSTNet | all | 442 | 1 | 0.7209 |" in capsys.readouterr().out
+    (tmp_path / "1.txt").write_text(",".join(r.COLUMNS) + "\nm,0,d,s1,v,1,a,a\n")
+    assert main(["evaluate", "recognition", str(tmp_path / "1.txt"), "--bootstrap", "0"]) == 0
+    assert "| m | all | 1 |" in capsys.readouterr().out
 
 
 def test_the_command_reads_folds_and_refuses_what_is_no_prediction(tmp_path, capsys):

@@ -18,7 +18,6 @@ from microexp.metrics.spotting import (
     count_subjects,
     hits,
     pairs,
-    recognition_f1,
     strs,
     true_positives,
 )
@@ -137,16 +136,42 @@ def test_the_bootstrap_draws_subjects():
 def test_strs_multiplies_spotting_by_recognition_of_what_was_spotted():
     truths = [interval(0, 9, emotion="a"), interval(20, 29, emotion="b"), interval(50, 59, emotion="a")]
     predictions = [interval(0, 9, emotion="a"), interval(20, 29, emotion="a"), interval(80, 89, emotion="b")]
-    # spotted: a as a, b as a -> F1 a = 2/3, b = 0; spotting: 2 of 3 and 3
-    assert recognition_f1(predictions, truths) == pytest.approx(1 / 3)
-    assert strs(predictions, truths) == pytest.approx(2 / 3 / 3)
-    assert strs([], truths) == 0
+    # spotted: a as a, b as a: precision of a 1/2 and of b 0, recall 1 and 0
+    score = strs(predictions, truths)
+    assert (score.true_positives, score.false_positives, score.false_negatives) == (2, 1, 1)
+    assert (score.precision, score.recall, score.uf1) == (0.25, 0.5, pytest.approx(1 / 3))
+    assert score.f1_analysis == pytest.approx(1 / 3)
+    assert score.strs == pytest.approx(2 / 3 / 3)
+    assert strs([], truths).strs == 0 == strs(predictions, []).strs
 
 
-def test_strs_pairs_what_overlaps_most_whatever_the_order():
-    truths = [interval(0, 9, emotion="a")]
-    predictions = [interval(0, 14, emotion="b"), interval(0, 9, emotion="a")]
-    assert strs(predictions, truths) == strs(predictions[::-1], truths) == pytest.approx(2 / 3)
+def test_strs_counts_every_emotion_of_the_ground_truth():
+    """The analysis is not only about what was spotted: an emotion that nobody found counts 0."""
+    truths = [interval(20 * i, 20 * i + 9, emotion=e) for i, e in enumerate("abcd")]
+    predictions = truths[:2]
+    assert strs(predictions, truths).f1_analysis == pytest.approx(0.5)
+    assert strs(predictions, truths).strs == pytest.approx(2 * 2 / 6 * 0.5)
+
+
+def test_strs_of_a_single_emotion_is_0_as_in_the_reference():
+    same = [interval(0, 9, emotion="a"), interval(20, 29, emotion="a")]
+    assert strs(same, same).f1_spotting == 1 and strs(same, same).strs == 0
+
+
+def test_strs_gives_a_truth_to_the_first_prediction_and_a_prediction_to_several_truths():
+    truths = [interval(0, 9, emotion="a"), interval(10, 19, emotion="b")]
+    wide, narrow = interval(0, 19, emotion="a"), interval(0, 9, emotion="b")
+    assert strs([wide, narrow], truths).true_positives == 2
+    assert strs([wide, narrow], truths).false_positives == 1  # nothing is free any more
+    assert strs([narrow, wide], truths).false_positives == 0
+
+
+def test_strs_passes_over_what_the_reference_passes_over():
+    truths = [interval(0, 9, emotion="a"), interval(20, 29, emotion="b"), interval(0, 9, subject="t", emotion="a")]
+    predictions = [*truths[:2], interval(0, 9, video="empty", emotion="a")]
+    assert strs(predictions, truths).strs == 1
+    every = strs(predictions, truths, every_video=True)
+    assert (every.false_positives, every.false_negatives) == (1, 1) and every.strs == pytest.approx(2 / 3)
 
 
 SPANS = st.lists(st.tuples(st.integers(0, 20), st.integers(0, 10)), max_size=5)
@@ -182,14 +207,46 @@ def test_iou_and_matching_agree_with_brute_force(first, second):
     assert true_positives(found, "megc") == sum(found[:, j].any() for j in range(len(b)))
 
 
-EMOTIONS = st.lists(st.sampled_from("ab"), min_size=5, max_size=5)
+def _reference(predictions, truths):
+    """The published algorithm again, by sets and loops: (F1 of spotting, F1 of the analysis)."""
+    taken, lone, used = [], 0, set()
+    for p in predictions:
+        mine = [
+            n for n, t in enumerate(truths)
+            if n not in used and _brute_iou((p.onset, p.offset), (t.onset, t.offset)) >= 0.5
+        ]  # fmt: skip
+        used |= set(mine)
+        taken += [(truths[n].emotion, p.emotion) for n in mine]
+        lone += not mine
+    precision = recall = 0.0
+    labels = {t.emotion for t in truths}
+    for label in labels:
+        both = [(t == label, p == label) for t, p in taken]
+        if len({*(t for t, _ in both), *(p for _, p in both)}) < 2:
+            continue
+        right = both.count((True, True))
+        precision += right / max(1, sum(p for _, p in both)) / len(labels)
+        recall += right / max(1, sum(t for t, _ in both)) / len(labels)
+    spotting = 2 * len(taken) / (2 * len(taken) + lone + len(truths) - len(used))
+    return spotting, 2 * precision * recall / (precision + recall) if precision + recall else 0
 
 
-@given(SPANS, SPANS, EMOTIONS, EMOTIONS, st.randoms())
-def test_counts_and_strs_do_not_depend_on_the_order(first, second, felt, shown, random):
+EMOTIONS = st.lists(st.sampled_from("abc"), min_size=5, max_size=5)
+
+
+@given(SPANS, SPANS, EMOTIONS, EMOTIONS)
+def test_strs_is_the_references(first, second, felt, shown):
     predictions = [interval(a, a + n, emotion=e) for (a, n), e in zip(first, felt, strict=False)]
     truths = [interval(a, a + n, emotion=e) for (a, n), e in zip(second, shown, strict=False)]
-    before = [count(predictions, truths, m) for m in ("megc", "one_to_one")], strs(predictions, truths)
+    score = strs(predictions, truths)
+    if predictions and truths:
+        assert (score.f1_spotting, score.f1_analysis) == pytest.approx(_reference(predictions, truths))
+
+
+@given(SPANS, SPANS, st.randoms())
+def test_counts_do_not_depend_on_the_order(first, second, random):
+    predictions, truths = ([interval(a, a + n) for a, n in spans] for spans in (first, second))
+    before = [count(predictions, truths, m) for m in ("megc", "one_to_one")]
     random.shuffle(predictions)
     random.shuffle(truths)
-    assert ([count(predictions, truths, m) for m in ("megc", "one_to_one")], strs(predictions, truths)) == before
+    assert [count(predictions, truths, m) for m in ("megc", "one_to_one")] == before

@@ -49,8 +49,9 @@ def test_text_shows_counts_beside_f1(capsys, files):
 
 
 def test_emotions_bring_the_strs(capsys, files, tmp_path):
-    (tmp_path / "p.csv").write_text("vid,pred_onset,pred_offset,type,emotion\nb_1,50,99,mae,joy\n")
-    (tmp_path / "t.csv").write_text("vid,onset,offset,type,emotion\nb_1,50,99,mae,joy\n")
+    rows = "b_1,50,99,mae,joy\nb_1,200,299,mae,fear\n"
+    (tmp_path / "p.csv").write_text("vid,pred_onset,pred_offset,type,emotion\n" + rows)
+    (tmp_path / "t.csv").write_text("vid,onset,offset,type,emotion\n" + rows)
     _, out = run(capsys, *files, "--bootstrap", "0")
     assert "STRS 1.0000" in out.out
 
@@ -128,8 +129,9 @@ def test_a_log_that_disagrees_with_the_truths_is_told(capsys, files, tmp_path):
     (tmp_path / "p.csv").write_text("2\n15_0101  -  -  0  9  FP\n")
     (tmp_path / "t.csv").write_text("vid,onset,offset,type\n15_0101,0,9,me\n")
     status, out = run(capsys, *files, "--dataset", "cas_me2")
-    assert status == 0
+    assert status == 1
     assert "line 2, FP in s15_0101: it hits 0 to 9 (2 differences in all)" in out.err
+    assert "1 of its own verdicts are contradicted" in out.err
 
 
 def write_folds(folder, dataset="d"):

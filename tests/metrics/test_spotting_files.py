@@ -73,8 +73,10 @@ def test_expressions_of_the_project_are_ground_truths_too(tmp_path):
         ("v,1,5,other", "row 2: type"),
         ("v,x,5,me", "row 2: onset"),
         ("v,1,nan,me", "row 2: offset"),
+        ("v,1,1e300,me", "row 2: offset"),
         (",1,5,me", "row 2: vid"),
         ("v,1,5", "row 2"),
+        ("v,9,5,me", "row 2: offset: got 9 to 5, expected an offset that is not before the onset"),
     ],
 )
 def test_a_bad_row_is_named(tmp_path, row, where):
@@ -83,7 +85,45 @@ def test_a_bad_row_is_named(tmp_path, row, where):
         read_truths(tmp_path / "t.csv")
 
 
-def test_a_missing_column_is_named(tmp_path):
-    (tmp_path / "p.csv").write_text("vid,onset,offset,type\n")
-    with pytest.raises(UserError, match="pred_onset"):
+def test_all_missing_columns_are_named_in_one_line(tmp_path):
+    (tmp_path / "p.csv").write_text("vid,from,to,type\n")
+    with pytest.raises(UserError, match=r"a column 'pred_onset' or .* and a column 'pred_offset' or ") as error:
         read_predictions(tmp_path / "p.csv")
+    assert "\n" not in str(error.value)
+
+
+FIELD = {
+    "LGSNet": "subject,video,type,type_idx,startFrame,endFrame,frame_num,length\n6,./long/006_1,Macro,1,41,60,900,19\n",
+    "four columns": "start_frame,apex_frame,end_frame,video_name,type\n41,50,60,006_1,Macro\n",
+    "semicolons, decimal commas": "vid;onset;offset;type\n006_1;40,5;60,0;Macro\n",
+    "expressions.csv": "dataset,subject,video,expression,onset,apex,offset,onset_s,apex_s,offset_s,kind,emotion,aus\n"
+    ",6,006_1,1,41,50,60,1.4,1.7,2.0,macro,,\n",
+    "offset 0 is the apex": "vid,onset,apex,offset,type\n006_1,41,60,0,mae\n",
+    "a title before": "Annotations of 2021,,,\nvid,onset,offset,type\n006_1,41,60,MaE\n",
+    "a row again": "vid,onset,offset,type\n006_1,41,60,mae\n006_1,41,60,mae\n006_1,41,60,mae\n",
+}
+
+
+@pytest.mark.parametrize("name", FIELD)
+def test_annotation_csvs_of_the_field(tmp_path, name):
+    (tmp_path / "t.csv").write_text(FIELD[name])
+    (found,) = read_truths(tmp_path / "t.csv")
+    assert (found.video.rpartition("/")[2], found.onset, found.offset, found.kind) == ("006_1", 41, 60, "macro")
+
+
+def test_predictions_under_the_header_of_ground_truths(tmp_path):
+    (tmp_path / "p.csv").write_text("vid,onset,offset,type\nv,1,5,me\nv,1,5,me\n")
+    assert len(read_predictions(tmp_path / "p.csv")) == 2  # a prediction made twice counts twice
+    (tmp_path / "p.csv").write_text("vid,onset,pred_onset,offset,pred_offset,type\nv,1,11,5,15,me\n")
+    assert read_predictions(tmp_path / "p.csv") == [Interval("", "v", 11, 15, "micro")]
+
+
+def test_a_file_of_one_kind_needs_no_column_for_it(tmp_path):
+    (tmp_path / "p.csv").write_text("vid,onset,offset\nv,1,5\n")
+    assert [read_predictions(tmp_path / "p.csv", k)[0].kind for k in ("", "micro")] == ["", "micro"]
+
+
+def test_what_may_be_thousands_is_refused(tmp_path):
+    (tmp_path / "t.csv").write_text('vid,onset,offset,type\nv,"1,234","2,345",me\n')
+    with pytest.raises(UserError, match=r"row 2: onset: got '1,234'"):
+        read_truths(tmp_path / "t.csv")

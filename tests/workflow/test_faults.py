@@ -264,7 +264,7 @@ def test_a_changed_digit_in_a_table_is_noticed_by_whoever_reads_it(
     arguments, table = videos(tmp_path), tmp_path / "expressions.csv"
     storage.write_provenance(table, {"stage": "index"})
     assert main(arguments) == 0
-    table.write_text(table.read_text().replace(",2,3,4,", ",2,3,5,"))
+    table.write_text(table.read_text().replace(",3,4,5,", ",3,4,6,"))
     assert main(arguments) == 2
     error = capsys.readouterr().err
     assert f"microexp: error: {table}: a file that has changed since it was written (delete it and run" in error

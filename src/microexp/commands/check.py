@@ -7,21 +7,27 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from microexp.config import load
+from microexp.commands.check_costs import describe as estimate
+from microexp.commands.check_costs import warnings
+from microexp.config import Config, load
 from microexp.datasets.adapters import load_adapter
 from microexp.datasets.counts import Count, compare, differences
 from microexp.datasets.index import open_release
-from microexp.datasets.params import DatasetParams
 from microexp.errors import UserError, one_line
 from microexp.reading.read import read_release
+from microexp.reading.release import Index
 from microexp.records.index import Issue, by_kind
+
+LISTED = 20
+"""So many issues are listed one by one, and so many exclusions; more would hide what matters."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `microexp check`."""
     parser.add_argument("config", type=Path, nargs="?", default=Path("config.yaml"), help="configuration of the run")
     parser.add_argument("--dataset", action="append", metavar="NAME", help="check only this data set")
-    parser.add_argument("--summary", action="store_true", help="count the issues instead of listing them")
+    parser.add_argument("--issues", action="store_true", help="list every issue, however many there are")
+    parser.add_argument("--summary", action="store_true", help="count the issues even where there are few")
 
 
 def main(args: argparse.Namespace) -> int:
@@ -30,16 +36,17 @@ def main(args: argparse.Namespace) -> int:
     Returns:
         2 when one could not be read, else 1 when a strict one differs from what was published, else 0.
     """
-    datasets = load(args.config).datasets
+    config = load(args.config)
     for name in args.dataset or []:
-        if name not in datasets:
+        if name not in config.datasets:
             raise UserError(
-                file="command line", where="--dataset", got=repr(name), expected="one of " + ", ".join(datasets)
+                file="command line", where="--dataset", got=repr(name), expected="one of " + ", ".join(config.datasets)
             )
     failed, unread = [], False
-    for name in args.dataset or datasets:
+    listed = sys.maxsize if args.issues else 0 if args.summary else LISTED
+    for name in args.dataset or config.datasets:
         try:
-            if not check(name, datasets[name], args.summary):
+            if not check(name, config, listed):
                 failed.append(name)
         except UserError as error:
             unread = True
@@ -49,12 +56,18 @@ def main(args: argparse.Namespace) -> int:
     return 2 if unread else 1 if failed else 0
 
 
-def check(name: str, dataset: DatasetParams, summary: bool) -> bool:
-    """Print what data set `name` holds; whether it passes.
+def check(name: str, config: Config, listed: int) -> bool:
+    """Print what data set `name` holds: what is excluded first and last; whether it passes.
+
+    Args:
+        name: of the data set.
+        config: the configuration.
+        listed: so many issues are listed; more are counted by kind.
 
     Raises:
         UserError: when its sheet cannot be read.
     """
+    dataset = config.datasets[name]
     adapter = load_adapter(dataset.adapter or name, name)
     root = dataset.root or adapter.default_root
     if adapter.planned is not None and root is not None and not Path(root).is_dir():
@@ -62,13 +75,24 @@ def check(name: str, dataset: DatasetParams, summary: bool) -> bool:
         return True
     adapter, release = open_release(name, dataset)
     index = read_release(adapter, release)
-    counts = compare(name, dataset.adapter or name, index, adapter.published(release))
+    counts = compare(name, dataset.adapter or name, index, adapter.published(release), adapter.other_totals(release))
+    excluded = exclusions(index, max(listed, LISTED)) if index.videos else []
+    warned = warnings(config, name, index)
     lines = [f"  sheet: {release.relative(path)}" for path in adapter.find_sheets(release)]
-    lines += [*table(counts), *describe(index.issues, summary)]
-    if index.videos and index.exclusions:
-        lines.append(f"{len(index.exclusions)} videos or expressions are lost: tables will say INCOMPLETE")
-    print("\n".join([f"{name}: {release.root}", *lines, verdict(counts, frames=bool(index.videos)), ""]))
+    lines += [*table(counts), *describe(index.issues, listed), *estimate(config, name, index)]
+    last = [verdict(counts, frames=bool(index.videos)), *warned, *excluded]
+    print("\n".join([f"{name}: {release.root}", *excluded, *lines, *last, ""]))
     return not (dataset.strict and differences(counts))
+
+
+def exclusions(index: Index, listed: int) -> list[str]:
+    """How much is excluded, and the first `listed` of it."""
+    if not index.exclusions:
+        return []
+    shown = [one_line(f"  excluded: {e}") for e in index.exclusions[:listed]]
+    if len(index.exclusions) > listed:
+        shown.append(f"  excluded: and {len(index.exclusions) - listed} more (--issues lists all)")
+    return [f"  {len(index.exclusions)} videos or expressions are excluded: tables will say INCOMPLETE", *shown]
 
 
 def verdict(counts: Sequence[Count], frames: bool) -> str:
@@ -90,11 +114,11 @@ def table(counts: Sequence[Count]) -> list[str]:
     return [f"  {r[0]:<{width}} {r[1]:>10} {r[2]:>10} {r[3]:>10} {r[4]}".rstrip() for r in rows]
 
 
-def describe(issues: Sequence[Issue], summary: bool) -> list[str]:
+def describe(issues: Sequence[Issue], listed: int) -> list[str]:
     """One line per issue: file, row, field, what was found, what was done; or how many of each kind there are."""
     if not issues:
-        return ["  nothing was mended, clipped or left out"]
-    if not summary:
+        return ["  nothing was corrected, clipped or excluded"]
+    if len(issues) <= listed:
         return [
             one_line(f"  {i.file}{f', row {i.row}' if i.row else ''}: {i.field}: {i.problem}: {i.action}")
             for i in issues

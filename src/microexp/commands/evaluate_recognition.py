@@ -73,8 +73,15 @@ def is_complete(found: list[Prediction], expected: Path | None, protocol: str | 
 
 
 def is_csv(path: Path) -> bool:
-    """Whether a file holds predictions; any other is a log."""
-    return path.suffix.lower() == ".csv"
+    """Whether a file holds predictions; any other is a log, whatever its name."""
+    try:
+        with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+            header = set(file.readline().strip().split(","))
+    except OSError:
+        return path.suffix.lower() == ".csv"
+    if {"method", "prediction"} <= header:
+        return True
+    return path.suffix.lower() == ".csv" and not recognition_log.is_log(path)
 
 
 def read(files: list[Path], classes: list[str] | None, datasets: Sequence[str] = ()) -> list[Prediction]:

@@ -7,25 +7,9 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from microexp.errors import UserError
-from microexp.metrics.foreign.release_sheet import read_sheet
-from microexp.metrics.foreign.spotting_files import (
-    is_detections,
-    is_truths,
-    read_detected,
-    read_predictions,
-    read_truths,
-    write_predictions,
-)
-from microexp.metrics.foreign.spotting_log import (
-    MICRO_MAX_FRAMES,
-    Pair,
-    is_log,
-    log_differences,
-    log_predictions,
-    read_log,
-)
-from microexp.metrics.foreign.spotting_names import check_videos, name_subjects, rename
+from microexp.metrics.foreign.spotting_files import write_predictions
+from microexp.metrics.foreign.spotting_inputs import Inputs, Options, read_inputs
+from microexp.metrics.foreign.spotting_log import MICRO_MAX_FRAMES
 from microexp.metrics.spotting import (
     KINDS,
     OVERALL,
@@ -37,9 +21,9 @@ from microexp.metrics.spotting import (
     count_subjects,
     strs,
 )
-from microexp.run.log import log
 
 DATASETS = tuple(MICRO_MAX_FRAMES)
+MATCHINGS: tuple[Matching, ...] = ("megc", "one_to_one")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,16 +32,44 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "predictions",
         type=Path,
         nargs="+",
-        help="vid,pred_onset,pred_offset,type (MEGC2022), a MEGC2020 log, or detections.csv of any number of folds",
+        help="any number of files: CSVs of intervals (vid,pred_onset,pred_offset,type and the like), logs of the "
+        "challenges, or detections.csv of the folds",
     )
     parser.add_argument(
-        "ground_truth", type=Path, help="vid,onset,offset,type, an expressions.csv, or with --dataset a release's sheet"
+        "ground_truth",
+        type=Path,
+        help="vid,onset,offset,type and the like, an expressions.csv, or with --dataset a release's sheet; "
+        "FILE.xlsx#SHEET names one sheet of a workbook",
     )
-    parser.add_argument("--matching", choices=("megc", "one_to_one"), default="one_to_one", help="how hits are counted")
+    parser.add_argument("--matching", choices=MATCHINGS, default="one_to_one", help="how hits are counted")
     parser.add_argument(
-        "--more-truth", type=Path, action="append", default=[], metavar="FILE", help="truths of a further data set"
+        "--more-truth", type=Path, action="append", default=[], metavar="FILE", help="further ground truths"
     )
     parser.add_argument("--dataset", choices=DATASETS, help="whose part of a log, whose sheet, whose names of videos")
+    parser.add_argument(
+        "--kind",
+        choices=KINDS,
+        action="append",
+        default=[],
+        help="of a file that holds one kind: once for all files, or once for each in their order; only ground truths "
+        "of these kinds count then",
+    )
+    parser.add_argument("--ignore-kinds", action="store_true", help="let intervals of one kind hit those of the other")
+    parser.add_argument(
+        "--first-frame",
+        type=int,
+        metavar="N",
+        help="number that the predictions give to a video's first frame, where it is another than the ground truths'",
+    )
+    parser.add_argument(
+        "--videos",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="videos.csv with the release's numbers of the frames (default: beside an expressions.csv)",
+    )
+    parser.add_argument("--min-score", type=float, metavar="S", help="take no prediction of a lower score from a table")
     parser.add_argument("--micro-max-frames", type=int, metavar="N", help="longest micro-expression of a log")
     parser.add_argument("--method", default="aemnet", help="method to take from a detections.csv")
     parser.add_argument("--run-seed", type=int, default=0, metavar="N", help="seed to take from a detections.csv")
@@ -69,67 +81,57 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Print counts, precision, recall, F1 and its confidence interval; returns 0."""
-    paths = [args.ground_truth, *args.more_truth]
-    for path in (*args.predictions, *paths):
-        if not path.is_file():
-            raise UserError(file=path, problem="no such file", expected="a file of intervals")
-    truths = [t for path in paths for t in _read_truths(path, args)]
-    predictions = _read_predictions(args, truths)
-    predictions, truths = name_subjects(predictions, truths), name_subjects(truths, predictions)
-    check_videos(predictions, truths)
+    """Print counts, precision, recall, F1 and its confidence interval.
+
+    Returns:
+        1 when a log's own verdicts are contradicted by the ground truths, else 0.
+    """
+    options = Options(
+        dataset=args.dataset,
+        kinds=tuple(args.kind),
+        ignore_kinds=args.ignore_kinds,
+        first_frame=args.first_frame,
+        micro_max_frames=args.micro_max_frames,
+        method=args.method,
+        run_seed=args.run_seed,
+        videos=tuple(args.videos),
+        min_score=args.min_score,
+    )
+    inputs = read_inputs(args.predictions, [args.ground_truth, *args.more_truth], options)
     if args.write_megc:
-        write_predictions(args.write_megc, predictions)
-    result = evaluate(predictions, truths, args.matching, args.bootstrap, args.seed)
-    print(json.dumps(result, indent=1) if args.json else as_text(result, args.subjects))
-    return 0
-
-
-def _read_predictions(args: argparse.Namespace, truths: Sequence[Interval]) -> list[Interval]:
-    detected = [path for path in args.predictions if is_detections(path)]
-    found = read_detected(detected, args.method, args.run_seed) if detected else []
-    for path in args.predictions:
-        if is_log(path):
-            pairs = read_log(path, _dataset(args))
-            own = log_predictions(pairs, _dataset(args), args.micro_max_frames)
-            _compare(path, pairs, own, truths)
-            found += own
-        elif path not in detected:
-            found += read_predictions(path)
-    return rename(found, args.dataset) if args.dataset else found
-
-
-def _compare(path: Path, pairs: Sequence[Pair], predictions: Sequence[Interval], truths: Sequence[Interval]) -> None:
-    """Warn where a log's own verdicts are others than the ground truths bring about."""
-    differences = log_differences(pairs, predictions, truths)
-    if differences:
-        log(f"{path}: differs from the ground truths: {differences[0]} ({len(differences)} differences in all)")
-
-
-def _read_truths(path: Path, args: argparse.Namespace) -> list[Interval]:
-    if is_truths(path):
-        found = read_truths(path)
-    elif args.dataset or path.suffix.lower() in (".xlsx", ".xls"):
-        found = read_sheet(path, _dataset(args))
+        write_predictions(args.write_megc, inputs.predictions)
+    result = evaluate(inputs.predictions, inputs.truths, args.matching, args.bootstrap, args.seed)
+    if inputs.kinds_ignored:
+        _without_kinds(result)
+    if args.json:
+        print(json.dumps(result, indent=1))
     else:
-        raise UserError(
-            file=path,
-            problem="no such columns",
-            expected="vid, onset, offset and type",
-            hint="a release's sheet needs --dataset",
-        )
-    return rename(found, args.dataset) if args.dataset else found
+        print("\n".join([*about(inputs, options), as_text(result, args.subjects)]))
+    return 1 if inputs.contradicted else 0
 
 
-def _dataset(args: argparse.Namespace) -> str:
-    if args.dataset is None:
-        raise UserError(
-            file="command line",
-            where="--dataset",
-            problem="nothing",
-            expected="cas_me2 or samm_lv for a log or a release's sheet",
-        )
-    return str(args.dataset)
+def about(inputs: Inputs, options: Options) -> list[str]:
+    """How frames are numbered and kinds are told apart, in a line each."""
+    if options.first_frame is None:
+        numbers = "as the ground truths count them (the release's own numbers)"
+    else:
+        numbers = f"predictions count from {options.first_frame}, moved to the ground truths' numbers"
+    lines = [f"frame numbers: {numbers}"]
+    if inputs.kinds_ignored:
+        lines.append("kinds: not told apart")
+    elif options.kinds:
+        lines.append(f"kinds: only {' and '.join(k for k in KINDS if k in options.kinds)}, as --kind says")
+    return lines
+
+
+def _without_kinds(result: dict[str, object]) -> None:
+    """Leave only what counts both kinds together."""
+    result["kinds"] = "ignored"
+    subjects = result["subjects"]
+    assert isinstance(subjects, dict)
+    for row in (result, *subjects.values()):
+        for kind in KINDS:
+            del row[kind]
 
 
 def evaluate(
@@ -138,13 +140,30 @@ def evaluate(
     """Everything that the command prints, as plain values."""
     subjects = count_subjects(predictions, truths, matching)
     limits = bootstrap_f1(subjects, bootstrap, seed) if bootstrap else {}
-    pooled = count(predictions, truths, matching)
-    kinds = {k: _plain(pooled, k) | ({"f1_95": limits[k]} if k in limits else {}) for k in (*KINDS, OVERALL)}
+    pooled = {m: count(predictions, truths, m) for m in MATCHINGS}
+    kinds = {k: _plain(pooled[matching], k) | ({"f1_95": limits[k]} if k in limits else {}) for k in (*KINDS, OVERALL)}
     result: dict[str, object] = {"matching": matching, **kinds}
+    result["true_positives"] = {m: pooled[m][OVERALL].true_positives for m in MATCHINGS}
     if any(p.emotion for p in predictions):
-        result["strs"] = strs(predictions, truths)
+        result |= _strs(predictions, truths)
     result["subjects"] = {s: {k: _plain(row, k) for k in (*KINDS, OVERALL)} for s, row in subjects.items()}
     return result
+
+
+def _strs(predictions: Sequence[Interval], truths: Sequence[Interval]) -> dict[str, object]:
+    """The challenge's STRS, and where it is another one over every video or in the order of time, those too."""
+    score = strs(predictions, truths)
+    in_time = sorted(predictions, key=lambda p: (p.subject, p.video, p.onset, p.offset, p.emotion))
+    others = {
+        "over every video": strs(predictions, truths, every_video=True).strs,
+        "with rows in the order of time": strs(in_time, truths).strs,
+    }
+    return {
+        "strs": score.strs,
+        "f1_spotting": score.f1_spotting,
+        "f1_analysis": score.f1_analysis,
+        "strs_otherwise": {name: value for name, value in others.items() if value != score.strs},
+    }
 
 
 def _plain(counts: KindCounts, kind: str) -> dict[str, object]:
@@ -157,15 +176,23 @@ def _plain(counts: KindCounts, kind: str) -> dict[str, object]:
 
 def as_text(result: dict[str, object], with_subjects: bool) -> str:
     """The result as lines of aligned columns."""
+    rows = [kind for kind in (*KINDS, OVERALL) if kind in result]
     head = f"{'':<16}{'TP':>7}{'pred':>7}{'truth':>7}{'prec':>8}{'recall':>8}{'F1':>8}"
-    lines = [f"matching: {result['matching']}", head + "  95 % over subjects"]
-    lines += [_line(kind, result[kind]) for kind in (*KINDS, OVERALL)]
+    hits = result["true_positives"]
+    assert isinstance(hits, dict)
+    found = ", ".join(f"{hits[m]} by {m}" for m in MATCHINGS)
+    lines = [f"matching: {result['matching']} (true positives overall: {found})", head + "  95 % over subjects"]
+    lines += [_line(kind, result[kind]) for kind in rows]
+    otherwise = result.get("strs_otherwise", {})
     if "strs" in result:
-        lines.append(f"STRS {result['strs']:.4f}")
+        parts = f"F1 of spotting {result['f1_spotting']:.4f} x F1 of the analysis {result['f1_analysis']:.4f}"
+        lines.append(f"STRS {result['strs']:.4f} ({parts})")
+        assert isinstance(otherwise, dict)
+        lines += [f"STRS {name} {value:.4f}" for name, value in otherwise.items()]
     subjects = result["subjects"]
     if with_subjects and isinstance(subjects, dict):
         lines += ["", head]
-        lines += [_line(f"{s} {kind}", row[kind]) for s, row in subjects.items() for kind in (*KINDS, OVERALL)]
+        lines += [_line(f"{s} {kind}", row[kind]) for s, row in subjects.items() for kind in rows]
     return "\n".join(lines)
 
 

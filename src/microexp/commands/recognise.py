@@ -13,7 +13,7 @@ from pathlib import Path
 from microexp import config as configuration
 from microexp.errors import UserError
 from microexp.methods.recognition import loso
-from microexp.methods.recognition.classes import class_names, labels_of
+from microexp.methods.recognition.classes import check_emotions, class_names, labels_of
 from microexp.methods.recognition.params import FoldParams
 from microexp.metrics import recognition as evaluation
 from microexp.records.clips import Clips, read_shards
@@ -41,7 +41,9 @@ def read_experiment(config: Path, name: str, folder: Path) -> tuple[list[FoldPar
             raise UserError(file=folder / dataset, problem="no shard", expected="the apexdiff shards of all subjects")
         paths += found
     options = [configuration.stage_options(read, "recognition-fold", name, method) for method in experiment.methods]
-    return [FoldParams.model_validate(o) for o in options], read_shards(paths)
+    clips = read_shards(paths)
+    check_emotions(clips, experiment)
+    return [FoldParams.model_validate(o) for o in options], clips
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from microexp.reading.copies import find_copy
 from microexp.reading.release import Adapter, Counts, Found, Release, Row
-from microexp.reading.rows import common_row, kind_of, left_out, the_sheet
-from microexp.reading.sheets import Sheet, as_text, choose_sheet, read_sheets, table
+from microexp.reading.rows import common_row, kind_of, left_out, open_sheet, the_sheet
+from microexp.reading.sheets import Sheet, as_text, read_sheets, table
 
 VIDEO = re.compile(r"s?(\d{2})_(\d{4})(?!\d).*", re.IGNORECASE)
 """`15_0101disgustingteeth`: subject, code of the film that was watched."""
@@ -29,7 +29,7 @@ COLUMNS = {
     "apex": ("Apex", "ApexFrame", "Apex Frame"),
     "offset": ("Offset", "OffsetFrame", "Offset Frame"),
     "aus": ("AU", "AUs", "Action Units"),
-    "emotion": ("Emotion", "Emotion class", "Estimated Emotion", "Valence"),
+    "emotion": ("Emotion class", "Valence", "Estimated Emotion", "Emotion"),
     "kind": ("Type", "Expression type", "Kind"),
 }
 OPTIONAL = ("aus", "emotion")
@@ -67,7 +67,8 @@ def read_rows(release: Release) -> list[Row]:
     films = FILMS | _film_rule(sheets)
     file = release.relative(path)
     rows = []
-    for line in table(choose_sheet(sheets, ["CASFEcode_final"]), COLUMNS, optional=OPTIONAL, positions=POSITIONS):
+    sheet = open_sheet(release, path, ["CASFEcode_final"], COLUMNS)
+    for line in table(sheet, COLUMNS, optional=OPTIONAL, positions=POSITIONS):
         participant, clip = line.code("participant"), line.text("clip").lower()
         subject = subjects.get(int(participant)) if participant.isdecimal() else None
         film = films.get(clip.rpartition("_")[0])  # at the last `_`: expressions have numbers of one or two digits

@@ -10,9 +10,9 @@ from pathlib import Path
 from microexp.errors import UserError
 from microexp.reading.copies import find_copy
 from microexp.reading.intervals import ROW_LEFT_OUT, as_frame
-from microexp.reading.release import Adapter, Counts, Found, Release, Row
+from microexp.reading.release import Adapter, Counts, Found, OtherTotals, Release, Row
 from microexp.reading.rows import COMMON, common_row, find_sheet, kind_of, left_out, open_sheet, the_sheet
-from microexp.reading.sheets import table
+from microexp.reading.sheets import Line, table
 
 COLOUR = re.compile(r"colou?r", re.IGNORECASE)
 """Part A `spNO.1/a/color/355.jpg`, part C `01/a/color/355.jpg`; depth maps lie beside it."""
@@ -29,7 +29,8 @@ LABELS = {
 }
 PART_C = (r"CAS\(?ME\)?\^?3_part_C_ME.*\.(xlsx?|csv)", r"CAS\(?ME\)?\^?3_part_C.*\.(xlsx?|csv)")
 COLUMNS = {
-    **COMMON, "filename": ("Filename", "seq", "video"), "kind": ("Expression type", "Type"), "count": ("count",),
+    **COMMON, "filename": ("Filename", "seq", "video"), "kind": ("Expression type", "Type", "Exp_type"),
+    "count": ("count",),
 }  # fmt: skip
 SAME_EXPRESSION = 0.5
 """Overlap (intersection over union) from which a label belongs to a row of the sheet of all expressions."""
@@ -81,12 +82,17 @@ def read_rows(release: Release) -> list[Row]:
     """Rows of part A's sheet, with what it lacks of kinds and emotions from the label sheets; or rows of part C."""
     sheets = find_sheets(release)
     if part(release) == "C":
-        return _rows(release, sheets[0], "micro")
+        return _rows(release, sheets[0], "")
     kinds = {path: kind for path in sheets for kind in LABELS if _is_label(path, kind)}
     whole = [path for path in sheets if path not in kinds]
-    reader = Release(release.name, release.root, release.options) if whole else release  # a label lost is none lost
+    reader = _apart(release) if whole else release  # a label lost is none lost
     labels = [row for path, kind in kinds.items() for row in _rows(reader, path, kind)]
     return _labelled(release, whole[0], labels) if whole else labels
+
+
+def _apart(release: Release) -> Release:
+    """The release without its issues, to read something of which nothing is to be noted."""
+    return Release(release.name, release.root, release.options)
 
 
 def _is_label(path: Path, kind: str) -> bool:
@@ -104,8 +110,8 @@ def _labelled(release: Release, path: Path, labels: Sequence[Row]) -> list[Row]:
     used, found = set[Row](), []
     for row in _rows(release, path, ""):
         near = [x for x in by_video.get(_video(row), ()) if row.kind in ("", x.kind)]
-        best = max(near, key=lambda label: _overlap(row, label), default=row)
-        if best is not row and _overlap(row, best) >= SAME_EXPRESSION:
+        best = max(near, key=lambda label: _likeness(row, label), default=row)
+        if best is not row and _likeness(row, best) >= (SAME_EXPRESSION, 0):
             used.add(best)
             row = replace(row, kind=best.kind, emotion=row.emotion or best.emotion)
         if row.kind:
@@ -122,6 +128,18 @@ def _labelled(release: Release, path: Path, labels: Sequence[Row]) -> list[Row]:
 
 def _video(row: Row) -> tuple[str, str]:
     return row.subject.casefold(), row.video.casefold()
+
+
+def _likeness(row: Row, label: Row) -> tuple[float, int]:
+    """How surely a label belongs to a row: 1 where both have the same onset or the same apex, since labels have
+    mistyped onsets and offsets of 0, else their overlap; then how many of the three frames are the same."""
+    (onset, apex, offset), (a, b, c) = (_cells(item) for item in (row, label))
+    same = [one is not None and one > 0 and one == other for one, other in ((onset, a), (apex, b), (offset, c))]
+    return (1.0 if same[0] or same[1] else _overlap(row, label)), sum(same)
+
+
+def _cells(row: Row) -> tuple[int | None, int | None, int | None]:
+    return as_frame(row.onset)[0], as_frame(row.apex)[0], as_frame(row.offset)[0]
 
 
 def _overlap(one: Row, other: Row) -> float:
@@ -141,20 +159,25 @@ def _rows(release: Release, path: Path, kind: str) -> list[Row]:
     if "v2" not in path.name.lower() and which == "A":
         release.note(file, 0, "sheet", "not v2: the first version has wrong rows", "kept")
     rows = []
-    for line in table(open_sheet(path, ["label"]), COLUMNS, optional=OPTIONAL):
+    for line in table(open_sheet(release, path, ["label"], COLUMNS), COLUMNS, optional=OPTIONAL):
         subject = SUBJECTS[which].fullmatch(line.code("subject"))
         video = line.text("filename") or ("a" if which == "C" else "")
         if subject is None:
             left_out(release, file, line, "subject", f"of the form {NAMES[which].format(1)}")
         elif not re.fullmatch(r"[A-Za-z]", video):
             left_out(release, file, line, "filename", "a letter")
-        elif line.text("kind") and not kind_of(line.text("kind")):
-            left_out(release, file, line, "kind", "Macro-expression or Micro-expression")
+        elif line.text("kind") and not _kind(line):
+            left_out(release, file, line, "kind", "Macro-expression or Micro-expression, or 0 or 1")
         else:
-            label = kind or kind_of(line.text("kind"))
+            label = kind or _kind(line) or ("micro" if which == "C" else "")
             row = common_row(release, file, line, _subject(which, subject), video, label)
             rows.append(row if "apex" in line.cells else replace(row, apex=None))
     return rows
+
+
+def _kind(line: Line) -> str:
+    """The kind of a row: in words, or in part C as `Exp_type` 1 for micro and 0 for macro."""
+    return {"1": "micro", "0": "macro"}.get(line.code("kind")) or kind_of(line.text("kind"))
 
 
 def published(release: Release) -> Counts:
@@ -166,4 +189,11 @@ def published(release: Release) -> Counts:
     return {("expressions", ""): 4206, ("expressions", "macro"): 3346, ("expressions", "micro"): 860}
 
 
-ADAPTER = Adapter(find_sheets, find_videos, read_rows, published, fps=lambda release: 30.0)
+def other_totals(release: Release) -> OtherTotals:
+    """Part C's official sheet has 165 micro-expressions; a sheet of both kinds has 160 and 303."""
+    if part(release) != "C":
+        return {}
+    return {("expressions", ""): (165, 463), ("expressions", "micro"): (165, 160), ("expressions", "macro"): (303,)}
+
+
+ADAPTER = Adapter(find_sheets, find_videos, read_rows, published, fps=lambda release: 30.0, other_totals=other_totals)

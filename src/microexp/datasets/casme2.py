@@ -59,7 +59,7 @@ def read_rows(release: Release) -> list[Row]:
     path = find_sheets(release)[0]
     file = release.relative(path)
     rows = []
-    for line in table(open_sheet(path), COMMON, optional=["aus"], positions=POSITIONS):
+    for line in table(open_sheet(release, path), COMMON, optional=["aus"], positions=POSITIONS):
         subject = re.fullmatch(r"(?:sub)?(\d{1,2})", line.code("subject"), re.IGNORECASE)
         clip = CLIP.fullmatch(line.text("filename"))
         if subject is None:

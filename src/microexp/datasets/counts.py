@@ -9,7 +9,7 @@ from pathlib import Path
 
 from microexp.datasets.protocols import PROTOCOLS, Protocol, class_of, is_listed
 from microexp.errors import UserError
-from microexp.reading.release import Counts, Index, Row
+from microexp.reading.release import Counts, Index, OtherTotals, Row
 from microexp.records.index import Expression
 from microexp.run.storage import read_csv, write_csv
 
@@ -21,7 +21,7 @@ class Count:
     Attributes:
         what: subjects, videos, frames, expressions, emotion, or a protocol.
         group: micro or macro, and the emotion, or the protocol's class; '' for all.
-        published: None where the authors give no number.
+        published: None where the authors give no number; the number of another known copy where this is that copy.
         sheet: in the sheet, whether or not the video is on disk; None where sheets do not say it.
         found: usable, that is with its frames on disk.
     """
@@ -55,9 +55,19 @@ WITH_EXPRESSIONS = "with expressions"
 _ORDER = ("subjects", "videos", "frames", "expressions", "emotion")
 
 
-def compare(dataset: str, adapter: str, index: Index, published: Counts) -> list[Count]:
-    """Every count that was published or found, general ones first, and those of the protocols that use the adapter."""
-    return _compare(dataset, index, published) + [
+def compare(
+    dataset: str, adapter: str, index: Index, published: Counts, others: OtherTotals | None = None
+) -> list[Count]:
+    """Every count that was published or found, general ones first, and those of the protocols that use the adapter.
+
+    Args:
+        dataset: its name.
+        adapter: the one that read it.
+        index: what was found.
+        published: what its authors say.
+        others: what other copies in circulation have, which is as good.
+    """
+    return _compare(dataset, index, published, others or {}) + [
         count for name, protocol in PROTOCOLS.items() for count in _by_class(dataset, adapter, index, name, protocol)
     ]
 
@@ -90,7 +100,7 @@ def _classes(
     return counts
 
 
-def _compare(dataset: str, index: Index, published: Counts) -> list[Count]:
+def _compare(dataset: str, index: Index, published: Counts, others: OtherTotals) -> list[Count]:
     videos = "" if index.clips else WITH_EXPRESSIONS
     found = _tally(index.expressions)
     found["subjects", ""] = len({v.subject for v in index.videos})
@@ -105,7 +115,10 @@ def _compare(dataset: str, index: Index, published: Counts) -> list[Count]:
         known = (what, group) in sheet or what in ("expressions", "emotion")
         by_kind = what in ("expressions", "emotion") and group
         number = sheet[what, group] if known and (kinds_known or not by_kind) else None
-        counts.append(Count(dataset, what, group, published.get((what, group)), number, found[what, group]))
+        known_totals = others.get((what, group), ())
+        same = next((n for n in (found[what, group], number) if n in known_totals), None)
+        expected = published.get((what, group)) if same is None else same
+        counts.append(Count(dataset, what, group, expected, number, found[what, group]))
     return counts
 
 
@@ -124,9 +137,10 @@ def _tally(items: Iterable[Row] | Iterable[Expression]) -> Counter[tuple[str, st
     for item in items:
         people.add(item.subject)
         counts["expressions", ""] += 1
-        counts["expressions", item.kind] += 1
+        if item.kind:
+            counts["expressions", item.kind] += 1
         if item.emotion:
-            counts["emotion", f"{item.kind} {item.emotion}"] += 1
+            counts["emotion", f"{item.kind} {item.emotion}".strip()] += 1
     counts["subjects", ""] = len(people)
     return counts
 

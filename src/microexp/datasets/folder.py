@@ -21,7 +21,9 @@ from microexp.reading.trees import children, stem
 from microexp.run.names import check_name
 
 SHEETS = (r"annotations?\.csv", r"annotations?\.(xlsx?|tsv|txt)")
-COLUMNS = {**COMMON, "filename": ("video", "Filename"), "kind": ("kind", "type", "Expression type")}
+COLUMNS = {
+    **COMMON, "filename": ("video", *COMMON["filename"]), "kind": ("kind", "type", "Expression type", "Exp type"),
+}  # fmt: skip
 OPTIONAL = ("apex", "kind", "emotion", "aus")
 
 
@@ -52,7 +54,8 @@ def read_rows(release: Release) -> list[Row]:
     """
     path = find_sheets(release)[0]
     file = release.relative(path)
-    return [_row(release, path, file, line) for line in table(open_sheet(path), COLUMNS, optional=OPTIONAL)]
+    lines = table(open_sheet(release, path, columns=COLUMNS), COLUMNS, optional=OPTIONAL)
+    return [_row(release, path, file, line) for line in lines]
 
 
 def _row(release: Release, path: Path, file: str, line: Line) -> Row:

@@ -114,7 +114,7 @@ def run(job: Job[IndexParams]) -> Mapping[str, Any]:
     """Write videos, expressions, issues and counts of one data set."""
     name = job.keys["dataset"]
     adapter, release, index = read_index(name, job.params)
-    counts = compare(name, job.params.adapter or name, index, adapter.published(release))
+    counts = compare(name, job.params.adapter or name, index, adapter.published(release), adapter.other_totals(release))
     wrong = differences(counts)
     if job.params.strict and wrong:
         raise UserError(

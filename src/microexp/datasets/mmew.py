@@ -43,7 +43,7 @@ def read_rows(release: Release) -> list[Row]:
     path = find_sheets(release)[0]
     file = release.relative(path)
     rows = []
-    for line in table(open_sheet(path), COMMON, optional=["subject", "aus"], positions=POSITIONS):
+    for line in table(open_sheet(release, path), COMMON, optional=["subject", "aus"], positions=POSITIONS):
         clip = CLIP.fullmatch(line.text("filename"))
         if clip is None:
             left_out(release, file, line, "filename", "a clip such as S01-01-001")

@@ -33,7 +33,7 @@ def read_rows(release: Release) -> list[Row]:
     path = find_sheets(release)[0]
     file = release.relative(path)
     rows = []
-    for line in table(open_sheet(path, ["MICRO_ONLY"]), COMMON, optional=["aus"], positions=POSITIONS):
+    for line in table(open_sheet(release, path, ["MICRO_ONLY"]), COMMON, optional=["aus"], positions=POSITIONS):
         name = re.fullmatch(r"(\d{1,3})_(\d{1,2})_(\d{1,3})", line.text("filename"))
         if name is None:
             left_out(release, file, line, "filename", "a clip such as 006_1_2")

@@ -9,11 +9,20 @@ from pathlib import Path
 from microexp.datasets.megc2019 import dataset_name
 from microexp.datasets.protocols import class_of, find_protocol
 from microexp.errors import UserError
-from microexp.run import storage
+from microexp.metrics.foreign.spotting_names import person_key, video_key
+from microexp.reading.rows import emotion
+from microexp.reading.sheets import read_sheets, table
 
 MEGC = "megc2019"
 Clip = tuple[str, str, str, str]
 """Data set, subject, video, expression."""
+
+LISTED = {
+    "dataset": ("dataset", "database"), "subject": ("subject", "sub"),
+    "video": ("sample", "video", "filename", "clip", "vid"), "expression": ("expression",), "label": ("label",),
+    "emotion": ("emotion",), "kind": ("kind", "type"),
+}  # fmt: skip
+"""Columns of a list of clips."""
 
 
 def differences(protocol: str, clips: Iterable[tuple[str, str, str]]) -> list[str]:
@@ -37,17 +46,19 @@ def differences(protocol: str, clips: Iterable[tuple[str, str, str]]) -> list[st
 
 
 def check_expected(clips: Iterable[Clip], path: Path, protocol: str | None = None) -> None:
-    """`clips` must be exactly those of a CSV `dataset, subject, video (or sample)[, expression]`.
+    """`clips` must be exactly those of a CSV `dataset, subject, video (or sample)[, expression]`, header or none.
 
+    Names count as the same in any usual spelling: `samm,6` and `samm,006`, `s1_ne_01` and `s01_ne_01`.
     With a column `label`, a row without one does not count; with a protocol and a column `emotion` (`expressions.csv`
     of the index, whose data sets then are called as their adapters), only micro-expressions with a class count.
 
     Raises:
         UserError: saying how many are missing, or too many, and naming the first.
     """
-    wanted = set(_expected(path, protocol))
-    found = set(clips)
-    for problem, clips_of in (("missing", wanted - found), ("not expected", found - wanted)):
+    wanted = {_same(clip): clip for clip in _expected(path, protocol)}
+    found = {_same(clip): clip for clip in clips}
+    for problem, some, others in (("missing", wanted, found), ("not expected", found, wanted)):
+        clips_of = [some[key] for key in some.keys() - others.keys()]
         if clips_of:
             first = "/".join(min(clips_of))
             raise UserError(
@@ -57,19 +68,23 @@ def check_expected(clips: Iterable[Clip], path: Path, protocol: str | None = Non
             )
 
 
+def _same(clip: Clip) -> Clip:
+    """What is the same for all spellings of a clip."""
+    dataset, subject, video, expression = clip
+    return dataset_name(dataset).casefold(), person_key(subject), video_key(video), expression
+
+
 def _expected(path: Path, protocol: str | None) -> list[Clip]:
-    rows = storage.read_csv(path, ("dataset", "subject"))
-    video = "sample" if rows and "sample" in rows[0] else "video"
-    if rows and video not in rows[0]:
-        raise UserError(file=path, where="header", problem=",".join(rows[0]), expected="a column 'video'")
+    optional = ("expression", "label", "emotion", "kind")
+    lines = table(read_sheets(path)[0], LISTED, optional=optional, positions=("dataset", "subject", "video", "label"))
     kept = []
-    for row in rows:
-        dataset = dataset_name(row["dataset"])
-        if protocol and "emotion" in row:
-            name = class_of(protocol, dataset, row["emotion"], row["subject"], row[video])
-            counts = name is not None and row.get("kind", "micro") == "micro"
+    for line in lines:
+        dataset, subject, video = dataset_name(line.text("dataset")), line.code("subject"), line.code("video")
+        if protocol and "emotion" in line.cells:
+            name = class_of(protocol, dataset, emotion(line.cells["emotion"]), subject, video)
+            counts = name is not None and line.text("kind") in ("", "micro")
         else:
-            counts = row.get("label", "some") != ""
+            counts = "label" not in line.cells or line.text("label") != ""
         if counts:
-            kept.append((dataset, row["subject"], row[video], row.get("expression", "1")))
+            kept.append((dataset, subject, video, line.code("expression") or "1"))
     return kept

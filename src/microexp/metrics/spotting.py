@@ -165,24 +165,101 @@ def bootstrap_f1(
     return limits
 
 
-def recognition_f1(predictions: Iterable[Interval], truths: Iterable[Interval]) -> float:
-    """Unweighted F1 over the emotions of what was spotted (one-to-one, in any order of rows), 0 when nothing was."""
+@dataclass(frozen=True)
+class Strs:
+    """Spot-then-recognise score (Liong, See & Chan 2023, doi:10.1016/j.image.2022.116875).
+
+    Attributes:
+        true_positives: of spotting: ground truths that a prediction took.
+        false_positives: predictions that took none.
+        false_negatives: ground truths that none took.
+        precision: of the analysis: unweighted mean over all emotions of the ground truth.
+        recall: the same.
+        uf1: unweighted mean of the emotions' F1.
+    """
+
+    true_positives: int
+    false_positives: int
+    false_negatives: int
+    precision: float
+    recall: float
+    uf1: float
+
+    @property
+    def f1_spotting(self) -> float:
+        """F1 of spotting, by true and false positives and false negatives."""
+        total = 2 * self.true_positives + self.false_positives + self.false_negatives
+        return 2 * self.true_positives / total if total else 0.0
+
+    @property
+    def f1_analysis(self) -> float:
+        """Harmonic mean of the analysis' macro precision and macro recall."""
+        total = self.precision + self.recall
+        return 2 * self.precision * self.recall / total if total else 0.0
+
+    @property
+    def strs(self) -> float:
+        """The product of both."""
+        return self.f1_spotting * self.f1_analysis
+
+
+def strs(predictions: Sequence[Interval], truths: Sequence[Interval], every_video: bool = False) -> Strs:
+    """The score as the reference computes it (github.com/genbing99/STRS-Metric).
+
+    Predictions come in the order of their rows; each takes all ground truths of its video and kind that it hits (IoU of
+    at least .5) and that no earlier one took. The analysis looks at these pairs, and at every emotion of the ground
+    truth: one that all of the pairs have on both sides, or none, counts 0.
+
+    Args:
+        predictions: with emotions, in the order of their rows.
+        truths: with emotions.
+        every_video: the reference passes over subjects without any prediction and predictions in videos without a
+            ground truth; True counts them too.
+    """
     found, real = _group(predictions), _group(truths)
-    spotted: list[tuple[str, str]] = []
-    for key in found.keys() & real.keys():
-        a, b = (sorted(items[key], key=lambda i: (i.onset, i.offset, i.emotion)) for items in (found, real))
-        owner = pairs(hits(_array(a), _array(b), "one_to_one"), closed_iou(_array(a), _array(b)))
-        spotted += [(b[truth].emotion, a[prediction].emotion) for truth, prediction in owner.items()]
-    scores = []
-    for emotion in sorted({t for t, _ in spotted}):
-        tp = sum(t == p == emotion for t, p in spotted)
-        scores.append(2 * tp / sum((t == emotion) + (p == emotion) for t, p in spotted))
-    return float(np.mean(scores)) if scores else 0.0
+    people, shown = {p.subject for p in predictions}, {(t.subject, t.video) for t in truths}
+    pairs_taken: list[tuple[str, str]] = []
+    false_positives = false_negatives = 0
+    for key in dict.fromkeys((*found, *real)):
+        if not every_video and (key[0] not in people or key[:2] not in shown):
+            continue
+        taken, lone, missed = _take(found.get(key, []), real.get(key, []))
+        pairs_taken += taken
+        false_positives, false_negatives = false_positives + lone, false_negatives + missed
+    precision, recall, uf1 = _analysis(pairs_taken, sorted({t.emotion for t in truths}))
+    return Strs(len(pairs_taken), false_positives, false_negatives, precision, recall, uf1)
 
 
-def strs(predictions: Sequence[Interval], truths: Sequence[Interval]) -> float:
-    """Spot-then-recognise score of MEGC2022 and later: F1 of spotting x F1 of recognising what was spotted."""
-    return count(predictions, truths, "one_to_one")[OVERALL].f1 * recognition_f1(predictions, truths)
+def _take(found: Sequence[Interval], real: Sequence[Interval]) -> tuple[list[tuple[str, str]], int, int]:
+    """(ground truth's emotion, prediction's) of each ground truth taken, then predictions and ground truths without."""
+    hit = closed_iou(_array(found), _array(real)) >= IOU
+    free = np.ones(len(real), bool)
+    taken, lone = [], 0
+    for prediction, row in zip(found, hit, strict=True):
+        mine = np.flatnonzero(row & free)
+        free[mine] = False
+        taken += [(real[int(i)].emotion, prediction.emotion) for i in mine]
+        lone += not len(mine)
+    return taken, lone, int(free.sum())
+
+
+def _analysis(taken: Sequence[tuple[str, str]], emotions: Sequence[str]) -> tuple[float, float, float]:
+    """Macro precision, recall and F1 over `emotions`."""
+    rows = []
+    for emotion in emotions:
+        both = sum(t == p == emotion for t, p in taken)
+        truth, predicted = (sum(pair[side] == emotion for pair in taken) for side in (0, 1))
+        if both == len(taken):  # the reference's confusion matrix has a single cell then
+            both = truth = predicted = 0
+        rows.append(
+            (
+                both / predicted if predicted else 0.0,
+                both / truth if truth else 0.0,
+                2 * both / (truth + predicted) if truth + predicted else 0.0,
+            )
+        )
+    means = np.mean(rows, 0) if rows else np.zeros(3)
+    return float(means[0]), float(means[1]), float(means[2])
 
 
 def _group(items: Iterable[Interval]) -> dict[tuple[str, str, str], list[Interval]]:

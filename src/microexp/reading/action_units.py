@@ -7,9 +7,10 @@ import unicodedata
 from dataclasses import dataclass
 
 _UNIT = re.compile(
-    r"(?:AU|AD)?\s*([LRTBMU]?)\s*(?:AU)?(\d{1,2})\s*([A-E]?)\s*(?:\(([LRTMU])\)|([LRTMU])|\(\w\))?", re.IGNORECASE
+    r"(?:AU|AD)?\s*(A[LR]|[ALRTBMU]?)\s*(?:AU)?(\d{1,2})\s*([A-E]?)\s*(?:\(([ALRTMU])\)|([LRTMU])|\(\w\))?",
+    re.IGNORECASE,
 )
-"""`L12`, `12L` and `12(L)` are the left side; a B behind the number is an intensity."""
+"""`L12`, `12L` and `12(L)` are the left side, `A12` asymmetric; A to E behind the number is an intensity."""
 _BETWEEN = re.compile(r"\s*[+,;/&、]\s*|\s+and\s+|\s+or\s+|\s{2,}", re.IGNORECASE)
 
 
@@ -19,7 +20,8 @@ class ActionUnit:
 
     Attributes:
         number: such as 12, the lip corner puller.
-        side: L or R (one half of the face), T or B (top or bottom lip), '' for both.
+        side: L or R (one half of the face), A (both, unequally; AL and AR: more of one), T or B (top or bottom lip), ''
+            for both.
         intensity: A (trace) to E (maximum), '' where it is not coded.
     """
 

@@ -33,16 +33,25 @@ class Interval:
     offset: int
 
 
+def decimal_point(text: str) -> str:
+    """`3562,0` as `3562.0`; what may as well be thousands (`3,562`) stays as it is, and is no number then."""
+    if not re.fullmatch(r"[+-]?\d+,\d+", text) or re.fullmatch(r"[+-]?[1-9]\d{0,2},\d{3}", text):
+        return text
+    return text.replace(",", ".")
+
+
 def as_frame(cell: object) -> tuple[int | None, str]:
     """A cell as a frame number, and what was odd about it ('' when nothing was).
 
-    Numbers may be stored as text; halves are rounded up; an empty cell, `/` or a negative number is no frame.
+    Numbers may be stored as text, with a decimal comma too; halves are rounded up; an empty cell, `/` or a negative
+    number is no frame.
     """
     if isinstance(cell, bool):
         return None, f"{cell!r} is no frame"
     text = "" if cell is None else str(cell).strip()
     if text.casefold() in _MISSING:
         return None, f"{text!r} is no frame" if text else "empty"
+    text = decimal_point(text)
     if not _NUMBER.fullmatch(text):
         match = re.fullmatch(r"[^\d-]*(\d{1,9})\D*", text)  # img_46.jpg
         return (int(match[1]), f"{text!r} is not a plain number") if match else (None, f"{text!r} is no frame")

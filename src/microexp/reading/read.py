@@ -7,7 +7,7 @@ to all results is listed.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,14 +15,16 @@ import numpy as np
 
 from microexp.errors import UserError, reason_of
 from microexp.reading.frames import BadVideo, VideoSource, image_size, open_video
-from microexp.reading.intervals import ROW_LEFT_OUT, Interval, as_interval, check_frames
+from microexp.reading.intervals import ROW_LEFT_OUT, Interval, as_frame, as_interval, check_frames
 from microexp.reading.release import Adapter, Found, Index, Release, Row
+from microexp.reading.sheets import as_text
 from microexp.reading.trees import natural
 from microexp.records.index import Expression, Video, place_expression
 from microexp.records.numbering import Numbering
 from microexp.run.log import track
 from microexp.run.names import check_name
 
+ALL_ROWS = ("expressions", "")
 MICRO_SECONDS = 0.5
 """An expression of at most this length is micro where a release does not label the kind."""
 
@@ -59,7 +61,7 @@ def read_release(adapter: Adapter, release: Release) -> Index:
         UserError: when a sheet cannot be read or a name is not safe. A single bad row or video becomes an issue.
     """
     found = list_videos(adapter, release)
-    rows = adapter.read_rows(release)
+    rows = read_rows(adapter, release)
     fps = release.options.source_fps or adapter.fps(release)
     videos, sources = [], {}
     for item in track(found, f"{release.name}: videos"):
@@ -71,6 +73,55 @@ def read_release(adapter: Adapter, release: Release) -> Index:
     expressions = _expressions(adapter, release, rows, sources, unreadable)
     issues, exclusions = sorted(set(release.issues)), sorted(set(release.exclusions))
     return Index(videos, expressions, issues, rows, exclusions, adapter.clips)
+
+
+def read_rows(adapter: Adapter, release: Release) -> list[Row]:
+    """The rows of a release's sheets, each once.
+
+    A row that stands in a sheet again, the same in all that is read of it, is the same expression and noted; unless the
+    release's published count has it.
+
+    Raises:
+        UserError: when no row at all can be used.
+    """
+    rows = adapter.read_rows(release)
+    _check_usable(release, rows)
+    if adapter.clips:  # of a clip's rows only the first counts anyway
+        return rows
+    totals = [adapter.published(release).get(ALL_ROWS), *adapter.other_totals(release).get(ALL_ROWS, ())]
+    counts_all = len(rows) in totals
+    seen: dict[tuple[object, ...], int] = {}
+    kept = []
+    for row in rows:
+        cells = (as_text(cell) for cell in (row.onset, row.apex, row.offset))
+        first = seen.setdefault((*_key(row.subject, row.video), *cells, row.kind, row.emotion, row.aus), row.row)
+        if first != row.row and row.row:
+            action = "kept: the published count has it" if counts_all else "counted once"
+            release.note(row.file, row.row, "row", f"the same as row {first}", action)
+        if first == row.row or counts_all or not row.row:
+            kept.append(row)
+    return kept
+
+
+def _check_usable(release: Release, rows: Sequence[Row]) -> None:
+    """Raise when every row of the sheets is one that cannot be used: it is read wrongly then."""
+    if not rows:
+        excluded = [issue for issue in release.issues if issue.action == ROW_LEFT_OUT]
+        if excluded:
+            first = excluded[0]
+            raise UserError(
+                file=release.root / first.file,
+                where=f"row {first.row}, {first.field}",
+                problem=f"{first.problem}, and so in all {len(excluded)} rows",
+                expected="a sheet of the release",
+            )
+    elif all(row.onset is not None and as_frame(row.onset)[0] is None for row in rows):
+        raise UserError(
+            file=release.root / rows[0].file,
+            where=f"row {rows[0].row}, onset",
+            problem=f"{as_frame(rows[0].onset)[1]}, and so in all {len(rows)} rows",
+            expected="frame numbers",
+        )
 
 
 def _open(release: Release, item: Found, fps: float | None, clips: bool) -> tuple[Video, VideoSource] | None:

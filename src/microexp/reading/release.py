@@ -78,6 +78,9 @@ class Release:
 Counts = Mapping[tuple[str, str], int]
 """(what, group) -> number, such as ('expressions', 'micro') -> 57."""
 
+OtherTotals = Mapping[tuple[str, str], tuple[int, ...]]
+"""(what, group) -> numbers that copies in circulation have, beside the published one."""
+
 
 @dataclass(frozen=True)
 class Adapter:
@@ -92,6 +95,7 @@ class Adapter:
         clips: whether each video is cut around one expression (a clip without a row is then worth a note).
         default_root: root when the configuration names none.
         planned: subjects of a data set that the run itself makes, known before it exists.
+        other_totals: counts of copies that are as good as the published one.
     """
 
     find_sheets: Callable[[Release], list[Path]]
@@ -102,6 +106,7 @@ class Adapter:
     clips: bool = False
     default_root: str | None = None
     planned: Callable[[DemoParams], list[str]] | None = None
+    other_totals: Callable[[Release], OtherTotals] = lambda release: {}
 
 
 @dataclass(frozen=True)

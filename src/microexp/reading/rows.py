@@ -11,15 +11,15 @@ from microexp.errors import UserError
 from microexp.reading.action_units import format_aus, parse_aus
 from microexp.reading.intervals import ROW_LEFT_OUT, as_frame
 from microexp.reading.release import Release, Row
-from microexp.reading.sheets import Line, Sheet, choose_sheet, read_sheets
+from microexp.reading.sheets import Line, Sheet, choose_sheet, open_named, read_sheets, split_name
 from microexp.reading.trees import find_file
 
 COMMON: Mapping[str, Sequence[str]] = {
-    "subject": ("Subject", "sub", "Subject ID"),
-    "filename": ("Filename", "File name", "Clip"),
-    "onset": ("OnsetFrame", "Onset Frame", "Onset"),
-    "apex": ("ApexFrame", "Apex Frame", "Apex", "ApexFrame1", "Apex Frame1"),
-    "offset": ("OffsetFrame", "Offset Frame", "Offset"),
+    "subject": ("Subject", "sub", "Subject ID", "Participant", "Person"),
+    "filename": ("Filename", "File name", "Clip", "Video", "Video name", "vid", "Video ID", "Video path"),
+    "onset": ("OnsetFrame", "Onset Frame", "Onset", "Start frame", "Start", "Begin", "Begin frame"),
+    "apex": ("ApexFrame", "Apex Frame", "Apex", "ApexFrame1", "Apex Frame1", "Peak", "Peak frame"),
+    "offset": ("OffsetFrame", "Offset Frame", "Offset", "End frame", "End", "Stop", "Stop frame"),
     "aus": ("Action Units", "Action Unit", "AU", "AUs"),
     "emotion": ("Estimated Emotion", "Emotion"),
 }
@@ -38,7 +38,7 @@ def find_sheet(release: Release, patterns: tuple[str, ...], stop: re.Pattern[str
         UserError: when the option names no file.
     """
     if release.options.sheet is not None:
-        path = release.root / release.options.sheet
+        path = release.root / split_name(release.options.sheet)[0]
         if not path.is_file():
             raise UserError(file=path, where="option sheet", problem="no such file", expected="the annotation sheet")
         return path
@@ -68,9 +68,24 @@ def the_sheet(release: Release, patterns: tuple[str, ...], usual: str, stop: re.
     return found
 
 
-def open_sheet(path: Path, names: Iterable[str] = ()) -> Sheet:
-    """The sheet with one of `names`, or the first one of the file."""
-    return choose_sheet(read_sheets(path), names)
+def open_sheet(
+    release: Release, path: Path, names: Iterable[str] = (), columns: Mapping[str, Sequence[str]] | None = None
+) -> Sheet:
+    """The sheet that the option `sheet` names (`file.xlsx#sheet`), else the one with one of `names`, else the first
+    visible one with a header of `columns`.
+
+    Raises:
+        UserError: when the file has no sheet of the name that the option gives.
+    """
+    wanted = split_name(release.options.sheet or "")[1]
+    if wanted:
+        return open_named(path, wanted)
+    sheets = read_sheets(path)
+    chosen = choose_sheet(sheets, names, columns or COMMON)
+    if sheets[0].hidden and chosen is not sheets[0]:
+        file = release.relative(path)
+        release.note(file, 0, "sheet", f"{sheets[0].name!r} is hidden", f"{chosen.name!r} read")
+    return chosen
 
 
 def kind_of(text: str) -> str:

@@ -6,8 +6,9 @@ import csv
 import io
 import re
 import zipfile
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ MAX_ROWS = 100_000
 MAX_COLUMNS = 200
 MAX_BYTES = 200_000_000
 HEADER_WITHIN_ROWS = 40
+NAMES_SHOWN = 4
+"""Of the names that a missing column may have, so many are told."""
 HEADER_FROM_COLUMNS = 2
 """A row that names so many columns is a header, though perhaps not a whole one."""
 
@@ -32,11 +35,13 @@ class Sheet:
         path: the file.
         name: name of the sheet; empty for a CSV file.
         rows: cells row by row; `rows[0]` is row 1 of the file.
+        hidden: whether a spreadsheet program does not show it.
     """
 
     path: Path
     name: str
     rows: tuple[tuple[Cell, ...], ...]
+    hidden: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,10 +98,47 @@ def read_sheets(path: str | Path) -> list[Sheet]:
     raise UserError(file=path, problem="neither a workbook nor a CSV file", expected="an .xlsx, .xls or .csv file")
 
 
-def choose_sheet(sheets: Sequence[Sheet], names: Iterable[str]) -> Sheet:
-    """The sheet with one of `names` (any case); the first one when none has."""
+def split_name(name: str) -> tuple[str, str]:
+    """`file.xlsx#sheet` as file and sheet; '' where no sheet is named."""
+    file, mark, sheet = name.rpartition("#")
+    is_named = mark and re.search(r"\.xls[xm]?$", file, re.IGNORECASE)
+    return (file, sheet) if is_named else (name, "")
+
+
+def open_named(path: Path, sheet: str) -> Sheet:
+    """The sheet of that name (any case), hidden or not.
+
+    Raises:
+        UserError: naming the sheets that there are.
+    """
+    sheets = read_sheets(path)
+    for found in sheets:
+        if found.name.strip().casefold() == sheet.strip().casefold():
+            return found
+    names = ", ".join(repr(s.name) for s in sheets)
+    raise UserError(file=path, where="sheet", got=repr(sheet), expected=f"one of {names}")
+
+
+def choose_sheet(
+    sheets: Sequence[Sheet], names: Iterable[str], columns: Mapping[str, Sequence[str]] | None = None
+) -> Sheet:
+    """The sheet with one of `names` (any case), else the first visible one with a header, else the first visible one.
+
+    Args:
+        sheets: of a workbook; hidden ones are read only by their name, or where all are hidden.
+        names: usual names of the sheet.
+        columns: columns of its header with their names, as in `table`.
+    """
     wanted = {n.casefold() for n in names}
-    return next((s for s in sheets if s.name.strip().casefold() in wanted), sheets[0])
+    named = [s for s in sheets if s.name.strip().casefold() in wanted]
+    if named:
+        return named[0]
+    shown = [s for s in sheets if not s.hidden] or list(sheets)
+    return next((s for s in shown if columns and _has_header(s, columns)), shown[0])
+
+
+def _has_header(sheet: Sheet, columns: Mapping[str, Sequence[str]]) -> bool:
+    return any(len(_header(row, columns)) >= HEADER_FROM_COLUMNS for row in sheet.rows[:HEADER_WITHIN_ROWS])
 
 
 def table(
@@ -135,19 +177,27 @@ def table(
         return _lines(sheet, 0, {name: i for i, name in enumerate(positions) if name})
     missing = sorted(needed - best, key=list(columns).index)
     where = f"sheet {sheet.name!r}" if sheet.name else None
-    names = " or ".join(repr(n) for n in columns[missing[0]]) if missing else "a header"
     raise UserError(
-        file=sheet.path, where=where, problem="no such header in the first 40 rows", expected=f"a column {names}"
+        file=sheet.path, where=where, problem="no such header in the first 40 rows", expected=_missing(columns, missing)
     )
 
 
+def _missing(columns: Mapping[str, Sequence[str]], missing: Sequence[str]) -> str:
+    """All columns that a header lacks, each with the names that it may have."""
+    if not missing:
+        return "a column of a header"
+    return " and ".join("a column " + " or ".join(map(repr, columns[column][:NAMES_SHOWN])) for column in missing)
+
+
 def _header(row: Sequence[Cell], columns: Mapping[str, Sequence[str]]) -> dict[str, int]:
+    """Column -> its place; of several cells that may be it, the one whose name comes first among the column's names."""
+    cells = [_plain(as_text(cell)) for cell in row]
     places: dict[str, int] = {}
-    for index, cell in enumerate(row):
-        name = _plain(as_text(cell))
-        for column, names in columns.items():
-            if name and column not in places and name in map(_plain, names):
-                places[column] = index
+    for column, names in columns.items():
+        for name in map(_plain, names):
+            free = [i for i, cell in enumerate(cells) if cell == name and i not in places.values()]
+            if free:
+                places[column] = free[0]
                 break
     return places
 
@@ -227,7 +277,7 @@ def _load(path: Path, data: bytes) -> list[Sheet]:
                 )
             formulas |= {(tab.title, number, c) for c, cell in enumerate(row) if cell.data_type == "f"}
             rows.append([cell.value for cell in row])
-        sheets.append(_limited(path, tab.title, rows))
+        sheets.append(replace(_limited(path, tab.title, rows), hidden=tab.sheet_state != "visible"))
     return _evaluated(path, data, sheets, formulas) if formulas else sheets
 
 
@@ -238,7 +288,8 @@ def _evaluated(path: Path, data: bytes, sheets: list[Sheet], formulas: set[tuple
     for sheet in sheets:
         tab = book[sheet.name]
         tab.reset_dimensions()
-        result.append(_limited(path, sheet.name, tab.iter_rows(values_only=True, max_col=MAX_COLUMNS)))
+        rows = _limited(path, sheet.name, tab.iter_rows(values_only=True, max_col=MAX_COLUMNS))
+        result.append(replace(rows, hidden=sheet.hidden))
     for name, row, column in sorted(formulas):
         cells = next(s for s in result if s.name == name).rows[row - 1]
         if column >= len(cells) or cells[column] is None:
@@ -268,9 +319,10 @@ def _read_xls(path: Path, data: bytes) -> list[Sheet]:
     try:
         book = xlrd.open_workbook(file_contents=data, on_demand=True, logfile=io.StringIO())
         tabs = [book.sheet_by_index(i) for i in range(book.nsheets)]
+        rows = [([None if c == "" else c for c in t.row_values(r)] for r in range(t.nrows)) for t in tabs]
         return [
-            _limited(path, t.name, ([None if c == "" else c for c in t.row_values(r)] for r in range(t.nrows)))
-            for t in tabs
+            replace(_limited(path, t.name, r), hidden=getattr(t, "visibility", 0) != 0)
+            for t, r in zip(tabs, rows, strict=True)
         ]
     except UserError:
         raise
@@ -280,6 +332,19 @@ def _read_xls(path: Path, data: bytes) -> list[Sheet]:
         ) from error
 
 
+def _delimiter(text: str) -> str:
+    """The character that parts the first lines most evenly: a comma may stand in decimals, too (`3562,0;3632,0`)."""
+    lines = [re.sub(r'"[^"]*"', "", line) for line in text[:20_000].splitlines()[:HEADER_WITHIN_ROWS]]
+    lines = [line for line in lines if line.strip()]
+
+    def evenness(mark: str) -> tuple[int, int]:
+        counts = Counter(line.count(mark) for line in lines if mark in line)
+        number, times = max(counts.items(), key=lambda item: (item[1], item[0]), default=(0, 0))
+        return times, number
+
+    return max(";\t,|", key=evenness)
+
+
 def _read_csv(path: Path, data: bytes) -> Sheet:
     try:
         text = data.decode("utf-8-sig")
@@ -287,8 +352,7 @@ def _read_csv(path: Path, data: bytes) -> Sheet:
         raise UserError(file=path, problem=error, expected="text in UTF-8", hint="save it as CSV UTF-8") from error
     if "\0" in text:
         raise UserError(file=path, problem="a zero byte", expected="text in UTF-8")
-    head = text[:4000]
-    delimiter = max(",;\t", key=head.count)
+    delimiter = _delimiter(text)
     try:
         rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
         return _limited(path, "", ([cell or None for cell in row] for row in rows))

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from microexp.errors import UserError
 from microexp.records.identity import check_rows
-from microexp.records.numbering import Numbering, parse_numbering
+from microexp.records.numbering import MAX_NUMBER, Numbering, parse_numbering
 from microexp.run.names import check_name
 from microexp.run.storage import read_csv, write_csv
 
@@ -286,7 +286,7 @@ def _check_expression(item: Expression, file: str) -> None:
         check_name(getattr(item, name), name, file)
     if item.kind not in KINDS:
         raise UserError(file=file, where="kind", got=repr(item.kind), expected="micro or macro")
-    if not 0 <= item.onset <= item.apex <= item.offset:
+    if not 0 <= item.onset <= item.apex <= item.offset < MAX_NUMBER:
         raise UserError(
             file=file,
             where="onset, apex, offset",

@@ -142,7 +142,8 @@ class Numbering:
     def _nearer(self, wanted: np.ndarray, before: np.ndarray, after: np.ndarray) -> np.ndarray:
         top = len(self) - 1
         low, high = np.clip(before, 0, top), np.clip(after, 0, top)
-        return np.where(wanted - self.values[low] <= self.values[high] - wanted, low, high)
+        nearest: np.ndarray = np.where(wanted - self.values[low] <= self.values[high] - wanted, low, high)
+        return nearest
 
     def interval_to_indices(self, onset: int, offset: int) -> tuple[int, int]:
         """The frames that the closed interval [onset, offset] of numbers shows, as a closed interval of indices.

@@ -44,12 +44,16 @@ def video_lanes(
 
 
 def detection_bars(rows: Sequence[Mapping[str, str]], expressions: Sequence[Expression], video: Video) -> list[Bar]:
-    """Detections as bars; those that overlap no ground truth of their kind by half or more count as missed."""
+    """Detections as bars; those that overlap no ground truth of their kind by half or more count as missed.
+
+    They are compared in the release's numbers, as in the tables: gaps count there.
+    """
     bars = []
     for row in rows:
-        onset, offset = (video.numbering.to_index(int(row[name])) for name in ("onset", "offset"))
-        truths = np.array([(e.onset, e.offset) for e in expressions if e.kind == row["kind"]], float).reshape(-1, 2)
-        hit = bool(hits(np.array([(onset, offset)]), truths, "one_to_one").any())
+        span = int(row["onset"]), int(row["offset"])
+        onset, offset = (video.numbering.to_index(number) for number in span)
+        truths = [e.released(video.numbering)[::2] for e in expressions if e.kind == row["kind"]]
+        hit = bool(hits(np.array([span]), np.array(truths, float).reshape(-1, 2), "one_to_one").any())
         tip = _tip(row["kind"], onset, offset, video, f"score {float(row['score']):.2f}")
         bars.append(Bar(onset, offset, row["kind"], tip, hit))
     return bars

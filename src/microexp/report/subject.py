@@ -165,7 +165,9 @@ def view_video(
         for e in own[: params.expressions]:
             maps = maps_of(sources.apexdiff, e) if sources.apexdiff is not None else {}
             pictures = expression_pictures(e, crops, flow, maps, params.faces)
-            about = f"{e.onset / video.fps:.2f} s, {(e.offset - e.onset + 1) / video.fps:.2f} s long"
+            first, _, last = e.released(video.numbering)
+            about = f"frames {first}–{last}, {e.onset / video.fps:.2f} s, "
+            about += f"{(e.offset - e.onset + 1) / video.fps:.2f} s long"
             about += f", AU {e.aus}" if e.aus else ""
             title = " ".join(t for t in (e.kind, e.emotion) if t)
             shown.append(Shown(title, about, tuple(pictures), tuple(predictions_of(e, predictions))))

@@ -31,6 +31,18 @@ def check_name(name: str, what: str, file: object = None) -> str:
     return name
 
 
+def each_once(names: list[str]) -> list[str]:
+    """`names`, checked by pydantic to hold nothing twice: a data set that is given again would count again.
+
+    Raises:
+        ValueError: naming the first that is there again.
+    """
+    again = [name for number, name in enumerate(names) if name in names[:number]]
+    if again:
+        raise ValueError(f"holds {again[0]!r} twice")
+    return names
+
+
 def fold_name(dataset: str, subject: str) -> str:
     """Name of the leave-one-subject-out fold of `subject`: `casme2-sub05`."""
     return f"{dataset}-{subject}"

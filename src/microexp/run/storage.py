@@ -153,7 +153,7 @@ def read_csv(path: str | Path, columns: Sequence[str]) -> list[dict[str, str]]:
                     file=path,
                     where="header",
                     problem=",".join(reader.fieldnames or []) or "nothing",
-                    expected=f"a column {missing[0]!r}",
+                    expected=" and ".join(f"a column {name!r}" for name in missing),
                 )
             rows = list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:

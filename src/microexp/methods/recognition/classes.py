@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from microexp.datasets.protocols import class_of, find_protocol
+from microexp.errors import UserError
 from microexp.methods.recognition.params import RecognitionTask, TaskParams
 from microexp.records.clips import Clips
 
@@ -29,6 +30,24 @@ def class_in(task: TaskParams, dataset: str, subject: str, video: str, emotion: 
     if task.classes is not None:
         return next((name for name, emotions in task.classes.items() if emotion in emotions), None)
     return class_of(str(task.protocol), task.adapters.get(dataset, dataset), emotion, subject, video)
+
+
+def check_emotions(clips: Clips, task: RecognitionTask) -> None:
+    """Raise when an emotion of the experiment's classes is that of no clip: it is written otherwise, or not there.
+
+    Raises:
+        UserError: naming the emotion, and those that the clips have.
+    """
+    known = sorted({str(emotion) for emotion in clips.emotion if str(emotion)})
+    for name, emotions in (task.classes or {}).items():
+        for emotion in emotions:
+            if emotion not in known:
+                raise UserError(
+                    file="config",
+                    where=f"classes.{name}",
+                    got=repr(emotion),
+                    expected=f"an emotion of some clip: {', '.join(known) or 'none has one'}",
+                )
 
 
 def labels_of(clips: Clips, task: TaskParams) -> np.ndarray:

@@ -19,7 +19,7 @@ from microexp.methods.context import Context
 from microexp.methods.find import find_method, source_of
 from microexp.methods.recognition import folds
 from microexp.methods.recognition.base import RecognitionMethod, TrainingClips
-from microexp.methods.recognition.classes import class_names, labels_of
+from microexp.methods.recognition.classes import check_emotions, class_names, labels_of
 from microexp.methods.recognition.params import FoldParams
 from microexp.records.clips import Clips, read_shards
 from microexp.records.predictions import write_predictions
@@ -41,6 +41,7 @@ def run(job: Job[FoldParams]) -> Mapping[str, Any]:
     settings = validate(method.Options, options.options, "config", f"{options.experiment}.methods.{options.name}")
     device = str(pick_device(job.device)) if method.gpu else "cpu"
     clips = read_shards(job.inputs["apexdiff"])
+    check_emotions(clips, options)
     classes, label = class_names(options), labels_of(clips, options)
     role = folds.roles(clips, label, options)
     test = folds.test_rows(clips, role, options, name)

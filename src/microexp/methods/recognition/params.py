@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from microexp.reading.rows import emotion
+from microexp.run.names import each_once
 from microexp.run.stage import Params
 
 DEFAULT_METHODS: dict[str, dict[str, Any]] = {"mdml": {}, "logistic_regression": {}, "majority": {}}
@@ -14,7 +16,9 @@ DEFAULT_METHODS: dict[str, dict[str, Any]] = {"mdml": {}, "logistic_regression":
 class RecognitionTask(Params):
     """Which expressions are to be recognised, and as what."""
 
-    datasets: list[str] = Field(min_length=1, description="Data sets whose subjects are the folds.")
+    datasets: Annotated[list[str], AfterValidator(each_once)] = Field(
+        min_length=1, description="Data sets whose subjects are the folds."
+    )
     classes: dict[str, list[str]] | None = Field(
         None, min_length=2, description="Class -> emotions that belong to it; other emotions are excluded."
     )
@@ -22,6 +26,12 @@ class RecognitionTask(Params):
     kinds: list[Literal["micro", "macro"]] = Field(
         ["micro"], min_length=1, description="Kinds of expression to recognise."
     )
+
+    @field_validator("classes")
+    @classmethod
+    def _spell(cls, classes: dict[str, list[str]] | None) -> dict[str, list[str]] | None:
+        """Emotions as the index spells them: `Happy` is happiness here as in a sheet."""
+        return classes and {name: [emotion(e) for e in emotions] for name, emotions in classes.items()}
 
     @model_validator(mode="after")
     def _check(self) -> Self:

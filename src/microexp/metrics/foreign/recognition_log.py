@@ -66,6 +66,15 @@ def read_log(
     return found
 
 
+def is_log(path: Path) -> bool:
+    """Whether a file begins as a log does: with a header, a lone subject, or what the Python code prints."""
+    lines = [line for line in _text(path).splitlines() if line.strip()][:20]
+    if any(re.match(r"\s*(predicted|ground truth)\b.*:", line, re.IGNORECASE) for line in lines):
+        return True
+    first = next((line for line in lines if not _PASSED_OVER.fullmatch(line)), "")
+    return bool(_header(_words(first), ()) or _lone_subject(_words(first)))
+
+
 def _text(path: Path) -> str:
     try:
         data = path.read_bytes()

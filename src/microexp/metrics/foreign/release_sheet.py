@@ -13,25 +13,37 @@ def read_sheet(path: Path, dataset: str) -> list[Interval]:
     """Ground truths of a release's annotation sheet in the release's own numbering, every row counted.
 
     Fractional frames are rounded half up, and an offset of 0 means the apex, as in the official script; nothing is
-    clipped to the video.
+    clipped to the video. A row that stands there again counts once.
+
+    Args:
+        path: of the sheet; `file.xlsx#sheet` names one of a workbook's sheets.
+        dataset: the adapter that knows the release.
 
     Raises:
-        UserError: when a row has no frame numbers.
+        UserError: when a row has no frame numbers, or an offset before its onset.
     """
     from microexp.datasets.adapters import load_adapter
     from microexp.datasets.params import IndexParams
     from microexp.reading.intervals import ROW_LEFT_OUT
+    from microexp.reading.read import read_rows
     from microexp.reading.release import Release
 
     release = Release(dataset, path.parent, IndexParams(sheet=path.name))
     found = []
-    for row in load_adapter(dataset, dataset).read_rows(release):
+    for row in read_rows(load_adapter(dataset, dataset), release):
         (onset, _), (apex, _), (offset, _) = as_frame(row.onset), as_frame(row.apex), as_frame(row.offset)
         if offset == 0 and apex is not None:
             offset = apex
         if onset is None or offset is None:
             raise UserError(
                 file=path, where=f"row {row.row}", problem=f"{row.onset!r} to {row.offset!r}", expected="frame numbers"
+            )
+        if offset < onset:
+            raise UserError(
+                file=path,
+                where=f"row {row.row}",
+                got=f"{onset} to {offset}",
+                expected="an offset that is not before the onset",
             )
         found.append(Interval(row.subject, row.video, onset, offset, row.kind, row.emotion))
     for issue in release.issues:

@@ -1,22 +1,28 @@
-"""Files of intervals: MEGC2022's CSV (`vid,pred_onset,pred_offset,type`), ground truth (`vid,onset,offset,type`).
+"""Files of intervals: the challenges' CSVs of all years, annotation CSVs of the field, and our own results.
 
 Others write them, so they are read as the sheets of releases are: whatever the case, the order and the delimiter of the
-columns, with empty rows or further columns.
+columns, with empty rows or further columns, and under any of the names that the field gives to its columns.
 """
 
 from __future__ import annotations
 
+import csv
 import math
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from microexp.errors import UserError
 from microexp.metrics.spotting import Interval
-from microexp.reading.sheets import Line, read_sheets, table
-from microexp.records import detections
-from microexp.run import storage
+from microexp.reading.intervals import decimal_point
+from microexp.reading.sheets import Line, Sheet, as_text, choose_sheet, open_named, read_sheets, split_name, table
+from microexp.records.index import Video
+from microexp.run.log import log
 from microexp.run.storage import write_csv
 
+MAX_NUMBER = 1e12
+"""No frame has a larger number."""
 KIND_NAMES = {
     "me": "micro", "micro": "micro", "micro-expression": "micro", "microexpression": "micro",
     "mae": "macro", "macro": "macro", "macro-expression": "macro", "macroexpression": "macro",
@@ -25,32 +31,78 @@ MEGC_KIND = {"micro": "me", "macro": "mae"}
 PREDICTION_COLUMNS = ("vid", "pred_onset", "pred_offset", "type")
 
 Columns = Mapping[str, Sequence[str]]
-PREDICTIONS: Columns = {
-    "video": ("vid", "video"), "onset": ("pred_onset",), "offset": ("pred_offset",), "kind": ("type", "kind"),
+TRUTHS: Columns = {
+    "video": (
+        "vid", "video", "video_name", "video_id", "vid_name", "video_path", "path",
+        "filename", "file", "clip", "clip_name", "sample",
+    ),
+    "onset": ("onset", "onset_frame", "start_frame", "start", "begin", "begin_frame", "onset_index", "start_index",
+              "onset_idx", "start_idx", "first_frame", "gt_onset", "true_onset"),
+    "offset": ("offset", "offset_frame", "end_frame", "end", "stop", "stop_frame", "offset_index", "end_index",
+               "offset_idx", "end_idx", "last_frame", "gt_offset", "true_offset"),
 }  # fmt: skip
-TRUTHS: Columns = {**PREDICTIONS, "onset": ("onset",), "offset": ("offset",)}
-MORE: Columns = {"subject": ("subject",), "dataset": ("dataset",), "emotion": ("emotion",)}
+PREDICTIONS: Columns = {
+    "video": TRUTHS["video"],
+    "onset": ("pred_onset", "predicted_onset", "pred_start", *TRUTHS["onset"][:-2]),
+    "offset": ("pred_offset", "predicted_offset", "pred_end", *TRUTHS["offset"][:-2]),
+}
+MORE: Columns = {
+    "kind": ("type", "kind", "pred_type", "expression_type", "exp_type"),
+    "subject": ("subject", "sub", "subject_id", "participant", "person"),
+    "dataset": ("dataset",),
+    "emotion": ("emotion", "pred_emotion", "predicted_emotion", "estimated_emotion", "emotion_type"),
+    "apex": ("apex", "apex_frame"),
+    "score": ("score", "confidence", "probability", "prob"),
+}
+DETECTIONS: Columns = {"method": ("method",), "seed": ("seed",), "seconds": ("onset_s",)}
+OWN = ("vid", "video", "video_name", "video_id", "vid_name", "video_path", "path")
+"""Names of the column of the video by which a file is no release's sheet, which has clips with numbers."""
 
 
-def read_predictions(path: Path) -> list[Interval]:
-    """Predictions in MEGC2022's format; columns `emotion`, `subject` and `dataset` may follow.
+def read_predictions(path: Path, kind: str = "", min_score: float | None = None) -> list[Interval]:
+    """Predictions, such as MEGC2022's `vid,pred_onset,pred_offset,type`; further columns may follow.
+
+    A file without a header holds video, onset, offset, and the score or the kind.
+
+    Args:
+        path: CSV file or workbook; `file.xlsx#sheet` names one of its sheets.
+        kind: of all rows, for a file of one kind; it wins over a column.
+        min_score: rows with a lower score are not taken; None takes all.
 
     Returns:
-        Intervals; the subject is `dataset/subject`, or what the file has of that, or empty.
+        Intervals in the order of the rows; the subject is `dataset/subject`, or what the file has of that, or empty;
+        the kind is empty where nothing tells it.
 
     Raises:
-        UserError: naming the row or the column that does not fit.
+        UserError: naming the row or the columns that do not fit.
     """
-    return _read(path, PREDICTIONS)
+    rows = list(_read(path, PREDICTIONS, kind))
+    if min_score is not None:
+        rows = [(line, item) for line, item in rows if _number(path, line, MORE, "score") >= min_score]
+    found = [item for _, item in rows]
+    twice = len(found) - len(set(found))
+    if twice:
+        log(f"{path}: {twice} predictions stand there more than once; each counts, as in the challenge's script")
+    return found
 
 
-def read_truths(path: Path) -> list[Interval]:
-    """Ground truths: `vid,onset,offset,type`, or the project's `expressions.csv`; subjects as in `read_predictions`.
+def read_truths(path: Path, kind: str = "") -> list[Interval]:
+    """Ground truths: `vid,onset,offset,type`, an annotation CSV, or the project's `expressions.csv`.
+
+    Halves of frames are rounded up, an offset of 0 means the apex, and a row that stands there again counts once.
 
     Raises:
-        UserError: naming the row or the column that does not fit.
+        UserError: naming the row or the columns that do not fit.
     """
-    return _read(path, TRUTHS)
+    found: dict[object, Interval] = {}
+    again = 0
+    for line, item in _read(path, TRUTHS, kind):
+        key = (item, tuple(sorted((name, line.text(name)) for name in line.cells)))
+        again += key in found
+        found[key] = item
+    if again:
+        log(f"{path}: {again} rows stand there more than once: counted once")
+    return list(found.values())
 
 
 def is_truths(path: Path) -> bool:
@@ -59,70 +111,137 @@ def is_truths(path: Path) -> bool:
     Raises:
         UserError: when it is no table at all.
     """
-    sheet = read_sheets(path)[0]
+    return _has_columns(path, TRUTHS)
+
+
+def is_own_form(path: Path) -> bool:
+    """Whether a file names videos as such, and not a release's clips."""
+    return _has_columns(path, {**TRUTHS, "video": OWN})
+
+
+def _has_columns(path: Path, columns: Columns) -> bool:
     try:
-        table(sheet, TRUTHS, may_be_empty=True)
+        table(_sheet(path, columns), columns, may_be_empty=True)
     except UserError:
         return False
     return True
 
 
+def _sheet(path: Path, columns: Columns) -> Sheet:
+    file, name = split_name(str(path))
+    if name:
+        return open_named(Path(file), name)
+    return choose_sheet(read_sheets(path), (), columns)
+
+
 def is_detections(path: Path) -> bool:
-    """Whether a file is a `detections.csv` of the stage `detect`."""
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
-        return {"method", "seed", "video", "kind"} <= set(file.readline().strip().split(","))
+    """Whether a file is a `detections.csv` of the workflow."""
+    with Path(split_name(str(path))[0]).open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        return {"method", "seed", "video", "kind"} <= set(next(csv.reader([file.readline()]), []))
 
 
-def read_detected(paths: Sequence[Path], method: str, seed: int) -> list[Interval]:
-    """Detections of one method and seed in the `detections.csv` of any number of folds.
+def read_detected(
+    paths: Sequence[Path], method: str, seed: int, videos: Mapping[tuple[str, str], Video] | None = None
+) -> dict[Path, list[Interval]]:
+    """Detections of one method and seed in the `detections.csv` of any number of folds, by file.
+
+    Args:
+        paths: of the folds.
+        method: whose detections.
+        seed: of the run.
+        videos: (`dataset/subject`, video) -> video: translates the indices of a file without the column `onset_s` into
+            the release's numbers; without it these stay as they are.
 
     Raises:
-        UserError: when no fold has that method or seed.
+        UserError: when no fold has that method or seed, or a video is not among `videos`.
     """
-    runs: dict[str, dict[int, list[Interval]]] = {}
+    columns = {**TRUTHS, **{name: DETECTIONS[name] for name in ("method", "seed")}}
+    found: dict[Path, list[Interval]] = {path: [] for path in paths}
+    methods: dict[str, None] = {}
+    seeds: set[int] = set()
     for path in paths:
-        for row in storage.read_csv(path, detections.COLUMNS):
-            subject = f"{row['dataset']}/{row['subject']}"
-            item = Interval(subject, row["video"], float(row["onset"]), float(row["offset"]), row["kind"])
-            runs.setdefault(row["method"], {}).setdefault(int(row["seed"]), []).append(item)
-    if not runs:
-        return []
-    if method not in runs:
-        raise UserError(file="command line", where="--method", got=repr(method), expected=f"one of {', '.join(runs)}")
-    if seed not in runs[method]:
+        for line, item in _read(path, columns, "", DETECTIONS):
+            number = int(_number(path, line, DETECTIONS, "seed"))
+            seeds.add(number)
+            methods[line.text("method")] = None
+            if (line.text("method"), number) == (method, seed):
+                is_index = "seconds" not in line.cells and videos is not None
+                found[path].append(_released(path, item, videos or {}) if is_index else item)
+    if methods and method not in methods and method != "aemnet":
+        known = ", ".join(methods)
+        raise UserError(file="command line", where="--method", got=repr(method), expected=f"one of {known}")
+    if methods and seed not in seeds:
+        known = ", ".join(map(str, sorted(seeds)))
+        raise UserError(file="command line", where="--run-seed", got=seed, expected=f"one of {known}")
+    return found
+
+
+def _released(path: Path, item: Interval, videos: Mapping[tuple[str, str], Video]) -> Interval:
+    video = videos.get((item.subject, item.video))
+    if video is None:
+        where = f"{item.subject}/{item.video}"
         raise UserError(
-            file="command line", where="--run-seed", got=seed, expected=f"one of {', '.join(map(str, runs[method]))}"
+            file=path, where=where, problem="a video that no videos.csv lists", hint="name it with --videos"
         )
-    return runs[method][seed]
+    onset, offset = (video.numbering.to_number(int(index)) for index in (item.onset, item.offset))
+    return replace(item, onset=onset, offset=offset)
 
 
-def _read(path: Path, columns: Columns) -> list[Interval]:
-    found = []
-    for line in table(read_sheets(path)[0], {**columns, **MORE}, optional=MORE, may_be_empty=True):
-        kind = KIND_NAMES.get(line.text("kind").lower().replace("_", "-"))
-        if kind is None:
-            raise UserError(
-                file=path,
-                where=_where(line, columns, "kind"),
-                got=repr(line.text("kind")),
-                expected="me, mae, micro or macro",
-            )
+def _read(path: Path, columns: Columns, kind: str, more: Columns | None = None) -> Iterator[tuple[Line, Interval]]:
+    """Rows as intervals, with the lines that they come from."""
+    every = {**columns, **MORE, **(more or {})}
+    optional = [name for name in every if name not in columns]
+    sheet = _sheet(path, columns)
+    for line in table(sheet, every, optional=optional, positions=_positions(sheet), may_be_empty=True):
+        label = kind or _kind(path, line)
         if not line.text("video"):
             raise UserError(
                 file=path, where=_where(line, columns, "video"), problem="nothing", expected="the name of a video"
             )
         onset, offset = (_number(path, line, columns, name) for name in ("onset", "offset"))
-        subject = "/".join(filter(None, (line.text("dataset"), line.text("subject"))))
-        found.append(Interval(subject, line.text("video"), onset, offset, kind, line.text("emotion")))
-    return found
+        if columns["onset"] == TRUTHS["onset"]:
+            onset, offset = math.floor(onset + 0.5), math.floor(offset + 0.5)
+        if offset == 0 < onset and line.text("apex"):
+            offset = math.floor(_number(path, line, MORE, "apex") + 0.5)
+        if offset < onset:
+            raise UserError(
+                file=path,
+                where=_where(line, columns, "offset"),
+                got=f"{line.text('onset')} to {line.text('offset')}",
+                expected="an offset that is not before the onset",
+            )
+        subject = "/".join(filter(None, (line.text("dataset"), line.code("subject"))))
+        yield line, Interval(subject, line.code("video"), onset, offset, label, line.text("emotion"))
+
+
+def _positions(sheet: Sheet) -> tuple[str, ...]:
+    """Columns of a file that begins with an interval and not with a header; else none."""
+    first = [as_text(cell) for cell in next((row for row in sheet.rows if any(row)), ())]
+    numbers = [re.fullmatch(r"[+-]?\d+([.,]\d*)?", text) is not None for text in first]
+    if len(first) < 3 or not numbers[1] or not numbers[2]:
+        return ()
+    return ("video", "onset", "offset", *(("score" if numbers[3] else "kind",) if len(first) > 3 else ()))
+
+
+def _kind(path: Path, line: Line) -> str:
+    """The kind that a row gives; '' without such a column."""
+    if "kind" not in line.cells:
+        return ""
+    text = line.text("kind").lower().replace("_", "-").replace(" ", "-")
+    kind = KIND_NAMES.get(text) or next((k for k in ("micro", "macro") if text.startswith(k)), None)
+    if kind is None:
+        raise UserError(
+            file=path, where=_where(line, MORE, "kind"), got=repr(line.text("kind")), expected="me, mae, micro or macro"
+        )
+    return kind
 
 
 def _number(path: Path, line: Line, columns: Columns, name: str) -> float:
     try:
-        value = float(line.text(name))
+        value = float(decimal_point(line.text(name)))
     except ValueError:
         value = math.nan
-    if not math.isfinite(value):
+    if not abs(value) <= MAX_NUMBER:  # nor when it is no number
         raise UserError(
             file=path, where=_where(line, columns, name), got=repr(line.text(name)), expected="a frame number"
         )
@@ -133,7 +252,16 @@ def _where(line: Line, columns: Columns, name: str) -> str:
     return f"row {line.row}: {columns[name][0]}"
 
 
-def write_predictions(path: Path, predictions: Iterable[Interval]) -> None:
-    """Write predictions in MEGC2022's format (types `me` and `mae`), frames as whole numbers, halves rounded up."""
-    rows = [(p.video, math.floor(p.onset + 0.5), math.floor(p.offset + 0.5), MEGC_KIND[p.kind]) for p in predictions]
+def write_predictions(path: Path, predictions: Sequence[Interval]) -> None:
+    """Write predictions in MEGC2022's format (types `me` and `mae`), frames as whole numbers, halves rounded up.
+
+    A video whose name another subject's has, too, is written with its subject in front: `spNO.1/a`.
+    """
+    people: dict[str, set[str]] = {}
+    for p in predictions:
+        people.setdefault(p.video, set()).add(p.subject)
+    rows = []
+    for p in predictions:
+        name = p.video if len(people[p.video]) == 1 else f"{p.subject.rpartition('/')[2]}/{p.video}"
+        rows.append((name, math.floor(p.onset + 0.5), math.floor(p.offset + 0.5), MEGC_KIND[p.kind]))
     write_csv(path, PREDICTION_COLUMNS, rows)

@@ -1,8 +1,8 @@
 """The logs of the micro-expression grand challenges (MEGC2020, MEGC2021).
 
 A log holds one or both data sets. A line `1` starts SAMM Long Videos, a line `2` CAS(ME)^2 (or a line with the name);
-then one line per pair: video, onset and offset of the ground truth, onset and offset of the prediction (`-` where there
-is none), and TP, FP or FN:
+then one line per pair: video, onset and offset of the ground truth, onset and offset of the prediction (`-`, `__` or
+the like where there is none), and TP, FP or FN:
 
     006_1   324       403     -       -       FN
     006_1   5160      5259    5203    5253    TP
@@ -12,9 +12,9 @@ Then every ground truth that is hit gets a line with the first prediction that h
 and every other one a line FN. So a prediction that occurs beside several ground truths was made once, while lines that
 are the same in everything are as many predictions.
 
-A log does not say which kind a prediction has. The baseline's own settings tell: it looks for micro-expressions of 7 to
-16 frames and macro-expressions from 17 on in CAS(ME)^2, of 47 to 105 frames and from 106 on in SAMM Long Videos. Ground
-truths come from the release's sheet.
+A log does not say which kind a prediction has. Entries of later years have a file for each kind, which the user names.
+Else the baseline's own settings tell: it looks for micro-expressions of 7 to 16 frames and macro-expressions from 17 on
+in CAS(ME)^2, of 47 to 105 frames and from 106 on in SAMM Long Videos. Ground truths come from the release's sheet.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ import codecs
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +39,10 @@ MICRO_MAX_FRAMES = {"cas_me2": 16, "samm_lv": 105}
 VERDICTS = ("TP", "FP", "FN")
 _PARTS = {"samm_lv": r"1|samm(lv|longvideos?)?", "cas_me2": r"2|casme2"}
 _LINE = "video, two intervals or '-', and TP, FP or FN"
+_MISSING = frozenset({"", "nan", "none", "null", "n", "na", "x", "inf", "nil", "empty"})
+"""What stands for a frame that is not there, without its signs: `-`, `__`, `–`, `n/a` and `[]` too."""
+ROUNDED = 1
+"""By so many frames logs differ from the sheet where it has halves of frames, which they round otherwise."""
 Span = tuple[int, int]
 
 
@@ -59,7 +63,9 @@ def is_log(path: Path) -> bool:
         rows = [cells for line in _read_text(path).splitlines() if (cells := _cells(line))]
     except UserError:
         return False
-    return bool(rows) and (_part(rows[0]) is not None or _is_pair(rows[0]))
+    return any(
+        _part(row) is not None or _is_pair(row) for row in rows[:1] + [r for r in rows[1:2] if _is_heading(rows[0])]
+    )
 
 
 def read_log(path: Path, dataset: str) -> list[Pair]:
@@ -82,6 +88,8 @@ def read_log(path: Path, dataset: str) -> list[Pair]:
         part = _part(cells)
         if part:
             current, summary = part, None
+        elif cells and not found and _is_heading(cells):
+            continue
         elif cells and not _is_pair(cells) and _is_summary(cells):
             summary = summary or (number, line.strip())
         elif cells:
@@ -96,13 +104,16 @@ def read_log(path: Path, dataset: str) -> list[Pair]:
     return found
 
 
-def log_predictions(pairs: Sequence[Pair], dataset: str, micro_max_frames: int | None = None) -> list[Interval]:
+def log_predictions(
+    pairs: Sequence[Pair], dataset: str, micro_max_frames: int | None = None, kind: str = ""
+) -> list[Interval]:
     """The predictions behind the lines of a log, each as often as it was made.
 
     Args:
         pairs: of `read_log`.
         dataset: `cas_me2` or `samm_lv`.
         micro_max_frames: longest micro-expression; None takes the baseline's.
+        kind: of all of them, for a log of one kind.
     """
     lines = Counter((p.video, p.prediction, p.truth, p.verdict) for p in pairs)
     times: dict[tuple[str, Span], int] = {}
@@ -112,13 +123,21 @@ def log_predictions(pairs: Sequence[Pair], dataset: str, micro_max_frames: int |
     limit = MICRO_MAX_FRAMES[dataset] if micro_max_frames is None else micro_max_frames
     found = []
     for (video, (start, end)), count in times.items():
-        kind = "micro" if end - start + 1 <= limit else "macro"
-        found += [Interval(subject_of(video), video, start, end, kind)] * count
+        by_length = "micro" if end - start + 1 <= limit else "macro"
+        found += [Interval(subject_of(video), video, start, end, kind or by_length)] * count
     return found
+
+
+def contradictions(differences: Sequence[str]) -> list[str]:
+    """Those of `log_differences` in which a verdict of the log is wrong; a ground truth may just not be listed."""
+    return [problem for problem in differences if problem.startswith("line ")]
 
 
 def log_differences(pairs: Sequence[Pair], predictions: Sequence[Interval], truths: Sequence[Interval]) -> list[str]:
     """What a log says otherwise than the ground truths do, line by line; then the ground truths that it lacks.
+
+    A ground truth of the log is the one of the sheet that is nearest, by `ROUNDED` frames at most. A prediction may be
+    called FP although it hits a ground truth that the log gives to another prediction.
 
     Args:
         pairs: of `read_log`.
@@ -129,6 +148,8 @@ def log_differences(pairs: Sequence[Pair], predictions: Sequence[Interval], trut
     hit_by: dict[tuple[str, Span | None], Span] = {(video, truth): prediction for video, prediction, truth in met}
     hitting: dict[tuple[str, Span | None], Span] = {(video, prediction): truth for video, prediction, truth in met}
     known = {(t.video, _span(t)) for t in truths}
+    pairs = [replace(p, truth=_nearest(p, known)) if p.truth else p for p in pairs]
+    given = {(p.video, p.truth): p.prediction for p in pairs if p.verdict == "TP"}
     problems = []
     for pair in pairs:
         problem = ""
@@ -137,7 +158,9 @@ def log_differences(pairs: Sequence[Pair], predictions: Sequence[Interval], trut
         elif pair.verdict == "TP" and (pair.video, pair.prediction, pair.truth) not in met:
             problem = "the prediction does not hit it"
         elif pair.verdict == "FP" and (pair.video, pair.prediction) in hitting:
-            problem = "it hits {} to {}".format(*hitting[pair.video, pair.prediction])
+            truth = hitting[pair.video, pair.prediction]
+            if given.get((pair.video, truth), pair.prediction) == pair.prediction:
+                problem = "it hits {} to {}".format(*truth)
         elif pair.verdict == "FN" and (pair.video, pair.truth) in hit_by:
             problem = "{} to {} hits it".format(*hit_by[pair.video, pair.truth])
         if problem:
@@ -145,6 +168,19 @@ def log_differences(pairs: Sequence[Pair], predictions: Sequence[Interval], trut
     listed = {(p.video, p.truth) for p in pairs}
     missing = [t for t in truths if (t.video, _span(t)) not in listed]
     return problems + [f"no line for {t.video} {t.onset} to {t.offset}" for t in missing]
+
+
+def _nearest(pair: Pair, known: Collection[tuple[str, Span]]) -> Span:
+    """The ground truth that a line means, though it may round halves of frames otherwise."""
+    assert pair.truth is not None
+    onset, offset = pair.truth
+    turns = sorted(range(-ROUNDED, ROUNDED + 1), key=abs)
+    near = ((onset + a, offset + b) for a in turns for b in turns)
+    return next((span for span in sorted(near, key=_away(pair.truth)) if (pair.video, span) in known), pair.truth)
+
+
+def _away(span: Span) -> Callable[[Span], int]:
+    return lambda other: abs(other[0] - span[0]) + abs(other[1] - span[1])
 
 
 def _hits(predictions: Sequence[Interval], truths: Sequence[Interval]) -> dict[tuple[str, Span, Span], None]:
@@ -193,6 +229,11 @@ def _is_pair(cells: Sequence[str]) -> bool:
     return len(cells) == 6 and cells[-1].upper() in VERDICTS
 
 
+def _is_heading(cells: Sequence[str]) -> bool:
+    """Whether a line names columns: words without any number, and no verdict."""
+    return not re.search(r"\d", "".join(cells)) and cells[-1].upper() not in VERDICTS
+
+
 def _is_summary(cells: Sequence[str]) -> bool:
     """Whether a line is clearly no pair that was cut off: it starts with a word and holds no verdict of its own."""
     word = re.match(r"[^\W\d_]", cells[0]) and not re.search(r"_\d", cells[0])
@@ -215,9 +256,14 @@ def _read_pair(path: Path, number: int, cells: Sequence[str], dataset: str) -> P
 
 
 def _read_span(path: Path, number: int, cells: Sequence[str]) -> Span | None:
-    if list(cells) == ["-", "-"]:
+    if all(is_missing(cell) for cell in cells) or list(cells) == ["-1", "-1"]:
         return None
     return _read_frame(path, number, cells[0]), _read_frame(path, number, cells[1])
+
+
+def is_missing(cell: str) -> bool:
+    """Whether a cell stands for no frame: signs alone, or a word such as `nan`."""
+    return re.sub(r"[\W_]+", "", cell).casefold() in _MISSING
 
 
 def _read_frame(path: Path, number: int, text: str) -> int:

@@ -7,6 +7,7 @@ Two names that do not meet would count as a miss, so those that can be told are 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
@@ -19,7 +20,9 @@ _SAMM_LV = re.compile(r"(\d{1,3})_(\d{1,2})")
 
 
 def video_name(name: str, dataset: str) -> str:
-    """The project's name of a video of `cas_me2` or `samm_lv`; a name of another form stays as it is."""
+    """The project's name of a video of `cas_me2` or `samm_lv`, whatever folder stands before it; a name of another form
+    stays as it is."""
+    name = _plain(re.split(r"[\\/]+", name.strip())[-1])
     if dataset == "cas_me2":
         match = cas_me2.VIDEO.fullmatch(name)
         return f"s{match[1]}_{match[2]}" if match else name
@@ -101,3 +104,113 @@ def check_videos(predictions: Sequence[Interval], truths: Sequence[Interval]) ->
 
 def _few(names: Collection[str]) -> str:
     return ", ".join(sorted(names)[:3]) + (" …" if len(names) > 3 else "")
+
+
+# --- one name on both sides -------------------------------------------------------------------------------------------
+
+_PERSON = re.compile(r"(?:sp[_ ]?no|subject|subj|sub|participant|person|p|s)?[\W_]*0*(\d+)", re.IGNORECASE)
+_SUFFIX = re.compile(r"\.(mp4|avi|mov|mkv|m4v|wmv|mpe?g|webm|ts|mts|flv)$", re.IGNORECASE)
+Named = tuple[str, str]
+"""Subject, video."""
+
+
+def match_names(predictions: Sequence[Interval], truths: Sequence[Interval]) -> tuple[list[Interval], list[Interval]]:
+    """Both with the ground truths' names of subjects and videos, where they are the same but for their form.
+
+    Of a path (`s15/15_0101.mp4`) the last part is the video, and the folder its subject where nothing else tells it.
+    Case, signs and zeros before numbers do not matter, unless they tell two videos apart.
+
+    Raises:
+        UserError: when two videos of the predictions have the name of one of the ground truths'.
+    """
+    truths = _without_folders(truths)
+    known: list[Named] = list(dict.fromkeys((t.subject, t.video) for t in truths))
+    by_key: list[dict[str, list[Named]]] = [{}, {}]
+    for pair in known:
+        for form, table in zip((_plain, video_key), by_key, strict=True):
+            table.setdefault(form(pair[1]), []).append(pair)
+    given = dict.fromkeys((p.subject, p.video) for p in predictions)
+    names = {pair: _named_as(pair, by_key) for pair in given}
+    _check_distinct(names)
+    return [_renamed(p, names[p.subject, p.video]) for p in predictions], truths
+
+
+def _named_as(pair: Named, by_key: Sequence[Mapping[str, Sequence[Named]]]) -> Named:
+    """What the ground truths call a video of the predictions; its own plain name where they do not have it."""
+    subject, folder, video = _parts(pair)
+    for form, table in zip((_plain, video_key), by_key, strict=True):
+        candidates = table.get(form(video), ())
+        for person in [subject] if subject else [folder, ""] if folder else [""]:
+            same = [c for c in candidates if _same_person(person, c[0])]
+            same = [c for c in same if c[0] == person] or same
+            if len(same) == 1:
+                return same[0][0] or subject, same[0][1]
+            if same:
+                return subject, same[0][1]  # of several subjects: told apart, or refused, with the subjects
+    return subject, _plain(video)
+
+
+def _parts(pair: Named) -> tuple[str, str, str]:
+    """Subject, folder, and last part of a name that may be a path."""
+    parts = [part for part in re.split(r"[\\/]+", pair[1].strip()) if part]
+    return pair[0], parts[-2] if len(parts) > 1 else "", parts[-1] if parts else pair[1]
+
+
+def _plain(name: str) -> str:
+    return _SUFFIX.sub("", name.strip(" \t'\"*"))
+
+
+def video_key(name: str) -> str:
+    """Letters and numbers alone, in lower case, without zeros before numbers."""
+    words = re.findall(r"[^\W\d_]+|\d+", unicodedata.normalize("NFKC", _plain(name)).casefold())
+    return " ".join(str(int(word)) if word.isdecimal() else word for word in words)
+
+
+def _same_person(one: str, other: str) -> bool:
+    """Whether two names, of which one may be empty, can be of one subject: `s5`, `sub05` and `5`."""
+    if not one or not other:
+        return True
+    (dataset, _, person), (another, _, who) = one.rpartition("/"), other.rpartition("/")
+    if dataset and another and dataset.casefold() != another.casefold():
+        return False
+    return person_key(person) == person_key(who)
+
+
+def person_key(name: str) -> str:
+    """What is the same for all usual spellings of a subject: 5 of `s5`, `sub05` and `005`."""
+    match = _PERSON.fullmatch(name.strip())
+    return match[1] if match else video_key(name)
+
+
+def _check_distinct(names: Mapping[Named, Named]) -> None:
+    """Raise when names that differ in more than their folder have become one."""
+    first: dict[Named, Named] = {}
+    for pair, name in names.items():
+        other = first.setdefault(name, pair)
+        one, another = _plain(_parts(other)[2]), _plain(_parts(pair)[2])
+        if one != another:
+            raise UserError(
+                file="predictions",
+                where="videos",
+                problem=f"{one!r} and {another!r}, and the ground truths have one such video, {name[1]!r}",
+                expected="a name for each video",
+            )
+
+
+def _without_folders(items: Sequence[Interval]) -> list[Interval]:
+    """Ground truths by the last part of their videos' paths; the folder is the subject where several have the name."""
+    folders: dict[str, set[str]] = {}
+    for item in items:
+        _, folder, video = _parts((item.subject, item.video))
+        folders.setdefault(_plain(video), set()).add(folder)
+    found = []
+    for item in items:
+        subject, folder, video = _parts((item.subject, item.video))
+        video = _plain(video)
+        found.append(_renamed(item, (subject or (folder if len(folders[video]) > 1 else ""), video)))
+    return found
+
+
+def _renamed(item: Interval, name: Named) -> Interval:
+    subject = name[0] if not ("/" in item.subject and "/" not in name[0]) else item.subject
+    return replace(item, subject=subject, video=name[1])
