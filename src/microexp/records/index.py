@@ -27,10 +27,12 @@ class Video:
     Attributes:
         path: absolute, or relative to the working directory.
         n_frames: frames in the decoded sequence.
-        fps: frames per second as the release says.
-        width: of the first frame, px.
-        height: of the first frame, px.
+        fps: frames per second as the release says, else from the frames' own times, which `reading.frames.frame_times`
+            gives.
+        width: of the first frame as it is shown, upright and with square pixels, px.
+        height: the same, px.
         numbers: the release's numbers of the frames, such as `7-206` or `1-100,105-300`; '' counts from 1.
+        original: `subject/video` as they are named on disk, where those names were not safe to use; else empty.
     """
 
     dataset: str
@@ -42,6 +44,7 @@ class Video:
     width: int
     height: int
     numbers: str = ""
+    original: str = ""
 
     def __post_init__(self) -> None:
         if not self.numbers:
