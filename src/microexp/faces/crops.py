@@ -22,7 +22,7 @@ from microexp.reading.frames import BadVideo, VideoSource
 from microexp.records.crops import CropsWriter, create_crops
 from microexp.records.faces import Faces, open_faces
 from microexp.records.index import Video
-from microexp.records.validity import in_words, valid_frames
+from microexp.records.validity import Reason, in_words, valid_frames
 from microexp.run.log import log, track
 from microexp.run.stage import Job
 
@@ -105,7 +105,7 @@ def _validity(
     times = source.times(faces.fps)[frame_index]
     reason = merge(faces.reason, frame_index, times, watch.reasons(times))
     valid = valid_frames(reason)
-    if valid.sum() < min(2, len(valid)):
+    if (valid | (reason == Reason.REPEATED)).sum() < min(2, len(valid)):
         raise Unusable(f"nothing usable in {len(valid)} frames: {in_words(reason)}")
     found = in_words(reason)
     if found:

@@ -130,7 +130,7 @@ def observe(backend: Backend, frames: np.ndarray, images: Iterable[np.ndarray | 
     """Show `images`, the grey pictures of the increasing `frames`, to the backend one by one; None is a damaged one."""
     backend.start()
     faces, damaged = [], []
-    for image in images:
+    for _, image in zip(frames, images, strict=True):
         damaged.append(image is None)
         faces.append(None if image is None else backend.find(image))
     return Looks(np.asarray(frames), tuple(faces), np.array(damaged, bool))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 
 from microexp.errors import UserError
@@ -24,8 +25,9 @@ def too_large(path: Path, width: int, height: int) -> BadVideo:
 
 def unreadable(path: Path, error: OSError, expected: str) -> UserError:
     """What the system said of `path`; only a link to nowhere is the video's own fault."""
+    what = error.strerror or (os.strerror(error.errno) if error.errno else error)
     kind = BadVideo if path.is_symlink() and not path.exists() else UserError
-    return kind(file=path, problem=error.strerror or error, expected=expected)
+    return kind(file=path, problem=what, expected=expected)
 
 
 def undecodable(path: Path, error: Exception, expected: str) -> UserError:
