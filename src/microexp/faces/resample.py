@@ -49,7 +49,7 @@ def sampled_frames(times_s: np.ndarray, source_fps: float, fps: float | None) ->
         return np.arange(len(times_s), dtype=np.int32)
     ticks = np.arange(int(times_s[-1] * fps + 1e-6) + 1) / fps
     shown = np.searchsorted(times_s, ticks + 1e-6 / fps, side="right") - 1
-    fresh = ticks - times_s[shown] < 1 / fps  # else the frame before a gap would stand for all of it
+    fresh = ticks - times_s[shown] < 1.5 / source_fps  # else the frame before a gap would stand for all of it
     return np.unique(shown[fresh]).astype(np.int32)
 
 

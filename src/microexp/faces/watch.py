@@ -14,9 +14,9 @@ SAME_TAKE = 0.5
 
 SAME_LEVELS = 0.02
 """RMS difference of equal pictures, grey levels."""
-WINDOW = 60
+WINDOW = 96
 """Frames in which a pattern of repeated pictures is looked for."""
-LONGEST_PERIOD, CYCLES = 12, 4
+LONGEST_PERIOD, CYCLES = 12, 8
 DIP, STILL_LOW = 0.6, 0.8
 """Share of the largest change around below which a change is low, and below which it may be in a pattern of such."""
 ALONE, BELOW_STILL = 0.3, 0.4
@@ -88,7 +88,7 @@ def repeated(change: np.ndarray) -> np.ndarray:
     found = (np.nan_to_num(change, nan=np.inf) <= SAME_LEVELS) | _alone(change)
     share = _share_of_largest_around(change)
     low = np.nan_to_num(share, nan=1.0)
-    for start in range(0, max(1, len(change) - WINDOW // 2), WINDOW // 2):
+    for start in [*range(0, len(change) - WINDOW, WINDOW // 2), max(0, len(change) - WINDOW)]:
         part = slice(start, start + WINDOW)
         found[part] |= _in_pattern(low[part])
     return found
