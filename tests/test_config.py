@@ -149,3 +149,12 @@ def test_every_option_is_described():
 
     walk(config_module.Config, "")
     assert missing == []
+
+
+def test_the_published_crop_has_a_short_name() -> None:
+    config = parse({"datasets": {"demo": {}}, "crops": "published"}, "c.yaml")
+    assert (config.faces.eye_distance, config.faces.eye_height, config.crops.size) == (0.49, 0.25, 224)
+    config = parse({"datasets": {"demo": {}}, "crops": "published", "faces": {"eye_height": 0.3}}, "c.yaml")
+    assert (config.faces.eye_distance, config.faces.eye_height) == (0.49, 0.3)
+    with pytest.raises(UserError, match=r"faces\.crop"):
+        parse({"datasets": {"demo": {}}, "crops": "tight"}, "c.yaml")

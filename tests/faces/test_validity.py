@@ -15,7 +15,16 @@ from microexp.faces.observe import Face, Looks
 from microexp.faces.params import CropsParams, FacesParams
 from microexp.faces.people import Person, choose, people, same_person, with_other_places
 from microexp.faces.resample import resampled_frames, sampled_frames
-from microexp.faces.segments import NO_FACE, NO_PLACE, UNKNOWN, Geometry, find_segments, labels_of, refine, spread_labels
+from microexp.faces.segments import (
+    NO_FACE,
+    NO_PLACE,
+    UNKNOWN,
+    Geometry,
+    find_segments,
+    labels_of,
+    refine,
+    spread_labels,
+)
 from microexp.faces.viewing import reasons
 from microexp.faces.watch import Watch, merge, repeated
 from microexp.flow import flow
@@ -116,7 +125,9 @@ def test_reasons_of_segments_and_times() -> None:
 
 def test_motion_counts_between_valid_frames_and_out_of_repeated_ones() -> None:
     r = Reason
-    reason = np.array([r.NONE, r.NONE, r.REPEATED, r.NONE, r.GAP, r.NO_FACE, r.NONE, r.CUT, r.DAMAGED, r.REPEATED, r.NONE])
+    reason = np.array(
+        [r.NONE, r.NONE, r.REPEATED, r.NONE, r.GAP, r.NO_FACE, r.NONE, r.CUT, r.DAMAGED, r.REPEATED, r.NONE]
+    )
     valid = valid_frames(reason)
     assert valid.tolist() == [True, True, False, True, True, False, True, True, False, False, True]
     pairs = valid_pairs(valid, reason)
@@ -220,7 +231,10 @@ def test_frames_are_chosen_by_their_own_times() -> None:
 
 
 def test_people_are_followed_by_their_places() -> None:
-    looks = [[face_at(300 + 5 * i, 80), face_at(900 - 5 * i, 120)] if i % 3 else [face_at(900 - 5 * i, 120)] for i in range(12)]
+    looks = [
+        [face_at(300 + 5 * i, 80), face_at(900 - 5 * i, 120)] if i % 3 else [face_at(900 - 5 * i, 120)]
+        for i in range(12)
+    ]
     found = people(looks)
     assert sorted(len(p.faces) for p in found) == [8, 12]
     assert choose(found, "largest").side == 120  # type: ignore[union-attr]

@@ -159,7 +159,9 @@ def test_missing_numbers_of_images_are_gaps(tmp_path: Path) -> None:
 # --- damage -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["h264.mp4", "b_frames.mp4", "mpeg4.avi", "b_frames.avi", "mjpeg.avi", "one_key_frame.mkv"])
+@pytest.mark.parametrize(
+    "name", ["h264.mp4", "b_frames.mp4", "mpeg4.avi", "b_frames.avi", "mjpeg.avi", "one_key_frame.mkv"]
+)
 def test_a_damaged_packet_costs_what_cannot_be_decoded_and_no_more(tmp_path: Path, name: str) -> None:
     path = spoil(write(tmp_path / name, N, **WHOLE[name]), 16)
     source = open_video(path)

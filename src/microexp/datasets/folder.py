@@ -33,9 +33,9 @@ COLUMNS = {
 SECONDS = {"onset": ("onset_s",), "apex": ("apex_s",), "offset": ("offset_s",)}
 OPTIONAL = ("subject", "apex", "kind", "emotion", "aus")
 DEPTH = 6
-BESIDE = frozenset(
+BESIDE = (
     ".csv .tsv .txt .xls .xlsx .xlsm .ods .json .md .pdf .doc .docx .yaml .yml .xml .html .log .npz .npy .mat .h5 .zip "
-    ".gz .tar .7z .wav .mp3 .m4a .aac .flac .ogg .opus .srt .vtt .ass .eaf .py .ini .db .lnk .url".split()
+    ".gz .tar .7z .wav .mp3 .m4a .aac .flac .ogg .opus .srt .vtt .ass .eaf .py .ini .db .lnk .url"
 )
 """Suffixes of what lies beside videos and is none: passed over without a note."""
 
@@ -97,7 +97,7 @@ def _inside(release: Release, folder: Path) -> tuple[list[Path], int]:
     for name in sorted(entry.name for entry in os.scandir(folder)):
         path = folder / name
         suffix = path.suffix.lower()
-        if name[0] in "._~" or is_video_name(name) or suffix in BESIDE or path.is_dir():
+        if name[0] in "._~" or is_video_name(name) or suffix in BESIDE.split() or path.is_dir():
             continue
         if suffix in IMAGE_SUFFIXES:
             images += frame_number(name) is not None

@@ -92,7 +92,6 @@ class Observations:
         """Frames looked at in which no face was found."""
         return self.looked_at - len(self.frames)
 
-
     def only(self, kept: np.ndarray) -> Observations:
         """Those of the K faces that `kept`, (K,) bool, names."""
         return Observations(

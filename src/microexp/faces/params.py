@@ -8,7 +8,6 @@ from pydantic import Field, model_validator
 
 from microexp.run.stage import Params
 
-
 PUBLISHED = {"eye_distance": 0.49, "eye_height": 0.25}
 """The crop of the field's cropped images and flow maps, in shares of its side."""
 
@@ -48,7 +47,8 @@ class FacesParams(Params):
     crop: Literal["wide", "published"] = Field(
         "wide",
         description="Which crop is cut where the next two do not say it. wide: eye_distance .35, eye_height .36, the "
-        "whole head. published: .49 and .25, from brow to chin as the field's cropped images and flow maps are.",
+        "whole head. published: .49 and .25, from brow to chin as the field's cropped images and flow maps are; "
+        "`crops: published` is short for it.",
     )
     eye_distance: float = Field(
         0.35,
@@ -59,6 +59,7 @@ class FacesParams(Params):
     eye_height: float = Field(
         0.36, gt=0, lt=1, description="Distance of the eyes from the top of the crop, as a share of its side."
     )
+
     @model_validator(mode="before")
     @classmethod
     def _crop_says_the_rest(cls, data: object) -> object:

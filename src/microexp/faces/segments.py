@@ -80,7 +80,8 @@ def find_segments(landmarks: np.ndarray, geometry: Geometry) -> list[Segment]:
     every = geometry.segment(landmarks)
     if geometry.off(landmarks, every.alignment).max() <= OFF:
         return [every]
-    rest, found = np.ones(len(landmarks), bool), []
+    rest = np.ones(len(landmarks), bool)
+    found: list[Segment] = []
     while rest.any():
         members = _densest(landmarks, rest, geometry)
         if found and (members.sum() < MEMBERS or not _stays(members)):

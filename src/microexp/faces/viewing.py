@@ -145,9 +145,7 @@ def view(looks: Looks, source: VideoSource, fps: float, params: FacesParams, vie
     return found
 
 
-def _segments(
-    seen: Observations, geometry: Geometry, n_frames: int, fps: float, params: FacesParams
-) -> list[Segment]:
+def _segments(seen: Observations, geometry: Geometry, n_frames: int, fps: float, params: FacesParams) -> list[Segment]:
     """One segment where a slow alignment keeps the head in its place all along; else as for a fixed one."""
     if params.alignment == "slow":
         one = geometry.segment(seen.landmarks)

@@ -140,4 +140,5 @@ def merge(faces: np.ndarray, frame_index: np.ndarray, times_s: np.ndarray, pictu
     before[at[at < len(reason)]] = True
     reason = np.where(before & np.isin(reason, [Reason.NONE, Reason.GAP]), Reason.CUT, reason)
     damaged = pictures == Reason.DAMAGED
-    return np.where(damaged, Reason.DAMAGED, reason).astype(np.uint8)
+    merged: np.ndarray = np.where(damaged, Reason.DAMAGED, reason).astype(np.uint8)
+    return merged

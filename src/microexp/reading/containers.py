@@ -13,6 +13,7 @@ import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,7 @@ def _probe(path: Path, mtime_ns: int, size: int) -> FileInfo:
             times = shown
         else:
             n_frames, times = len(pts), pts
-            key_pts = np.array(sorted(p.pts for p in packets if p.key), np.int64)
+            key_pts = np.array(sorted(p.pts for p in packets if p.key and p.pts is not None), np.int64)
     except (av.FFmpegError, UnicodeDecodeError) as error:
         raise undecodable(path, error, _EXPECTED) from error
     if not n_frames:
@@ -107,7 +108,8 @@ def _seconds(times: np.ndarray, tick: Fraction) -> np.ndarray:
     """Seconds since the first frame, when the times increase all along; else empty: they are not to be trusted."""
     if not len(times) or (times < times[0]).any() or (len(times) > 1 and (np.diff(times) <= 0).any()):
         return np.empty(0)
-    return (times - times[0]) * float(tick)
+    seconds: np.ndarray = (times - times[0]) * float(tick)
+    return seconds
 
 
 # --- looking at a file ------------------------------------------------------------------------------------------------
@@ -198,7 +200,7 @@ def _trusted_pts(packets: list[_Packet], reorders: bool) -> np.ndarray | None:
     known = [p for p in pts if p is not None]
     if len(known) < len(pts) or len(set(known)) < len(pts):
         return None
-    increasing = all(b > a for a, b in zip(known, known[1:], strict=False))
+    increasing = all(b > a for a, b in pairwise(known))
     if reorders and increasing and len(pts) > 1:
         return None
     return np.array(sorted(known), np.int64)

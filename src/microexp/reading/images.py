@@ -157,9 +157,7 @@ def _depth(paths: Sequence[Path], flag: int) -> Depth:
     return Depth(16, bits)
 
 
-def read_images(
-    paths: Sequence[Path], wanted: np.ndarray, grey: bool, depth: Depth
-) -> Iterator[np.ndarray | None]:
+def read_images(paths: Sequence[Path], wanted: np.ndarray, grey: bool, depth: Depth) -> Iterator[np.ndarray | None]:
     """Decode images one by one: (H, W) or (H, W, 3) uint8 RGB; None for one that is damaged or a broken link.
 
     Raises:
@@ -182,7 +180,8 @@ def read_images(
 def _eight_bits(image: np.ndarray, depth: Depth) -> np.ndarray:
     if image.dtype != np.uint16:
         return image
-    return np.minimum(image >> (depth.used - 8), 255).astype(np.uint8)
+    scaled: np.ndarray = np.minimum(image >> (depth.used - 8), 255).astype(np.uint8)
+    return scaled
 
 
 def _decoded(path: Path, flag: int) -> np.ndarray:

@@ -19,7 +19,9 @@ def with_safe_names(found: Sequence[Found]) -> list[Found]:
     for item in found:
         subject, video = subjects[item.subject], videos[item.subject][item.video]
         changed = (subject, video) != (item.subject, item.video)
-        named.append(replace(item, subject=subject, video=video, original=(item.subject, item.video) if changed else ()))
+        named.append(
+            replace(item, subject=subject, video=video, original=(item.subject, item.video) if changed else ())
+        )
     return named
 
 

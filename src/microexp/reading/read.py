@@ -222,9 +222,7 @@ def _expressions(
     return sorted(kept, key=lambda e: (place[e.subject, e.video], e.expression))
 
 
-def _video_of(
-    release: Release, row: Row, matcher: Matcher, readable: Set[tuple[str, str]]
-) -> tuple[str, str] | None:
+def _video_of(release: Release, row: Row, matcher: Matcher, readable: Set[tuple[str, str]]) -> tuple[str, str] | None:
     """The video that a row means; None, with an issue, when it cannot be used."""
     named = f"{row.subject}/{row.video}" if row.subject else row.video
     try:

@@ -6,16 +6,18 @@ from pathlib import Path
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 
-VIDEO_SUFFIXES = frozenset(
+_VIDEO = (
     ".mp4 .m4v .mov .qt .3gp .3g2 .3gpp .mj2 .f4v .mkv .mk3d .webm .avi .divx .xvid .wmv .asf .flv .mpg .mpeg .mpe "
     ".mp2v .m1v .m2v .mpv .m2p .ps .vob .evo .ts .mts .m2ts .m2t .tod .mod .trp .ogv .ogm .gif .apng .h264 .264 .avc "
-    ".h265 .265 .hevc .h263 .h261 .mjpg .mjpeg .mxf .nut .dv .dif .y4m .ivf .rm .rmvb .wtv .amv .obu .av1".split()
+    ".h265 .265 .hevc .h263 .h261 .mjpg .mjpeg .mxf .nut .dv .dif .y4m .ivf .rm .rmvb .wtv .amv .obu .av1"
 )
+VIDEO_SUFFIXES = frozenset(_VIDEO.split())
 
-DEMUXERS = ",".join(
+_READERS = (
     "mov,mp4,m4a,3gp,3g2,mj2 matroska,webm avi asf flv live_flv mpeg mpegts mpegvideo m4v ogg gif apng webp_anim h261 "
-    "h263 h264 hevc vvc mjpeg mjpeg_2000 mxf nut dv yuv4mpegpipe ivf rm wtv amv obu av1 cavsvideo dirac vc1".split()
+    "h263 h264 hevc vvc mjpeg mjpeg_2000 mxf nut dv yuv4mpegpipe ivf rm wtv amv obu av1 cavsvideo dirac vc1"
 )
+DEMUXERS = ",".join(_READERS.split())
 """FFmpeg's readers of files that hold their own pictures. Playlists and scripts (concat, hls, dash, sdp, image2 …) are
 not among them: they make FFmpeg open other files."""
 

@@ -18,8 +18,8 @@ from microexp.records.features import Features, Files, list_features
 from microexp.records.flow import Flow
 from microexp.records.index import Expression, Video, read_expressions, read_videos
 from microexp.records.predictions import COLUMNS as PREDICTION_COLUMNS
-from microexp.records.validity import in_words
 from microexp.records.shard import Shard, Stored, V, open_videos
+from microexp.records.validity import in_words
 from microexp.report import images, svg
 from microexp.report.alignment import HEADINGS, alignment_of
 from microexp.report.collect import Rows, read_rows, read_versions
