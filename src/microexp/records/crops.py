@@ -86,6 +86,10 @@ class Crops(Stored):
         place = max(0, int(self._or("segment", np.zeros(len(self), np.int16))[crop]))
         return np.asarray(self.array("inside")[place])
 
+    def inside_all(self) -> np.ndarray | None:
+        """(S, S) bool: pixels that lie inside of the picture in every crop; None where all do."""
+        return np.asarray(self.array("inside")[()]).all(axis=0) if "inside" in self.group else None
+
     def _or(self, name: str, default: np.ndarray) -> np.ndarray:
         return np.asarray(self.array(name)[()]) if name in self.group else default
 

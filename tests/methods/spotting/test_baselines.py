@@ -84,34 +84,3 @@ def test_motion_shards_are_read_sorted_without_excluded_videos(tmp_path):
         file.create_group("c")
     with pytest.raises(UserError, match=r"s1\.h5: c"):
         read_motion([path])
-
-
-@pytest.mark.parametrize("times", [2, 3])
-def test_repeated_frames_do_not_change_what_is_found(times):
-    """A film of 30 frames/s recorded at 60 or 90: no motion into repeated pictures, the same scores."""
-    generator = np.random.default_rng(0)
-    magnitude = 0.2 + 0.02 * generator.random(300)
-    magnitude[100:115] += 1.0
-    magnitude[200:212] += 0.4
-    intervals, scores = flow_peaks(motion(magnitude), 0.5)
-    often = np.zeros(times * len(magnitude))
-    often[times - 1 :: times] = magnitude
-    valid = np.arange(len(often)) % times == times - 1
-    every = np.arange(len(often) + 1)
-    found, again = flow_peaks(MotionVideo("d", "s", "v", often, every, 30.0 * times, valid), 0.5)
-    best, same = intervals[scores.argsort()[-2:]], found[again.argsort()[-2:]]
-    assert np.abs(same / times - best).max() < 2
-    assert np.sort(again)[-2:] == pytest.approx(np.sort(scores)[-2:], rel=0.1)
-
-
-def test_no_peak_stands_where_there_is_no_face():
-    magnitude = np.full(299, 0.1)
-    magnitude[50:65] = 1.0
-    whole = flow_peaks(motion(magnitude), 0.5)
-    magnitude[150:220] = 0.0
-    magnitude[150] = 40.0  # the cut
-    valid = np.ones(299, bool)
-    valid[150:220] = False
-    found = flow_peaks(MotionVideo("d", "s", "v", magnitude, np.arange(300), 30.0, valid), 0.5)
-    assert found[0].tolist() == whole[0].tolist()
-    assert found[1] == pytest.approx(whole[1])
