@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 import pytest
 
-from microexp.faces import crops, faces
 from microexp.faces.observe import Face, Looks
 from microexp.faces.params import CropsParams, FacesParams
 from microexp.faces.people import Person, choose, people, same_person, with_other_places
@@ -27,10 +26,12 @@ from microexp.faces.segments import (
 )
 from microexp.faces.viewing import reasons
 from microexp.faces.watch import Watch, merge, repeated
-from microexp.flow import flow
+from microexp.features.params import MotionParams
 from microexp.flow.params import FlowParams
+from microexp.pipeline import STAGES
 from microexp.records.crops import Crops, open_crops
 from microexp.records.faces import Faces, open_faces
+from microexp.records.features import Files, list_features
 from microexp.records.flow import open_flow
 from microexp.records.index import Video, write_videos
 from microexp.records.validity import Reason, in_words, valid_frames, valid_pairs
@@ -153,7 +154,7 @@ def test_flow_is_zero_and_marked_where_it_is_not_motion_of_the_face(tmp_path: Pa
 
     recorded(path, "crops")
     out = tmp_path / "flow" / "set" / "s1.h5"
-    run_stage(flow.STAGE, Job({"crops": [path]}, {"flow": out}, FlowParams()))
+    run_stage(STAGES["flow"], Job({"crops": [path]}, {"flow": out}, FlowParams()))
     with open_flow(out) as shard:
         assert shard["all"].valid.all()
         assert shard["some"].valid.tolist() == [True, False, False, False, True]
@@ -264,18 +265,52 @@ def test_a_person_in_another_seat_is_the_same_one_unless_both_were_seen() -> Non
 # --- through the stages, on rendered faces ----------------------------------------------------------------------------
 
 
-def through(tmp_path: Path, pictures: list[np.ndarray], **options: Any) -> tuple[Path, Path]:
+def through(tmp_path: Path, pictures: list[np.ndarray], fps: int = 30, **options: Any) -> tuple[Path, Path]:
     """Faces and crops of a video of these pictures."""
     video = tmp_path / "v.mp4"
-    write_video(video, pictures, 30)
+    write_video(video, pictures, fps)
     height, width = pictures[0].shape[:2]
-    write_videos(tmp_path / "videos.csv", [Video("set", "s1", "v", str(video), len(pictures), 30.0, width, height)])
+    write_videos(tmp_path / "videos.csv", [Video("set", "s1", "v", str(video), len(pictures), fps, width, height)])
     shards = tmp_path / "faces/set/s1.h5", tmp_path / "crops/set/s1.h5"
     inputs = {"videos": [tmp_path / "videos.csv"]}
-    run_stage(faces.STAGE, Job(inputs, {"faces": shards[0]}, FacesParams(landmark_frames=6, **options)))
+    run_stage(STAGES["faces"], Job(inputs, {"faces": shards[0]}, FacesParams(landmark_frames=6, **options)))
     job = Job({**inputs, "faces": [shards[0]]}, {"crops": shards[1]}, CropsParams(size=64))
-    run_stage(crops.STAGE, job)
+    run_stage(STAGES["crops"], job)
     return shards
+
+
+def motion_in(tmp_path: Path, pictures: list[np.ndarray], fps: int) -> tuple[np.ndarray, np.ndarray]:
+    """Speed of the facial regions (n, R) of a video of these pictures, and which steps are valid."""
+    seen, cut = through(tmp_path, pictures, fps)
+    moved_at, out = tmp_path / "flow/set/s1.h5", tmp_path / "features/motion/set/s1.h5"
+    run_stage(STAGES["flow"], Job({"crops": [cut]}, {"flow": moved_at}, FlowParams()))
+    inputs = {"flow": [moved_at], "faces": [seen], "crops": [cut]}
+    run_stage(STAGES["motion"], Job(inputs, {"features": out}, MotionParams()))
+    with Files() as files:
+        (found,) = list_features([out], files)
+        columns = [i for i, name in enumerate(found.channels) if name.startswith("region_")]
+        return found.read(0, found.n_steps)[:, columns], found.valid()
+
+
+@pytest.mark.parametrize("times", [2, 3])
+def test_repeated_frames_leave_the_motion_as_it_is(face: np.ndarray, tmp_path: Path, times: int) -> None:
+    """A film of 30 frames/s that was recorded at 60 or 90: the same motion, of the same strength."""
+    generator = np.random.default_rng(0)
+    pictures = []
+    for t in range(24):
+        picture = moved(face, np.sin(t / 3), 0.5 * np.cos(t / 4)).astype(int)
+        pictures.append(np.clip(picture + generator.integers(-2, 3, picture.shape), 0, 255).astype(np.uint8))
+    (tmp_path / "once").mkdir()
+    (tmp_path / "often").mkdir()
+    once, valid = motion_in(tmp_path / "once", pictures, 30)
+    often, still = motion_in(tmp_path / "often", [p for p in pictures for _ in range(times)], 30 * times)
+    n = min(len(once), len(often))
+    assert valid.all() and still[: n - 1].all()
+    np.testing.assert_allclose(often[: n - 1].mean(0), once[: n - 1].mean(0), rtol=0.3)
+    with open_crops(tmp_path / "often/crops/set/s1.h5") as cut:
+        repeats = np.arange(24 * times) % times > 0
+        assert ((cut["v"].reason == Reason.REPEATED) == repeats).mean() > 0.95
+        assert cut["v"].valid_pairs.sum() >= 22
 
 
 def beside(left: np.ndarray, right: np.ndarray) -> np.ndarray:

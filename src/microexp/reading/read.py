@@ -90,7 +90,9 @@ def read_rows(adapter: Adapter, release: Release) -> list[Row]:
     kept = []
     for row in rows:
         cells = (as_text(cell) for cell in (row.onset, row.apex, row.offset))
-        first = seen.setdefault((row.subject.casefold(), row.video.casefold(), *cells, row.kind, row.emotion, row.aus), row.row)
+        first = seen.setdefault(
+            (row.subject.casefold(), row.video.casefold(), *cells, row.kind, row.emotion, row.aus), row.row
+        )
         if first != row.row and row.row:
             action = "kept: the published count has it" if counts_all else "counted once"
             release.note(row.file, row.row, "row", f"the same as row {first}", action)
