@@ -128,7 +128,7 @@ def steadiness(sway: bool, frames: int) -> None:
     images = [cv2.cvtColor(render(scene, t), cv2.COLOR_RGB2GRAY) for t in range(frames)]
     truth = true_points(scene, frames)
     looks = np.union1d(spread_frames(frames, 24), regular_frames(frames, 30.0, 0.2))
-    seen = observe(DlibBackend(), looks, (images[t] for t in looks))
+    seen = observe(DlibBackend(), looks, (images[t] for t in looks)).observations()
     reference = reference_landmarks(seen.landmarks)
     fixed = face_alignment(reference, 0.35, 0.36)
     usual = np.stack([usual_landmarks(image) for image in images])

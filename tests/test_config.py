@@ -164,7 +164,10 @@ def test_every_option_is_described():
         ("demo: {width: 1000000}", "demo.width"),
         ("faces: {max_jump: .inf}", "faces"),
         ("datasets: {a: {adapter: folder, root: x, fps: .inf}}", "datasets.a.fps"),
-        ("spotting: {a: {datasets: [d], aemnet: {epochs: 99999999999999999999}}}", "spotting.a.aemnet.epochs"),
+        (
+            "spotting: {a: {datasets: [d], methods: {aemnet: {epochs: 99999999999999999999}}}}",
+            "spotting.a.methods.aemnet.epochs",
+        ),
     ],
 )
 def test_numbers_that_no_stage_can_work_with_are_refused(tmp_path: Path, text: str, key: str) -> None:
@@ -180,3 +183,12 @@ def test_a_key_that_stands_twice_is_named_with_both_lines(tmp_path: Path) -> Non
     path.write_text("datasets:\n  demo: {adapter: demo}\nseed: 1\ndatasets:\n  mine: {adapter: folder, root: x}\n")
     with pytest.raises(UserError, match=r"c\.yaml: datasets: given twice, lines 1 and 4$"):
         load(path)
+
+
+def test_the_published_crop_has_a_short_name() -> None:
+    config = parse({"datasets": {"demo": {}}, "crops": "published"}, "c.yaml")
+    assert (config.faces.eye_distance, config.faces.eye_height, config.crops.size) == (0.49, 0.25, 224)
+    config = parse({"datasets": {"demo": {}}, "crops": "published", "faces": {"eye_height": 0.3}}, "c.yaml")
+    assert (config.faces.eye_distance, config.faces.eye_height) == (0.49, 0.3)
+    with pytest.raises(UserError, match=r"faces\.crop"):
+        parse({"datasets": {"demo": {}}, "crops": "tight"}, "c.yaml")

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 from pydantic.fields import FieldInfo
 
 from microexp.apexdiff.params import ApexdiffParams
@@ -97,6 +97,15 @@ class Config(Params):
     apply: dict[str, Application] = Field({}, description="Name -> models, and data sets without ground truth.")
     tables: TablesParams = TablesParams()
     report: ReportParams = ReportParams()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _crops_by_name(cls, data: object) -> object:
+        """`crops: published` is short for `faces: {crop: published}`."""
+        if isinstance(data, Mapping) and isinstance(data.get("crops"), str):
+            faces = data.get("faces") or {}
+            return {**data, "crops": {}, "faces": {"crop": data["crops"], **faces}}
+        return data
 
     def is_rendered(self, dataset: str) -> bool:
         """Whether the run makes the data set itself."""

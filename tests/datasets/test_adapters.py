@@ -437,7 +437,7 @@ def test_folder(tmp_path: Path) -> None:
         ("anna", "v1", "micro", "6+12"),
         ("ben", "v.2", "macro", "9"),  # 29 frames are longer than half a second
     ]
-    with pytest.raises(UserError, match=r"frame rate: nothing in the file; expected the option source_fps"):
+    with pytest.raises(UserError, match=r"frame rate: none; expected a rate in the file, or the option source_fps"):
         read("folder", tmp_path)
 
 
@@ -450,11 +450,16 @@ def test_folder_with_video_files_no_apex_and_semicolons(tmp_path: Path, make_vid
     assert index.issues == []
 
 
-def test_rate_of_the_release_wins_and_is_noted(tmp_path: Path, make_video) -> None:
+def test_the_option_fills_in_a_rate_and_overrides_a_file_only_when_asked(tmp_path: Path, make_video) -> None:
     make_video(tmp_path / "videos/anna/v1.mp4", 30, fps=25)
+    frames(tmp_path / "videos/anna/v2", range(1, 9))
     (tmp_path / "annotations.csv").write_text("subject,video,onset,offset\nanna,v1,11,17\n")
     index = read("folder", tmp_path, source_fps=50)
-    assert index.videos[0].fps == 50
+    assert [v.fps for v in index.videos] == [25, 50]
+    kept = "kept the file's; source_fps_wins overrides it"
+    assert notes(index, "fps") == [(0, "the file says 25, the option source_fps 50", kept)]
+    index = read("folder", tmp_path, source_fps=50, source_fps_wins=True)
+    assert [v.fps for v in index.videos] == [50, 50]
     assert notes(index, "fps") == [(0, "the file says 25, the release 50", "kept the release's")]
 
 

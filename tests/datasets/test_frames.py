@@ -99,17 +99,29 @@ def test_mixed_sizes_and_channels_follow_the_first_frame(tmp_path: Path) -> None
     assert all((f == 60).all() for f in frames)
 
 
-def test_damaged_frame_in_the_middle_is_named(tmp_path: Path, make_frames) -> None:
+@pytest.mark.parametrize("data", [b"\xff\xd8 not an image", b"", None])
+def test_a_damaged_frame_in_the_middle_costs_itself_only(tmp_path: Path, make_frames, data: bytes | None) -> None:
     folder = make_frames(tmp_path / "v", range(1, 6))
-    (folder / "img3.jpg").write_bytes(b"\xff\xd8 not an image")
+    if data is None:
+        (folder / "img3.jpg").unlink()
+        (folder / "img3.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    else:
+        (folder / "img3.jpg").write_bytes(data)
     source = open_video(folder)
-    got = []
-    with pytest.raises(UserError, match=r"v/img3\.jpg: a damaged frame"):
-        got.extend(source.read())
     assert source.n_frames == 5
-    (folder / "img3.jpg").write_bytes(b"")
-    with pytest.raises(UserError, match=r"img3\.jpg"):
-        list(source.read())
+    assert [frame is None for frame in source.read()] == [False, False, True, False, False]
+    assert [frame is None for frame in source.read([2, 4, 2], grey=True)] == [True, False, True]
+
+
+def test_a_damaged_first_frame_does_not_decide_the_size(tmp_path: Path, make_frames) -> None:
+    folder = make_frames(tmp_path / "v", range(1, 4))
+    (folder / "img1.jpg").write_bytes(b"")
+    source = open_video(folder)
+    assert (source.width, source.height, source.n_frames) == (16, 12, 3)
+    for number in range(1, 4):
+        (folder / f"img{number}.jpg").write_bytes(b"")
+    with pytest.raises(BadVideo, match=r"img1\.jpg: no image data"):
+        open_video(folder)
 
 
 def test_links_and_loops(tmp_path: Path, make_frames) -> None:
@@ -118,14 +130,10 @@ def test_links_and_loops(tmp_path: Path, make_frames) -> None:
     assert open_video(tmp_path / "link").n_frames == 2
     (tmp_path / "a").symlink_to(tmp_path / "b")
     (tmp_path / "b").symlink_to(tmp_path / "a")
-    with pytest.raises(UserError, match="a: got"):
+    with pytest.raises(UserError, match="/a: "):
         open_video(tmp_path / "a")
-    (real / "img3.jpg").symlink_to(tmp_path / "nowhere.jpg")
-    with pytest.raises(UserError, match=r"img3\.jpg: got No such file"):
-        list(open_video(real).read())
     (real / "img4.jpg").mkdir()
-    (real / "img3.jpg").unlink()
-    with pytest.raises(UserError, match=r"img4\.jpg: got Is a directory"):
+    with pytest.raises(UserError, match=r"img4\.jpg: Is a directory"):
         list(open_video(real).read())
 
 
@@ -179,13 +187,19 @@ def test_video_files_count_and_seek_exactly(tmp_path: Path, make_video, name: st
         assert all((p == frames[i]).all() for p, i in zip(picked, wanted, strict=True))
 
 
-def test_truncated_video_is_an_error_not_a_shorter_video(tmp_path: Path, make_video) -> None:
-    path = make_video(tmp_path / "a.avi", 40, codec="mjpeg")
+@pytest.mark.parametrize("name", ["a.avi", "a.mkv"])
+def test_a_video_cut_off_keeps_what_is_left_of_it(tmp_path: Path, make_video, name: str) -> None:
+    path = make_video(tmp_path / name, 40, codec="mjpeg")
     source = open_video(path)
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2])
-    with pytest.raises(UserError, match=r"a\.avi: after frame \d+"):
-        list(source.read())
+    frames = list(source.read())  # opened when it was whole: the count stays
+    assert len(frames) == 40 and frames[39] is None and frames[0] is not None
+    shorter = open_video(path)
+    assert 10 < shorter.n_frames < 30
+    whole = [f for f in shorter.read() if f is not None]
+    assert len(whole) >= shorter.n_frames - 1
+    assert all((a == b).all() for a, b in zip(whole, frames, strict=False))
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -29,7 +29,7 @@ def test_children_are_folders_and_video_files(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     assert [c.name for c in children(tmp_path)] == ["v8.MP4", "v9", "v10"]
     assert [stem(c) for c in children(tmp_path)] == ["v8", "v9", "v10"]
-    with pytest.raises(UserError, match="nowhere: got No such file"):
+    with pytest.raises(UserError, match="nowhere: No such file"):
         children(tmp_path / "nowhere")
 
 

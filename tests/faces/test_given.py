@@ -26,7 +26,7 @@ def write_csv(path: Path, frames: list[object], points: np.ndarray = POINTS, con
 def test_csv_and_npz_give_the_same(tmp_path: Path) -> None:
     one = read_landmarks(write_csv(tmp_path / "a.csv", [5, 2, 7]), 0, 10)
     np.savez(tmp_path / "a.npz", frames=[5, 2, 7], landmarks=POINTS)
-    two = read_landmarks(tmp_path / "a.npz", 0, 10)
+    one, two = one.observations(), read_landmarks(tmp_path / "a.npz", 0, 10).observations()
     np.testing.assert_array_equal(one.frames, [2, 5, 7])
     np.testing.assert_allclose(one.landmarks, POINTS[[1, 0, 2]], rtol=1e-6)
     for name in ("frames", "landmarks", "boxes", "score"):
@@ -43,10 +43,23 @@ def test_numbers_may_start_at_one(tmp_path: Path) -> None:
 def test_rows_without_a_face_are_misses(tmp_path: Path) -> None:
     points = POINTS.copy()
     points[1, 3, 0] = np.nan
-    seen = read_landmarks(write_csv(tmp_path / "a.csv", [0, 1, 2], points), 0, 10)
+    seen = read_landmarks(write_csv(tmp_path / "a.csv", [0, 1, 2], points), 0, 10).observations()
     assert seen.frames.tolist() == [0, 2] and seen.misses == 1
-    assert read_landmarks(write_csv(tmp_path / "b.csv", [0, 1, 2], confidence=0), 0, 10).misses == 3
-    assert read_landmarks(write_csv(tmp_path / "c.csv", [0, 1, 2], confidence=0.9), 0, 10).score[0] == np.float32(0.9)
+    assert read_landmarks(write_csv(tmp_path / "b.csv", [0, 1, 2], confidence=0), 0, 10).observations().misses == 3
+    assert read_landmarks(write_csv(tmp_path / "c.csv", [0, 1, 2], confidence=0.9), 0, 10).faces[0].score == 0.9
+
+
+def test_rows_that_openface_has_failed_in_are_misses(tmp_path: Path) -> None:
+    """It then repeats older points, or writes zeros, with any confidence."""
+    path = write_csv(tmp_path / "a.csv", [0, 1, 2], confidence=0.7)
+    header, *rows = path.read_text().splitlines()
+    rows = [f"{row}, {ok}" for row, ok in zip(rows, (1, 0, 1), strict=True)]
+    path.write_text("\n".join([f"{header}, success", *rows]) + "\n")
+    assert [face is not None for face in read_landmarks(path, 0, 10).faces] == [True, False, True]
+    points = POINTS.copy()
+    points[2] = 0
+    seen = read_landmarks(write_csv(tmp_path / "b.csv", [0, 1, 2], points), 0, 10)
+    assert seen.seen.tolist() == [True, True, False]
 
 
 def test_pattern() -> None:

@@ -46,6 +46,9 @@ class Script:
     def provenance(self) -> dict[str, Any]:
         return {}
 
+    def find_all(self, frame: np.ndarray) -> list[Face]:
+        return []
+
     def find(self, frame: np.ndarray) -> Face | None:
         return None if frame.max() == 0 else Face(np.zeros(4), np.full((68, 2), float(frame[0, 0])), 1.5)
 
@@ -53,7 +56,7 @@ class Script:
 def test_observe_puts_frames_and_faces_together() -> None:
     backend = Script()
     frames = np.array([0, 1, 20])
-    seen = observe(backend, frames, (np.full((2, 2), f + 1, np.uint8) for f in frames))
+    seen = observe(backend, frames, (np.full((2, 2), f + 1, np.uint8) for f in frames)).observations()
     assert backend.started == 1
     np.testing.assert_array_equal(seen.landmarks[:, 0, 0], frames + 1)
     assert seen.misses == 0 and seen.looked_at == 3
@@ -61,7 +64,7 @@ def test_observe_puts_frames_and_faces_together() -> None:
 
 def test_misses_are_counted_and_leave_no_row() -> None:
     images = [np.full((2, 2), v, np.uint8) for v in (1, 0, 3)]
-    seen = observe(Script(), np.array([4, 5, 6]), images)
+    seen = observe(Script(), np.array([4, 5, 6]), images).observations()
     np.testing.assert_array_equal(seen.frames, [4, 6])
     assert seen.boxes.shape == (2, 4) and seen.score.tolist() == [1.5, 1.5]
     assert seen.misses == 1

@@ -7,6 +7,7 @@ import os
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import av
@@ -18,11 +19,14 @@ from microexp.errors import UserError
 from microexp.faces import crops, faces
 from microexp.faces.geometry import scale_of
 from microexp.faces.params import CropsParams, FacesParams
+from microexp.faces.watch import Watch
 from microexp.pipeline import STAGES
-from microexp.reading import frames
+from microexp.reading import errors
 from microexp.reading.frames import VideoSource
-from microexp.records.crops import create_crops
+from microexp.records.crops import create_crops, open_crops
+from microexp.records.faces import open_faces
 from microexp.records.shard import Subject
+from microexp.records.validity import Reason
 from microexp.rendered.video import write_video
 from microexp.run.runner import run_stage
 from microexp.run.stage import Job
@@ -141,10 +145,10 @@ def test_bad_videos_are_left_out_with_a_reason_and_the_others_stand(
     out = crop(index, shard, tmp_path / "c.h5", size=32)
     reasons = {
         "blank": "no face found in any of 4 frames",
-        "half": "no face found in 3 of 4 frames",
-        "broken": "img3.png: a damaged frame",
-        "gone": "img3.png: got No such file",
-        "empty": "empty.mp4: got ",
+        "half": "a face in its place in 1 of 4 frames only",
+        "broken": "",
+        "gone": "",
+        "empty": "empty.mp4: ",
         "v1": "",
     }
     for path in (shard, out):
@@ -154,7 +158,10 @@ def test_bad_videos_are_left_out_with_a_reason_and_the_others_stand(
                 assert str(file[name].attrs["excluded"]).startswith(reason)
                 assert bool(len(file[name])) == (reason == "")
                 assert str(tmp_path) not in file[name].attrs["excluded"]
-    assert "set/s1/blank is left out: no face found" in capsys.readouterr().err
+    assert "set/s1/blank is excluded: no face found" in capsys.readouterr().err
+    with open_crops(out) as file:
+        assert [Reason(r).name for r in file["broken"].reason] == ["NONE", "REPEATED", "DAMAGED", "REPEATED"]
+        assert (file["gone"].reason == file["broken"].reason).all()
 
 
 def test_a_frame_damaged_between_the_looks_is_found_by_crops(
@@ -164,7 +171,10 @@ def test_a_frame_damaged_between_the_looks_is_found_by_crops(
     shard = find(index, tmp_path / "f.h5")
     (swaying / "img12.png").write_bytes(b"\x89PNG")
     with open_shard(crop(index, shard, tmp_path / "c.h5", size=32)) as file:
-        assert "img12.png" in file["v1"].attrs["excluded"] and not list(file["v1"])
+        reason, frames = file["v1"]["reason"][:], file["v1"]["frames"][:]
+        assert reason.tolist() == [0] * 11 + [Reason.DAMAGED]
+        assert file["v1"]["valid"][:].tolist() == [True] * 11 + [False]
+        np.testing.assert_array_equal(frames[11], frames[10])  # no motion
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EMFILE, errno.EACCES])
@@ -186,11 +196,11 @@ def test_what_cannot_be_read_now_is_an_error_and_no_exclusion(
 
     if kind == "file":
         monkeypatch.setattr(av, "open", fail)
-        monkeypatch.setattr(frames, "file_sha256", fail)
+        monkeypatch.setattr(errors, "file_sha256", fail)
     else:
         monkeypatch.setattr(Path, "read_bytes", fail)
     for step in (lambda: find(index, tmp_path / "g.h5"), lambda: crop(index, shard, tmp_path / "c.h5")):
-        with pytest.raises(UserError, match=r"(img1\.png|v1\.mp4): got "):
+        with pytest.raises(UserError, match=r"(img1\.png|v1\.mp4): \w"):
             step()
     assert not at(tmp_path / "g.h5").exists() and not at(tmp_path / "c.h5").exists()
 
@@ -215,10 +225,19 @@ def test_the_provenance_tells_which_videos_were_read(
     assert faces.run(job)["videos"]["v1"]["names_and_sizes_sha256"] != folder["names_and_sizes_sha256"]
 
 
-def test_misses_may_be_allowed(face: np.ndarray, make_folder: Make, make_index: Make, tmp_path: Path) -> None:
-    index = make_index({"v1": (make_folder("v1", [face] + [np.full_like(face, 90)] * 3), 4)})
-    with open_shard(find(index, tmp_path / "f.h5", max_missed=0.8)) as file:
-        assert file["v1"].attrs["excluded"] == "" and file["v1"].attrs["misses"] == 3
+def test_the_usable_part_is_used(face: np.ndarray, make_folder: Make, make_index: Make, tmp_path: Path) -> None:
+    blank = np.full_like(face, 90)
+    pictures = [moved(face, t / 9) if 4 <= t < 9 else blank for t in range(30)]
+    index = make_index({"v1": (make_folder("v1", pictures), 30)})
+    shard = find(index, tmp_path / "f.h5", landmark_frames=5)
+    with open_faces(shard) as file:
+        assert file["v1"].excluded == "" and file["v1"].looked_at == 10
+        assert np.flatnonzero(file["v1"].valid).tolist() == [4, 5, 6, 7, 8]
+        assert set(file["v1"].reason[~file["v1"].valid]) == {Reason.NO_FACE}
+    with open_crops(crop(index, shard, tmp_path / "c.h5", size=32)) as file:
+        assert np.flatnonzero(file["v1"].valid_pairs).tolist() == [4, 5, 6, 7]
+    with open_faces(find(index, tmp_path / "g.h5", max_missed=0.5)) as file:
+        assert file["v1"].excluded == "a face in its place in 5 of 30 frames only"
 
 
 def test_given_landmarks(swaying: Path, make_index: Make, tmp_path: Path) -> None:
@@ -293,9 +312,10 @@ def test_a_long_video_is_never_held(tmp_path: Path) -> None:
     source = Counting(Path("x"), 500, 30.0, 40, 30, False, np.arange(500))
     alignment = np.array([[1 / 16, 0, 0], [0, 1 / 16, 0]])[None]
     index = np.arange(500, dtype=np.int32)
+    faces_at: Any = SimpleNamespace(alignments=lambda f: alignment, segments=lambda f: np.zeros(len(f), np.int16))
     path = at(tmp_path / "c.h5")
     with create_crops(path, Subject("set", "s1")) as shard:
         about = {"fps": 30.0, "source_fps": 30.0, "source_n_frames": 500}
-        shard.stream("v", index, crops.crops_of(source, index, alignment, 16), **about)
+        shard.stream("v", index, crops.crops_of(source, index, faces_at, 16, Watch()), **about)
     with open_shard(path) as file:
         np.testing.assert_array_equal(file["v"]["frames"][:, 3, 3, 0], index % 256)

@@ -32,7 +32,7 @@ def test_the_alignment_of_a_still_head_does_not_move_while_the_face_does() -> No
     assert np.abs(images[0].astype(int) - images[45]).max() > 30  # the face does move
 
     looks = regular_frames(FRAMES, 30.0, 0.2)
-    seen = observe(DlibBackend(), looks, (images[t] for t in looks))
+    seen = observe(DlibBackend(), looks, (images[t] for t in looks)).observations()
     reference = reference_landmarks(seen.landmarks)
     fixed = face_alignment(reference, 0.35, 0.36)
     slow = slow_alignments(fixed, reference, seen, FRAMES, 6.0, 120.0)

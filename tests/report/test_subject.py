@@ -92,7 +92,7 @@ def test_page_of_a_subject(finished: Tree) -> None:
     page = Page(text)
     assert all(a.startswith(("data:image/", "../../report.html")) for a in page.addresses)
     assert text.count("data:image/jpeg") == 10 + 2 * 2 and "no &lt;face&gt; found" in text
-    for words in ("toy / bob", "micro happiness", "landmark jitter 0.31 px", "EXCLUDED", "mdml:", "AU 12"):
+    for words in ("toy / bob", "micro happiness", "landmark jitter, px: 0.31", "EXCLUDED", "mdml:", "AU 12"):
         assert words in page.text, words
     assert subject_page(finished, "bob").read_text(encoding="utf-8") == text
 

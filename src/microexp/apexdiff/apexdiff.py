@@ -25,6 +25,7 @@ from microexp.records.apexdiff import Apexdiff, write_apexdiff
 from microexp.records.crops import Crops, open_crops
 from microexp.records.index import Expression, read_expressions, read_videos
 from microexp.records.shard import Shard
+from microexp.records.validity import WORDS, Reason
 from microexp.run.log import log, track
 from microexp.run.stage import Job
 
@@ -113,7 +114,19 @@ def read_pair(expression: Expression, video: Crops | None, size: int) -> np.ndar
     assert video is not None
     if size > video.side:
         raise UserError(file="apexdiff.size", got=size, expected=f"at most the crops' {video.side} px")
-    return to_grey(np.stack([video.frames[i] for i in onset_and_apex(expression, video.frame_index)]))
+    pair = onset_and_apex(expression, video.frame_index)
+    _check_valid(video, *pair)
+    return to_grey(np.stack([video.frames[i] for i in pair]))
+
+
+def _check_valid(video: Crops, onset: int, apex: int) -> None:
+    """Raise `LeftOut` when a crop does not show the face, or the face has another place in between."""
+    reason = video.reason
+    for name, crop in (("onset", onset), ("apex", apex)):
+        if not video.valid[crop] and reason[crop] != Reason.REPEATED:
+            raise LeftOut(f"{name}: {WORDS[Reason(reason[crop])]}")
+    if (reason[onset + 1 : apex + 1] == Reason.CUT).any():
+        raise LeftOut("a cut between onset and apex")
 
 
 def read_pairs(

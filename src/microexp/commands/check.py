@@ -16,7 +16,7 @@ from microexp.datasets.index import open_release
 from microexp.errors import UserError, one_line
 from microexp.reading.read import read_release
 from microexp.reading.release import Index
-from microexp.records.index import Issue, by_kind
+from microexp.records.index import KINDS, Issue, by_kind
 
 LISTED = 20
 """So many issues are listed one by one, and so many exclusions; more would hide what matters."""
@@ -80,7 +80,8 @@ def check(name: str, config: Config, listed: int) -> bool:
     warned = warnings(config, name, index)
     lines = [f"  sheet: {release.relative(path)}" for path in adapter.find_sheets(release)]
     lines += [*table(counts), *describe(index.issues, listed), *estimate(config, name, index)]
-    last = [verdict(counts, frames=bool(index.videos)), *warned, *excluded]
+    notes = [f"  note: {line}" for line in too_little(index)]
+    last = [verdict(counts, frames=bool(index.videos)), *warned, *notes, *excluded]
     print("\n".join([f"{name}: {release.root}", *excluded, *lines, *last, ""]))
     return not (dataset.strict and differences(counts))
 
@@ -93,6 +94,25 @@ def exclusions(index: Index, listed: int) -> list[str]:
     if len(index.exclusions) > listed:
         shown.append(f"  excluded: and {len(index.exclusions) - listed} more (--issues lists all)")
     return [f"  {len(index.exclusions)} videos or expressions are excluded: tables will say INCOMPLETE", *shown]
+
+
+def too_little(index: Index) -> list[str]:
+    """What a data set lacks to train on or to be scored against; nothing of it stops what does not need it."""
+    subjects = {v.subject for v in index.videos}
+    found = []
+    if index.videos and not index.rows:
+        found.append("no annotation: nothing to train on, nothing to be scored against")
+    elif index.videos and not index.expressions:
+        found.append("no expression of the sheet is in these videos: nothing to train on or to be scored against")
+    if len(subjects) == 1:
+        found.append("one subject: leaving one out leaves nobody to train on")
+    people = {kind: {e.subject for e in index.expressions if e.kind == kind} for kind in KINDS}
+    for kind, who in people.items():
+        if index.expressions and len(who) == 1 < len(subjects):
+            found.append(f"{kind} expressions of one subject only: nothing to train on for that subject's own fold")
+        elif index.expressions and not who:
+            found.append(f"no {kind} expression: nothing of that kind can be learnt")
+    return found
 
 
 def verdict(counts: Sequence[Count], frames: bool) -> str:

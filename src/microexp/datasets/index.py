@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from microexp.reading.fingerprint import Fingerprints, combined
 from microexp.reading.params import DatasetParams, DemoParams, IndexParams
 from microexp.reading.read import list_videos, read_release
 from microexp.reading.release import Adapter, Index, Release, Row
-from microexp.records.exclusions import write_exclusions
+from microexp.records.exclusions import Exclusion, write_exclusions
 from microexp.records.index import write_expressions, write_issues, write_videos
 from microexp.run.log import log
 from microexp.run.names import check_name
@@ -121,14 +121,14 @@ def read_index(name: str, options: IndexParams) -> tuple[Adapter, Release, Index
     adapter, release = open_release(name, options)
     index = read_release(adapter, release)
     if not index.videos:
-        raise _no_video(release)
+        raise _no_video(release, index.exclusions)
     return adapter, release, index
 
 
-def _no_video(release: Release) -> UserError:
-    return UserError(
-        file=release.root, where="videos", problem="none", expected="the release's folders of frames or video files"
-    )
+def _no_video(release: Release, exclusions: Sequence[Exclusion] = ()) -> UserError:
+    why = f"none that can be used, the first since {exclusions[0].reason}" if exclusions else "none"
+    expected = "the release's folders of frames or video files"
+    return UserError(file=release.root, where="videos", problem=why, expected=expected)
 
 
 def rooted(job: Job[Any]) -> IndexParams:

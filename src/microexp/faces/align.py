@@ -37,11 +37,16 @@ def jitter_px(seen: Observations) -> float:
     return float(np.sqrt(np.median(square) / 2))
 
 
+def distances_px(landmarks: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """(K,) distance of the rigid points' mean from its reference place, px, of (K, 68, 2) landmarks."""
+    centres = landmarks[:, RIGID].astype(np.float64).mean(axis=1)
+    distances: np.ndarray = np.linalg.norm(centres - reference[RIGID].mean(axis=0), axis=1)
+    return distances
+
+
 def motion_px(seen: Observations, reference: np.ndarray) -> float:
     """How far the head leaves its reference place: 95th percentile of the distance of the rigid points' mean, px."""
-    centres = seen.landmarks[:, RIGID].astype(np.float64).mean(axis=1)
-    distance = np.linalg.norm(centres - reference[RIGID].mean(axis=0), axis=1)
-    return float(np.quantile(distance, 0.95))
+    return float(np.quantile(distances_px(seen.landmarks, reference), 0.95))
 
 
 def head_poses(landmarks: np.ndarray, reference: np.ndarray) -> np.ndarray:

@@ -11,52 +11,111 @@ from typing import Any
 import numpy as np
 
 from microexp.errors import reason_of
-from microexp.faces.faces import Unusable, check_unchanged, open_listed, place_of, read_subject, whose
+from microexp.faces.faces import check_unchanged, open_listed, place_of, read_subject, whose
 from microexp.faces.params import CropsParams
-from microexp.faces.resample import resampled_frames
+from microexp.faces.resample import sampled_frames
+from microexp.faces.viewing import Unusable, visible
 from microexp.faces.warp import cut, plan_crops
+from microexp.faces.watch import Watch, merge
 from microexp.reading.frames import BadVideo, VideoSource
 from microexp.records.crops import CropsWriter, create_crops
 from microexp.records.faces import Faces, open_faces
 from microexp.records.index import Video
+from microexp.records.validity import Reason, in_words, valid_frames
 from microexp.run.log import log, track
 from microexp.run.stage import Job
 
 
-def crops_of(source: VideoSource, frame_index: np.ndarray, alignments: np.ndarray, size: int) -> Iterator[np.ndarray]:
+def crops_of(
+    source: VideoSource, frame_index: np.ndarray, faces: Faces, size: int, watch: Watch
+) -> Iterator[np.ndarray]:
     """The crop (size, size, 3 or 1) of each of these frames; one frame is held at a time.
+
+    A damaged frame repeats the crop before (black at first), which holds no motion.
 
     Args:
         source: the video.
         frame_index: (T,) frames of it.
-        alignments: (T, 2, 3), or (1, 2, 3) when they are all the same.
+        faces: where the face is.
         size: side of the crops, px.
+        watch: sees every crop.
 
     Raises:
-        BadVideo: when a frame cannot be decoded.
+        BadVideo: when nothing can be decoded any more.
     """
-    plan = plan_crops(alignments, source.width, source.height, size)
+    alignments, segments = faces.alignments(frame_index), np.maximum(faces.segments(frame_index), 0)
+    plans = {
+        number: plan_crops(
+            alignments[segments == number] if len(alignments) > 1 else alignments, source.width, source.height, size
+        )
+        for number in np.unique(segments).tolist()
+    }
+    crop = np.zeros((size, size, 1 if source.grey else 3), np.uint8)
     for i, frame in enumerate(source.read(frame_index)):
-        yield cut(frame, alignments[i if len(alignments) > 1 else 0], plan).reshape(size, size, -1)
+        if frame is not None:
+            alignment = alignments[i if len(alignments) > 1 else 0]
+            crop = cut(frame, alignment, plans[int(segments[i])]).reshape(size, size, -1)
+        watch.see(None if frame is None else crop)
+        yield crop
+
+
+def inside_picture(faces: Faces, source: VideoSource, frame_index: np.ndarray, size: int) -> np.ndarray | None:
+    """(places, size, size) bool: pixels of the crops that lie inside of the picture; None when all do."""
+    alignments, segments = faces.alignments(frame_index), np.maximum(faces.segments(frame_index), 0)
+    masks = []
+    for number in range(int(segments.max()) + 1):
+        own = alignments[segments == number] if len(alignments) > 1 else alignments
+        some = own[np.linspace(0, len(own) - 1, min(len(own), 9)).astype(int)] if len(own) else alignments[:1]
+        masks.append(np.all([visible(matrix, source, size) for matrix in some], axis=0))
+    return None if np.all(masks) else np.array(masks)
 
 
 def _process(shard: CropsWriter, video: Video, job: Job[CropsParams], faces: Faces) -> None:
-    frame_index = resampled_frames(video.n_frames, video.fps, job.params.fps)
-    all_frames = len(frame_index) == video.n_frames
-    fps = video.fps if all_frames else job.params.fps
-    about = {"fps": fps, "source_fps": video.fps, "source_n_frames": video.n_frames}
+    about = {"fps": video.fps, "source_fps": video.fps, "source_n_frames": video.n_frames}
+    name = f"{video.dataset}/{video.subject}/{video.video}"
     try:
         if faces.excluded:
             raise Unusable(faces.excluded)
         source = open_listed(video, place_of(video, job), job.input("videos"))
-        crops = crops_of(source, frame_index, faces.alignments(frame_index), job.params.size)
+        frame_index = sampled_frames(source.times(video.fps), video.fps, job.params.fps)
+        if len(frame_index) < video.n_frames and job.params.fps is not None:
+            about["fps"] = job.params.fps
+        watch = Watch()
+        crops = crops_of(source, frame_index, faces, job.params.size, watch)
         try:
-            shard.stream(video.video, frame_index, crops, **about)
+            shard.stream(
+                video.video, frame_index, crops, lambda: _validity(faces, source, frame_index, watch, job), **about
+            )
         except BadVideo as error:
             raise Unusable(reason_of(error)) from error
     except Unusable as reason:
-        log(f"{video.dataset}/{video.subject}/{video.video} is left out: {reason}")
+        log(f"{name} is excluded: {reason}")
         shard.exclude(video.video, str(reason), **about)
+
+
+def _validity(
+    faces: Faces, source: VideoSource, frame_index: np.ndarray, watch: Watch, job: Job[CropsParams]
+) -> dict[str, np.ndarray]:
+    """The arrays that say which crops are usable.
+
+    Raises:
+        Unusable: when fewer than two are.
+    """
+    times = source.times(faces.fps)[frame_index]
+    reason = merge(faces.reason, frame_index, times, watch.reasons(times))
+    valid = valid_frames(reason)
+    if (valid | (reason == Reason.REPEATED)).sum() < min(2, len(valid)):
+        raise Unusable(f"nothing usable in {len(valid)} frames: {in_words(reason)}")
+    found = in_words(reason)
+    if found:
+        log(f"crops: {source.path.name}: of {len(reason)} frames {found}")
+    arrays = {"times": times, "valid": valid, "reason": reason}
+    inside = inside_picture(faces, source, frame_index, job.params.size)
+    if inside is not None:
+        arrays["inside"] = inside
+    if "segment" in faces.group:
+        arrays["segment"] = faces.segments(frame_index)
+    return arrays
 
 
 def run(job: Job[CropsParams]) -> Mapping[str, Any]:

@@ -36,6 +36,9 @@ FACE_IN_REGION_PX = 90
 REGION_MARGINS = (0.4, 0.9)
 """Margins around the last face, in units of its side, that are searched before the whole frame."""
 
+SURE = 0.25
+"""Share of the surest face's score that another box needs to be a face."""
+
 ROUGH_PX, FINE_PX = 200, 400
 """Width in which the predictor sees the face: to find its box, and for the landmarks themselves."""
 LANDMARK_MARGIN = 0.35
@@ -92,38 +95,59 @@ class DlibBackend:
         return {"landmarks": MODEL, "sha256": MODEL_SHA256, "licence": LICENCE}
 
     def find(self, frame: np.ndarray) -> Face | None:
-        """The face in a grey frame (H, W) uint8, or None."""
+        """The face in a grey frame (H, W) uint8, or None: where it was, else the largest one."""
         found = detect_near(frame, self.last.box) if self.last is not None else None
         found = found or detect(frame)
         self.last = None if found is None else _with_landmarks(frame, *found)
         return self.last
 
+    def find_all(self, frame: np.ndarray) -> list[Face]:
+        """All faces in a grey frame that are at least half as large as the largest one needs to be to be found."""
+        return [_with_landmarks(frame, *found) for found in detect_all(frame, finer=True)]
+
 
 def detect(frame: np.ndarray) -> tuple[np.ndarray, float] | None:
-    """The surest face in a whole grey frame as (box, score); small copies of the frame are tried first."""
+    """The largest face in a whole grey frame as (box, score); small copies of the frame are tried first."""
+    return max(detect_all(frame), key=lambda found: _area(found[0]), default=None)
+
+
+def detect_all(frame: np.ndarray, finer: bool = False) -> list[tuple[np.ndarray, float]]:
+    """Faces in a whole grey frame as (box, score), in the smallest copy of it that shows any.
+
+    Args:
+        frame: grey picture.
+        finer: look again in the next larger copy, which shows faces of half the size.
+    """
     longest = max(frame.shape)
     sides = [s for s in FIRST_SIDES_PX if s < longest] + [longest]
     if longest < FIRST_SIDES_PX[-1]:
         sides.append(2 * longest)  # for faces of 40 to 80 px
-    for side in sides:
-        found = _detect(frame, np.array([0.0, 0.0, frame.shape[1], frame.shape[0]]), side / longest)
-        if found is not None:
+    whole = np.array([0.0, 0.0, frame.shape[1], frame.shape[0]])
+    for place, side in enumerate(sides):
+        found = _detect(frame, whole, side / longest)
+        if found and finer and place + 1 < len(sides) and sides[place + 1] <= longest:
+            return _detect(frame, whole, sides[place + 1] / longest) or found
+        if found:
             return found
-    return None
+    return []
 
 
 def detect_near(frame: np.ndarray, box: np.ndarray) -> tuple[np.ndarray, float] | None:
-    """The surest face in the surroundings of `box` (x0, y0, x1, y1) as (box, score)."""
+    """The face nearest to `box` (x0, y0, x1, y1) in its surroundings as (box, score)."""
     side = max(box[2] - box[0], box[3] - box[1])
     for margin in REGION_MARGINS:
         found = _detect(frame, box + margin * side * np.array([-1, -1, 1, 1]), FACE_IN_REGION_PX / side)
-        if found is not None:
-            return found
+        if found:
+            return min(found, key=lambda other: float(np.abs(other[0] - box).sum()))
     return None
 
 
-def _detect(frame: np.ndarray, region: np.ndarray, scale: float) -> tuple[np.ndarray, float] | None:
-    """Run the detector on `region` of the frame, resized by `scale`."""
+def _area(box: np.ndarray) -> float:
+    return float((box[2] - box[0]) * (box[3] - box[1]))
+
+
+def _detect(frame: np.ndarray, region: np.ndarray, scale: float) -> list[tuple[np.ndarray, float]]:
+    """Run the detector on `region` of the frame, resized by `scale`; boxes far less sure than the surest are none."""
     import cv2
 
     x0, y0 = np.maximum(0, np.floor(region[:2])).astype(int)
@@ -131,16 +155,17 @@ def _detect(frame: np.ndarray, region: np.ndarray, scale: float) -> tuple[np.nda
     part = frame[y0:y1, x0:x1]
     width, height = (max(1, round(scale * n)) for n in part.shape[::-1]) if part.size else (0, 0)
     if min(width, height) < 40:
-        return None
+        return []
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     small = part if scale == 1 else cv2.resize(part, (width, height), interpolation=how)
     boxes, scores, _ = _models()[0].run(np.ascontiguousarray(small), 0, 0.0)
-    if not boxes:
-        return None
-    best = int(np.argmax(scores))
-    corners = np.array([boxes[best].left(), boxes[best].top(), boxes[best].right() + 1, boxes[best].bottom() + 1])
-    factor = np.array([part.shape[1] / width, part.shape[0] / height] * 2)
-    return corners * factor + np.array([x0, y0, x0, y0]), float(scores[best])
+    factor, corner = np.array([part.shape[1] / width, part.shape[0] / height] * 2), np.array([x0, y0, x0, y0])
+    found = []
+    for box, score in zip(boxes, scores, strict=True):
+        if score >= SURE * max(scores):
+            corners = np.array([box.left(), box.top(), box.right() + 1, box.bottom() + 1])
+            found.append((corners * factor + corner, float(score)))
+    return found
 
 
 def _with_landmarks(frame: np.ndarray, box: np.ndarray, score: float) -> Face:

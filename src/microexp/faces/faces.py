@@ -13,21 +13,19 @@ import numpy as np
 
 from microexp.errors import UserError, reason_of
 from microexp.faces import align, given
-from microexp.faces.geometry import face_alignment, scale_of
-from microexp.faces.observe import Backend, Observations, observe, regular_frames, spread_frames
+from microexp.faces.geometry import scale_of
+from microexp.faces.observe import Backend
 from microexp.faces.params import FacesParams
+from microexp.faces.viewing import OUTSIDE_SHARE, Unusable, View, fitting_eye_distance, look, view, visible, weights
 from microexp.reading.fingerprint import fingerprint
 from microexp.reading.frames import BadVideo, VideoSource, open_video
 from microexp.records.faces import Faces, create_faces
 from microexp.records.index import Video, read_videos
 from microexp.records.shard import Subject, Writer
+from microexp.records.validity import in_words, valid_frames
 from microexp.run.log import log, track
 from microexp.run.stage import Job
 from microexp.run.storage import unreadable
-
-
-class Unusable(Exception):
-    """A video that has to be left out; the text says why."""
 
 
 def read_subject(path: Path) -> list[Video]:
@@ -48,45 +46,37 @@ def whose(videos: Sequence[Video], shard: Path) -> Subject:
     return Subject(videos[0].dataset, videos[0].subject) if videos else Subject.of_path(shard)
 
 
-def look(video: Video, source: VideoSource, params: FacesParams, backend: Backend) -> Observations:
-    """Take landmarks on frames spread over the video, and when the alignment is slow on regular ones as well."""
-    frames = spread_frames(source.n_frames, params.landmark_frames)
-    if params.alignment == "slow":
-        frames = np.union1d(frames, regular_frames(source.n_frames, video.fps, params.slow_step_s))
-    return observe(backend, frames, source.read(frames, grey=True))
-
-
-def check_seen(seen: Observations, max_missed: float) -> None:
-    """Raise `Unusable` when too few frames show a face."""
-    if not len(seen.frames):
-        raise Unusable(f"no face found in any of {seen.looked_at} frames")
-    if seen.misses > max_missed * seen.looked_at:
-        raise Unusable(f"no face found in {seen.misses} of {seen.looked_at} frames")
-
-
-def describe(video: Video, seen: Observations, params: FacesParams) -> tuple[dict[str, np.ndarray], dict[str, object]]:
+def describe(
+    source: VideoSource, fps: float, view: View, params: FacesParams
+) -> tuple[dict[str, np.ndarray], dict[str, object]]:
     """Arrays and attributes of one video's group."""
-    reference = align.reference_landmarks(seen.landmarks)
-    alignment = face_alignment(reference, params.eye_distance, params.eye_height)
+    seen, main = view.seen, view.segments[0]
     arrays = {
         "frames": seen.frames,
         "boxes": seen.boxes,
         "landmarks": seen.landmarks,
         "score": seen.score,
-        "reference": reference,
-        "alignment": alignment,
+        "reference": main.reference,
+        "alignment": main.alignment,
+        "valid": valid_frames(view.reason),
+        "reason": view.reason,
     }
     drift_px = 0.0
+    if params.alignment == "slow" or len(view.segments) > 1:
+        arrays["alignments"] = _alignments(view, source.n_frames, fps, params)
+        arrays["segment"] = view.labels.astype(np.int16)
     if params.alignment == "slow":
-        step, window = params.slow_step_s * video.fps, params.slow_window_s * video.fps
-        arrays["alignments"] = align.slow_alignments(alignment, reference, seen, video.n_frames, step, window)
-        drift_px = align.largest_shift(arrays["alignments"], reference) / scale_of(alignment)
+        inside = [arrays["alignments"][view.labels == n] for n in range(len(view.segments))]
+        shifts = [align.largest_shift(a, s.reference) for a, s in zip(inside, view.segments, strict=True)]
+        drift_px = max(shifts) / scale_of(main.alignment)
     attributes: dict[str, object] = {
-        "looked_at": seen.looked_at,
-        "misses": seen.misses,
+        "looked_at": view.looked_at,
+        "misses": view.misses,
+        "n_faces": view.n_faces,
         "jitter_px": align.jitter_px(seen),
-        "motion_px": align.motion_px(seen, reference),
-        "scale": 1 / scale_of(alignment),
+        "motion_px": _motion_px(view),
+        "scale": 1 / scale_of(main.alignment),
+        "outside": _outside(view, source),
         "drift_px": drift_px,
     }
     return arrays, attributes
@@ -95,6 +85,50 @@ def describe(video: Video, seen: Observations, params: FacesParams) -> tuple[dic
 def place_of(video: Video, job: Job[Any]) -> Path:
     """Where a video lies: under the data set's root, which the input `root` names."""
     return Path(job.input("root") if job.inputs.get("root") else ".", video.path)
+
+
+def _alignments(view: View, n_frames: int, fps: float, params: FacesParams) -> np.ndarray:
+    """(T, 2, 3) transform of every frame, that of its segment; frames in none have the first one's."""
+    every = np.repeat(view.segments[0].alignment[None], n_frames, axis=0)
+    for number, segment in enumerate(view.segments):
+        own = view.labels == number
+        every[own] = segment.alignment
+        if params.alignment == "slow" and own.any():
+            step, window = params.slow_step_s * fps, params.slow_window_s * fps
+            seen = view.seen if len(view.segments) == 1 else view.seen.only(own[view.seen.frames])
+            slow = align.slow_alignments(segment.alignment, segment.reference, seen, n_frames, step, window)
+            chosen = slice(None) if len(view.segments) == 1 else own
+            every[chosen] = slow[chosen]
+    return every
+
+
+def _motion_px(view: View) -> float:
+    """How far the head leaves the place of its segment (the first one's where it is in none), 95th percentile, px."""
+    labels = view.labels[view.seen.frames]
+    distances = [align.distances_px(view.seen.landmarks[labels == -2], view.segments[0].reference)]
+    for number, segment in enumerate(view.segments):
+        distances.append(align.distances_px(view.seen.landmarks[labels == number], segment.reference))
+    return float(np.quantile(np.concatenate(distances), 0.95))
+
+
+def _outside(view: View, source: VideoSource) -> float:
+    """Share of the crops' pixels that lie beyond the picture, over all usable frames."""
+    frames = weights(view.labels, view.segments)
+    shares = np.array([1 - visible(segment, source).mean() for segment in view.segments])
+    return float((shares * frames).sum() / frames.sum())
+
+
+def _warn(name: str, source: VideoSource, view: View, outside: float, params: FacesParams) -> None:
+    """Say what is odd about a video that is used."""
+    trouble = in_words(view.reason)
+    if trouble:
+        log(f"{name}: of {len(view.reason)} frames {trouble}; {len(view.segments)} segments")
+    if view.n_faces > 1:
+        log(f"{name}: {view.n_faces} faces; the one that faces.choose = {params.choose} names was taken")
+    if outside > OUTSIDE_SHARE:
+        fits = fitting_eye_distance(view.segments[0], params, source)
+        advice = f"eye_distance: {fits:.2f} fits" if fits else "no eye_distance fits"
+        log(f"{name}: warning: {outside:.0%} of the crop lie beyond the picture and count as no motion; {advice}")
 
 
 def open_listed(video: Video, path: Path, listed: Path) -> VideoSource:
@@ -152,22 +186,24 @@ def _process(
     shard: Writer[Faces], video: Video, path: Path, *, listed: Path, params: FacesParams, backend: Backend | None
 ) -> None:
     about = {"n_frames": video.n_frames, "width": video.width, "height": video.height, "fps": video.fps}
+    name = f"{video.dataset}/{video.subject}/{video.video}"
     try:
         source = open_listed(video, path, listed)
-        if backend is None:
-            landmarks = given.landmark_file(str(params.landmarks), video)
-            seen = given.read_landmarks(landmarks, params.landmarks_first_frame, video.n_frames)
-        else:
-            try:
-                seen = look(video, source, params, backend)
-            except BadVideo as error:  # a damaged frame
-                raise Unusable(reason_of(error)) from error
-        check_seen(seen, params.max_missed)
+        try:
+            if backend is None:
+                landmarks = given.landmark_file(str(params.landmarks), video)
+                looks = given.read_landmarks(landmarks, params.landmarks_first_frame, video.n_frames)
+                found = view(looks, source, video.fps, params, None)
+            else:
+                found = look(source, video.fps, params, backend)
+        except BadVideo as error:
+            raise Unusable(reason_of(error)) from error
     except Unusable as reason:
-        log(f"{video.dataset}/{video.subject}/{video.video} is left out: {reason}")
+        log(f"{name} is excluded: {reason}")
         shard.exclude(video.video, str(reason), **about)
         return
-    arrays, attributes = describe(video, seen, params)
+    arrays, attributes = describe(source, video.fps, found, params)
+    _warn(name, source, found, float(str(attributes["outside"])), params)
     shard.add(video.video, arrays, **about, **attributes)
 
 

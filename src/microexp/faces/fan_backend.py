@@ -59,17 +59,28 @@ class FanBackend:
         return {"landmarks": "2DFAN-4", "weights": dict(WEIGHTS), "device": self.device}
 
     def find(self, frame: np.ndarray) -> Face | None:
-        """The face in a grey frame (H, W) uint8, or None."""
+        """The largest face in a grey frame (H, W) uint8, or None."""
+        colour, boxes = self._detect(frame)
+        largest = max(boxes, key=lambda box: float(np.prod(box[2:4] - box[:2])), default=None)
+        return None if largest is None else self._face(colour, largest)
+
+    def find_all(self, frame: np.ndarray) -> list[Face]:
+        """All faces in a grey frame that the detector is half as sure of as of the surest one."""
+        colour, boxes = self._detect(frame)
+        return [face for box in boxes if (face := self._face(colour, box)) is not None]
+
+    def _detect(self, frame: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
         colour = np.repeat(frame[:, :, None], 3, axis=2)
-        boxes = self.network.face_detector.detect_from_image(colour.copy())
-        if not len(boxes):
-            return None
-        best = max(boxes, key=lambda box: float(box[-1]))
-        found = self.network.get_landmarks_from_image(colour, [np.asarray(best)])
+        boxes = [np.asarray(box) for box in self.network.face_detector.detect_from_image(colour.copy())]
+        surest = max((float(box[-1]) for box in boxes), default=0.0)
+        return colour, [box for box in boxes if box[-1] >= surest / 2]
+
+    def _face(self, colour: np.ndarray, box: np.ndarray) -> Face | None:
+        found = self.network.get_landmarks_from_image(colour, [box])
         if not found:
             return None
         landmarks = np.asarray(found[0], np.float64)[:, :2]
-        return Face(rebox(landmarks), landmarks, float(best[-1]))
+        return Face(rebox(landmarks), landmarks, float(box[-1]))
 
 
 def load(folder: str | None, device: str) -> FanBackend:

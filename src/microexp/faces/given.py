@@ -9,7 +9,7 @@ import numpy as np
 
 from microexp.errors import UserError
 from microexp.faces.geometry import N_POINTS, rebox
-from microexp.faces.observe import Face, Observations, collect
+from microexp.faces.observe import Face, Looks
 from microexp.records.index import Video
 from microexp.run.storage import read_csv
 
@@ -34,17 +34,17 @@ def landmark_file(pattern: str, video: Video) -> Path:
     return path
 
 
-def read_landmarks(path: Path, first_frame: int, n_frames: int) -> Observations:
+def read_landmarks(path: Path, first_frame: int, n_frames: int) -> Looks:
     """Landmarks of one video from a file.
 
     Args:
-        path: `.csv` with columns `frame`, `x_0`..`x_67`, `y_0`..`y_67` and optionally `confidence`; or `.npz` with
-            `frames` (K,), `landmarks` (K, 68, 2) and optionally `score` (K,). Points in px, 300-W order.
+        path: `.csv` with columns `frame`, `x_0`..`x_67`, `y_0`..`y_67` and optionally `confidence` and `success`; or
+            `.npz` with `frames` (K,), `landmarks` (K, 68, 2) and optionally `score` (K,). Points in px, 300-W order.
         first_frame: the number that the file gives to the first frame (1 for OpenFace).
         n_frames: frames in the video.
 
     Returns:
-        Observations; rows without a point (not a number, or confidence 0) are misses.
+        Faces; rows without a point (not a number, all points in one place, confidence 0, success 0) are misses.
 
     Raises:
         UserError: naming file and row.
@@ -61,9 +61,9 @@ def read_landmarks(path: Path, first_frame: int, n_frames: int) -> Observations:
     order = np.argsort(frames, kind="stable")
     if len(np.unique(frames)) != len(frames):
         raise UserError(file=path, where="frame", problem="a frame twice", expected="one entry per frame")
-    usable = np.isfinite(points).all(axis=(1, 2)) & (score > 0)
-    faces = [Face(rebox(points[i]), points[i], float(score[i])) if usable[i] else None for i in order]
-    return collect(frames[order], faces)
+    usable = np.isfinite(points).all(axis=(1, 2)) & (score > 0) & (np.ptp(points, axis=1) > 0).all(axis=1)
+    faces = tuple(Face(rebox(points[i]), points[i], float(score[i])) if usable[i] else None for i in order)
+    return Looks(frames[order], faces, np.zeros(len(frames), bool))
 
 
 Table = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -79,11 +79,16 @@ def _read_csv(path: Path) -> Table:
     values = np.empty((len(rows), len(COLUMNS) + 1))
     for number, row in enumerate(rows):
         try:
-            values[number] = [float(row[c]) for c in COLUMNS] + [float(row.get("confidence", "1"))]
+            values[number] = [float(row[c] or "nan") for c in COLUMNS] + [_sure(row)]
         except ValueError as error:
             raise UserError(file=path, where=f"row {number + 2}", got=str(error), expected="numbers") from error
     points = values[:, 1:-1].reshape(-1, 2, N_POINTS).transpose(0, 2, 1)
     return _whole(path, values[:, 0]), points, values[:, -1]
+
+
+def _sure(row: dict[str, str]) -> float:
+    """OpenFace's confidence, 0 where it says that a row has failed: it then repeats older points, or none."""
+    return float(row.get("confidence") or "1") * (float(row.get("success") or "1") > 0)
 
 
 def _read_npz(path: Path) -> Table:

@@ -21,16 +21,52 @@ class Face:
 
 
 class Backend(Protocol):
-    """Finds the face in the frames of one video, which are shown in order."""
+    """Finds faces in the frames of one video, which are shown in order."""
 
     def start(self) -> None:
         """Another video begins."""
 
     def find(self, frame: np.ndarray) -> Face | None:
-        """The face in a grey frame (H, W) uint8."""
+        """The face in a grey frame (H, W) uint8: the largest one, or where it was in the frame before."""
+
+    def find_all(self, frame: np.ndarray) -> list[Face]:
+        """All faces in a grey frame, wherever they are."""
 
     def provenance(self) -> dict[str, Any]:
         """What landmarks depend on beside the options."""
+
+
+@dataclass(frozen=True)
+class Looks:
+    """Frames that were looked at, and what was seen there.
+
+    Attributes:
+        frames: (N,) increasing frames.
+        faces: N faces; None where there is none, or the frame is damaged.
+        damaged: (N,) bool, frames that could not be decoded.
+    """
+
+    frames: np.ndarray
+    faces: tuple[Face | None, ...]
+    damaged: np.ndarray
+
+    def with_more(self, frames: np.ndarray, faces: Sequence[Face | None]) -> Looks:
+        """These looks and some at other frames."""
+        every = np.concatenate([self.frames, frames])
+        order = np.argsort(every, kind="stable")
+        seen = [*self.faces, *faces]
+        damaged = np.concatenate([self.damaged, np.zeros(len(frames), bool)])
+        return Looks(every[order], tuple(seen[i] for i in order), damaged[order])
+
+    @property
+    def seen(self) -> np.ndarray:
+        """(N,) bool: looks that show a face."""
+        return np.array([face is not None for face in self.faces], bool)
+
+    def observations(self) -> Observations:
+        """Those that show a face, damaged frames apart."""
+        kept = [i for i in range(len(self.frames)) if not self.damaged[i]]
+        return collect(self.frames[kept], [self.faces[i] for i in kept])
 
 
 @dataclass(frozen=True)
@@ -55,6 +91,12 @@ class Observations:
     def misses(self) -> int:
         """Frames looked at in which no face was found."""
         return self.looked_at - len(self.frames)
+
+    def only(self, kept: np.ndarray) -> Observations:
+        """Those of the K faces that `kept`, (K,) bool, names."""
+        return Observations(
+            self.frames[kept], self.boxes[kept], self.landmarks[kept], self.score[kept], int(kept.sum())
+        )
 
 
 def collect(frames: Sequence[int] | np.ndarray, faces: Iterable[Face | None]) -> Observations:
@@ -83,7 +125,11 @@ def regular_frames(n_frames: int, fps: float, step_s: float) -> np.ndarray:
     return np.union1d(frames[frames < n_frames], [n_frames - 1])
 
 
-def observe(backend: Backend, frames: np.ndarray, images: Iterable[np.ndarray]) -> Observations:
-    """Show `images`, the grey pictures of the increasing `frames`, to the backend one by one."""
+def observe(backend: Backend, frames: np.ndarray, images: Iterable[np.ndarray | None]) -> Looks:
+    """Show `images`, the grey pictures of the increasing `frames`, to the backend one by one; None is a damaged one."""
     backend.start()
-    return collect(frames, map(backend.find, images))
+    faces, damaged = [], []
+    for _, image in zip(frames, images, strict=True):
+        damaged.append(image is None)
+        faces.append(None if image is None else backend.find(image))
+    return Looks(np.asarray(frames), tuple(faces), np.array(damaged, bool))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from microexp.run.stage import Params
+
+PUBLISHED = {"eye_distance": 0.49, "eye_height": 0.25}
+"""The crop of the field's cropped images and flow maps, in shares of its side."""
 
 
 class FacesParams(Params):
@@ -20,8 +23,17 @@ class FacesParams(Params):
     landmark_frames: int = Field(
         24, ge=1, description="Places spread over a video where landmarks are taken, two neighbouring frames at each."
     )
+    choose: Literal["largest", "left", "right"] | Annotated[int, Field(ge=1, le=50)] = Field(
+        "largest",
+        description="Whose face is taken where several people are in the picture: the largest (over time), the one on "
+        "the left or on the right, or a number counted from the left.",
+    )
     max_missed: float = Field(
-        0.5, ge=0, lt=1, description="A video is left out when no face is found in a larger share of these frames."
+        0.95,
+        ge=0,
+        lt=1,
+        description="A video is excluded when a larger share of its frames does not show the face in its place; the "
+        "usable part of any other is used.",
     )
     alignment: Literal["fixed", "slow"] = Field(
         "fixed",
@@ -32,6 +44,12 @@ class FacesParams(Params):
     slow_window_s: float = Field(
         4.0, ge=2, description="Width at half height of the Gaussian that smooths a slow alignment, s."
     )
+    crop: Literal["wide", "published"] = Field(
+        "wide",
+        description="Which crop is cut where the next two do not say it. wide: eye_distance .35, eye_height .36, the "
+        "whole head. published: .49 and .25, from brow to chin as the field's cropped images and flow maps are; "
+        "`crops: published` is short for it.",
+    )
     eye_distance: float = Field(
         0.35,
         gt=0.05,
@@ -41,6 +59,14 @@ class FacesParams(Params):
     eye_height: float = Field(
         0.36, gt=0, lt=1, description="Distance of the eyes from the top of the crop, as a share of its side."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _crop_says_the_rest(cls, data: object) -> object:
+        if isinstance(data, dict) and data.get("crop") == "published":
+            return {**PUBLISHED, **data}
+        return data
+
     landmarks: str | None = Field(
         None,
         description="For backend given: path of a landmark file (.csv or .npz) with {dataset}, {subject} and {video} "

@@ -37,9 +37,21 @@ def write_video(video: str, crops: Crops, out: FlowWriter, job: Job[FlowParams])
     Returns:
         The largest component, px, and how many numbers did not fit into 16 bits.
     """
+    valid = crops.valid_pairs
     pairs = stream_flow(read_grey(crops.batches()), job.params, job.threads, job.device)
     shape = (max(len(crops) - 1, 0), crops.side, crops.side, 2)
-    return out.stream(video, pairs, shape=shape, scale_px=job.params.storage_scale_px, fps=crops.fps)
+    pairs = usable(pairs, valid, crops)
+    return out.stream(video, pairs, shape=shape, scale_px=job.params.storage_scale_px, fps=crops.fps, valid=valid)
+
+
+def usable(pairs: Iterable[np.ndarray], valid: np.ndarray, crops: Crops) -> Iterator[np.ndarray]:
+    """Flow (S, S, 2) of each pair, 0 where the pair is not valid and where the crop lies beyond the picture."""
+    for i, pair in enumerate(pairs):
+        if not valid[i]:
+            yield np.zeros_like(pair)
+            continue
+        inside = crops.inside(i + 1)
+        yield pair if inside is None else pair * inside[..., None]
 
 
 def run(job: Job[FlowParams]) -> Mapping[str, Any]:

@@ -62,6 +62,35 @@ def as_frame(cell: object) -> tuple[int | None, str]:
     return frame, "" if frame == value else f"{text} is not whole"
 
 
+_CLOCK = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:[.,]\d*)?|[.,]\d+)\s*s?")
+
+
+def as_seconds(cell: object) -> float | None:
+    """A cell as seconds: 0.33, `0,33`, `1:02.5` (minutes) or `0:01:02.5` (hours); None when it is none of these."""
+    match = _CLOCK.fullmatch("" if cell is None or isinstance(cell, bool) else str(cell).strip())
+    if not match:
+        return None
+    hours, minutes, seconds = match.groups()
+    return 3600 * int(hours or 0) + 60 * int(minutes or 0) + float(seconds.replace(",", "."))
+
+
+def from_seconds(cell: object, times: np.ndarray, numbers: np.ndarray, fps: float) -> object:
+    """The number of the frame that is shown nearest to a cell's seconds; the cell itself when it holds none.
+
+    Args:
+        cell: of the sheet.
+        times: (n,) seconds of the video's frames since the first one.
+        numbers: (n,) their numbers.
+        fps: how many frames a second there would be beyond the last one.
+    """
+    seconds = as_seconds(cell)
+    if seconds is None:
+        return cell
+    if seconds > times[-1] + 0.5 / fps:
+        return int(numbers[-1]) + round((seconds - float(times[-1])) * fps)
+    return int(numbers[int(np.abs(times - seconds).argmin())])
+
+
 def as_interval(
     onset: object, apex: object, offset: object, numbers: np.ndarray, offset_zero: str, note: Note
 ) -> Interval | None:

@@ -27,7 +27,14 @@ class IndexParams(Params):
         "auto", description="Which copy of the frames to take where several lie under root; auto prefers raw."
     )
     source_fps: float | None = Field(
-        None, gt=0, description="Frame rate of the videos (frames/s); none takes the published one or the file's."
+        None,
+        gt=0,
+        description="Frame rate (frames/s) of videos that do not say theirs, such as folders of frames; it also wins "
+        "over a published one.",
+    )
+    source_fps_wins: bool = Field(
+        False,
+        description="source_fps also overrides what files say: some high-speed cameras write 25 into files of 200.",
     )
     first_number: int = Field(1, ge=0, description="Number that the sheet gives to the first frame of a video file.")
     offset_zero: Literal["apex", "apex+20", "2*apex-onset"] = Field(

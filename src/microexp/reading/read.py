@@ -16,14 +16,14 @@ import numpy as np
 from microexp.errors import UserError, reason_of
 from microexp.reading.fingerprint import fingerprint
 from microexp.reading.frames import BadVideo, VideoSource, image_size, open_video
-from microexp.reading.intervals import ROW_LEFT_OUT, Interval, as_frame, as_interval, check_frames
+from microexp.reading.intervals import ROW_LEFT_OUT, Interval, as_frame, as_interval, check_frames, from_seconds
+from microexp.reading.matching import Ambiguous, Matcher, with_safe_names
 from microexp.reading.release import Adapter, Found, Index, Release, Row
 from microexp.reading.sheets import as_text
 from microexp.reading.trees import natural
 from microexp.records.index import Expression, Video, place_expression
 from microexp.records.numbering import Numbering
 from microexp.run.log import track
-from microexp.run.names import check_name
 from microexp.run.storage import unreadable
 
 ALL_ROWS = ("expressions", "")
@@ -34,16 +34,14 @@ KEPT_NUMBERS = "kept; numbers follow the file names"
 
 
 def list_videos(adapter: Adapter, release: Release) -> list[Found]:
-    """All videos in natural order, with names that are safe to use.
+    """All videos in natural order, under names that are safe to use.
 
     Raises:
-        UserError: naming the folder whose name cannot be a subject or video, or two folders of one name.
+        UserError: naming two folders or files of one name.
     """
     found = sorted(adapter.find_videos(release), key=lambda f: (natural(f.subject), natural(f.video)))
     seen: dict[tuple[str, str], Path] = {}
     for item in found:
-        check_name(item.subject, "subject", item.path)
-        check_name(item.video, "video", item.path)
         if (item.subject, item.video) in seen:
             raise UserError(
                 file=release.root,
@@ -53,7 +51,7 @@ def list_videos(adapter: Adapter, release: Release) -> list[Found]:
                 hint="name the right copy with the option videos",
             )
         seen[item.subject, item.video] = item.path
-    return found
+    return with_safe_names(found)
 
 
 def read_release(adapter: Adapter, release: Release, subject: str | None = None) -> Index:
@@ -62,17 +60,19 @@ def read_release(adapter: Adapter, release: Release, subject: str | None = None)
     Raises:
         UserError: when a sheet cannot be read or a name is not safe. A single bad row or video becomes an issue.
     """
-    found = [item for item in list_videos(adapter, release) if subject in (None, item.subject)]
-    rows = [row for row in read_rows(adapter, release) if subject is None or _same(row.subject, subject)]
-    fps = release.options.source_fps or adapter.fps(release)
+    found = list_videos(adapter, release)
+    rows = read_rows(adapter, release)
+    opening = [item for item in found if subject in (None, item.subject)]
     videos, sources = [], {}
-    for item in track(found, f"{release.name}: videos"):
-        opened = _open(release, item, fps, adapter.clips)
+    for item in track(opening, f"{release.name}: videos"):
+        opened = _open(release, item, adapter)
         if opened is not None:
             videos.append(opened[0])
-            sources[_key(item.subject, item.video)] = opened
-    unreadable = {_key(item.subject, item.video) for item in found} - sources.keys()
-    expressions = _expressions(adapter, release, rows, sources, unreadable)
+            sources[item.subject, item.video] = opened
+    matcher = Matcher(found)
+    if subject is not None:
+        rows = [row for row in rows if _concerns(row, matcher, subject)]
+    expressions = _expressions(adapter, release, rows, sources, matcher if found else None)
     issues, exclusions = sorted(set(release.issues)), sorted(set(release.exclusions))
     return Index(videos, expressions, issues, rows, exclusions, adapter.clips)
 
@@ -96,7 +96,9 @@ def read_rows(adapter: Adapter, release: Release) -> list[Row]:
     kept = []
     for row in rows:
         cells = (as_text(cell) for cell in (row.onset, row.apex, row.offset))
-        first = seen.setdefault((*_key(row.subject, row.video), *cells, row.kind, row.emotion, row.aus), row.row)
+        first = seen.setdefault(
+            (row.subject.casefold(), row.video.casefold(), *cells, row.kind, row.emotion, row.aus), row.row
+        )
         if first != row.row and row.row:
             action = "kept: the published count has it" if counts_all else "counted once"
             release.note(row.file, row.row, "row", f"the same as row {first}", action)
@@ -117,7 +119,7 @@ def _check_usable(release: Release, rows: Sequence[Row]) -> None:
                 problem=f"{first.problem}, and so in all {len(excluded)} rows",
                 expected="a sheet of the release",
             )
-    elif all(row.onset is not None and as_frame(row.onset)[0] is None for row in rows):
+    elif all(row.onset is not None and not row.in_seconds and as_frame(row.onset)[0] is None for row in rows):
         raise UserError(
             file=release.root / rows[0].file,
             where=f"row {rows[0].row}, onset",
@@ -126,29 +128,26 @@ def _check_usable(release: Release, rows: Sequence[Row]) -> None:
         )
 
 
-def _open(release: Release, item: Found, fps: float | None, clips: bool) -> tuple[Video, VideoSource] | None:
-    """Video and source; None, with an issue and an exclusion, when it cannot be read."""
+def _open(release: Release, item: Found, adapter: Adapter) -> tuple[Video, VideoSource] | None:
+    """Video and source; None, with an issue and an exclusion, when it cannot be used."""
     where = release.relative(item.path)
     try:
         source = open_video(item.path)
+        rate = _rate(release, item, source, adapter)
     except BadVideo as error:
         release.note(where, 0, "video", error.what, "left out")
         release.lose(item.subject, item.video, reason_of(error))
         return None
-    rate = fps or source.fps
-    if rate is None:
-        raise UserError(
-            file=item.path, where="frame rate", problem="nothing in the file", expected="the option source_fps"
-        )
-    if source.fps and abs(source.fps - rate) > 0.01 * rate:
-        release.note(where, 0, "fps", f"the file says {source.fps:g}, the release {rate:g}", "kept the release's")
-    if source.numbers[0] > 1 and not clips:  # clips keep the numbers of the recording that they were cut from
+    original = "/".join(item.original)
+    if original:
+        release.note(where, 0, "name", original, f"read as {item.subject}/{item.video}")
+    if source.numbers[0] > 1 and not adapter.clips:  # clips keep the numbers of the recording they were cut from
         release.note(where, 0, "frames", f"the first has number {source.numbers[0]}", KEPT_NUMBERS)
     _note_numbering(release, where, source)
     numbers = source.numbers if source.frames else source.numbers - 1 + release.options.first_number
     return Video(
-        release.name, item.subject, item.video, where, source.n_frames, float(rate), source.width,
-        source.height, str(Numbering.of(numbers)), _fingerprint(item.path),
+        release.name, item.subject, item.video, where, source.n_frames, rate, source.width, source.height,
+        str(Numbering.of(numbers)), _fingerprint(item.path), original,
     ), source  # fmt: skip
 
 
@@ -157,6 +156,30 @@ def _fingerprint(path: Path) -> str:
         return fingerprint(path)
     except OSError as error:
         raise unreadable(path, error) from error
+
+
+def _rate(release: Release, item: Found, source: VideoSource, adapter: Adapter) -> float:
+    """Frames per second: as the release's authors published it, else the file's own, else the option `source_fps`.
+
+    Raises:
+        BadVideo: when nothing says it.
+    """
+    where = release.relative(item.path)
+    option, published = release.options.source_fps, adapter.fps(release)
+    if release.options.source_fps_wins or (option and published):
+        published = option or published
+    rate = published or source.fps or option
+    if rate is None:
+        expected = "a rate in the file, or the option source_fps"
+        raise BadVideo(file=item.path, where="frame rate", problem="none", expected=expected)
+    if source.fps and abs(source.fps - rate) > 0.01 * rate:
+        release.note(where, 0, "fps", f"the file says {source.fps:g}, the release {rate:g}", "kept the release's")
+    elif option and not published and source.fps and abs(source.fps - option) > 0.01 * option:
+        problem = f"the file says {source.fps:g}, the option source_fps {option:g}"
+        release.note(where, 0, "fps", problem, "kept the file's; source_fps_wins overrides it")
+    for note in source.notes:
+        release.note(where, 0, "video", note, "read so")
+    return float(rate)
 
 
 def _note_numbering(release: Release, where: str, source: VideoSource) -> None:
@@ -186,26 +209,22 @@ def _expressions(
     release: Release,
     rows: list[Row],
     sources: Mapping[tuple[str, str], tuple[Video, VideoSource]],
-    unreadable: Set[tuple[str, str]],
+    matcher: Matcher | None,
 ) -> list[Expression]:
     """Expressions of the videos on disk, numbered within their video in the order of the sheet."""
-    if rows and not sources and not unreadable:
+    if matcher is None:
         _note_sheet_alone(release, rows)
         return []
     numbers: Counter[tuple[str, str]] = Counter()
     kept = []
     for row in rows:
-        key = _key(row.subject, row.video)
-        if key not in sources:
-            _without_video(release, row, "cannot be read" if key in unreadable else "is not on disk")
+        key = _video_of(release, row, matcher, sources.keys())
+        if key is None:
             continue
         if adapter.clips and numbers[key]:
             release.note(row.file, row.row, "video", f"{row.subject}/{row.video} has an earlier row", "left out")
             continue
-        video, source = sources[key]
-        if row.video != video.video:
-            release.note(row.file, row.row, "video", row.video, f"read as {video.video}")
-        item = _expression(release, row, video, source)
+        item = _expression(release, row, *sources[key])
         if item is not None:
             numbers[key] += 1
             kept.append(replace(item, expression=numbers[key]))
@@ -214,12 +233,44 @@ def _expressions(
             if not numbers[key]:
                 release.note(release.relative(Path(sources[key][0].path)), 0, "expression", "none in the sheet", "kept")
     place = {key: index for index, key in enumerate(sources)}
-    return sorted(kept, key=lambda e: (place[_key(e.subject, e.video)], e.expression))
+    return sorted(kept, key=lambda e: (place[e.subject, e.video], e.expression))
+
+
+def _video_of(release: Release, row: Row, matcher: Matcher, readable: Set[tuple[str, str]]) -> tuple[str, str] | None:
+    """The video that a row means; None, with an issue, when it cannot be used."""
+    named = f"{row.subject}/{row.video}" if row.subject else row.video
+    try:
+        key = matcher.find(row.subject, row.video)
+    except Ambiguous as several:
+        release.note(row.file, row.row, "video", f"{named} may be {several}", ROW_LEFT_OUT)
+        release.lose(row.subject, row.video, f"{row.file}, row {row.row}: may be {several}")
+        return None
+    if key is None:
+        release.note(row.file, row.row, "video", f"{named} is not on disk", ROW_LEFT_OUT)
+        release.lose(row.subject, row.video, f"is not on disk, but has rows in {row.file}")
+        return None
+    if key not in readable:  # which is known already
+        release.note(row.file, row.row, "video", f"{named} cannot be read", ROW_LEFT_OUT)
+        return None
+    if row.video != key[1]:
+        release.note(row.file, row.row, "video", row.video, f"read as {key[1]}")
+    return key
+
+
+def _concerns(row: Row, matcher: Matcher, subject: str) -> bool:
+    """Whether a row is of this subject, as far as it can be told."""
+    try:
+        key = matcher.find(row.subject, row.video)
+    except Ambiguous:
+        key = None
+    return key[0] == subject if key else row.subject.casefold() == subject.casefold()
 
 
 def _note_sheet_alone(release: Release, rows: list[Row]) -> None:
     """Note that there is nothing but the sheet, and what is odd in its rows, as if all videos began with frame 1."""
-    videos = {_key(row.subject, row.video) for row in rows}
+    videos = {(row.subject.casefold(), row.video.casefold()) for row in rows}
+    if not rows:
+        return
     release.note(rows[0].file, 0, "video", f"none of the {len(videos)} videos is on disk", "all rows left out")
     for row in rows:
 
@@ -227,22 +278,6 @@ def _note_sheet_alone(release: Release, rows: list[Row]) -> None:
             release.note(row.file, row.row, field, problem, action)
 
         as_interval(row.onset, row.apex, row.offset, np.array([1]), release.options.offset_zero, note)
-
-
-def _without_video(release: Release, row: Row, why: str) -> None:
-    """Note a row whose video is missing; that a video cannot be read is known already."""
-    release.note(row.file, row.row, "video", f"{row.subject}/{row.video} {why}", ROW_LEFT_OUT)
-    if why == "is not on disk":
-        release.lose(row.subject, row.video, f"{why}, but has rows in {row.file}")
-
-
-def _same(one: str, other: str) -> bool:
-    return one.casefold() == other.casefold()
-
-
-def _key(subject: str, video: str) -> tuple[str, str]:
-    """What sheet and disk are matched by: copies differ in upper and lower case."""
-    return subject.casefold(), video.casefold()
 
 
 def _expression(release: Release, row: Row, video: Video, source: VideoSource) -> Expression | None:
@@ -254,13 +289,17 @@ def _expression(release: Release, row: Row, video: Video, source: VideoSource) -
     numbers = video.numbering.values
     onset = numbers[0] if row.onset is None else row.onset
     offset = numbers[-1] if row.offset is None else row.offset
-    interval = as_interval(onset, row.apex, offset, numbers, release.options.offset_zero, note)
+    apex = row.apex
+    if row.in_seconds:
+        times = source.times(video.fps)
+        onset, apex, offset = (from_seconds(cell, times, numbers, video.fps) for cell in (onset, apex, offset))
+    interval = as_interval(onset, apex, offset, numbers, release.options.offset_zero, note)
     if interval is None:
         return None
     check_frames(interval, video.numbering, note)
-    apex = _missing_apex(interval, video, release.options.apex_missing, source)
+    top = _missing_apex(interval, video, release.options.apex_missing, source)
     item = Expression(video.dataset, video.subject, video.video, 0, 0, 0, 0, row.kind, row.emotion, row.aus)
-    item = place_expression(item, video, (interval.onset, apex, interval.offset))
+    item = place_expression(item, video, (interval.onset, top, interval.offset))
     short = item.offset - item.onset + 1 <= MICRO_SECONDS * video.fps
     return replace(item, kind=row.kind or ("micro" if short else "macro"))
 

@@ -18,11 +18,19 @@ from microexp.records.index import Expression, Issue, Video
 
 @dataclass(frozen=True)
 class Found:
-    """A video as it lies on disk: a file or a folder of frames."""
+    """A video as it lies on disk: a file or a folder of frames.
+
+    Attributes:
+        subject: person; the name on disk, and later one that is safe to use.
+        video: the same of the video.
+        path: file or folder.
+        original: (subject, video) on disk where they were changed; else empty.
+    """
 
     subject: str
     video: str
     path: Path
+    original: tuple[str, str] | tuple[()] = ()
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,7 @@ class Row:
         kind: `micro`, `macro`, or '' where the length decides.
         emotion: lower case, '' where there is none.
         aus: action units as in the sheet.
+        in_seconds: whether onset, apex and offset are seconds since the first frame.
     """
 
     file: str
@@ -50,6 +59,7 @@ class Row:
     kind: str
     emotion: str
     aus: str
+    in_seconds: bool = False
 
 
 @dataclass

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from microexp.errors import UserError
-from microexp.reading.frames import VIDEO_SUFFIXES
+from microexp.reading.suffixes import VIDEO_SUFFIXES
 
 
 def natural(text: str) -> list[tuple[int, str]]:

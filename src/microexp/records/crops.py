@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from itertools import chain
 from pathlib import Path
@@ -22,11 +22,19 @@ from microexp.records.shard import (
     create_file,
     open_videos,
 )
+from microexp.records.validity import valid_pairs
 from microexp.run.storage import add_array, set_attributes
 
 ARRAYS = {
     "frames": Array(("T", "S", "S", (1, 3)), "uint8", "the crops: RGB, or grey where the source is; grey levels"),
     "frame_index": Array(("T",), "int32", "source frame of each crop: 0-based index into the decoded video"),
+    "times": Array(("T",), "float64", "seconds of each crop's frame since the first of the video", optional=True),
+    "valid": Array(("T",), "bool", "whether each crop shows the face in its place, with new content", optional=True),
+    "reason": Array(("T",), "uint8", "what is the matter with each: numbers of `validity.Reason`", optional=True),
+    "segment": Array(("T",), "int16", "which of the places of the face each crop is cut at", optional=True),
+    "inside": Array(
+        ("G", "S", "S"), "bool", "per place, pixels that lie inside of the picture; missing where all do", optional=True
+    ),
 }
 ATTRIBUTES = {
     "fps": Attribute("float", "rate of the crops, frames per second", "always"),
@@ -50,6 +58,40 @@ class Crops(Stored):
     def frame_index(self) -> np.ndarray:
         """(T,) int32 source frame of each crop."""
         return np.asarray(self.array("frame_index")[()])
+
+    @property
+    def reason(self) -> np.ndarray:
+        """(T,) uint8 `validity.Reason` of every crop."""
+        return self._or("reason", np.zeros(len(self), np.uint8))
+
+    @property
+    def valid(self) -> np.ndarray:
+        """(T,) bool: crops that show the face in its place, with new content."""
+        return self._or("valid", np.ones(len(self), bool))
+
+    @property
+    def valid_pairs(self) -> np.ndarray:
+        """(T-1,) bool: whether the motion from each crop to the next is one of the face."""
+        return valid_pairs(self.valid, self.reason)
+
+    @property
+    def times(self) -> np.ndarray:
+        """(T,) float64 seconds of each crop's frame since the first frame of the video."""
+        return self._or("times", self.frame_index / self.source_fps)
+
+    def inside(self, crop: int) -> np.ndarray | None:
+        """(S, S) bool: pixels of a crop that lie inside of the picture; None where all do."""
+        if "inside" not in self.group:
+            return None
+        place = max(0, int(self._or("segment", np.zeros(len(self), np.int16))[crop]))
+        return np.asarray(self.array("inside")[place])
+
+    def inside_all(self) -> np.ndarray | None:
+        """(S, S) bool: pixels that lie inside of the picture in every crop; None where all do."""
+        return np.asarray(self.array("inside")[()]).all(axis=0) if "inside" in self.group else None
+
+    def _or(self, name: str, default: np.ndarray) -> np.ndarray:
+        return np.asarray(self.array(name)[()]) if name in self.group else default
 
     @property
     def side(self) -> int:
@@ -83,13 +125,21 @@ class Crops(Stored):
 class CropsWriter(Writer[Crops]):
     """A shard of crops in the making."""
 
-    def stream(self, video: str, frame_index: np.ndarray, crops: Iterable[np.ndarray], **attributes: object) -> None:
-        """Write the crops of a video, one at a time; when `crops` raises, nothing of the video is kept.
+    def stream(
+        self,
+        video: str,
+        frame_index: np.ndarray,
+        crops: Iterable[np.ndarray],
+        more: Callable[[], Mapping[str, np.ndarray]] = dict,
+        **attributes: object,
+    ) -> None:
+        """Write the crops of a video, one at a time; when `crops` or `more` raises, nothing of the video is kept.
 
         Args:
             video: its name.
             frame_index: (T,) int32 source frame of each crop, T >= 1.
             crops: (S, S, C) uint8 each.
+            more: called after the last crop; gives the other arrays.
             attributes: those of the group.
         """
         group = self.file.create_group(video)
@@ -101,6 +151,8 @@ class CropsWriter(Writer[Crops]):
             for crop in chain([first], rest):
                 out.append(crop[None])
             out.finish()
+            for name, array in more().items():
+                add_array(group, name, array)
         except Exception:
             del self.file[video]
             raise

@@ -18,6 +18,7 @@ from microexp.records.shard import (
     create_videos,
     open_videos,
 )
+from microexp.records.validity import valid_frames
 
 ARRAYS = {
     "frames": Array(("K",), "int32", "frames with landmarks: 0-based indices into the decoded video, increasing"),
@@ -26,7 +27,16 @@ ARRAYS = {
     "score": Array(("K",), "float32", "the detector's own score"),
     "reference": Array((68, 2), "float64", "median landmarks, px"),
     "alignment": Array((2, 3), "float64", "from source px to the unit square of the crop (crop px = that * size)"),
-    "alignments": Array(("n_frames", 2, 3), "float64", "the same for every frame, when it is slow", optional=True),
+    "alignments": Array(
+        ("n_frames", 2, 3), "float64", "the same for every frame, when it is slow or there are segments", optional=True
+    ),
+    "segment": Array(
+        ("n_frames",), "int16", "number of the alignment of every frame; below 0 where none fits", optional=True
+    ),
+    "valid": Array(("n_frames",), "bool", "whether each frame shows the face in its place", optional=True),
+    "reason": Array(
+        ("n_frames",), "uint8", "what is the matter with each frame: numbers of `validity.Reason`", optional=True
+    ),
 }
 ATTRIBUTES = {
     "n_frames": Attribute("int", "frames of the video", "always"),
@@ -35,6 +45,8 @@ ATTRIBUTES = {
     "fps": Attribute("float", "rate of the video, frames per second", "always"),
     "looked_at": Attribute("int", "frames in which a face was looked for"),
     "misses": Attribute("int", "of these, frames without a face"),
+    "n_faces": Attribute("int", "people in the picture", "sometimes"),
+    "outside": Attribute("float", "share of the crops' pixels beyond the picture", "sometimes"),
     "jitter_px": Attribute("float", "noise of the landmarks from frame to frame, source px"),
     "motion_px": Attribute("float", "how far the head leaves its place, source px"),
     "scale": Attribute("float", "side of the crop, source px"),
@@ -71,6 +83,40 @@ class Faces(Stored):
             chosen: np.ndarray = self.read("alignments")[frames]
             return chosen
         return self.alignment[None]
+
+    @property
+    def reason(self) -> np.ndarray:
+        """(n_frames,) uint8 `validity.Reason` of every frame."""
+        if "reason" not in self.group:
+            return np.zeros(int(self.value("n_frames")), np.uint8)
+        return self.read("reason")
+
+    @property
+    def valid(self) -> np.ndarray:
+        """(n_frames,) bool: frames that show the face in its place."""
+        return valid_frames(self.reason)
+
+    def segments(self, frames: np.ndarray) -> np.ndarray:
+        """(T,) number of the alignment of each of these frames; below 0 where none fits."""
+        if "segment" in self.group:
+            chosen: np.ndarray = self.read("segment")[frames]
+            return chosen
+        return np.where(self.valid[frames], 0, -1).astype(np.int16)
+
+    @property
+    def n_faces(self) -> int:
+        """People in the picture."""
+        return int(self.group.attrs.get("n_faces", 1))
+
+    @property
+    def outside(self) -> float:
+        """Share of the crops' pixels beyond the picture."""
+        return float(self.group.attrs.get("outside", 0.0))
+
+    @property
+    def fps(self) -> float:
+        """Rate of the video, frames per second."""
+        return float(self.value("fps"))
 
     @property
     def looked_at(self) -> int:

@@ -35,6 +35,9 @@ ARRAYS = {
         "x, y motion from each of the T crops to the next, in units of `scale` px",
         attributes={"scale": Attribute("float", "px per unit")},
     ),
+    "valid": Array(
+        ("T-1",), "bool", "whether the motion is one of the face; where it is not, the flow is 0", optional=True
+    ),
 }
 ATTRIBUTES = {
     "fps": Attribute("float", "rate of the crops, frames per second", "always"),
@@ -60,6 +63,13 @@ class Flow(Stored):
         """(T-1, S, S, 2) int16 in units of `scale_px`, in the file until sliced."""
         data: Lazy = self.array("flow")
         return data
+
+    @property
+    def valid(self) -> np.ndarray:
+        """(T-1,) bool: whether each motion is one of the face, with no gap or cut in between."""
+        if "valid" not in self.group:
+            return np.ones(len(self), bool)
+        return np.asarray(self.array("valid")[()])
 
     @property
     def scale_px(self) -> float:
@@ -99,7 +109,14 @@ class FlowWriter(Writer[Flow]):
     """A shard of flow in the making."""
 
     def stream(
-        self, video: str, pairs: Iterable[np.ndarray], *, shape: tuple[int, ...], scale_px: float, fps: float
+        self,
+        video: str,
+        pairs: Iterable[np.ndarray],
+        *,
+        shape: tuple[int, ...],
+        scale_px: float,
+        fps: float,
+        valid: np.ndarray | None = None,
     ) -> tuple[float, int]:
         """Write the flow of a video, one pair of frames at a time.
 
@@ -109,6 +126,7 @@ class FlowWriter(Writer[Flow]):
             shape: (T-1, S, S, 2) of all together.
             scale_px: px per stored unit.
             fps: rate of the crops.
+            valid: (T-1,) bool, pairs whose motion is one of the face; None for all.
 
         Returns:
             The largest component, px, and how many numbers did not fit into 16 bits.
@@ -123,6 +141,7 @@ class FlowWriter(Writer[Flow]):
             out.append(units[None])
             cut += more
         out.finish()
+        add_array(group, "valid", np.ones(shape[0], bool) if valid is None else valid)
         set_attributes(group, {"excluded": "", "fps": fps, "bound_px": bound, "cut_values": cut})
         return bound, cut
 

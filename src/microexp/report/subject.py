@@ -19,8 +19,9 @@ from microexp.records.flow import Flow
 from microexp.records.index import Expression, Video, read_expressions, read_videos
 from microexp.records.predictions import COLUMNS as PREDICTION_COLUMNS
 from microexp.records.shard import Shard, Stored, V, open_videos
+from microexp.records.validity import in_words
 from microexp.report import images, svg
-from microexp.report.alignment import alignment_of
+from microexp.report.alignment import HEADINGS, alignment_of
 from microexp.report.collect import Rows, read_rows, read_versions
 from microexp.report.lanes import of_video, video_lanes
 from microexp.report.page import render
@@ -152,11 +153,11 @@ def view_video(
     own = [e for e in expressions if e.video == video.video and e.is_inside(video.n_frames)]
     crops, flow = sources.usable(Crops, video.video), sources.usable(Flow, video.video)
     faces = sources.usable(Faces, video.video)
-    facts = [f"{video.n_frames} frames", f"{video.fps:g} fps", f"{video.width} x {video.height} px"]
+    facts = [f"named {video.original} on disk"] if video.original else []
+    facts += [f"{video.n_frames} frames", f"{video.fps:g} fps", f"{video.width} x {video.height} px"]
     if faces is not None:
-        scale, jitter, misses, drift = alignment_of(faces).cells()
-        facts += [f"side of the crop {scale} source px", f"landmark jitter {jitter} px"]
-        facts += [f"detector misses {misses}", f"drift {drift} px per frame"]
+        facts += [f"{what}: {cell}" for what, cell in zip(HEADINGS, alignment_of(faces).cells(), strict=True)]
+        facts += [in_words(faces.reason)] if in_words(faces.reason) else []
     strip: list[str] = []
     shown = []
     if crops is not None:

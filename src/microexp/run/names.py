@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+import unicodedata
+from collections.abc import Iterable
 
 from microexp.errors import UserError
 
@@ -41,6 +44,36 @@ def each_once(names: list[str]) -> list[str]:
     if again:
         raise ValueError(f"holds {again[0]!r} twice")
     return names
+
+
+def safe_name(name: str) -> str:
+    """`name` as one that `check_name` takes: `My Video (take 1)` -> `My_Video_take_1`, `Zoë` -> `Zoe`.
+
+    What no letter or digit is left of (`中文`), and what is too long, is told apart by its hash.
+    """
+    if _NAME.fullmatch(name) and ".." not in name and len(name) <= 100:
+        return name
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    safe = re.sub(r"\.{2,}", ".", re.sub(r"[^A-Za-z0-9.]+", "_", plain)).strip("_.")
+    if safe and len(safe) <= 100:
+        return safe
+    digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    return f"{safe[:80]}_{digest}" if safe else f"x{digest}"
+
+
+def safe_names(names: Iterable[str]) -> dict[str, str]:
+    """A safe name for each of these names, no two of them equal; those that are safe keep theirs."""
+    wanted = sorted(names)
+    given = {name: name for name in wanted if safe_name(name) == name}
+    taken = set(given.values())
+    for name in wanted:
+        if name not in given:
+            safe, number = safe_name(name), 1
+            while (safe if number == 1 else f"{safe}_{number}") in taken:
+                number += 1
+            given[name] = safe if number == 1 else f"{safe}_{number}"
+            taken.add(given[name])
+    return given
 
 
 def fold_name(dataset: str, subject: str) -> str:

@@ -12,13 +12,14 @@ import numpy as np
 
 from microexp.errors import UserError
 from microexp.features.motion.channels import REGIONS, MotionLayout, features, region_speed
-from microexp.features.motion.tracking import PlaceMotion, place_motion
+from microexp.features.motion.tracking import PlaceMotion, place_motion, usable_steps
 from microexp.features.params import MotionParams
 from microexp.records.crops import Crops, open_crops
 from microexp.records.faces import Faces, open_faces
 from microexp.records.features import Layout, create_features
 from microexp.records.flow import Flow, open_flow
 from microexp.records.shard import Shard, V
+from microexp.records.validity import BREAKS, Reason
 from microexp.run.log import track
 from microexp.run.stage import Job
 
@@ -72,10 +73,21 @@ def motion_of(flow: Flow, faces: Faces, crops: Crops, rate: float) -> PlaceMotio
     n_steps = len(flow)
     matrix, points = faces.alignment, faces.reference
     landmarks = points @ matrix[:, :2].T + matrix[:, 2]
-    times = np.arange(n_steps + 1) / crops.fps
-    found = place_motion(flow.read, flow.side, landmarks, times, np.ones(n_steps, bool), rate=rate)
+    repeated = crops.reason == Reason.REPEATED
+    usable = usable_steps(crops.valid | repeated, np.isin(crops.reason, BREAKS))
+    inside = crops.inside_all()
+    found = place_motion(
+        flow.read, flow.side, landmarks, times_of(crops), usable, rate=rate, repeated=repeated, inside=inside
+    )
     source = np.interp(found.frame_index, np.arange(n_steps + 1), crops.frame_index)
     return PlaceMotion(found.moved, found.valid, found.names, source, found.rate)
+
+
+def times_of(crops: Crops) -> np.ndarray:
+    """(T,) seconds of the crops: even ones where theirs are so, their own where the rate varies."""
+    even = np.arange(len(crops)) / crops.fps
+    times = crops.times - crops.times[0]
+    return times if np.abs(times - even).max() >= 0.5 / crops.fps else even
 
 
 def with_regions(
