@@ -45,7 +45,7 @@ class IndexStageParams(IndexParams):
     """Options of the stages `index` and `index-subject`."""
 
     content: str = Field(
-        "", description="Hash of the videos and rows that are read; empty for what the run renders, whose files are inputs."
+        "", description="Hash of the videos and rows that are read; empty for what the run itself renders."
     )
 
 
