@@ -109,7 +109,6 @@ STAGES: dict[str, Stage] = {
             },
             options="microexp.reading.params:IndexStageParams",
             keys={"dataset": "name of the data set", "subject": "name of the subject"},
-            drawn=False,
         ),
         Stage(
             "faces",
