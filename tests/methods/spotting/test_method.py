@@ -159,7 +159,9 @@ def test_planted_signals_are_found_and_the_control_finds_nothing(tmp_path):
     for method, more in methods.items():
         found = []
         for subject in ("s00", "s01"):
-            out = run_fold(made, tmp_path / method / subject, f"fake-{subject}", method=method, **more)
+            out = run_fold(
+                made, tmp_path / method / subject, f"fake-{subject}", method=method, calibrate="held_out", **more
+            )
             found += read_detections(out / "detections.csv", known)
         for row in {d.method for d in found} | {"made_up"}:
             own = [Interval(d.subject, d.video, d.onset, d.offset, d.kind) for d in found if d.method == row]
