@@ -23,6 +23,8 @@ from microexp.run.stage import Job
 from tests.shards import recorded
 
 LENGTHS = {"micro": (9, 14), "macro": (22, 46)}
+PLACES = ("brow_inner_left_v", "mouth_corner_left_v")
+"""Channels of places, which networks read; the regions are the rule's."""
 REGIONS = ("region_brows", "region_eyes", "region_cheeks", "region_mouth", "region_chin")
 JUNK = 520
 """Frames of the video that stands in the held-out subject's place in a canary's data."""
@@ -160,12 +162,12 @@ def write_motion(
     generator: np.random.Generator,
 ) -> None:
     """Magnitudes that are large while an expression comes and goes."""
-    magnitude = 0.05 + 0.02 * generator.random((n_frames - 1, len(REGIONS)))
+    magnitude = 0.05 + 0.02 * generator.random((n_frames - 1, len(PLACES) + len(REGIONS)))
     for item in planted:
         third = max(2, (item.offset - item.onset) // 3)
         magnitude[item.onset : item.onset + third] += 0.3
         magnitude[item.offset - third : item.offset] += 0.3
-    shard.add(name, magnitude.astype(np.float32), records.Layout(1, 2, fps, REGIONS), np.arange(n_frames))
+    shard.add(name, magnitude.astype(np.float32), records.Layout(1, 2, fps, (*PLACES, *REGIONS)), np.arange(n_frames))
 
 
 def garble(data: MadeUp, folder: Path, dataset: str = "fake", subject: str = "s00", noise: float = 100.0) -> MadeUp:
