@@ -20,7 +20,7 @@ from microexp.methods.find import SHIPPED, Method, find_method
 from microexp.methods.people import groups_of
 from microexp.methods.recognition.params import RecognitionExperiment
 from microexp.methods.spotting.params import CalibrationParams, ChoiceParams, SpottingExperiment
-from microexp.pipeline import STAGES
+from microexp.pipeline import STAGES, STREAM_STAGES
 from microexp.reading.params import DatasetParams, DemoParams, DemoSheetParams, DemoVideoParams, index_options
 from microexp.report.params import FrontParams, PageParams, ReportParams
 from microexp.report.table_params import TablesParams
@@ -29,7 +29,6 @@ from microexp.run.names import check_name
 from microexp.run.options import validate
 from microexp.run.stage import Params, Stage
 
-STREAM_STAGES = ("i3d-rgb", "i3d-flow", "motion", "given")
 PARTS: dict[str, tuple[str, type[Params]]] = {
     # stages that read a part of a section: the section, and the options that they read
     "demo-sheet": ("demo", DemoSheetParams),
