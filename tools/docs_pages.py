@@ -1,6 +1,7 @@
 """Pages of the documentation that come from the code: `python tools/docs_pages.py` writes those that are not current.
 
 * `docs/configuration.md`, `docs/config.schema.json`: every option (`microexp.config`).
+* `docs/files.md`: the files that stages exchange (`microexp.records`).
 * `docs/command_line.md`: stages, their files, and the tools around them (`microexp.pipeline`, `microexp.commands`).
 """
 
@@ -13,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from microexp import pipeline
+from microexp.commands import formats
 from microexp.commands.main import TOOLS
 from microexp.config import Config, reference
 from microexp.run.stage import Stage
@@ -28,7 +30,12 @@ COUNTS = {"one": "one file", "optional": "at most one file", "many": "files", "l
 def pages() -> dict[str, str]:
     """Name below `docs/` -> text, of every page that is generated."""
     schema = json.dumps(Config.model_json_schema(), indent=1) + "\n"
-    return {"configuration.md": reference(), "config.schema.json": schema, "command_line.md": command_line()}
+    return {
+        "configuration.md": reference(),
+        "config.schema.json": schema,
+        "command_line.md": command_line(),
+        "files.md": formats.page(),
+    }
 
 
 def command_line() -> str:
