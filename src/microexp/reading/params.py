@@ -52,12 +52,7 @@ class IndexStageParams(IndexParams):
     """Options of the stages `index` and `index-subject`."""
 
     content: str = Field(
-<<<<<<< HEAD:src/microexp/reading/params.py
-        "",
-        description="Hash of the videos and rows that are read; empty for what the run renders itself.",
-=======
         "", description="Hash of the videos and rows that are read; empty for what the run itself renders."
->>>>>>> h-runs:src/microexp/datasets/params.py
     )
 
 
