@@ -52,7 +52,8 @@ def test_shards_are_read_and_damage_is_still_damage(tmp_path: Path, number: int)
     shards(tmp_path, 2)
     path = tmp_path / "results/other/s1.h5"
     path.write_bytes(path.read_bytes()[:-1])
-    code = "import sys; from microexp.run import storage\nwith storage.open_shard(sys.argv[1]) as f: print(f['flow'].shape)"
+    code = "import sys; from microexp.run import storage\n"
+    code += "with storage.open_shard(sys.argv[1]) as f: print(f['flow'].shape)"
     done = [
         subprocess.run(
             [sys.executable, "-c", code, str(tmp_path / f"results/other/s{n}.h5")], env=with_source(environment),

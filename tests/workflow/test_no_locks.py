@@ -16,7 +16,9 @@ pytestmark = [pytest.mark.long]
 
 
 @pytest.mark.parametrize("number", no_locks.ERRNOS[-1:])
-def test_a_whole_run_without_locks(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+def test_a_whole_run_without_locks(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
     for name, value in no_locks.environment(tmp_path, number).items():
         monkeypatch.setenv(name, value)
     folder = runs.prepare(tmp_path / "run")
