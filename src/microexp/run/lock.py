@@ -160,12 +160,12 @@ def _absolute(folder: str) -> str:
 
 
 def shell_prefix(source: Path, conda: bool) -> str:
-    """What stands before every shell command of our own rules: the package's path, the run that the job belongs to, and
+    """What stands before each shell command of our own rules: the package's path, the run that the job belongs to, and
     `logged LOG COMMAND`, which keeps what the attempt before printed as `LOG.before`.
 
-    The user's own PYTHONPATH may not come before the libraries of the job's environment; it is kept as `USER_PATH`, for
-    methods of somebody else (`microexp.methods.find`). It all ends in `exec`: the job is the direct child of the run,
-    signals reach it, no shell stands in between. Without conda, `python` is the interpreter that runs Snakemake.
+    The user's own PYTHONPATH does not come before the libraries of the job's environment, but it is kept as `USER_PATH`
+    for methods of somebody else (`microexp.methods.find`). It ends in `exec`, so that the job is a direct child of the
+    run: signals reach it, no shell stands in between. Without conda, `python` is the interpreter that runs Snakemake.
     The commands say `python -P`: what lies in the working folder is not imported.
     """
     lines = [f"export PYTHONPATH={shlex.quote(str(source))} PYTHONSAFEPATH=1", f"export {RUN}={token()}"]
