@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Iterator
+import sys
+import types
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
 import pytest
 
 from microexp.run import runner, storage
-from microexp.run.stage import Job, Params, Stage
+from microexp.run.stage import Input, Job, Output, Params, Stage
 
 
 @pytest.fixture
@@ -49,7 +51,17 @@ def test_everything_that_a_result_depends_on_is_recorded() -> None:
     assert wanted <= runner.library_versions().keys()
 
 
-def test_an_old_record_does_not_vouch_for_what_a_stage_is_writing(tmp_path: Path) -> None:
+def made_up(monkeypatch: pytest.MonkeyPatch, run: Callable[[Job[Params]], None], **inputs: Input) -> Stage:
+    """A stage that does what `run` does."""
+    module = types.ModuleType("made_up_stage")
+    module.run = run  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    return Stage("s", module.__name__, "help", "run", inputs, {"out": Output("out.txt", "a file")})
+
+
+def test_an_old_record_does_not_vouch_for_what_a_stage_is_writing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Killed between a result and its record, the old record would stand beside the new result."""
     out = tmp_path / "a.txt"
     storage.write_text(out, "old")
@@ -60,16 +72,16 @@ def test_an_old_record_does_not_vouch_for_what_a_stage_is_writing(tmp_path: Path
         seen.append(storage.provenance_path(out).exists())
         raise ZeroDivisionError
 
-    stage = Stage("s", "", Params, {}, {"out": ""}, run)
+    stage = made_up(monkeypatch, run)
     with pytest.raises(ZeroDivisionError):
         runner.run_stage(stage, Job({}, {"out": out}, Params()))
     assert seen == [False] and not storage.provenance_path(out).exists()
 
 
-def test_a_stage_does_not_read_what_is_not_as_it_was_written(tmp_path: Path) -> None:
+def test_a_stage_does_not_read_what_is_not_as_it_was_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither a changed input nor one with a changed record."""
     out, given = tmp_path / "out.txt", tmp_path / "in.txt"
-    stage = Stage("s", "", Params, {"given": ""}, {"out": ""}, lambda job: storage.write_text(out, "x"))
+    stage = made_up(monkeypatch, lambda job: storage.write_text(out, "x"), given=Input("a file"))
     for wrong in (given, storage.provenance_path(given)):
         storage.write_text(given, "x")
         storage.write_provenance(given, {"stage": "t"})

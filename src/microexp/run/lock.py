@@ -160,7 +160,7 @@ def _absolute(folder: str) -> str:
 
 
 def shell_prefix(source: Path, conda: bool) -> str:
-    """What stands before every shell command of our own rules: the package's path, the run that the job belongs to, and
+    """What stands before each shell command of our own rules: the package's path, the run that the job belongs to, and
     `logged LOG COMMAND`, which keeps what the attempt before printed as `LOG.before`.
 
     The user's own PYTHONPATH may not come before the libraries of the job's environment; it is kept as `USER_PATH`, for
