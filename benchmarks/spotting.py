@@ -5,7 +5,8 @@ network, memory.
     python benchmarks/spotting.py --device cuda --steps 100
 
 Features are noise of the right size (1 GB on disk, more than is kept in memory), expressions as many as in the real
-data. An epoch has some 55 steps of 32 windows and every step costs the same, so a few steps are timed and scaled up.
+data. An epoch has some 55 steps of 32 windows and every step costs the same, so an epoch of a few steps is timed, after
+one to warm up, and scaled up.
 """
 
 from __future__ import annotations
@@ -19,42 +20,56 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from microexp.methods.spotting.aemnet.features import FeatureStore, list_videos
-from microexp.methods.spotting.aemnet.geometry import make_geometry
-from microexp.methods.spotting.aemnet.losses import loss_parts
+from microexp.methods.reproducible import reproducible
+from microexp.methods.spotting.aemnet.features import FeatureStore, FeatureVideo
+from microexp.methods.spotting.aemnet.gather import WindowFeatures
+from microexp.methods.spotting.aemnet.geometry import Geometry
+from microexp.methods.spotting.aemnet.method import geometry_of
+from microexp.methods.spotting.aemnet.params import AemnetParams
 from microexp.methods.spotting.aemnet.targets import make_targets
-from microexp.methods.spotting.aemnet.training import batches, reproducible, stack_windows, start_fit, tensors
-from microexp.methods.spotting.aemnet.windows import VideoKey, training_windows
-from microexp.methods.spotting.params import AemnetParams
+from microexp.methods.spotting.aemnet.training import batches, start_fit, train_many
+from microexp.methods.spotting.aemnet.windows import Window, training_windows
+from microexp.methods.spotting.base import SpottingVideo
+from microexp.records.features import Features, Files, Key, Layout, create_features, list_features
 from microexp.records.index import Expression
+from microexp.records.shard import Subject
+from microexp.run import storage
 from microexp.run.devices import pick_device
-from microexp.run.storage import add_array, create_shard, set_attributes
 
 SUBJECTS, VIDEOS = 21, 93
 EXPRESSIONS = {"macro": (285, (16, 118)), "micro": (54, (8, 16))}
 
 
+STREAMS, CHANNELS, STEP = ("i3d_rgb", "i3d_flow"), 1024, 2
+
+
 def write_shards(folder: Path, frames: int, generator: np.random.Generator) -> list[Path]:
-    """Shards of noise: 21 subjects, 93 videos, `frames` frames in all, a feature of 2048 every other frame."""
+    """Shards of noise: 21 subjects, 93 videos, `frames` frames in all, two features of 1024 every other frame."""
     per_video = frames // VIDEOS
-    paths = []
-    for subject in range(SUBJECTS):
-        path = folder / "cas_me2" / f"s{subject:02d}.h5"
-        paths.append(path)
-        with create_shard(path) as file:
-            for video in range(subject, VIDEOS, SUBJECTS):
-                group = file.create_group(f"v{video:02d}")
-                steps = (per_video - 8) // 2 + 1
-                add_array(group, "features", generator.random((steps, 2048), np.float32))
-                add_array(group, "frame_index", np.arange(per_video, dtype=np.int32))
-                attributes = {"clip_frames": 8, "step_frames": 2, "n_frames": per_video, "fps": 30.0, "excluded": ""}
-                set_attributes(group, attributes)
+    paths = [folder / stream / "cas_me2" / f"s{subject:02d}.h5" for stream in STREAMS for subject in range(SUBJECTS)]
+    for path in paths:
+        with create_features(path, path.parent.parent.name, Subject.of_path(path)) as shard:
+            for video in range(int(path.stem[1:]), VIDEOS, SUBJECTS):
+                data = generator.random(((per_video - 8) // STEP + 1, CHANNELS), np.float32)
+                shard.add(f"v{video:02d}", data, Layout(STEP, 8, 30.0), np.arange(per_video))
+        storage.write_provenance(path, {"stage": path.parent.parent.name})
     return paths
 
 
-def draw_expressions(videos: list[VideoKey], n_frames: int, generator: np.random.Generator) -> dict[VideoKey, list]:
+def read_videos(paths: list[Path], files: Files) -> list[FeatureVideo]:
+    """Both streams of every video, side by side."""
+    found: dict[Key, dict[str, Features]] = {}
+    for item in list_features(paths, files):
+        found.setdefault(item.key, {})[item.stream] = item
+    return [
+        FeatureVideo.of(SpottingVideo(*key, streams[STREAMS[0]].n_frames, 30.0, streams), STREAMS)
+        for key, streams in found.items()
+    ]
+
+
+def draw_expressions(videos: list[Key], n_frames: int, generator: np.random.Generator) -> dict[Key, list]:
     """As many expressions of either kind as 21 subjects of CAS(ME)^2 have, at random places."""
-    found: dict[VideoKey, list[Expression]] = {}
+    found: dict[Key, list[Expression]] = {}
     for kind, (number, lengths) in EXPRESSIONS.items():
         for k in range(number):
             key = videos[int(generator.integers(len(videos)))]
@@ -73,52 +88,52 @@ def clock(device: torch.device) -> float:
     return time.process_time()
 
 
-def time_steps(store: FeatureStore, windows: list, geometry, options: AemnetParams, device: torch.device, steps: int):
-    """(seconds outside the network, seconds inside) of each step, and seconds for the targets of all windows."""
+def time_steps(
+    store: FeatureStore, windows: list[Window], geometry: Geometry, options: AemnetParams, device: torch.device
+) -> tuple[float, float]:
+    """Seconds per step that reading windows takes, and those that all else takes, of an epoch on `windows`."""
+    steps = batches(np.arange(len(windows)), options.batch_size)
+    features = WindowFeatures(windows, store, geometry.window_steps, device)
     start = clock(device)
-    targets = make_targets([w.expressions for w in windows], geometry, options.foreground_iou, options.background_iou)
-    targets_s = clock(device) - start
-    fit = start_fit(("aemnet", 0, "main"), 0, 2048, geometry, options, device)
-    order = np.random.default_rng(0).permutation(len(windows))
-    rows = []
-    for chosen in batches(order, options.batch_size)[:steps]:
-        start = clock(device)
-        x = stack_windows([windows[i] for i in chosen], store, geometry.window_steps, device)
-        truth = tensors(targets, chosen, device)
-        read = clock(device)
-        parts = loss_parts(fit.network(x), truth, options.focal_alpha, options.focal_gamma)
-        loss = parts.total(options.anchor_free_weight, options.anchor_based_weight)
-        fit.optimizer.zero()
-        loss.backward()
-        fit.optimizer.step(options.learning_rate)
-        rows.append((read - start, clock(device) - read))
-    return np.array(rows), targets_s
+    for chosen in steps:
+        features(chosen[None])
+    read = clock(device) - start
+    fit = start_fit(0, in_channels=len(STREAMS) * CHANNELS, geometry=geometry, options=options, device=device)
+    ends: list[float] = []
+    train_many(
+        [fit], [windows], store, geometry=geometry, options=options, device=device,
+        after_epoch=lambda _: ends.append(clock(device)),
+    )  # fmt: skip
+    return read / len(steps), (ends[1] - ends[0] - read) / len(steps)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, default=250_000)
-    parser.add_argument("--steps", type=int, default=4, help="steps to time after one to warm up")
+    parser.add_argument("--steps", type=int, default=4, help="steps of the epoch that is timed")
     parser.add_argument("--device", default="auto")
     args = parser.parse_args()
-    options, device = AemnetParams(), pick_device(args.device)
+    options, device = AemnetParams(epochs=2, warmup_epochs=0), pick_device(args.device)
     generator = np.random.default_rng(0)
-    with tempfile.TemporaryDirectory(prefix="microexp-spotting-") as folder, reproducible(device):
+    with tempfile.TemporaryDirectory(prefix="microexp-spotting-") as folder, reproducible(device), Files() as files:
         start = time.perf_counter()
         paths = write_shards(Path(folder), args.frames, generator)
         written_s = time.perf_counter() - start
-        videos = list_videos(paths)
-        expressions = draw_expressions([(v.dataset, v.subject, v.video) for v in videos], videos[0].n_frames, generator)
-        geometry = make_geometry(options.window_frames, 2, 2, None, options.network.anchor_ratios)
+        videos = read_videos(paths, files)
+        expressions = draw_expressions([v.key for v in videos], videos[0].n_frames, generator)
+        geometry = geometry_of(options, STEP)
         windows = training_windows(
             videos, expressions, geometry, options.train_stride_frames, options.inside_share, options.empty_ratio, 0
         )
-        with FeatureStore(videos, slice(0, 2048), False) as store:
-            rows, targets_s = time_steps(store, windows, geometry, options, device, args.steps + 1)
-    outside, inside = np.median(rows[1:], axis=0)
+        start = clock(device)
+        make_targets([w.expressions for w in windows], geometry, options.foreground_iou, options.background_iou)
+        targets_s = clock(device) - start
+        some = generator.permutation(len(windows))[: args.steps * options.batch_size]
+        store = FeatureStore(videos, centre=False)
+        outside, inside = time_steps(store, [windows[i] for i in some], geometry, options, device)
     steps = len(batches(np.arange(len(windows)), options.batch_size))
     epoch_s = steps * (outside + inside)
-    size = sum(v.n_steps for v in videos) * 2048 * 4 / 1e9
+    size = sum(v.n_steps for v in videos) * len(STREAMS) * CHANNELS * 4 / 1e9
     frames = sum(v.n_frames for v in videos)
     print(f"{frames} frames, {len(videos)} videos, {size:.2f} GB of features ({written_s:.0f} s to write)")
     print(f"{len(windows)} windows, {steps} steps per epoch, device {device}, 1 CPU thread, torch {torch.__version__}")

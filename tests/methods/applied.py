@@ -14,6 +14,7 @@ from microexp.run.stage import Job
 from tests.methods.recognition import synthetic
 from tests.methods.spotting.made_up import MadeUp, run_fold
 
+CLASSES = {"positive": ["happiness"], "negative": ["disgust"], "surprise": ["surprise"]}
 PREPROCESSING = {"crops": {"size": 224}, "flow": {"preset": "opencv"}}
 
 
@@ -37,7 +38,7 @@ def recognition_model(folder: Path, method: str = "logistic_regression") -> Path
     shards = synthetic.write_shards(synthetic.clips_of({"demo": ["a", "b", "c"]}), folder / "apexdiff")
     stage = STAGES["recognition-fold"]
     params = stage.params(
-        experiment="made", name="mine", method=method, method_version=1, datasets=["demo"], classes=synthetic.CLASSES,
+        experiment="made", name="mine", method=method, method_version=1, datasets=["demo"], classes=CLASSES,
         seeds=1,
     )  # fmt: skip
     outputs = {name: folder / Path(o.path).name for name, o in stage.outputs.items()}

@@ -44,7 +44,7 @@ def test_one_of_another_key_is_not_used(tmp_path):
 def test_a_damaged_one_is_told_and_not_used(tmp_path, capsys, content):
     (tmp_path / "c").write_bytes(content)
     assert Checkpoint(tmp_path / "c", "key").state is None
-    assert "the training starts again" in capsys.readouterr().err
+    assert "starting again" in capsys.readouterr().err
 
 
 def test_states_are_made_only_when_they_are_written(tmp_path, monkeypatch):

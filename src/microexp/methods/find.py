@@ -68,7 +68,12 @@ def find_method(kind: str, name: str) -> Method:
     missing = sorted(getattr(found, "__abstractmethods__", ()))
     if missing:
         raise UserError(file="config", where=f"{kind}: method {name}", problem=f"{', '.join(missing)} not defined")
-    return cast(Method, found())
+    try:
+        return cast(Method, found())
+    except TypeError as error:
+        raise UserError(
+            file="config", where=f"{kind}: method {name}", problem=error, expected="no arguments"
+        ) from error
 
 
 def source_of(method: Method) -> str:
@@ -86,7 +91,7 @@ def _loaded(kind: str, reference: str) -> Any:
     module, _, name = reference.partition(":")
     try:
         return getattr(_imported(module), name)
-    except (ImportError, AttributeError, SyntaxError) as error:
+    except Exception as error:  # whatever a module of somebody else does while it is imported
         raise UserError(
             file="config",
             where=f"{kind}: method {reference}",
