@@ -19,7 +19,6 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-from microexp.run.code import code_hash
 
 from microexp.config import Config, load, stage_options
 from microexp.methods.spotting import detect
@@ -29,6 +28,7 @@ from microexp.metrics.spotting import KINDS, OVERALL, Interval, count, count_sub
 from microexp.records.tables import Row, Table, markdown
 from microexp.report.spotting_table import Runs, as_intervals, read_ran
 from microexp.report.tables import read_truths
+from microexp.run.code import code_hash
 from microexp.run.log import track
 from microexp.run.names import fold_name
 from microexp.run.stage import Job
