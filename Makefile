@@ -6,13 +6,14 @@ PYTEST ?= -n 2 --dist loadfile
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo resume ablation test quick lint clean install install-dev
+.PHONY: help demo resume ablation test quick lint docs clean install install-dev install-docs
 
 help:
 	@echo "make demo     run the whole workflow on the demo data, from videos to tables and results/report.html"
 	@echo "make resume   go on after an interrupted run, also one that was killed"
 	@echo "make ablation what each part of AEM-Net is worth, on a longer demo (hours on two cores; docs/spotting.md)"
 	@echo "make test     all tests;  make quick: the unit tests only;  make lint: style, types, workflow"
+	@echo "make docs     the documentation as a site, site/index.html"
 	@echo "make clean    remove results, ablation, logs and Snakemake's notes (not .venv, not weights)"
 
 demo: install
@@ -47,17 +48,24 @@ lint: install-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 
+docs: install-docs
+	$(BIN)/python tools/docs_pages.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "Documentation: site/index.html"
+
 clean:
-	rm -rf ablation logs .snakemake .pytest_cache .mypy_cache .ruff_cache .coverage
+	rm -rf ablation logs site .snakemake .pytest_cache .mypy_cache .ruff_cache .coverage
 	find results -mindepth 1 ! -name README.md -delete
 
 # --- the environment: a stamp stands only after a whole installation, so that an interrupted one is repeated
 
 install: $(VENV)/installed
 install-dev: $(VENV)/installed-dev
+install-docs: $(VENV)/installed-docs
 
 $(VENV)/installed: constraints.txt pyproject.toml $(VENV)/made
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[workflow]'
@@ -65,6 +73,10 @@ $(VENV)/installed: constraints.txt pyproject.toml $(VENV)/made
 
 $(VENV)/installed-dev: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[workflow,dev]'
+	@touch $@
+
+$(VENV)/installed-docs: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[workflow,docs]'
 	@touch $@
 
 $(VENV)/made:

@@ -10,7 +10,10 @@ if not workflow.configfiles:  # your own file replaces config.yaml as a whole
     configfile: "config.yaml"
 
 
-sys.path.insert(0, str(Path(workflow.basedir) / "src"))
+SOURCE = (
+    Path(str(workflow.current_basedir)) / "src"
+)  # of this Snakefile, also when another one takes it in
+sys.path.insert(0, str(SOURCE))
 
 
 include: "workflow/rules/common.smk"

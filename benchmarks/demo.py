@@ -16,7 +16,7 @@ import cv2
 import dlib
 import numpy as np
 
-from microexp.datasets.params import DemoParams
+from microexp.reading.params import DemoParams
 from microexp.rendered.scene import make_scene, render
 from microexp.rendered.video import write_video
 

@@ -27,7 +27,6 @@ import numpy as np
 
 from microexp.apexdiff.apexdiff import expression_maps, shrink, to_grey
 from microexp.apexdiff.registration import face_mask
-from microexp.datasets.params import DemoParams
 from microexp.faces import crops, faces
 from microexp.faces.align import reference_landmarks, slow_alignments
 from microexp.faces.dlib_backend import DlibBackend, model_path
@@ -37,6 +36,7 @@ from microexp.faces.params import CropsParams, FacesParams
 from microexp.faces.warp import cut, plan_crops
 from microexp.flow.tvl1 import compute_flow
 from microexp.reading.frames import open_video
+from microexp.reading.params import DemoParams
 from microexp.records.index import Video, write_videos
 from microexp.rendered.actor import make_actor
 from microexp.rendered.flow import flow_between

@@ -18,8 +18,8 @@ from typing import Any
 import torch
 
 from microexp.commands.recognise import read_experiment
+from microexp.datasets.classes import class_names
 from microexp.methods.recognition import loso
-from microexp.methods.recognition.classes import class_names
 from microexp.methods.recognition.mdml.params import MdmlParams
 from microexp.methods.recognition.params import FoldParams
 from microexp.metrics import recognition as evaluation

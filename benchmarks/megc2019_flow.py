@@ -25,13 +25,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from microexp.apexdiff.flowmaps import count_lines, read_maps
 from microexp.commands import flowmaps
 from microexp.datasets import megc2019
+from microexp.datasets.classes import labels_of
+from microexp.datasets.flowmaps import count_lines, read_maps
 from microexp.datasets.protocols import MEGC2019
 from microexp.errors import UserError
 from microexp.methods.recognition import folds, loso
-from microexp.methods.recognition.classes import labels_of
 from microexp.methods.recognition.folds import Roles
 from microexp.methods.recognition.logistic_regression import logistic
 from microexp.methods.recognition.mdml.members import network_seeds

@@ -21,29 +21,32 @@ from pathlib import Path
 import numpy as np
 
 from microexp.config import Config, load, stage_options
-from microexp.methods.spotting import detect
-from microexp.methods.spotting.aemnet import aemnet
-from microexp.methods.spotting.params import AemnetParams, DetectParams
+from microexp.methods.spotting import detect, fold
+from microexp.methods.spotting.aemnet.params import AemnetParams
+from microexp.methods.spotting.params import DetectParams, FoldParams
 from microexp.metrics.spotting import KINDS, OVERALL, Interval, count, count_subjects
+from microexp.records.detections import read_detections
+from microexp.records.index import Video, read_videos
 from microexp.records.tables import Row, Table, markdown
 from microexp.report.spotting_table import Runs, as_intervals, read_ran
 from microexp.report.tables import read_truths
 from microexp.run.code import code_hash
 from microexp.run.log import track
 from microexp.run.names import fold_name
+from microexp.run.runner import source_sha256
 from microexp.run.stage import Job
 from microexp.run.storage import input_hash, write_csv, write_text
 
 FULL = "aemnet"
-"""The full network's method in the workflow's detections."""
+"""The full network's row in the experiment."""
 VARIANTS: dict[str, dict[str, object]] = {
     "one stem scale (5, 5, 5)": {"stem_kernels": (5, 5, 5)},
     "no channel attention": {"channel_attention": False},
     "no attention": {"local_attention": False},
     "no top-down pyramid": {"top_down": False},
     "one pyramid level": {"levels": 1},
-    "RGB only": {"streams": "rgb"},
-    "flow only": {"streams": "flow"},
+    "RGB only": {"streams": ("i3d_rgb",)},
+    "flow only": {"streams": ("i3d_flow",)},
     "the released code's network": {"fidelity": "released"},
 }
 COLUMNS = (
@@ -61,31 +64,32 @@ class Task:
     variant: str
     fold: str
     features: list[Path]
-    motion: list[Path]
     expressions: list[Path]
     videos: list[Path]
-    aemnet: AemnetParams
-    detect: DetectParams
+    training: FoldParams
+    choosing: DetectParams
     out: Path
 
 
 def make_tasks(config: Config, experiment: str, results: Path, out: Path) -> list[Task]:
     """Every fold of every variant."""
-    options = AemnetParams.model_validate(stage_options(config, "aemnet", experiment))
-    detecting = DetectParams.model_validate(stage_options(config, "detect", experiment))
+    training = FoldParams.model_validate(stage_options(config, "spotting-fold", experiment, FULL))
+    choosing = DetectParams.model_validate(stage_options(config, "detect", experiment, FULL))
+    options = AemnetParams.model_validate(training.options)
     datasets = config.spotting[experiment].datasets
-    shards = {n: [p for d in datasets for p in sorted((results / n / d).glob("*.h5"))] for n in ("i3d", "motion")}
     index = {n: [results / "index" / d / f"{n}.csv" for d in datasets] for n in ("expressions", "videos")}
+    subjects = [p.parent for d in datasets for p in sorted((results / "index" / d / "subjects").glob("*/videos.csv"))]
     tasks = []
     for number, (variant, change) in enumerate(VARIANTS.items(), 1):
-        network = options.network.model_copy(update=change)
-        update = {"network": network, "permuted_control": False}
-        for path in shards["i3d"]:
-            fold = fold_name(path.parent.name, path.stem)
+        changed = options.model_copy(update={"network": options.network.model_copy(update=change)})
+        streams = [results / "features" / s / d for s in changed.network.streams for d in datasets]
+        update = {"options": changed.model_dump(mode="json"), "permuted_control": False}
+        for folder in subjects:
+            name = fold_name(folder.parents[1].name, folder.name)
             tasks.append(
                 Task(
-                    variant, fold, shards["i3d"], shards["motion"], index["expressions"], index["videos"],
-                    options.model_copy(update=update), detecting, out / f"{number:02d}" / fold,
+                    variant, name, [p for f in streams for p in sorted(f.glob("*.h5"))], index["expressions"],
+                    index["videos"], training.model_copy(update=update), choosing, out / f"{number:02d}" / name,
                 )
             )  # fmt: skip
     return tasks
@@ -93,51 +97,44 @@ def make_tasks(config: Config, experiment: str, results: Path, out: Path) -> lis
 
 def depends_on(task: Task) -> str:
     """What a fold's results depend on, as JSON: options, code, and the contents of all inputs."""
-    inputs = [*task.features, *task.motion, *task.expressions, *task.videos]
+    inputs = [*task.features, *task.expressions, *task.videos]
     return json.dumps(
         {
-            "options": [task.aemnet.model_dump(mode="json"), task.detect.model_dump(mode="json")],
-            "code": [code_hash(stage) for stage in ("aemnet", "detect")],
+            "options": [task.training.model_dump(mode="json"), task.choosing.model_dump(mode="json")],
+            "code": source_sha256(),
             "inputs": [input_hash(path) for path in inputs],
         }
     )
 
 
 def run_task(task: Task) -> None:
+    """Train and detect, unless that was done with the same options, code and inputs."""
     key = depends_on(task)
     done = task.out / "done.json"
     if done.exists() and done.read_text() == key:
         return
     done.unlink(missing_ok=True)  # from here on the files are no longer what it says
-    files = {n: task.out / f"{n}.csv" for n in ("training", "proposals", "detections")}
-    about = {"expressions": task.expressions, "videos": task.videos, "motion": task.motion}
-    outputs = {"model": task.out / "model.safetensors", "training": files["training"], "proposals": files["proposals"]}
+    index = {"expressions": task.expressions, "videos": task.videos}
     keys = {"fold": task.fold}
-    aemnet.run(
-        Job(
-            {"features": task.features, "expressions": task.expressions, "videos": task.videos},
-            outputs,
-            task.aemnet,
-            keys,
-            device="cpu",
-        )
-    )
-    outputs = {"detections": files["detections"], "selection": task.out / "selection.json"}
-    detect.run(Job({"proposals": [files["proposals"]], **about}, outputs, task.detect, keys))
+    names = {"trained": "trained.safetensors", "training": "training.csv", "proposals": "proposals.h5"}
+    outputs = {name: task.out / file for name, file in names.items()}
+    fold.run(Job({"features": task.features, **index}, outputs, task.training, keys, device="cpu"))
+    chosen = {"detections": task.out / "detections.csv", "selection": task.out / "selection.json"}
+    detect.run(Job({"proposals": [outputs["proposals"]], **index}, chosen, task.choosing, keys))
     write_text(done, key)
 
 
-def read_runs(folds: list[Path]) -> dict[str, Runs]:
-    """Method -> seed -> detections, of folders of folds."""
-    found = [d for fold in folds for d in detect.read_detections(fold / "detections.csv")]
-    return as_intervals(found, read_ran([fold / "selection.json" for fold in folds]))
+def read_runs(folds: list[Path], videos: list[Video]) -> dict[str, Runs]:
+    """Row -> seed -> detections, of folders of folds."""
+    found = [d for path in folds for d in read_detections(path / "detections.csv", videos)]
+    return as_intervals(found, read_ran([path / "selection.json" for path in folds]), videos)
 
 
-def make_rows(full: list[Path], tasks: list[Task], truths: list[Interval]) -> list[Row]:
+def make_rows(full: list[Path], tasks: list[Task], truths: list[Interval], videos: list[Video]) -> list[Row]:
     """Rows of the workflow's folds `full`, then of the variants; differences are from the full network."""
-    runs = {("AEM-Net" if method == FULL else method): own for method, own in read_runs(full).items()}
+    runs = {("AEM-Net" if method == FULL else method): own for method, own in read_runs(full, videos).items()}
     for variant in dict.fromkeys(t.variant for t in tasks):
-        runs[variant] = read_runs([t.out for t in tasks if t.variant == variant])[FULL]
+        runs[variant] = read_runs([t.out for t in tasks if t.variant == variant], videos)[FULL]
     people = sorted({truth.subject for truth in truths})
     samples = np.random.default_rng(0).integers(0, len(people), (SAMPLES, len(people)))
     base = bootstrap(runs["AEM-Net"], truths, people, samples)
@@ -179,21 +176,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", type=Path, default=Path("config.yaml"))
     parser.add_argument("--experiment", default="demo")
-    parser.add_argument("--results", type=Path, default=Path("results"), help="where index, i3d and motion lie")
+    parser.add_argument("--results", type=Path, default=Path("results"), help="where index, features and spotting lie")
     parser.add_argument("--out", type=Path, default=Path("ablation/variants"))
     parser.add_argument("--jobs", type=int, default=2, help="folds at the same time, one CPU thread each")
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), help="only these")
     args = parser.parse_args()
-    tasks = make_tasks(load(args.config), args.experiment, args.results, args.out)
+    config = load(args.config)
+    tasks = make_tasks(config, args.experiment, args.results, args.out)
     folds = list(dict.fromkeys(task.fold for task in tasks))
-    full = [args.results / "spotting" / args.experiment / fold for fold in folds]
+    methods = [FULL, *(m for m in config.spotting[args.experiment].methods if m != FULL)]
+    full = [args.results / "spotting" / args.experiment / method / name for method in methods for name in folds]
     missing = [str(path) for path in full if not (path / "selection.json").exists()]
     if missing or not full:
         parser.exit(2, f"{parser.prog}: error: no finished fold {(missing or ['at all'])[0]}: run snakemake first\n")
     tasks = [task for task in tasks if task.variant in args.variants]
     with ProcessPoolExecutor(args.jobs, get_context("spawn")) as pool:
         list(track(pool.map(run_task, tasks), "ablation: folds", len(tasks)))
-    seeds = len(tasks[0].aemnet.seeds)
+    seeds = tasks[0].training.seeds
+    videos = [v for path in tasks[0].videos for v in read_videos(path)]
     notes = (
         f"F1, mean and sd over {seeds} seeds, one-to-one matching, pooled over {len(folds)} folds.",
         f"difference: overall, from AEM-Net; 95 % interval over subjects, drawn in pairs, {SAMPLES} bootstrap samples.",
@@ -203,7 +203,7 @@ def main() -> None:
     table = Table(
         f"Ablation on {args.experiment}",
         COLUMNS,
-        make_rows(full, tasks, read_truths(tasks[0].expressions, tasks[0].videos)),
+        make_rows(full, tasks, read_truths(tasks[0].expressions, tasks[0].videos), videos),
         notes,
     )
     write_csv(args.out / "ablation.csv", COLUMNS, [[row.get(c, "") for c in COLUMNS] for row in table.rows])

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 import yaml
 
@@ -149,6 +151,38 @@ def test_every_option_is_described():
 
     walk(config_module.Config, "")
     assert missing == []
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("seed: 18446744073709551616", "seed"),
+        ("seed: -1", "seed"),
+        ("demo: {seconds: .inf}", "demo.seconds"),
+        ("demo: {seconds: .nan}", "demo.seconds"),
+        ("demo: {seconds: 1e300}", "demo.seconds"),
+        ("demo: {width: 1000000}", "demo.width"),
+        ("faces: {max_jump: .inf}", "faces"),
+        ("datasets: {a: {adapter: folder, root: x, fps: .inf}}", "datasets.a.fps"),
+        (
+            "spotting: {a: {datasets: [d], methods: {aemnet: {epochs: 99999999999999999999}}}}",
+            "spotting.a.methods.aemnet.epochs",
+        ),
+    ],
+)
+def test_numbers_that_no_stage_can_work_with_are_refused(tmp_path: Path, text: str, key: str) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(text + ("" if text.startswith("datasets") else "\ndatasets: {d: {adapter: demo}}\n"))
+    with pytest.raises(UserError) as error:
+        load(path)
+    assert str(error.value).startswith(f"{path}: {key}")
+
+
+def test_a_key_that_stands_twice_is_named_with_both_lines(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("datasets:\n  demo: {adapter: demo}\nseed: 1\ndatasets:\n  mine: {adapter: folder, root: x}\n")
+    with pytest.raises(UserError, match=r"c\.yaml: datasets: given twice, lines 1 and 4$"):
+        load(path)
 
 
 def test_the_published_crop_has_a_short_name() -> None:

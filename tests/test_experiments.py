@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from microexp.config import parse
+from microexp.datasets.classes import check_emotions
 from microexp.errors import UserError
-from microexp.methods.recognition.classes import check_emotions
 from microexp.methods.recognition.params import RecognitionTask
 from microexp.records.clips import Clips
 

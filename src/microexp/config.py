@@ -7,27 +7,28 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
-import yaml
 from pydantic import BaseModel, Field, model_validator
 from pydantic.fields import FieldInfo
 
 from microexp.apexdiff.params import ApexdiffParams
-from microexp.datasets.params import DatasetParams, DemoParams, DemoSheetParams, DemoVideoParams, index_options
+from microexp.datasets.task import RecognitionTask
 from microexp.errors import UserError
 from microexp.faces.params import CropsParams, FacesParams
 from microexp.features.params import GivenParams, GivenSource, I3dFlowParams, I3dParams, I3dRgbParams, MotionParams
 from microexp.flow.params import FlowParams
 from microexp.methods.find import SHIPPED, Method, find_method
 from microexp.methods.people import groups_of
-from microexp.methods.recognition.params import RecognitionExperiment, RecognitionTask
+from microexp.methods.recognition.params import RecognitionExperiment
 from microexp.methods.spotting.params import CalibrationParams, ChoiceParams, SpottingExperiment
+from microexp.pipeline import STAGES, STREAM_STAGES
+from microexp.reading.params import DatasetParams, DemoParams, DemoSheetParams, DemoVideoParams, index_options
 from microexp.report.params import FrontParams, PageParams, ReportParams
 from microexp.report.table_params import TablesParams
+from microexp.run import yaml_file
 from microexp.run.names import check_name
 from microexp.run.options import validate
-from microexp.run.stage import Params
+from microexp.run.stage import Params, Stage
 
-STREAM_STAGES = ("i3d-rgb", "i3d-flow", "motion", "given")
 PARTS: dict[str, tuple[str, type[Params]]] = {
     # stages that read a part of a section: the section, and the options that they read
     "demo-sheet": ("demo", DemoSheetParams),
@@ -127,14 +128,7 @@ def load(path: str | Path) -> Config:
     Raises:
         UserError: in one line, naming file and key.
     """
-    path = Path(path)
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(file=path, problem=error.strerror, expected="a YAML file") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(file=path, problem=" ".join(str(error).split()), expected="valid YAML") from error
-    return parse(data, path)
+    return parse(yaml_file.read(path), path)
 
 
 def parse(data: object, file: object) -> Config:
@@ -249,7 +243,7 @@ def stage_options(config: Config, stage: str, name: str | None = None, method: s
         return config.crops.model_dump(mode="json") | {"fps": fps or config.crops.fps}
     if stage == "complete":
         return {"allow_exclusions": config.allow_exclusions}
-    if stage in ("index-subject", "shards", "report-list", "weights"):
+    if stage == "weights" or STAGES[stage].options == Stage.options:
         return {}
     section, read = PARTS.get(stage, (stage, None))
     fields = set(read.model_fields) if read else None

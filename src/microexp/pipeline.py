@@ -15,6 +15,8 @@ EXPRESSIONS = Input("expressions.csv of the subject", "index-subject.expressions
 FACES = Input("faces of the subject", "faces.faces")
 CROPS = Input("crops of the subject", "crops.crops")
 FLOW = Input("flow of the subject", "flow.flow")
+ROOT = Input("folder that the videos' paths are relative to", "plan.root", "optional", tracked=False)
+SHEETS = Input("sheets of the release, for the record", "plan.sheets", "many", tracked=False)
 RENDERED = Input("videos that the run renders itself", "plan.rendered", "many", passed=False, after=("demo",))
 ALL_EXPRESSIONS = Input("expressions.csv of the experiment's data sets", "plan.expressions", "many", after=("index",))
 ALL_VIDEOS = Input("videos.csv of the experiment's data sets", "plan.videos", "many", after=("index",))
@@ -48,7 +50,7 @@ STAGES: dict[str, Stage] = {
             "run",
             {},
             {"sheet": Output("results/demo/annotations.csv", "annotations of all videos")},
-            "microexp.datasets.params:DemoSheetParams",
+            "microexp.reading.params:DemoSheetParams",
             drawn=False,
         ),
         Stage(
@@ -58,7 +60,7 @@ STAGES: dict[str, Stage] = {
             "video",
             {},
             {"video": Output("results/demo/videos/{subject}/{video}.mp4", "the video")},
-            "microexp.datasets.params:DemoVideoParams",
+            "microexp.reading.params:DemoVideoParams",
             {"video": "name of the video, such as s01_1"},
             drawn=False,
         ),
@@ -69,8 +71,10 @@ STAGES: dict[str, Stage] = {
             "dataset",
             {
                 "files": Input(
-                    "sheets, and videos that the run renders", "plan.sources", "many", after=("demo-sheet", "demo")
-                )
+                    "sheet and videos that the run renders", "plan.sources", "many", after=("demo-sheet", "demo")
+                ),
+                "sheets": SHEETS,
+                "root": ROOT,
             },
             {
                 "videos": Output("results/index/{dataset}/videos.csv", "the videos"),
@@ -79,18 +83,23 @@ STAGES: dict[str, Stage] = {
                 "counts": Output("results/index/{dataset}/counts.csv", "found against published"),
                 "excluded": Output("results/index/{dataset}/excluded.csv", "what no result covers"),
             },
-            "microexp.datasets.params:IndexParams",
+            "microexp.reading.params:IndexStageParams",
             {"dataset": "name of the data set"},
         ),
         Stage(
             "index-subject",
-            "microexp.reading.index_subject",
+            "microexp.datasets.index_subject",
             "the part of an index that concerns one subject",
             "subject",
             {
-                "videos": Input("videos.csv of the data set", "index.videos"),
-                "expressions": Input("expressions.csv of the data set", "index.expressions"),
-                "excluded": Input("excluded.csv of the data set", "index.excluded"),
+                "files": Input(
+                    "sheet and videos of the subject that the run renders",
+                    "plan.sources_of",
+                    "many",
+                    after=("demo-sheet", "demo"),
+                ),
+                "sheets": SHEETS,
+                "root": ROOT,
             },
             {
                 "videos": Output("results/index/{dataset}/subjects/{subject}/videos.csv", "videos of the subject"),
@@ -98,15 +107,15 @@ STAGES: dict[str, Stage] = {
                     "results/index/{dataset}/subjects/{subject}/expressions.csv", "expressions of the subject"
                 ),
             },
-            keys={"subject": "name of the subject"},
-            drawn=False,
+            options="microexp.reading.params:IndexStageParams",
+            keys={"dataset": "name of the data set", "subject": "name of the subject"},
         ),
         Stage(
             "faces",
             "microexp.faces.faces",
             "detect, track and align the face of every video of a subject",
             "subject",
-            {"videos": VIDEOS, "sources": RENDERED},
+            {"videos": VIDEOS, "sources": RENDERED, "root": ROOT},
             {"faces": Output("results/faces/{dataset}/{subject}.h5", "landmarks and alignment of every video")},
             "microexp.faces.params:FacesParams",
             gpu="backend",
@@ -116,7 +125,7 @@ STAGES: dict[str, Stage] = {
             "microexp.faces.crops",
             "cut aligned face crops",
             "subject",
-            {"videos": VIDEOS, "faces": FACES, "sources": RENDERED},
+            {"videos": VIDEOS, "faces": FACES, "sources": RENDERED, "root": ROOT},
             {"crops": Output("results/crops/{dataset}/{subject}.h5", "aligned crops of every video")},
             "microexp.faces.params:CropsParams",
         ),
@@ -428,7 +437,8 @@ def command(stage: Stage) -> str:
     parts += [f"--{key} {{wildcards.{key}:q}}" for key in stage.keys]
     for name, item in stage.inputs.items():
         if item.passed:
-            parts.append(f"--{option(name)} {{input.{name}:q}}")
+            kind = "input" if item.tracked else "params"
+            parts.append(f"--{option(name)} {{{kind}.{name}:q}}")
     parts += [f"--out-{option(name)} {{output.{name}:q}}" for name in stage.outputs]
     parts.append("--params {params.options:q} --threads {threads}")
     if stage.gpu != "never":

@@ -11,25 +11,42 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from microexp.config import Config, parse, stage_options
 from microexp.errors import UserError
 from microexp.features.params import I3dParams
 from microexp.flow.params import GPU_BACKENDS
 from microexp.pipeline import STAGES, STREAMS, pattern
-from microexp.rendered.layout import demo_subjects, video_path
+from microexp.rendered.layout import video_path
 from microexp.run.names import NAME, WHOLE_DATASET, check_name, fold_name
+
+if TYPE_CHECKING:
+    from microexp.datasets.index import Listing
 
 KINDS = ("spotting", "recognition")
 FOLD_STAGES = {"spotting": ("spotting-fold", "detect"), "recognition": ("recognition-fold",)}
 STREAM_STAGES = {stream: stream.replace("_", "-") for stream in STREAMS}
 REPORTED = ("detections", "training", "faces", "crops", "flow", "apexdiff", "records", "pages")
 """What the report reads of every subject or fold, as lists: a command that named it all would soon be too long."""
+FINGERPRINTS = Path(".snakemake/microexp-fingerprints.json")
 NOTHING = "(?!)"
 """Regular expression that matches no name."""
 Unit = Mapping[str, str]
 """Wildcards and their values."""
+
+
+class Untracked:
+    """A text for a shell line that may change without making a job run again: Snakemake compares what `repr` says."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        return "Untracked()"
 
 
 class Plan:
@@ -38,17 +55,17 @@ class Plan:
     Args:
         config: the checked configuration.
         subjects: data set -> its subjects, in order.
-        digests: data set -> a hash of the list of its videos: when it changes, `index` runs again.
+        listings: data set -> its videos and rows as hashes, subject by subject: what changes runs again.
 
     Raises:
         UserError: when a data set has no subject, or a name is unsafe.
     """
 
     def __init__(
-        self, config: Config, subjects: Mapping[str, Iterable[str]], digests: Mapping[str, str] | None = None
+        self, config: Config, subjects: Mapping[str, Iterable[str]], listings: Mapping[str, Listing] | None = None
     ) -> None:
         self.config = config
-        self.digests = digests or {}
+        self.listings = listings or {}
         self._options: dict[tuple[str, str | None, str | None], str] = {}
         self.subjects = {d: tuple(check_name(s, "subject", d) for s in names) for d, names in subjects.items()}
         for dataset, names in self.subjects.items():
@@ -199,17 +216,36 @@ class Plan:
         return [str(path) for path in files_of(self.config.given, dataset, subject, alone=alone)]
 
     def sources(self, dataset: str) -> list[str]:
-        """Files that the index of `dataset` is made from: sheets, and the demo's videos, which this run renders."""
+        """Files of this run that the index of `dataset` is made from: the demo's sheet and videos, which it renders."""
         if not self.config.is_rendered(dataset):
-            from microexp.datasets.index import files
-
-            return [str(path) for path in files(dataset, self.config.datasets[dataset])]
+            return []
         videos = (v for s in self.subjects[dataset] for v in self.rendered(dataset, s))
         return [pattern("demo-sheet.sheet"), *videos]
 
-    def digest(self, dataset: str) -> str:
-        """Hash of the list of videos of a release on disk; empty for what this run renders."""
-        return self.digests.get(dataset, "")
+    def sources_of(self, dataset: str, subject: str) -> list[str]:
+        """Those that one subject's part of the index is made from."""
+        rendered = self.rendered(dataset, subject)
+        return [pattern("demo-sheet.sheet"), *rendered] if rendered else []
+
+    def sheets(self, dataset: str) -> list[str]:
+        """Files that a release's annotations come from; `digest` follows their content, wherever they lie."""
+        if self.config.is_rendered(dataset):
+            return []
+        from microexp.datasets.index import files
+
+        return [str(path) for path in files(dataset, self.config.datasets[dataset])]
+
+    def digest(self, dataset: str, subject: str | None = None) -> str:
+        """Hash of what a data set on disk, or one subject of it, holds; empty for what this run renders."""
+        known = self.listings.get(dataset)
+        if known is None:
+            return ""
+        return known.digest if subject is None else known.digests.get(subject, "")
+
+    def root(self, dataset: str) -> list[str]:
+        """Folder that the paths of a data set's videos are relative to."""
+        known = self.listings.get(dataset)
+        return [known.root] if known else []
 
     def rendered(self, dataset: str, subject: str) -> list[str]:
         """Videos of a subject that this run renders itself; a release's own are found by its index."""
@@ -437,7 +473,11 @@ class Plan:
         if stage == "model":
             streams = self.streams(wildcards["experiment"], wildcards["method"])
             return self.options(stage, wildcards["kind"], ",".join(streams) if wildcards["kind"] == "spotting" else "")
-        return self.options(stage, wildcards["dataset"] if stage in ("index", "crops") else None)
+        if stage in ("index", "index-subject"):
+            content = self.digest(wildcards["dataset"], wildcards["subject"] if stage == "index-subject" else None)
+            own = json.loads(self.options("index", wildcards["dataset"]))
+            return json.dumps({**own, "content": content}, sort_keys=True)
+        return self.options(stage, wildcards["dataset"] if stage == "crops" else None)
 
     def uses_gpu(self, stage: str, wildcards: Unit | None = None) -> bool:
         """Whether a job of `stage` (any, without wildcards), as configured, uses a GPU where there is one."""
@@ -495,8 +535,13 @@ def read_plan(options: object, file: object) -> Plan:
     """
     config = parse(options, file)
     _check_weights(config, file)
-    found = {name: list_release(config, name) for name in config.datasets}
-    return Plan(config, {name: who for name, (who, _) in found.items()}, {name: d for name, (_, d) in found.items()})
+    from microexp.datasets.index import listing
+    from microexp.reading.fingerprint import Fingerprints
+
+    known = Fingerprints(FINGERPRINTS)
+    found = {name: listing(name, options, config.demo, known) for name, options in config.datasets.items()}
+    known.save()
+    return Plan(config, {name: one.subjects for name, one in found.items()}, found)
 
 
 def _check_weights(config: Config, file: object) -> None:
@@ -506,14 +551,3 @@ def _check_weights(config: Config, file: object) -> None:
         path = getattr(config.i3d, name)
         if path is not None and path != made and not Path(path).is_file():
             raise UserError(file=file, where=f"i3d.{name}", got=repr(path), expected="an existing file")
-
-
-def list_release(config: Config, dataset: str) -> tuple[Sequence[str], str]:
-    """Subjects of a data set and the hash of its list of videos: the demo's follow from the options, a release's from
-    the names of its folders."""
-    if config.is_rendered(dataset):
-        return demo_subjects(config.demo), ""
-    from microexp.datasets.index import listing
-
-    found = listing(dataset, config.datasets[dataset], config.demo)
-    return found.subjects, found.digest

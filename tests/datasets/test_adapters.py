@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from microexp.datasets.index import files, listing, read_index
-from microexp.datasets.params import DatasetParams, DemoParams
 from microexp.errors import UserError
+from microexp.reading.params import DatasetParams, DemoParams
 from microexp.reading.release import Index
 from microexp.records.index import Expression
 
@@ -495,20 +495,49 @@ def test_subjects_of_the_demo_are_planned() -> None:
     assert listing("demo", DatasetParams(), DemoParams(subjects=3)).subjects == ("s01", "s02", "s03")
 
 
-def test_the_digest_changes_with_the_videos_and_their_frames_and_with_nothing_else(tmp_path: Path) -> None:
-    def digest(**options: object) -> str:
-        return listing("casme2", DatasetParams(root=str(tmp_path), **options), DemoParams()).digest
+def test_digests_follow_content_subject_by_subject(tmp_path: Path) -> None:
+    def digests() -> dict[str, str]:
+        return dict(listing("casme2", DatasetParams(root=str(tmp_path)), DemoParams()).digests)
+
+    def changed() -> set[str]:
+        nonlocal known
+        before, known = known, digests()
+        return {s for s in before.keys() | known.keys() if before.get(s) != known.get(s)}
 
     releases.casme2(tmp_path)
-    first = digest()
+    known = digests()
+    assert len(known) > 1
     clip = tmp_path / "CASME2_RAW_selected/sub01/EP02_01f"
-    workbook(tmp_path / "CASME2-coding-20140508.xlsx", Sheet1=[(1,)])
+    frame = next(clip.iterdir())
     (tmp_path / "note.txt").write_text("x")
-    assert digest() == first == digest(offset_zero="apex+20")
-    os.utime(clip, ns=(1, 1))  # as adding or removing a frame does
-    touched = digest()
+    os.utime(clip, ns=(1, 1))
+    os.utime(frame, ns=(1, 1))
+    assert changed() == set(), "dates are no content"
+    state = frame.stat()
+    data = bytearray(frame.read_bytes())
+    data[len(data) // 2] ^= 1
+    frame.write_bytes(bytes(data))
+    os.utime(frame, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert changed() == {"sub01"}, "overwritten in place, same size, same date"
+    frame.unlink()
+    assert changed() == {"sub01"}
     clip.rename(clip.with_name("EP02_03f"))
-    assert len({first, touched, digest()}) == 3
+    assert changed() == {"sub01"}
+    workbook(tmp_path / "CASME2-coding-20140508.xlsx", Sheet1=[(1,)])
+    assert changed() == set(known), "a sheet that cannot be read concerns everybody"
+
+
+def test_a_changed_row_concerns_its_subject_alone(tmp_path: Path) -> None:
+    for subject in ("a", "b"):
+        releases.frames(tmp_path / subject / "v1", range(1, 9))
+    sheet = tmp_path / "annotations.csv"
+    sheet.write_text("subject,video,onset,apex,offset,kind\na,v1,1,2,3,micro\nb,v1,1,2,3,micro\n")
+    dataset = DatasetParams(root=str(tmp_path), source_fps=30)
+    first = listing("folder", dataset, DemoParams())
+    sheet.write_text("subject,video,onset,apex,offset,kind\n\na,v1,1,2,3,micro\nb,v1,1,2,4,micro\n")
+    second = listing("folder", dataset, DemoParams())
+    assert first.digests["a"] == second.digests["a"] and first.digests["b"] != second.digests["b"]
+    assert first.digest != second.digest
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from microexp.commands.main import main
 from microexp.datasets import cas_me3, samm_lv
 from microexp.datasets.counts import compare, differences
 from microexp.datasets.index import read_index
-from microexp.datasets.params import DatasetParams
 from microexp.errors import UserError
+from microexp.reading.params import DatasetParams
 from microexp.reading.release import Index, Release
 from microexp.records.index import Expression, Video
 

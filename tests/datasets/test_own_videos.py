@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from microexp.datasets.params import DatasetParams, DemoParams, IndexParams
 
 from microexp.commands.main import main
 from microexp.datasets.index import listing, read_index
-from microexp.datasets.params import DatasetParams, DemoParams, IndexParams
 from microexp.errors import UserError
 from microexp.reading.release import Index
 from microexp.records.index import read_videos

@@ -12,7 +12,7 @@ import pytest
 
 from microexp.commands.main import main
 from microexp.datasets.index import listing
-from microexp.datasets.params import DatasetParams, DemoParams
+from microexp.reading.params import DatasetParams, DemoParams
 from microexp.records import index as schema
 from microexp.records.clips import read_shards
 from microexp.records.exclusions import all_exclusions

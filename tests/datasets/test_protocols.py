@@ -10,9 +10,9 @@ import pytest
 from microexp.datasets.adapters import ADAPTERS
 from microexp.datasets.casme2 import ADAPTER
 from microexp.datasets.counts import compare
-from microexp.datasets.params import IndexParams
 from microexp.datasets.protocols import MEGC2019, PROTOCOLS, class_of, clip_hash
 from microexp.errors import UserError
+from microexp.reading.params import IndexParams
 from microexp.reading.read import read_release
 from microexp.reading.release import Release
 

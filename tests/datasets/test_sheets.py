@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Iterable
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 
 import openpyxl
@@ -96,15 +98,81 @@ def _replace(path: Path, member: str, old: bytes, new: bytes) -> None:
             archive.writestr(name, data.replace(old, new) if name == member else data)
 
 
-def test_xlsx_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sheets, "MAX_BYTES", 5_000_000)
-    path = workbook(tmp_path / "s.xlsx", S=[("First",)])
-    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("xl/bomb.xml", bytes(6_000_000))
-    assert path.stat().st_size < 100_000
-    monkeypatch.setattr(sheets, "_load", lambda *a: pytest.fail("it was unpacked"))
-    with pytest.raises(UserError, match=r"s\.xlsx: 6\d{6} bytes once unpacked"):
+def _workbook_of(path: Path, rows: Iterable[str], **parts: str) -> Path:
+    """A workbook with these rows as XML, and other parts replaced."""
+    workbook(path, S=[("First",)])
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    sheet = members["xl/worksheets/sheet1.xml"]
+    start, end = sheet.index(b"<sheetData>") + 11, sheet.index(b"</sheetData>")
+    members["xl/worksheets/sheet1.xml"] = sheet[:start] + "".join(rows).encode() + sheet[end:]
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(name, parts.get(name, data))
+    assert path.stat().st_size < 1_000_000
+    return path
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        (['<row r="1"><c r="A1"><v>1</v></c></row>' * 200_000], "more than 500000 elements"),
+        (['<row r="1"><c r="A1" t="inlineStr"><is><t>abc</t></is></c></row>' * 150_000], "more than 500000 elements"),
+        (["<row/>" * 600_000], "more than 500000 elements"),
+        (['<row r="1"><c r="A1" t="str"><v>', "a" * 60_000_000, "</v></c></row>"], "bytes once unpacked"),
+        ([f'<row r="{r}"><c r="GR{r}"/><c r="GR{r}"><v>1</v></c></row>' for r in range(1, 50_000)], "2000000 cells"),
+        (['<row r="1048576"><c r="A1048576"><v>1</v></c></row>'], "more than 100000 rows"),
+        (['<row r="1"><c r="XFD1"><v>1</v></c></row>'], None),
+        (['<row r="1"><c r="A1"><v>1', "9" * 5000, "</v></c></row>"], "a damaged workbook"),
+        (['<row r="1"><c r="A1" t="s"><v>99</v></c></row>'], "a damaged workbook"),
+        (["<a>" * 400_000], "a damaged workbook|elements"),
+    ],
+)
+def test_a_small_workbook_that_stands_for_much_is_refused(tmp_path: Path, rows: list[str], words: str | None) -> None:
+    """By what it counts up to, before it has cost more than a moment; limits are far above the sheets of releases."""
+    path = _workbook_of(tmp_path / "s.xlsx", rows)
+    if words is None:
+        assert read_sheets(path)[0].rows == ((),)
+        return
+    with pytest.raises(UserError, match=words) as error:
         read_sheets(path)
+    assert str(error.value).startswith(f"{path}: ") and "\n" not in str(error.value)
+
+
+def test_a_csv_that_stands_for_much_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "wide.csv").write_text(("x," * 199 + "x\n") * 15_000)
+    with pytest.raises(UserError, match="more than 2000000 cells"):
+        read_sheets(tmp_path / "wide.csv")
+    (tmp_path / "long.csv").write_bytes(b"a" * 20_000_000)
+    with pytest.raises(UserError, match="20000000 bytes"):
+        read_sheets(tmp_path / "long.csv")
+
+
+def test_values_are_those_that_other_programs_read(tmp_path: Path) -> None:
+    """Compared with openpyxl: numbers, texts, dates, times, truth, errors, gaps, several sheets."""
+    book = openpyxl.Workbook()
+    one = book.active
+    one.title = "one"
+    one.append(["text", "Zoë & <b>", " space ", 1, 2.5, -3, 1e-7, True, None, "last"])
+    one.append([])
+    one.append([datetime(2020, 5, 4, 3, 2, 1), date(2021, 1, 1), time(12, 30), timedelta(hours=30), "#N/A", "=1"])
+    one["C3"].number_format = "hh:mm"
+    one["G9"] = "alone"
+    two = book.create_sheet("two")
+    two["B2"] = 7
+    two.sheet_state = "hidden"
+    book.create_sheet("empty")
+    path = tmp_path / "s.xlsx"
+    book.save(path)
+    _replace(path, "xl/worksheets/sheet1.xml", b"<f>1</f><v />", b"<f>1</f><v>1</v>")
+    found = read_sheets(path)
+    theirs = openpyxl.load_workbook(path, data_only=True)
+    assert [s.name for s in found] == theirs.sheetnames
+    for sheet in found:
+        cells = [list(row) for row in theirs[sheet.name].iter_rows(values_only=True)]
+        width = max(map(len, cells), default=0)
+        ours = [[*row, *[None] * (width - len(row))] for row in sheet.rows]
+        assert ours == cells[: len(ours)] and not [v for row in cells[len(ours) :] for v in row if v is not None]
 
 
 @pytest.mark.parametrize(

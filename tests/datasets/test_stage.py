@@ -14,9 +14,9 @@ from microexp.config import Config, parse, stage_options
 from microexp.datasets import protocols
 from microexp.datasets.counts import Count, compare, read_counts, write_counts
 from microexp.datasets.index import read_index
-from microexp.datasets.params import DatasetParams, index_options
 from microexp.datasets.protocols import clip_hash
 from microexp.errors import UserError
+from microexp.reading.params import DatasetParams, index_options
 from microexp.records import index as schema
 from microexp.run.storage import read_provenance
 

@@ -13,7 +13,7 @@ from microexp.records.index import Video, write_videos
 @pytest.fixture(scope="session")
 def face() -> np.ndarray:
     """One frame of the demo: (240, 320, 3) uint8 RGB, the face about 110 px wide."""
-    from microexp.datasets.params import DemoParams
+    from microexp.reading.params import DemoParams
     from microexp.rendered.scene import make_scene, render
 
     return render(make_scene(DemoParams(seconds=24, seed=0), "s05_1"), 0, noise=False)

@@ -21,7 +21,7 @@ def test_the_alignment_of_a_still_head_does_not_move_while_the_face_does() -> No
     """A head that only blinks and shows expressions: what moves in the crops at the landmarks is the face alone."""
     import dlib
 
-    from microexp.datasets.params import DemoParams
+    from microexp.reading.params import DemoParams
     from microexp.rendered.scene import make_scene, render
 
     scene = make_scene(DemoParams(seconds=24, seed=0), "s05_1")

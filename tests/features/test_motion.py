@@ -5,77 +5,66 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from microexp.commands.main import main
-from microexp.features.motion import NOSE, REGIONS, region_box, region_magnitudes
+from microexp.errors import UserError
+from microexp.features.motion.channels import REGIONS
+from microexp.pipeline import STAGES
 from microexp.records.features import Files, list_features
+from microexp.run.runner import run_stage
+from microexp.run.stage import Job
 from microexp.run.storage import open_shard
+from tests.features.test_motion_channels import bump, face
 from tests.shards import write_crops, write_faces, write_flow
 
-SIZE = 32
-
-
-def landmarks():
-    """Eyes at a third of the height, the mouth at three quarters, the nose between, as shares of the crop."""
-    points = np.tile([0.5, 0.5], (68, 1))
-    points[REGIONS["left_eye"]] = [0.3, 0.3]
-    points[REGIONS["right_eye"]] = [0.7, 0.3]
-    points[REGIONS["mouth"]] = [0.5, 0.78]
-    points[NOSE] = [0.5, 0.55]
-    return points
+SIZE = 96
 
 
 @pytest.fixture
 def shards(tmp_path):
-    """Flow in which the left eye's region moves in frame 5, the whole head in frame 10; a second video is excluded."""
-    flow_px = np.zeros((20, SIZE, SIZE, 2))
-    flow_px[5, 6:13, 6:13] = [3.0, 4.0]
-    flow_px[10] = [2.0, 0.0]
+    """Flow in which the mouth moves around frame 30 and the head around 60; a second video is excluded."""
+    flow = np.zeros((99, SIZE, SIZE, 2), np.float32)
+    for frame in range(28, 34):
+        flow[frame] = bump(SIZE, face()[48], (0.0, -0.01))
+    flow[58:64] = [0.5, 0.0]
     paths = {name: tmp_path / name / "d" / "s1.h5" for name in ("flow", "faces", "crops")}
-    paths["motion"] = tmp_path / "features" / "motion" / "d" / "s1.h5"
-    write_flow(paths["flow"], {"v": flow_px, "w": "no face"}, scale_px=1 / 64)
-    write_faces(paths["faces"], {"v": landmarks() * 100})
-    write_crops(paths["crops"], {"v": np.zeros((21, 8, 8, 1), np.uint8)}, frame_index=np.arange(21, dtype=np.int32) * 7)
+    write_flow(paths["flow"], {"v": flow, "w": "no face"})
+    write_faces(paths["faces"], {"v": face() * 100, "w": "no face"})  # the alignment divides by 100
+    images = np.zeros((100, SIZE, SIZE, 3), np.uint8)
+    write_crops(paths["crops"], {"v": images, "w": "no face"}, frame_index=np.arange(100, dtype=np.int32) * 7)
     return paths
 
 
-def run(paths, *options):
-    arguments = [f"--{n}={paths[n]}" for n in ("flow", "faces", "crops")]
-    return main(["motion", *arguments, f"--out-features={paths['motion']}", *options])
+def run(paths, threads=1):
+    out = paths["flow"].parents[2] / f"threads{threads}" / "motion" / "d" / "s1.h5"
+    inputs = {name: [path] for name, path in paths.items()}
+    run_stage(STAGES["motion"], Job(inputs, {"features": out}, STAGES["motion"].params(), threads=threads))
+    return out
 
 
 def test_regions_move_when_their_part_of_the_face_does(shards):
-    assert run(shards) == 0
-    with open_shard(shards["motion"]) as file:
-        magnitude = file["v"]["features"][:]
-        assert file["v"].attrs["channels"] == "region_left_eye,region_right_eye,region_mouth"
-        assert file["w"].attrs["excluded"] == "no face"
-    assert magnitude.shape == (20, 3)
-    assert magnitude[5, 0] > 1 and magnitude[5, 1:].max() < 0.01
-    assert magnitude[10].max() < 0.01  # the head's motion is taken out
-    assert np.delete(magnitude, [5, 10], 0).max() == 0
+    path = run(shards)
     with Files() as files:
-        (video,) = list_features([shards["motion"]], files)
-    assert video.frame_index[-1] == 140 and video.fps == 30
+        (video,) = list_features([path], files)
+        values, valid = video.read(0, video.n_steps), video.valid()
+    regions = [name for name in video.channels if name.startswith("region_")]
+    assert regions == [f"region_{name}" for name in REGIONS] and len(video.channels) > len(regions)
+    speed = {name: values[:, video.channels.index(name)] for name in regions}
+    source = video.to_source((np.arange(video.n_steps) + 0.5) * video.step_frame)
+    mouth = speed["region_mouth"]
+    assert abs(source[mouth.argmax()] / 7 - 31) < 4 and mouth.max() > 5 * speed["region_brows"].max()
+    head = (source / 7 > 56) & (source / 7 < 66)
+    assert mouth[head].max() < 0.1 * mouth.max()  # the head's motion is taken out
+    assert valid.any() and video.frame_index.max() <= 99 * 7
+    with open_shard(path) as file:
+        assert file["w"].attrs["excluded"] == "no face" and not len(file["w"])
 
 
-def test_the_heads_motion_may_stay(shards):
-    assert run(shards, "--set", "subtract_head_motion=false") == 0
-    with open_shard(shards["motion"]) as file:
-        assert file["v"]["features"][10].tolist() == pytest.approx([2, 2, 2], abs=0.02)
+def test_threads_change_nothing(shards):
+    assert run(shards, 1).read_bytes() == run(shards, 2).read_bytes()
 
 
-def test_a_video_that_faces_do_not_know_is_named(shards, capsys):
-    write_faces(shards["faces"], {"other": landmarks()})
-    assert run(shards) == 2
-    assert "s1.h5: v" in capsys.readouterr().err
-
-
-def test_boxes_stay_inside_the_crop():
-    assert region_box(np.array([[-0.2, 0.5], [1.4, 0.6]]), 50, 0.1) == (0, 20, 50, 35)
-    assert region_box(np.array([[1.2, 1.2]]), 50, 0.0) == (49, 49, 50, 50)
-
-
-def test_magnitude_is_that_of_the_vector():
-    flow = np.tile(np.array([3.0, 4.0]), (2, 8, 8, 1))
-    assert region_magnitudes(flow, [(0, 0, 4, 4)], None).tolist() == [[5], [5]]
-    assert region_magnitudes(flow, [(0, 0, 4, 4)], (5, 5, 8, 8)).tolist() == [[0], [0]]
+@pytest.mark.parametrize("other", ["faces", "crops"])
+def test_a_video_that_the_other_shards_cannot_use_is_named(shards, other):
+    excluded = {"v": "lost", "w": "no face"}
+    (write_faces if other == "faces" else write_crops)(shards[other], excluded)
+    with pytest.raises(UserError, match=rf"{other}/d/s1\.h5: v: no usable video"):
+        run(shards)

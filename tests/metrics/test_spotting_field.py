@@ -319,7 +319,7 @@ def test_a_sheet_of_a_workbook_is_named(capsys, tmp_path):
 
 def test_a_file_is_given_once(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    predictions = write(tmp_path / "p.csv", HEADER + "v,1,9,me\nv,21,29,me\n")
+    predictions = write(tmp_path / "p.csv", HEADER + "v,1,9,me")
     truth = write(tmp_path / "t.csv", "vid,onset,offset,type\nv,1,9,me\nv,31,39,me\n")
     for again in (predictions, "p.csv", write(tmp_path / "copy.csv", predictions.read_text())):
         status, out = run(capsys, predictions, again, truth)

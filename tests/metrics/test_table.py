@@ -22,7 +22,7 @@ def test_markdown_aligns_numbers_and_escapes_bars():
 
 def test_latex_escapes_and_keeps_the_notes():
     text = latex(TABLE)
-    assert r"aem\_net | $\pm$ & 0.333 & 5 \\" in text
+    assert r"aem\_net \textbar{} $\pm$ & 0.333 & 5 \\" in text
     assert r"\begin{tabular}{lrr}" in text
     assert "% INCOMPLETE: one video left out" in text
 

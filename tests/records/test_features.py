@@ -15,17 +15,16 @@ DATA = np.arange(40, dtype=np.float32).reshape(10, 4)
 INDEX = np.arange(26) * 7
 
 
-def write(path, videos, layout=None, **more):
+def write(path, videos, layout=None, about=None, **more):
     """A shard at `…/{stream}/{dataset}/{subject}.h5`; videos are arrays, or the reason for their exclusion."""
     layout = layout or Layout(2, 8, 30.0, ("a", "b", "c", "d"))
-    stream, *subject = whose(path)
-    with create_features(path, stream, Subject(*subject)) as file:
+    with create_features(path, whose(path)[0], Subject.of_path(path), about) as shard:
         for name, data in videos.items():
             if isinstance(data, str):
-                file.exclude(name, data)
+                shard.exclude(name, data)
             else:
-                file.add(name, data, layout, INDEX, **more)
-    return recorded(path, stream)
+                shard.add(name, data, layout, INDEX, **more)
+    return recorded(path, whose(path)[0])
 
 
 @pytest.fixture
@@ -51,15 +50,18 @@ def test_frames_and_source_frames_map_to_each_other(shard):
     assert found.to_frames(np.array([0, 10.5, 175])).tolist() == [0, 1.5, 25]
 
 
-def test_validity_and_numbers_of_other_types_are_kept(tmp_path):
+def test_validity_and_frames_between_frames_are_kept(tmp_path):
     path = tmp_path / "given" / "set" / "s1.h5"
     usable = np.arange(10) % 3 != 0
-    write(path, {"v": DATA.astype(np.float64)}, valid=usable)
+    with create_features(path, "given", Subject.of_path(path), {"about": "x"}) as shard:
+        shard.add("v", DATA, Layout(2, 8, 30.0), INDEX + 0.25, valid=usable)
+    recorded(path, "given")
     with Files() as files:
         (found,) = list_features([path], files)
-        assert np.array_equal(found.valid(), usable) and found.read(0, 1).dtype == np.float32
+        assert np.array_equal(found.valid(), usable) and np.array_equal(found.frame_index, INDEX + 0.25)
+        assert found.to_source(np.array([0.5])).tolist() == [3.75]
     with h5py.File(path) as file:
-        assert file["v/frame_index"].dtype == np.float64
+        assert file.attrs["about"] == "x" and file.attrs["stream"] == "given"
 
 
 def test_streams_and_subjects_come_in_order(tmp_path):

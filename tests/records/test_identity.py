@@ -13,6 +13,7 @@ import pytest
 
 from microexp.commands.main import main
 from microexp.errors import UserError
+from microexp.records import verify
 from microexp.records.apexdiff import read_apexdiff
 from microexp.records.clips import read_shards
 from microexp.records.crops import open_crops
@@ -23,7 +24,7 @@ from microexp.records.flow import open_flow
 from microexp.records.identity import check_identity, place_of
 from microexp.records.index import Expression, Video, read_expressions, read_videos, write_expressions, write_videos
 from microexp.records.shard import Subject
-from microexp.run import storage, verify
+from microexp.run import storage
 from tests import shards
 
 

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from microexp.errors import UserError
-from microexp.records import apexdiff, crops, faces, flow
+from microexp.records import apexdiff, crops, faces, flow, verify
 from microexp.records.check import KINDS
 from microexp.records.shard import Growing, Stored, Subject, open_videos, shape_text
-from microexp.run import storage, verify
+from microexp.run import storage
 from tests import shards
 
 WHO = Subject("set", "s1")

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from microexp.datasets.params import DemoParams
+from microexp.reading.params import DemoParams
 from microexp.rendered.actor import Actor, Camera, make_actor
 from microexp.rendered.head import face_unit_names
 from microexp.rendered.render import Pose

@@ -6,7 +6,7 @@ import dlib
 import numpy as np
 import pytest
 
-from microexp.datasets.params import DemoParams
+from microexp.reading.params import DemoParams
 from microexp.rendered.actor import Actor, Camera, make_actor, texture_size
 from microexp.rendered.render import Pose, neutral_pose, pose_vertices, render_pose, visible
 from microexp.rendered.scene import make_scene, render

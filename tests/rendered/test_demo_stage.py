@@ -10,7 +10,7 @@ import pytest
 
 from microexp.commands.main import main
 from microexp.datasets.adapters import load_adapter
-from microexp.datasets.params import DemoSheetParams, DemoVideoParams, IndexParams
+from microexp.reading.params import DemoSheetParams, DemoVideoParams, IndexParams
 from microexp.reading.read import read_release
 from microexp.reading.release import Release
 from microexp.rendered.layout import demo_subjects, demo_videos, video_path

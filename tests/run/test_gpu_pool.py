@@ -33,7 +33,7 @@ def test_a_job_that_finds_none_free_says_so(tmp_path: Path) -> None:
 
 def test_more_gpus_than_there_are_is_refused_at_once(tmp_path: Path) -> None:
     with (
-        pytest.raises(UserError, match="1 on this machine, expected 2"),
+        pytest.raises(UserError, match="1 on this machine; expected 2"),
         claim(2, {"CUDA_VISIBLE_DEVICES": "3"}, tmp_path),
     ):
         pass

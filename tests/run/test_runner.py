@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Iterator
+import sys
+import types
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import cv2
 import pytest
 
-from microexp.run import runner
+from microexp.run import runner, storage
+from microexp.run.stage import Input, Job, Output, Params, Stage
 
 
 @pytest.fixture
@@ -45,3 +49,43 @@ def test_everything_that_a_result_depends_on_is_recorded() -> None:
     wanted = {"numpy", "scipy", "numba", "torch", "dlib-bin", "av", "pillow", "h5py", "hdf5plugin",
               "safetensors", "opencv-contrib-python-headless", "cv2"}  # fmt: skip
     assert wanted <= runner.library_versions().keys()
+
+
+def made_up(monkeypatch: pytest.MonkeyPatch, run: Callable[[Job[Params]], None], **inputs: Input) -> Stage:
+    """A stage that does what `run` does."""
+    module = types.ModuleType("made_up_stage")
+    module.run = run  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    return Stage("s", module.__name__, "help", "run", inputs, {"out": Output("out.txt", "a file")})
+
+
+def test_an_old_record_does_not_vouch_for_what_a_stage_is_writing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed between a result and its record, the old record would stand beside the new result."""
+    out = tmp_path / "a.txt"
+    storage.write_text(out, "old")
+    storage.write_provenance(out, {"stage": "s"})
+    seen = []
+
+    def run(job: Job[Params]) -> None:
+        seen.append(storage.provenance_path(out).exists())
+        raise ZeroDivisionError
+
+    stage = made_up(monkeypatch, run)
+    with pytest.raises(ZeroDivisionError):
+        runner.run_stage(stage, Job({}, {"out": out}, Params()))
+    assert seen == [False] and not storage.provenance_path(out).exists()
+
+
+def test_a_stage_does_not_read_what_is_not_as_it_was_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a changed input nor one with a changed record."""
+    out, given = tmp_path / "out.txt", tmp_path / "in.txt"
+    stage = made_up(monkeypatch, lambda job: storage.write_text(out, "x"), given=Input("a file"))
+    for wrong in (given, storage.provenance_path(given)):
+        storage.write_text(given, "x")
+        storage.write_provenance(given, {"stage": "t"})
+        runner.run_stage(stage, Job({"given": [given]}, {"out": out}, Params()))
+        wrong.write_bytes(wrong.read_bytes().replace(b"x", b"y").replace(b"t", b"u"))
+        with pytest.raises(storage.Damaged, match=wrong.name):
+            runner.run_stage(stage, Job({"given": [given]}, {"out": out}, Params()))

@@ -49,7 +49,9 @@ def gone(pid: int, within_s: float = 5) -> bool:
     [
         ("", "time.sleep(60)"),
         ("", "while True: pass"),
-        ("watchdog._die_with_parent = lambda: None  # as on systems without prctl", "time.sleep(60)"),
+        ("watchdog.die_with_parent = lambda: None  # as on systems without prctl", "time.sleep(60)"),
+        ("watchdog._watch = lambda run: None  # by the kernel alone", "time.sleep(60)"),
+        ("watchdog._watch = lambda run: None", "while True: pass"),
     ],
 )
 def test_a_job_dies_with_its_run(before: str, work: str) -> None:
@@ -90,8 +92,8 @@ def test_a_zombie_is_not_alive() -> None:
         assert gone(child.pid)
 
 
-def test_without_proc_a_process_is_known_by_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watchdog, "Path", lambda _: Path("/nonexistent"))
+def test_without_proc_a_process_is_known_by_its_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watchdog, "Path", lambda _: tmp_path / "no proc here")
     assert watchdog.start_time(os.getpid()) == ""
     with subprocess.Popen(["true"]) as child:
         child.wait()

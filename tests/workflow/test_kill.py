@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from microexp.run.verify import check_file
+from microexp.records.verify import check_file
 from tests.workflow import runs
 
 pytestmark = [pytest.mark.kill, pytest.mark.long]

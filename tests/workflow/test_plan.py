@@ -158,8 +158,9 @@ def test_a_release_is_planned_by_its_folders_and_its_sheet(tmp_path: Path) -> No
     releases.casme2(tmp_path)
     plan = read_plan({"datasets": {"casme2": {"root": str(tmp_path)}}}, "c.yaml")
     assert len(plan.subjects["casme2"]) >= 1
-    assert [Path(p).suffix for p in plan.sources("casme2")] == [".xlsx"]
-    assert len(plan.digest("casme2")) == 16
+    assert [Path(p).suffix for p in plan.sheets("casme2")] == [".xlsx"] and plan.sources("casme2") == []
+    assert len(plan.digest("casme2")) == 16 == len(plan.digest("casme2", plan.subjects["casme2"][0]))
+    assert plan.root("casme2") == [str(tmp_path)]
     assert not any(name.startswith("results/demo/") for name in plan.everything())
 
 
@@ -224,6 +225,7 @@ TABLES = {"tables-spotting", "tables-recognition"}
 SEEDED = {"demo-sheet", "demo", "spotting-fold", "recognition-fold", *TABLES}
 I3D = {"i3d-rgb", "i3d-flow"}
 RULES_OF = [
+    ("datasets.demo.root", set()),  # where the data lie is no part of a result
     # options below this path: the stages that read them; the longest path counts
     ("seed", SEEDED),
     ("allow_exclusions", {"complete", *TABLES}),

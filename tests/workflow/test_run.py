@@ -7,6 +7,7 @@ import fcntl
 import os
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -149,24 +150,27 @@ def test_looking_is_told_from_running(arguments: list[str], expected: bool) -> N
     assert run.runs_jobs(options) == expected
 
 
-def test_the_shell_prefix_survives_odd_paths_and_snakemakes_formatting(tmp_path: Path) -> None:
+def test_the_shell_prefix_survives_odd_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = tmp_path / "a b'{c}" / "src"
-    text = run.shell_prefix(source, conda=True).format()
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}/own '{{x}}:relative")
+    monkeypatch.setattr(sys, "path", [*sys.path, "/where/it/began/relative"])
+    text = run.shell_prefix(source, conda=True)
     log = tmp_path / "a log"
-    command = f"""{text}logged '{log}' sh -c 'echo "$PYTHONPATH|$MICROEXP_RUN|$$"'"""
+    command = f"""{text}logged '{log}' sh -c 'echo "$PYTHONPATH|$MICROEXP_RUN|$$|$MICROEXP_PYTHONPATH"'"""
     with subprocess.Popen(["bash", "-c", command]) as shell:
         shell.wait()
-    path, token, pid = log.read_text().strip().split("|")
+    path, token, pid, own = log.read_text().strip().split("|")
     assert int(pid) == shell.pid, "no shell stands between the run and its job"
     assert path == str(source) and ":" in token
-    assert "PATH=" not in text.replace("PYTHONPATH=", "")
+    assert own == f"{tmp_path}/own '{{x}}:/where/it/began/relative"  # a job may start in another folder
+    assert "export PATH=" not in text
     assert "export PATH=" in run.shell_prefix(source, conda=False)
 
 
 def test_the_log_of_the_attempt_before_is_kept(tmp_path: Path) -> None:
     log = tmp_path / "rule.log"
     for number in (1, 2, 3):
-        command = run.shell_prefix(tmp_path, conda=True).format() + f"logged {log} sh -c 'echo {number}; exit {number}'"
+        command = run.shell_prefix(tmp_path, conda=True) + f"logged {log} sh -c 'echo {number}; exit {number}'"
         assert subprocess.run(["bash", "-euo", "pipefail", "-c", command]).returncode == number
     assert log.read_text() == "3\n"
     assert log.with_name("rule.log.before").read_text() == "2\n"

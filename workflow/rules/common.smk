@@ -5,8 +5,8 @@ from snakemake.cli import get_argument_parser
 from snakemake.settings.types import DeploymentMethod
 from microexp.errors import UserError
 from microexp.pipeline import STAGES, command
-from microexp.plan import read_plan
-from microexp.run import lock
+from microexp.plan import Untracked, read_plan
+from microexp.run import lock, yaml_file
 from microexp.run.gpu_pool import visible_gpus
 
 
@@ -24,14 +24,14 @@ def per_attempt(first):
     return grow
 
 
-SOURCE = Path(workflow.current_basedir).parent.parent / "src"
 memory = per_attempt  # MB
 minutes = per_attempt  # wall time
 
 
 def inputs(stage):
     """Input files of a stage by name, as the table of stages says."""
-    return {name: PLAN.input(stage, name) for name in STAGES[stage].inputs}
+    tracked = {n: i for n, i in STAGES[stage].inputs.items() if i.tracked}
+    return {name: PLAN.input(stage, name) for name in tracked}
 
 
 def outputs(stage):
@@ -40,16 +40,26 @@ def outputs(stage):
 
 
 def options(stage):
-    """The options that a stage reads, as JSON, and the stage's version: what makes it run again."""
+    """The options that a stage reads, as JSON, and the stage's version: what makes it run again; and what may change
+    without that."""
+    free = {n: i for n, i in STAGES[stage].inputs.items() if not i.tracked}
     return {
         "options": lambda wildcards: PLAN.options_for(stage, wildcards),
         "version": STAGES[stage].version,
+        "run": Untracked(RUN),
+        **{name: untracked(PLAN.input(stage, name)) for name in free},
     }
 
 
+def untracked(source):
+    """Texts for the command line that may change without making a job run again."""
+    return lambda wildcards: [Untracked(text) for text in source(wildcards)]
+
+
 def run_stage(stage):
-    """The shell line of a stage; it ends in `exec`, so that the job is the direct child of the run."""
-    return lock.shell_prefix(SOURCE, CONDA) + "logged {log:q} " + command(STAGES[stage])
+    """The shell line of a stage. What stands before it names the process of the run: it is filled in when the job
+    starts, because a line that changes makes finished jobs run again."""
+    return "{params.run}logged {log:q} " + command(STAGES[stage])
 
 
 def gpus(stage):
@@ -69,12 +79,15 @@ gc.set_threshold(
 )  # a plan is millions of objects that stay: looking for garbage costs a tenth
 
 try:
-    PLAN = read_plan(config, workflow.configfiles[-1])
+    for file in workflow.configfiles:
+        yaml_file.read(file)  # Snakemake overlooks that a key stands twice
+    PLAN = read_plan(config, (workflow.configfiles or ["config"])[-1])
     LOCK = begin_run()
 except UserError as error:
     sys.exit(f"microexp: error: {error}")
 
 CONDA = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
+RUN = lock.shell_prefix(SOURCE, CONDA)  # of our own rules, and of no others
 
 
 wildcard_constraints:

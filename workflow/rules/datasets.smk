@@ -60,7 +60,6 @@ rule index:
         runtime=minutes(60),
     params:
         **options("index"),
-        listing=lambda wildcards: PLAN.digest(wildcards.dataset),
     shell:
         run_stage("index")
 

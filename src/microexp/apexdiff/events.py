@@ -44,4 +44,5 @@ def apex_and_maps(
     moved = [float(np.hypot(*np.moveaxis(flow - rigid_flow(flow), -1, 0)).mean()) for flow in flows]
     best = int(np.argmax(moved))
     maps = expression_maps(crops[0], crops[1 + best], flows[best], params.registration)
-    return int(index[looked[best]]), shrink(maps, params.size)
+    apex = min(max(int(index[looked[best]]), interval[0]), interval[1])  # the nearest crop may lie beyond the interval
+    return apex, shrink(maps, params.size)

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from microexp.config import Config
-from microexp.datasets.params import DatasetParams
+from microexp.datasets.classes import class_in
 from microexp.errors import UserError
-from microexp.methods.recognition.classes import class_in
 from microexp.methods.recognition.params import TaskParams
+from microexp.reading.params import DatasetParams
 from microexp.reading.release import Index
 from microexp.records.index import Expression, Video
 
@@ -140,7 +140,7 @@ def _too_little(config: Config, name: str, index: Index) -> Iterator[str]:
 
 
 def _empty_classes(config: Config, name: str, experiment: str, index: Index) -> list[str]:
-    from microexp.methods.recognition.classes import class_names
+    from microexp.datasets.classes import class_names
 
     options = config.recognition[experiment]
     fields = options.model_dump(include=set(TaskParams.model_fields) - {"adapters"})

@@ -42,6 +42,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "FILE.xlsx#SHEET names one sheet of a workbook",
     )
     parser.add_argument("--matching", choices=MATCHINGS, default="one_to_one", help="how hits are counted")
+    _add_reading(parser)
+    parser.add_argument("--write-megc", type=Path, metavar="FILE", help="also write the predictions as MEGC2022 CSV")
+    parser.add_argument("--bootstrap", type=int, default=1000, metavar="N", help="samples over subjects; 0 for none")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap")
+    parser.add_argument("--subjects", action="store_true", help="also print every subject's counts")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _add_reading(parser: argparse.ArgumentParser) -> None:
+    """What files do not say of themselves."""
     parser.add_argument(
         "--more-truth", type=Path, action="append", default=[], metavar="FILE", help="further ground truths"
     )
@@ -73,11 +83,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--micro-max-frames", type=int, metavar="N", help="longest micro-expression of a log")
     parser.add_argument("--method", default="aemnet", help="method to take from a detections.csv")
     parser.add_argument("--run-seed", type=int, default=0, metavar="N", help="seed to take from a detections.csv")
-    parser.add_argument("--write-megc", type=Path, metavar="FILE", help="also write the predictions as MEGC2022 CSV")
-    parser.add_argument("--bootstrap", type=int, default=1000, metavar="N", help="samples over subjects; 0 for none")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap")
-    parser.add_argument("--subjects", action="store_true", help="also print every subject's counts")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def main(args: argparse.Namespace) -> int:

@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from microexp.apexdiff.flowmaps import count_lines, read_maps, write_shards
 from microexp.apexdiff.rest_level import SCALES, ZEROS
 from microexp.datasets import megc2019
+from microexp.datasets.flowmaps import count_lines, read_maps, write_shards
 
 
 def add_reading_arguments(parser: argparse.ArgumentParser) -> None:

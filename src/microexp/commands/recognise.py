@@ -11,9 +11,9 @@ from dataclasses import astuple
 from pathlib import Path
 
 from microexp import config as configuration
+from microexp.datasets.classes import check_emotions, class_names, labels_of
 from microexp.errors import UserError
 from microexp.methods.recognition import loso
-from microexp.methods.recognition.classes import check_emotions, class_names, labels_of
 from microexp.methods.recognition.params import FoldParams
 from microexp.metrics import recognition as evaluation
 from microexp.records.clips import Clips, read_shards

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from microexp.apexdiff import flowmaps
+from microexp.datasets import flowmaps
 from microexp.datasets.protocols import MEGC2019
 from microexp.rendered.expressions import render_source
 

@@ -107,8 +107,7 @@ def options(name: str, params: str, settings: Sequence[str], model: type[Params]
     Raises:
         UserError: when they are no options of the stage.
     """
-    import yaml
-
+    from microexp.run import yaml_file
     from microexp.run.options import validate
 
     try:
@@ -122,8 +121,8 @@ def options(name: str, params: str, settings: Sequence[str], model: type[Params]
         if not equals:
             raise UserError(file="command line", where="--set", got=repr(setting), expected="OPTION=VALUE")
         try:
-            _set(found, key.split("."), yaml.safe_load(value))
-        except (TypeError, yaml.YAMLError) as error:
+            _set(found, key.split("."), yaml_file.parse(value, f"--set {key}"))
+        except TypeError as error:
             raise UserError(file="command line", where="--set", got=repr(setting), expected="OPTION=VALUE") from error
     return validate(model, found, "command line", name)
 

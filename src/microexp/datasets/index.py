@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from microexp.datasets.adapters import load_adapter
 from microexp.datasets.counts import compare, differences, write_counts
-from microexp.datasets.params import DatasetParams, DemoParams, IndexParams
 from microexp.errors import UserError
+from microexp.reading.fingerprint import Fingerprints, combined
+from microexp.reading.params import DatasetParams, DemoParams, IndexParams
 from microexp.reading.read import list_videos, read_release
-from microexp.reading.release import Adapter, Index, Release
+from microexp.reading.release import Adapter, Index, Release, Row
 from microexp.records.exclusions import Exclusion, write_exclusions
 from microexp.records.index import write_expressions, write_issues, write_videos
 from microexp.run.log import log
@@ -43,42 +43,63 @@ def open_release(name: str, options: IndexParams) -> tuple[Adapter, Release]:
 
 @dataclass(frozen=True)
 class Listing:
-    """What names of folders alone tell of a data set: what the workflow plans its jobs by.
+    """What the workflow plans the jobs of a data set by.
 
     Attributes:
         subjects: in natural order.
-        digest: changes when a video comes, goes, or gets or loses a frame; empty for what the run itself makes.
+        digests: subject -> a hash of the content of its videos and of its rows in the sheets, which is what its part of
+            the index depends on; empty for what the run itself makes.
+        root: folder that the videos' paths in the index are relative to.
     """
 
     subjects: tuple[str, ...]
-    digest: str
+    digests: Mapping[str, str]
+    root: str
+
+    @property
+    def digest(self) -> str:
+        """Changes when any subject's does; empty for what the run itself makes."""
+        return combined(self.digests) if self.digests else ""
 
 
-def listing(name: str, dataset: DatasetParams, demo: DemoParams) -> Listing:
-    """List the videos of a data set; a folder of frames is looked at, not into.
+def listing(name: str, dataset: DatasetParams, demo: DemoParams, known: Fingerprints | None = None) -> Listing:
+    """List the videos of a data set and take their fingerprints, of those that changed by reading them.
 
     Raises:
         UserError: when the release is not there or holds no video.
     """
     adapter = load_adapter(dataset.adapter or name, name)
     if adapter.planned is not None:
-        return Listing(tuple(check_name(s, "subject") for s in adapter.planned(demo)), "")
+        subjects = tuple(check_name(s, "subject") for s in adapter.planned(demo))
+        return Listing(subjects, {}, dataset.root or adapter.default_root or ".")
     adapter, release = open_release(name, dataset)
     found = list_videos(adapter, release)
     if not found:
         raise _no_video(release)
-    digest = hashlib.sha256()
+    known = known or Fingerprints()
+    rows = _rows(adapter, release, known)
+    parts: dict[str, dict[str, object]] = {}
     for item in found:
-        digest.update(f"{item.subject}/{item.video} {release.relative(item.path)} {_changed(item.path)}\n".encode())
-    return Listing(tuple(dict.fromkeys(item.subject for item in found)), digest.hexdigest()[:16])
+        own = parts.setdefault(item.subject, {"rows": rows.get(item.subject.casefold(), rows.get(""))})
+        own[f"{item.video}\t{release.relative(item.path)}"] = known.of(item.path)
+    return Listing(tuple(parts), {s: combined(own) for s, own in parts.items()}, str(release.root))
 
 
-def _changed(path: Path) -> int | None:
-    """When a file, or the list of files in a folder, changed last (ns); None for a broken link."""
+def _rows(adapter: Adapter, release: Release, known: Fingerprints) -> Mapping[str, str]:
+    """Subject (lower case) -> a hash of its rows in the sheets; under "" that of the whole sheets where they cannot be
+    read, which the stage `index` will say in its own words."""
+    sheets = adapter.find_sheets(release)
+
+    def read() -> dict[str, str]:
+        found: dict[str, list[Row]] = {}
+        for row in adapter.read_rows(release):
+            found.setdefault(row.subject.casefold(), []).append(replace(row, row=0))
+        return {subject: combined({"rows": own}) for subject, own in found.items()}
+
     try:
-        return path.stat().st_mtime_ns
-    except OSError:
-        return None
+        return known.derived(f"{release.root.absolute()}\t{release.options.model_dump_json()}", sheets, read)
+    except UserError:
+        return {"": combined({str(path): known.of(path) for path in sheets})}
 
 
 def files(name: str, dataset: DatasetParams) -> list[Path]:
@@ -110,10 +131,16 @@ def _no_video(release: Release, exclusions: Sequence[Exclusion] = ()) -> UserErr
     return UserError(file=release.root, where="videos", problem=why, expected=expected)
 
 
-def run(job: Job[IndexParams]) -> Mapping[str, Any]:
+def rooted(job: Job[Any]) -> IndexParams:
+    """The options of a job, with the root that its command line names."""
+    options: IndexParams = job.params
+    return options.model_copy(update={"root": str(job.input("root"))}) if job.inputs.get("root") else options
+
+
+def run(job: Job[IndexParams]) -> None:
     """Write videos, expressions, issues and counts of one data set."""
     name = job.keys["dataset"]
-    adapter, release, index = read_index(name, job.params)
+    adapter, release, index = read_index(name, rooted(job))
     counts = compare(name, job.params.adapter or name, index, adapter.published(release), adapter.other_totals(release))
     wrong = differences(counts)
     if job.params.strict and wrong:
@@ -134,4 +161,3 @@ def run(job: Job[IndexParams]) -> Mapping[str, Any]:
         f"{len(index.issues)} issues, "
         f"{len(index.exclusions)} left out, {len(wrong)} differences to the published counts"
     )
-    return {"root": release.root.name}

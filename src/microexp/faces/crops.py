@@ -6,13 +6,12 @@ What its shards hold is described in `records/crops.py`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from microexp.errors import reason_of
-from microexp.faces.faces import fingerprint, open_listed, read_subject, whose
+from microexp.faces.faces import check_unchanged, open_listed, place_of, read_subject, whose
 from microexp.faces.params import CropsParams
 from microexp.faces.resample import sampled_frames
 from microexp.faces.viewing import Unusable, visible
@@ -77,7 +76,7 @@ def _process(shard: CropsWriter, video: Video, job: Job[CropsParams], faces: Fac
     try:
         if faces.excluded:
             raise Unusable(faces.excluded)
-        source = open_listed(video, job.input("videos"))
+        source = open_listed(video, place_of(video, job), job.input("videos"))
         frame_index = sampled_frames(source.times(video.fps), video.fps, job.params.fps)
         if len(frame_index) < video.n_frames and job.params.fps is not None:
             about["fps"] = job.params.fps
@@ -125,10 +124,11 @@ def run(job: Job[CropsParams]) -> Mapping[str, Any]:
 
     cv2.setNumThreads(job.threads)
     videos = read_subject(job.input("videos"))
-    read: dict[str, Any] = {}
+    read: dict[str, str] = {}
     whom, out = whose(videos, job.output("crops")), job.output("crops")
     with open_faces(job.input("faces"), whom) as faces, create_crops(out, whom) as shard:
         for video in track(videos, "crops"):
             _process(shard, video, job, faces.need(video.video))
-            read[video.video] = fingerprint(Path(video.path))
+            check_unchanged(video, place_of(video, job))
+            read[video.video] = video.fingerprint
     return {"videos": read}

@@ -5,7 +5,6 @@ What its shards hold is described in `records/faces.py`.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from microexp.faces.geometry import scale_of
 from microexp.faces.observe import Backend
 from microexp.faces.params import FacesParams
 from microexp.faces.viewing import OUTSIDE_SHARE, Unusable, View, fitting_eye_distance, look, view, visible, weights
+from microexp.reading.fingerprint import fingerprint
 from microexp.reading.frames import BadVideo, VideoSource, open_video
 from microexp.records.faces import Faces, create_faces
 from microexp.records.index import Video, read_videos
@@ -25,7 +25,7 @@ from microexp.records.shard import Subject, Writer
 from microexp.records.validity import in_words, valid_frames
 from microexp.run.log import log, track
 from microexp.run.stage import Job
-from microexp.run.storage import input_hash
+from microexp.run.storage import unreadable
 
 
 def read_subject(path: Path) -> list[Video]:
@@ -82,6 +82,11 @@ def describe(
     return arrays, attributes
 
 
+def place_of(video: Video, job: Job[Any]) -> Path:
+    """Where a video lies: under the data set's root, which the input `root` names."""
+    return Path(job.input("root") if job.inputs.get("root") else ".", video.path)
+
+
 def _alignments(view: View, n_frames: int, fps: float, params: FacesParams) -> np.ndarray:
     """(T, 2, 3) transform of every frame, that of its segment; frames in none have the first one's."""
     every = np.repeat(view.segments[0].alignment[None], n_frames, axis=0)
@@ -126,26 +131,28 @@ def _warn(name: str, source: VideoSource, view: View, outside: float, params: Fa
         log(f"{name}: warning: {outside:.0%} of the crop lie beyond the picture and count as no motion; {advice}")
 
 
-def open_listed(video: Video, listed: Path) -> VideoSource:
+def open_listed(video: Video, path: Path, listed: Path) -> VideoSource:
     """Open a video of the index.
 
     Args:
         video: its row.
+        path: where it lies.
         listed: the file that lists it, for the message.
 
     Raises:
-        UserError: when it cannot be read, or has not the number of frames that the index says.
+        UserError: when it cannot be read, or is not the one that the index describes.
         Unusable: when it cannot be decoded.
     """
-    if not Path(video.path).exists():
+    if not path.exists():
         raise UserError(
             file=listed,
             where=f"video {video.video}: path",
-            problem=f"{video.path}, which does not exist",
+            problem=f"{path}, which does not exist",
             expected="a video",
         )
+    check_unchanged(video, path)
     try:
-        source = open_video(video.path)
+        source = open_video(path)
     except BadVideo as error:
         raise Unusable(reason_of(error)) from error
     if source.n_frames != video.n_frames:
@@ -159,36 +166,33 @@ def open_listed(video: Video, listed: Path) -> VideoSource:
     return source
 
 
-def fingerprint(path: Path) -> dict[str, Any]:
-    """What provenance says of a video: of a file its hash (see `input_hash`), of a folder that of names and sizes.
+def check_unchanged(video: Video, path: Path) -> None:
+    """Compare a video with its fingerprint in the index, before and after it is read.
 
     Raises:
-        UserError: when it cannot be read, or is a file made by microexp that has changed since.
+        UserError: when it is another one, or cannot be read.
     """
     try:
-        if path.is_file():
-            return input_hash(path)
-        sizes = sorted((p.name, p.stat(follow_symlinks=p.exists()).st_size) for p in path.iterdir())
+        found = fingerprint(path) if video.fingerprint else ""
     except OSError as error:
-        raise UserError(file=path, problem=error.strerror, expected="a video that can be read") from error
-    listed = "".join(f"{name}\t{size}\n" for name, size in sizes)
-    return {
-        "folder": path.name,
-        "files": len(sizes),
-        "size_bytes": sum(size for _, size in sizes),
-        "names_and_sizes_sha256": hashlib.sha256(listed.encode()).hexdigest(),
-    }
+        raise unreadable(path, error) from error
+    if found != video.fingerprint:
+        raise UserError(
+            file=path, problem="a video that has changed since it was indexed", hint="give the same command again"
+        )
 
 
-def _process(shard: Writer[Faces], video: Video, listed: Path, params: FacesParams, backend: Backend | None) -> None:
+def _process(
+    shard: Writer[Faces], video: Video, path: Path, *, listed: Path, params: FacesParams, backend: Backend | None
+) -> None:
     about = {"n_frames": video.n_frames, "width": video.width, "height": video.height, "fps": video.fps}
     name = f"{video.dataset}/{video.subject}/{video.video}"
     try:
-        source = open_listed(video, listed)
+        source = open_listed(video, path, listed)
         try:
             if backend is None:
-                path = given.landmark_file(str(params.landmarks), video)
-                looks = given.read_landmarks(path, params.landmarks_first_frame, video.n_frames)
+                landmarks = given.landmark_file(str(params.landmarks), video)
+                looks = given.read_landmarks(landmarks, params.landmarks_first_frame, video.n_frames)
                 found = view(looks, source, video.fps, params, None)
             else:
                 found = look(source, video.fps, params, backend)
@@ -233,11 +237,13 @@ def run(job: Job[FacesParams]) -> Mapping[str, Any]:
     listed = job.input("videos")
     videos = read_subject(listed)
     backend = make_backend(job.params, job.device)
-    read: dict[str, Any] = {}
+    read: dict[str, str] = {}
     with create_faces(job.output("faces"), whose(videos, job.output("faces"))) as shard:
         for video in track(videos, "faces"):
-            _process(shard, video, listed, job.params, backend)
-            read[video.video] = fingerprint(Path(video.path))
+            path = place_of(video, job)
+            _process(shard, video, path, listed=listed, params=job.params, backend=backend)
+            check_unchanged(video, path)
+            read[video.video] = video.fingerprint
     if backend is not None:
         return {**backend.provenance(), "videos": read}
     files = [given.landmark_file(str(job.params.landmarks), v) for v in videos]

@@ -208,7 +208,7 @@ def write_series(out: FeaturesWriter, series: Series, video: Video, params: Give
             expected=f"the time of {video.n_frames} frames at {video.fps:g}",
             hint="given.fps and given.first_frame say how the series lies on the video",
         )
-    index = np.minimum(np.rint(times * video.fps), video.n_frames - 1).astype(np.int64)
+    index = np.minimum(np.round(times * video.fps, 6), video.n_frames - 1)  # between two frames where the rates differ
     out.add(video.video, series.values, Layout(1, 1, fps, series.channels), index, valid=series.valid)
 
 

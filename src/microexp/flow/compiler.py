@@ -6,8 +6,10 @@ from typing import Any
 
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 
+from microexp.run.compiled import can_keep
+
 OPTIONS: dict[str, Any] = {
-    "cache": True,
+    "cache": can_keep(),
     "nogil": True,
     "boundscheck": False,
     "error_model": "numpy",

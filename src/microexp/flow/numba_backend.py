@@ -11,6 +11,7 @@ from microexp.flow import kernels, pyramid, sampling
 from microexp.flow.parallel import for_each
 from microexp.flow.params import Tvl1
 from microexp.flow.sizes import gaussian_weights, pyramid_sizes, spline_weights
+from microexp.run.compiled import one_at_a_time
 
 
 def remove_shading(frame: np.ndarray, tvl1: Tvl1) -> np.ndarray:
@@ -21,6 +22,21 @@ def remove_shading(frame: np.ndarray, tvl1: Tvl1) -> np.ndarray:
     out = np.empty_like(grey)
     pyramid.convolve(grey, gaussian_weights(tvl1.shading_sigma_px), out)
     return grey - np.float32(tvl1.shading_share) * out
+
+
+_COMPILED: set[Tvl1] = set()
+
+
+def _compile(tvl1: Tvl1) -> None:
+    """Compile what `tvl1` needs, or load it, once a process and in one process at a time."""
+    if tvl1 in _COMPILED:
+        return
+    _COMPILED.add(tvl1)
+    size = 48
+    frames = np.random.default_rng(0).random((2, size, size), np.float32)
+    with one_at_a_time():
+        solver = NumbaSolver(size, size, tvl1)
+        solver.solve_frames(frames[:1], frames[1:])
 
 
 class NumbaSolver:
@@ -45,6 +61,7 @@ class NumbaSolver:
         self.spline = t.interpolation == "spline"
         self.weights = spline_weights() if self.spline else np.empty(0, np.float32)
         self.counts = (t.warps, t.outer_iterations, t.iterations, t.median_px)
+        _compile(tvl1)
 
     def prepare(self, frames: np.ndarray) -> np.ndarray:
         """Pyramids (N, length) of grey frames (N, H, W), uint8 or float32."""

@@ -96,7 +96,11 @@ def spot(model: Model, video: Video, streams: Mapping[str, Features]) -> list[Ev
 
 
 def recognise(event: Event, model: Model, job: Job[ApplyStageParams]) -> Event:
-    """The event with its apex and class probabilities; as it was where the crops show no second frame of it."""
+    """The event with its apex and class probabilities; as it was where the crops show no second frame of it.
+
+    Raises:
+        UserError: when its maps have another size than those of training.
+    """
     with open_crops(job.input("crops")) as crops:
         found = apex_and_maps(
             crops.need(event.key[2]),
@@ -108,6 +112,15 @@ def recognise(event: Event, model: Model, job: Job[ApplyStageParams]) -> Event:
     if found is None:
         return event
     apex, maps = found
+    side = maps.difference.shape[-1]
+    if side != model.size_px:
+        raise UserError(
+            file=model.path,
+            where="size of the onset-apex maps",
+            got=side,
+            expected=f"{model.size_px}, as in training",
+            hint="apexdiff.size, or larger crops",
+        )
     p = model.method.predict(model.fitted, as_clips(event, maps))[0]  # type: ignore[union-attr]
     probabilities = {c: round(float(v), 6) for c, v in zip(model.classes, p, strict=True)}
     return Event(

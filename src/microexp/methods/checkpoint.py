@@ -9,10 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from microexp.errors import UserError
 from microexp.records.training import Value
-from microexp.run import bundle, storage
-from microexp.run.log import log
+from microexp.run import bundle, checkpoint, storage
 
 EVERY_S = 20.0
 STATE = "state"
@@ -48,17 +46,13 @@ class Checkpoint:
         self.rows: dict[str, list[dict[str, Value]]] = {}
         self.state: bytes | None = None
         self._saved = time.monotonic()
-        if path.exists():
-            self._load()
+        self._load()
 
     def _load(self) -> None:
-        try:
-            found = bundle.read(self.path)
-        except UserError as error:
-            log(f"{error}: the training starts again")
+        data = checkpoint.load(self.path, self.key)
+        if data is None:
             return
-        if found.about.get("key") != self.key:
-            return
+        found = bundle.unpack(data, self.path)
         self.rows = {name: [dict(row) for row in rows] for name, rows in found.about["rows"].items()}
         self.models = {n.removeprefix(MODEL): data for n, data in found.parts.items() if n.startswith(MODEL)}
         self.state = found.parts.get(STATE)
@@ -91,5 +85,5 @@ class Checkpoint:
             parts[STATE] = self.state
         # pairs, since a bundle sorts the keys of a mapping and the order of a row is that of the log's columns
         rows = {name: [list(row.items()) for row in own] for name, own in self.rows.items()}
-        bundle.write(self.path, bundle.Bundle({"key": self.key, "rows": rows}, parts))
+        checkpoint.save(self.path, self.key, bundle.pack(bundle.Bundle({"rows": rows}, parts)))
         self._saved = time.monotonic()

@@ -19,6 +19,7 @@ from microexp.errors import UserError
 from microexp.methods.find import Method, find_method
 from microexp.methods.spotting.params import ChoiceParams
 from microexp.methods.spotting.selection import Choice
+from microexp.records.index import KINDS
 from microexp.run import bundle
 from microexp.run.options import validate
 from microexp.run.stage import Job, Params
@@ -49,6 +50,7 @@ class Model:
         choices: kind -> threshold and top-k (spotting).
         choice: how overlapping proposals are resolved (spotting).
         classes: names of the classes (recognition).
+        size_px: side of the onset-apex maps that it was trained on (recognition).
         preprocessing: stage -> options.
     """
 
@@ -62,6 +64,7 @@ class Model:
     choices: Mapping[str, Choice]
     choice: ChoiceParams
     classes: tuple[str, ...]
+    size_px: int
     preprocessing: Mapping[str, Mapping[str, Any]]
 
     @property
@@ -71,19 +74,42 @@ class Model:
 
 
 def run(job: Job[ModelParams]) -> None:
-    """Put what was trained and what was chosen into one file."""
-    trained = bundle.read(job.input("trained"))
+    """Put what was trained and what was chosen into one file.
+
+    Raises:
+        UserError: when nothing was trained, or what was chosen belongs to something else.
+    """
+    path = job.input("trained")
+    trained = bundle.read(path)
     about = {**trained.about, "format": FORMAT, "microexp": __version__, "preprocessing": job.params.preprocessing}
     parts = {name: data for name, data in trained.parts.items() if name == "method.0"}
     if not parts:
-        raise UserError(file=job.input("trained"), problem="nothing was trained", expected="a fold with training clips")
-    if job.inputs.get("selection"):
-        selection = json.loads(job.input("selection").read_text(encoding="utf-8"))
-        chosen = selection["methods"][selection["method"]]["0"]
-        about["selection"] = {k: chosen[k] for k in ("micro", "macro")}
-        about["choice"] = selection["options"]
-        about["duration_s"], about["chosen_on"] = selection["duration_s"], chosen["chosen_on"]
+        raise UserError(file=path, problem="nothing was trained", expected="a fold with training clips")
+    if about.get("kind") == "spotting":
+        if not job.inputs.get("selection"):
+            raise UserError(file="command line", where="--selection", problem="missing", expected="that of the fold")
+        about |= _chosen(job.input("selection"), trained.about)
     bundle.write(job.output("model"), bundle.Bundle(about, parts))
+
+
+def _chosen(path: Path, trained: Mapping[str, Any]) -> dict[str, Any]:
+    """What a fold's `selection.json` adds to its model."""
+    try:
+        selection = json.loads(path.read_text(encoding="utf-8"))
+        for name in ("experiment", "method", "fold"):
+            if selection[name] != trained[name]:
+                raise UserError(file=path, where=name, got=repr(selection[name]), expected=repr(trained[name]))
+        chosen = selection["methods"][selection["method"]]["0"]
+        return {
+            "selection": {kind: chosen[kind] for kind in KINDS},
+            "choice": selection["options"],
+            "duration_s": {kind: selection["duration_s"][kind] for kind in KINDS},
+            "chosen_on": chosen["chosen_on"],
+        }
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise UserError(
+            file=path, problem=f"{type(error).__name__}: {error}", expected="a selection.json of the stage detect"
+        ) from error
 
 
 def streams_of(path: Path) -> list[str]:
@@ -112,15 +138,16 @@ def read_model(path: Path, kind: str) -> Model:
                 file=path, where="version", got=about["version"], expected=f"{method.version}, as the method is now"
             )
         settings = validate(method.Options, about["options"], path, "options")
-        choices = {k: Choice(**v) for k, v in about.get("selection", {}).items()}
-        limits = {k: (float(low), float(high)) for k, (low, high) in about.get("duration_s", {}).items()}
+        kinds = KINDS if kind == "spotting" else ()
+        choices = {k: Choice(**about["selection"][k]) for k in kinds}
+        limits = {k: (float(about["duration_s"][k][0]), float(about["duration_s"][k][1])) for k in kinds}
         fitted = method.from_bytes(found.parts["method.0"], settings)
         return Model(
             path, kind, f"{about['experiment']}/{about['method']}", method, fitted, about.get("streams", {}), limits,
             choices, validate(ChoiceParams, about.get("choice", {}), path, "choice"), tuple(about.get("classes", ())),
-            about["preprocessing"],
+            int(about.get("size_px", 0)), about["preprocessing"],
         )  # fmt: skip
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise UserError(
             file=path, problem=f"{type(error).__name__}: {error}", expected=f"a {kind} model of the stage model"
         ) from error

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from microexp.datasets.classes import class_in
+from microexp.datasets.task import TaskParams
 from microexp.errors import UserError
-from microexp.methods.recognition.classes import class_in
-from microexp.methods.recognition.params import TaskParams
 from microexp.metrics.recognition import Prediction
 from microexp.records.exclusions import Exclusion
 from microexp.records.index import Expression

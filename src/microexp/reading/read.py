@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from microexp.errors import UserError, reason_of
+from microexp.reading.fingerprint import fingerprint
 from microexp.reading.frames import BadVideo, VideoSource, image_size, open_video
 from microexp.reading.intervals import ROW_LEFT_OUT, Interval, as_frame, as_interval, check_frames, from_seconds
 from microexp.reading.matching import Ambiguous, Matcher, with_safe_names
@@ -23,6 +24,7 @@ from microexp.reading.trees import natural
 from microexp.records.index import Expression, Video, place_expression
 from microexp.records.numbering import Numbering
 from microexp.run.log import track
+from microexp.run.storage import unreadable
 
 ALL_ROWS = ("expressions", "")
 MICRO_SECONDS = 0.5
@@ -52,21 +54,25 @@ def list_videos(adapter: Adapter, release: Release) -> list[Found]:
     return with_safe_names(found)
 
 
-def read_release(adapter: Adapter, release: Release) -> Index:
-    """Read a release: list its frames, read its sheets, and bring both together.
+def read_release(adapter: Adapter, release: Release, subject: str | None = None) -> Index:
+    """Read a release, or one subject of it: list its frames, read its sheets, and bring both together.
 
     Raises:
         UserError: when a sheet cannot be read or a name is not safe. A single bad row or video becomes an issue.
     """
     found = list_videos(adapter, release)
     rows = read_rows(adapter, release)
+    opening = [item for item in found if subject in (None, item.subject)]
     videos, sources = [], {}
-    for item in track(found, f"{release.name}: videos"):
+    for item in track(opening, f"{release.name}: videos"):
         opened = _open(release, item, adapter)
         if opened is not None:
             videos.append(opened[0])
             sources[item.subject, item.video] = opened
-    expressions = _expressions(adapter, release, rows, sources, found)
+    matcher = Matcher(found)
+    if subject is not None:
+        rows = [row for row in rows if _concerns(row, matcher, subject)]
+    expressions = _expressions(adapter, release, rows, sources, matcher if found else None)
     issues, exclusions = sorted(set(release.issues)), sorted(set(release.exclusions))
     return Index(videos, expressions, issues, rows, exclusions, adapter.clips)
 
@@ -140,9 +146,16 @@ def _open(release: Release, item: Found, adapter: Adapter) -> tuple[Video, Video
     _note_numbering(release, where, source)
     numbers = source.numbers if source.frames else source.numbers - 1 + release.options.first_number
     return Video(
-        release.name, item.subject, item.video, str(item.path), source.n_frames, rate, source.width, source.height,
-        str(Numbering.of(numbers)), original,
+        release.name, item.subject, item.video, where, source.n_frames, rate, source.width, source.height,
+        str(Numbering.of(numbers)), _fingerprint(item.path), original,
     ), source  # fmt: skip
+
+
+def _fingerprint(path: Path) -> str:
+    try:
+        return fingerprint(path)
+    except OSError as error:
+        raise unreadable(path, error) from error
 
 
 def _rate(release: Release, item: Found, source: VideoSource, adapter: Adapter) -> float:
@@ -196,15 +209,14 @@ def _expressions(
     release: Release,
     rows: list[Row],
     sources: Mapping[tuple[str, str], tuple[Video, VideoSource]],
-    found: Sequence[Found],
+    matcher: Matcher | None,
 ) -> list[Expression]:
     """Expressions of the videos on disk, numbered within their video in the order of the sheet."""
-    if rows and not found:
+    if matcher is None:
         _note_sheet_alone(release, rows)
         return []
     numbers: Counter[tuple[str, str]] = Counter()
     kept = []
-    matcher = Matcher(found)
     for row in rows:
         key = _video_of(release, row, matcher, sources.keys())
         if key is None:
@@ -245,9 +257,20 @@ def _video_of(release: Release, row: Row, matcher: Matcher, readable: Set[tuple[
     return key
 
 
+def _concerns(row: Row, matcher: Matcher, subject: str) -> bool:
+    """Whether a row is of this subject, as far as it can be told."""
+    try:
+        key = matcher.find(row.subject, row.video)
+    except Ambiguous:
+        key = None
+    return key[0] == subject if key else row.subject.casefold() == subject.casefold()
+
+
 def _note_sheet_alone(release: Release, rows: list[Row]) -> None:
     """Note that there is nothing but the sheet, and what is odd in its rows, as if all videos began with frame 1."""
     videos = {(row.subject.casefold(), row.video.casefold()) for row in rows}
+    if not rows:
+        return
     release.note(rows[0].file, 0, "video", f"none of the {len(videos)} videos is on disk", "all rows left out")
     for row in rows:
 

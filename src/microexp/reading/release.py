@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from microexp.datasets.params import DemoParams, IndexParams
 from microexp.errors import one_line
+from microexp.reading.params import DemoParams, IndexParams
 from microexp.records.exclusions import Exclusion
 from microexp.records.index import Expression, Issue, Video
 

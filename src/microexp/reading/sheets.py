@@ -5,18 +5,20 @@ from __future__ import annotations
 import csv
 import io
 import re
-import zipfile
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from microexp.errors import UserError
+from microexp.reading.xlsx import TooLarge, read_workbook, rows_of
 
 MAX_ROWS = 100_000
 MAX_COLUMNS = 200
-MAX_BYTES = 200_000_000
+MAX_BYTES = 50_000_000
+"""Of a workbook, which may hold pictures; of CSV, where every byte costs, a third of it."""
+MAX_CELLS = 2_000_000
+"""The largest sheets of the releases have about 60,000."""
 HEADER_WITHIN_ROWS = 40
 NAMES_SHOWN = 4
 """Of the names that a missing column may have, so many are told."""
@@ -83,9 +85,7 @@ def read_sheets(path: str | Path) -> list[Sheet]:
     path = Path(path)
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise UserError(
-                file=path, problem=f"{path.stat().st_size} bytes", expected=f"a sheet of at most {MAX_BYTES} bytes"
-            )
+            raise _too_large(path, path.stat().st_size, MAX_BYTES)
         data = path.read_bytes()
     except OSError as error:
         raise UserError(file=path, problem=error.strerror, expected="an annotation sheet") from error
@@ -226,98 +226,67 @@ def _lines(sheet: Sheet, start: int, places: Mapping[str, int], may_be_empty: bo
 
 def _limited(path: Path, name: str, rows: Iterable[Sequence[Cell]]) -> Sheet:
     kept: list[tuple[Cell, ...]] = []
+    count = 0
     for number, row in enumerate(rows, 1):
         if number > MAX_ROWS:
-            raise UserError(
-                file=path, where=f"sheet {name!r}", problem=f"more than {MAX_ROWS} rows", expected="an annotation sheet"
-            )
+            raise _too_many_rows(path, name)
         cells = list(row[:MAX_COLUMNS])
         while cells and cells[-1] is None:
             cells.pop()
+        count += len(cells)
+        if count > MAX_CELLS:
+            raise UserError(
+                file=path,
+                where=f"sheet {name!r}",
+                problem=f"more than {MAX_CELLS} cells",
+                expected="an annotation sheet",
+            )
         kept.append(tuple(cells))
     return Sheet(path, name, tuple(kept))
+
+
+def _too_large(path: Path, size: int, limit: int) -> UserError:
+    return UserError(file=path, problem=f"{size} bytes", expected=f"a sheet of at most {limit} bytes")
+
+
+def _too_many_rows(path: Path, name: str) -> UserError:
+    return UserError(
+        file=path, where=f"sheet {name!r}", problem=f"more than {MAX_ROWS} rows", expected="an annotation sheet"
+    )
 
 
 def _read_xlsx(path: Path, data: bytes) -> list[Sheet]:
     """Formulas count by the value that was stored with them."""
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            size = sum(member.file_size for member in archive.infolist())
-            if size > MAX_BYTES or len(archive.infolist()) > 1000:
-                raise UserError(
-                    file=path,
-                    problem=f"{size} bytes once unpacked",
-                    expected=f"a workbook of at most {MAX_BYTES} bytes",
-                )
-        return _load(path, data)
-    except UserError:
-        raise
-    except Exception as error:  # openpyxl and zipfile raise a dozen kinds on damaged files
-        cause = error.__cause__ or error
-        reason = f"{type(cause).__name__}: {cause}"
+        tabs = read_workbook(data)
+    except TooLarge as error:
+        raise UserError(file=path, problem=str(error), expected="an annotation sheet") from error
+    except Exception as error:  # zipfile and expat raise a dozen kinds on damaged files
+        reason = f"{type(error).__name__}: {error}"
         raise UserError(
             file=path, problem=f"a damaged workbook ({reason})", expected="an .xlsx file", hint="open and save it again"
         ) from error
-
-
-def _load(path: Path, data: bytes) -> list[Sheet]:
-    sheets: list[Sheet] = []
-    formulas: set[tuple[str, int, int]] = set()
-    book = _open(data, values=False)
-    for tab in book.worksheets:
-        tab.reset_dimensions()
-        rows = []
-        for number, row in enumerate(tab.iter_rows(max_col=MAX_COLUMNS), 1):
-            if number > MAX_ROWS:
-                raise UserError(
-                    file=path,
-                    where=f"sheet {tab.title!r}",
-                    problem=f"more than {MAX_ROWS} rows",
-                    expected="an annotation sheet",
-                )
-            formulas |= {(tab.title, number, c) for c, cell in enumerate(row) if cell.data_type == "f"}
-            rows.append([cell.value for cell in row])
-        sheets.append(replace(_limited(path, tab.title, rows), hidden=tab.sheet_state != "visible"))
-    return _evaluated(path, data, sheets, formulas) if formulas else sheets
-
-
-def _evaluated(path: Path, data: bytes, sheets: list[Sheet], formulas: set[tuple[str, int, int]]) -> list[Sheet]:
-    """The same sheets with the stored value in place of each formula."""
-    book = _open(data, values=True)
-    result = []
-    for sheet in sheets:
-        tab = book[sheet.name]
-        tab.reset_dimensions()
-        rows = _limited(path, sheet.name, tab.iter_rows(values_only=True, max_col=MAX_COLUMNS))
-        result.append(replace(rows, hidden=sheet.hidden))
-    for name, row, column in sorted(formulas):
-        cells = next(s for s in result if s.name == name).rows[row - 1]
-        if column >= len(cells) or cells[column] is None:
+    for tab in tabs:
+        if tab.last > MAX_ROWS:
+            raise _too_many_rows(path, tab.name)
+        for row, column in sorted(tab.unevaluated)[:1]:
             raise UserError(
                 file=path,
-                where=f"sheet {name!r}, row {row}, column {column + 1}",
+                where=f"sheet {tab.name!r}, row {row}, column {column + 1}",
                 problem="a formula without a value",
                 expected="plain values",
                 hint="open and save it in a spreadsheet program",
             )
-    return result
-
-
-def _open(data: bytes, values: bool) -> Any:
-    import warnings
-
-    import openpyxl
-
-    with warnings.catch_warnings():  # about styles and validation lists, which do not concern us
-        warnings.simplefilter("ignore", UserWarning)
-        return openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=values, keep_links=False)
+    return [replace(_limited(path, tab.name, rows_of(tab, MAX_COLUMNS)), hidden=tab.hidden) for tab in tabs]
 
 
 def _read_xls(path: Path, data: bytes) -> list[Sheet]:
     import xlrd
 
+    if len(data) > MAX_BYTES // 3:
+        raise _too_large(path, len(data), MAX_BYTES // 3)
     try:
-        book = xlrd.open_workbook(file_contents=data, on_demand=True, logfile=io.StringIO())
+        book = xlrd.open_workbook(file_contents=data, on_demand=True, ragged_rows=True, logfile=io.StringIO())
         tabs = [book.sheet_by_index(i) for i in range(book.nsheets)]
         rows = [([None if c == "" else c for c in t.row_values(r)] for r in range(t.nrows)) for t in tabs]
         return [
@@ -346,6 +315,8 @@ def _delimiter(text: str) -> str:
 
 
 def _read_csv(path: Path, data: bytes) -> Sheet:
+    if len(data) > MAX_BYTES // 3:
+        raise _too_large(path, len(data), MAX_BYTES // 3)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

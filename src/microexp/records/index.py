@@ -25,13 +25,14 @@ class Video:
     """One video: a file, or a folder of frames.
 
     Attributes:
-        path: absolute, or relative to the working directory.
+        path: relative to the data set's root, which only the configuration knows; absolute where it lies elsewhere.
         n_frames: frames in the decoded sequence.
         fps: frames per second as the release says, else from the frames' own times, which `reading.frames.frame_times`
             gives.
         width: of the first frame as it is shown, upright and with square pixels, px.
         height: the same, px.
         numbers: the release's numbers of the frames, such as `7-206` or `1-100,105-300`; '' counts from 1.
+        fingerprint: hash of its content (see `reading.fingerprint`); '' where nobody has taken one.
         original: `subject/video` as they are named on disk, where those names were not safe to use; else empty.
     """
 
@@ -44,6 +45,7 @@ class Video:
     width: int
     height: int
     numbers: str = ""
+    fingerprint: str = ""
     original: str = ""
 
     def __post_init__(self) -> None:

@@ -8,12 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from microexp.run import storage
+from microexp.run.text_safety import latex_text, markdown_text, one_row
 
 Value = str | int | float | None
 Row = Mapping[str, Value]
-
-_LATEX = {"&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}"}
-_LATEX |= {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}", "±": r"$\pm$"}
 
 
 @dataclass(frozen=True)
@@ -48,12 +46,13 @@ def markdown(table: Table, decimals: int = 3) -> str:
     """GitHub-flavoured Markdown."""
 
     def line(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(c.replace("|", r"\|") for c in cells) + " |"
+        return "| " + " | ".join(map(markdown_text, cells)) + " |"
 
     rule = ["---" if _is_text(table, c) else "---:" for c in table.columns]
-    lines = [f"**{table.title}**", "", line(table.columns), line(rule), *map(line, table.cells(decimals))]
+    cells = table.cells(decimals)
+    lines = [f"**{markdown_text(table.title)}**", "", line(table.columns), line(rule), *map(line, cells)]
     if table.notes:
-        lines += ["", *(f"- {note}" for note in table.notes)]
+        lines += ["", *(f"- {markdown_text(note)}" for note in table.notes)]
     return "\n".join(lines) + "\n"
 
 
@@ -61,7 +60,7 @@ def latex(table: Table) -> str:
     """A `tabular` with booktabs rules, the notes as comments."""
 
     def line(cells: Sequence[str]) -> str:
-        return " & ".join("".join(_LATEX.get(c, c) for c in cell) for cell in cells) + r" \\"
+        return " & ".join(map(latex_text, cells)) + r" \\"
 
     columns = "".join("l" if _is_text(table, c) else "r" for c in table.columns)
     body = [
@@ -71,7 +70,7 @@ def latex(table: Table) -> str:
         r"\midrule",
         *map(line, table.cells()),
     ]
-    comments = [f"% {line}" for line in (table.title, *table.notes)]
+    comments = [f"% {one_row(line)}" for line in (table.title, *table.notes)]
     return "\n".join([*comments, *body, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
 

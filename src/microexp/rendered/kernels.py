@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 import numba
 import numpy as np
 
+from microexp.run.compiled import can_keep
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 FAR = np.float32(1e9)
@@ -24,7 +26,7 @@ def njit(function: F) -> F:
     Without fast maths: with it, the order of additions, and so the last bit of a result, hangs on whether the code was
     compiled just now or comes from the cache.
     """
-    compiled: F = numba.njit(cache=True, error_model="numpy", fastmath=False)(function)
+    compiled: F = numba.njit(cache=can_keep(), error_model="numpy", fastmath=False)(function)
     return compiled
 
 

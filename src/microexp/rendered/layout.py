@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 
-from microexp.datasets.params import DemoScriptParams, DemoSheetParams
 from microexp.errors import UserError
+from microexp.reading.params import DemoScriptParams, DemoSheetParams
 
 SHEET = "annotations.csv"
 VIDEOS = "videos"

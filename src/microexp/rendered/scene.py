@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from microexp.datasets.params import DemoVideoParams
+from microexp.reading.params import DemoVideoParams
 from microexp.rendered.actor import Camera
 from microexp.rendered.layout import parse_video
 from microexp.rendered.render import Pose, render_pose

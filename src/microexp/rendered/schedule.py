@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from microexp.datasets.params import DemoScriptParams, DemoSheetParams
 from microexp.errors import UserError
+from microexp.reading.params import DemoScriptParams, DemoSheetParams
 from microexp.rendered.subjects import Subject, make_subject
 from microexp.rendered.units import EMOTIONS, UnitMotion, draw_motions
 

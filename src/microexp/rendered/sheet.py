@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from microexp.datasets.params import DemoSheetParams
+from microexp.reading.params import DemoSheetParams
 from microexp.rendered.layout import demo_videos, parse_video
 from microexp.rendered.schedule import draw_expressions
 from microexp.run import storage

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from microexp.datasets.params import DemoVideoParams
+from microexp.reading.params import DemoVideoParams
 from microexp.run import storage
 from microexp.run.log import track
 from microexp.run.stage import Job

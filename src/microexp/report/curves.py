@@ -22,8 +22,8 @@ def training_series(fold: Rows, measure: str) -> dict[int, float]:
             rows = [r for r in rows if r[column] == rows[0][column]]
     values: dict[int, list[float]] = {}
     for row in rows:
-        if row.get(measure):
-            values.setdefault(int(row["epoch"]), []).append(float(row[measure]))
+        if row.get(measure) and row.get("epoch"):  # a method logs what it likes
+            values.setdefault(int(float(row["epoch"])), []).append(float(row[measure]))
     return {epoch: math.fsum(v) / len(v) for epoch, v in sorted(values.items())}
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from microexp.methods.recognition.params import TaskParams
+from microexp.datasets.task import TaskParams
 from microexp.run.stage import Params
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from microexp.datasets.classes import class_names
 from microexp.errors import UserError
-from microexp.methods.recognition.classes import class_names
 from microexp.metrics import recognition
 from microexp.metrics.coverage import check_clips, check_folds, labelled_clips
 from microexp.metrics.spotting import Interval, count_subjects

@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from microexp.errors import UserError
+from microexp.run.log import log
 
 PERIOD_S = 0.2
 
@@ -59,6 +60,9 @@ def _take(count: int, gpus: list[str], folder: Path, patience_s: float, locks: E
     folder.mkdir(parents=True, exist_ok=True)
     held: list[str] = []
     end = time.monotonic() + patience_s
+    if not _has_locks(folder):  # then jobs at least begin at different ones
+        start = os.getpid() % len(gpus)
+        gpus = [*gpus[start:], *gpus[:start]]
     while True:
         for gpu in gpus:
             if (
@@ -79,6 +83,16 @@ def _take(count: int, gpus: list[str], folder: Path, patience_s: float, locks: E
         time.sleep(PERIOD_S)
 
 
+def _has_locks(folder: Path) -> bool:
+    with open(folder / "probe.lock", "a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError as error:
+            log(f"microexp: warning: {folder}: no lock ({error.strerror}): two jobs may share a GPU")
+            return False
+    return True
+
+
 def _try_lock(path: Path, locks: ExitStack) -> bool:
     file = open(path, "a")  # noqa: SIM115  stays open with the lock
     try:
@@ -86,6 +100,8 @@ def _try_lock(path: Path, locks: ExitStack) -> bool:
     except BlockingIOError:
         file.close()
         return False
+    except OSError:  # no locks here: `_has_locks` said so
+        pass
     locks.enter_context(file)
     return True
 

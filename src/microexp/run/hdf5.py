@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import h5py
+
+from microexp.run import storage
+
+T = TypeVar("T")
 
 
 class Remembering:
@@ -49,14 +56,67 @@ class Remembering:
         """Nothing is held back."""
 
 
-def damage_of(path: Path) -> Exception | None:
-    """What HDF5 says when it reads all of a shard, or None."""
-    try:
-        with h5py.File(path, "r") as file:
+class Watched:
+    """A file for HDF5 that only reads and keeps the first error of the system that it met.
+
+    HDF5 says of nearly everything that it "cannot read": with this door one knows whether the system refused, or what
+    was read is wrong. No lock is taken.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = open(path, "rb", buffering=0)  # noqa: SIM115  closed by __exit__
+        self.error: OSError | None = None
+        self.tell = self._file.tell
+
+    def __enter__(self) -> Watched:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._file.close()
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Move to a place of the file."""
+        return self._file.seek(offset, whence)
+
+    def read(self, size: int = -1) -> bytes:
+        """Read `size` bytes."""
+        return self._file.read(size)
+
+    def readinto(self, buffer: memoryview) -> int:
+        """Read as much as fits into `buffer`, unless an earlier read failed."""
+        view = memoryview(buffer).cast("B")
+        done = 0
+        try:
+            while self.error is None and done < len(view) and (got := self._file.readinto(view[done:])):
+                done += got
+        except OSError as error:
+            self.error = error
+        return done
+
+
+def examine(path: Path, check: Callable[[h5py.File], T]) -> T:
+    """Read all of a shard, which checks its checksums, then return what `check` says of it.
+
+    Raises:
+        Damaged: when HDF5 finds its content wrong.
+        OSError: when the system does not let us read it, or lacks what reading it takes.
+    """
+    import hdf5plugin  # noqa: F401  registers blosc
+
+    with Watched(path) as source:
+        try:
+            file = h5py.File(source, "r")
             read_through(file)
-    except Exception as error:  # on damaged files h5py raises nearly anything
-        return error
-    return None
+        except Exception as error:  # on damaged files h5py raises nearly anything
+            if source.error is not None:
+                raise source.error from error
+            if isinstance(error, MemoryError):
+                raise OSError(errno.ENOMEM, "not enough memory") from error
+            if "required filter" in str(error):  # the installation lacks it
+                raise OSError(errno.ENOSYS, str(error)) from error
+            raise storage.damaged(path, f"damaged data ({error})") from error
+        with file:
+            return check(file)
 
 
 def read_through(shard: h5py.File) -> None:

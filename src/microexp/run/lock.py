@@ -83,21 +83,22 @@ def begin(folder: Path) -> IO[str]:
 
 
 @contextmanager
-def no_run(folder: Path) -> Iterator[None]:
-    """Keep runs out of `folder` for a while.
+def no_run(folder: Path) -> Iterator[bool]:
+    """Keep runs out of `folder` for a while; yields whether that is certain, which it is not without locks.
 
     Raises:
         UserError: when a run, or a job that a killed run left on another machine, works there.
     """
     if not (folder / RUN_LOCK).exists():
-        yield
+        yield True
         return
     with begin(folder):
-        if _jobs_alive(folder):
+        alive = _jobs_alive(folder)
+        if alive:
             raise UserError(
                 file=folder, problem="jobs of a run that are still at work", hint="wait for them or cancel them"
             )
-        yield
+        yield alive is False
 
 
 def clear_leftovers(folder: Path) -> list[Path]:
@@ -154,22 +155,22 @@ def user_path(environment: Mapping[str, str] = os.environ) -> str:
 def _absolute(folder: str) -> str:
     """As Python itself found it when it started, for Snakemake may have changed the folder since."""
     ends = os.sep + os.path.normpath(folder)
-    found = (p for p in sys.path if os.path.isabs(p) and p.endswith(ends))
-    return folder if os.path.isabs(folder) else next(found, os.path.abspath(folder))
+    started = (p for p in sys.path if Path(p).is_absolute() and p.endswith(ends))
+    return folder if Path(folder).is_absolute() else next(started, str(Path(folder).absolute()))
 
 
 def shell_prefix(source: Path, conda: bool) -> str:
-    """What stands before every shell command of the workflow: the package's path, the run that the job belongs to, and
+    """What stands before each shell command of our own rules: the package's path, the run that the job belongs to, and
     `logged LOG COMMAND`, which keeps what the attempt before printed as `LOG.before`.
 
     The user's own PYTHONPATH does not come before the libraries of the job's environment, but it is kept as `USER_PATH`
-    for methods of somebody else (`microexp.methods.find`). It ends in `exec`, so that the job is the direct child of the run: signals reach it, no shell stands in between.
-    Without conda, `python` is the interpreter that runs Snakemake.
+    for methods of somebody else (`microexp.methods.find`). It ends in `exec`, so that the job is a direct child of the
+    run: signals reach it, no shell stands in between. Without conda, `python` is the interpreter that runs Snakemake.
+    The commands say `python -P`: what lies in the working folder is not imported.
     """
-    lines = [f"export PYTHONPATH={shlex.quote(str(source))}", f"export {RUN}={token()}"]
+    lines = [f"export PYTHONPATH={shlex.quote(str(source))} PYTHONSAFEPATH=1", f"export {RUN}={token()}"]
     lines.append(f"export {USER_PATH}={shlex.quote(user_path())}")
     if not conda:
         lines.append(f'export PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH"')
     lines.append(LOGGED)
-    # Snakemake fills in braces, also here
-    return "; ".join(lines).replace("{", "{{").replace("}", "}}") + "; "
+    return "; ".join(lines) + "; "

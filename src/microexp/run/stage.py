@@ -12,13 +12,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
+
+LARGEST = 2**53
+"""Options travel as JSON, which is exact up to here; sums of seeds stay far below what generators take."""
 
 
 class Params(BaseModel):
-    """Base of all options: frozen, and a key that is not known is an error."""
+    """Base of all options: frozen, a key that is not known is an error, and so is a number that is none or is vast."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _check_numbers(cls, value: Any) -> Any:
+        parts = value if isinstance(value, (list, tuple)) else (value,)
+        if any(isinstance(part, int) and abs(part) > LARGEST for part in parts):
+            raise ValueError(f"a whole number of at most {LARGEST} (2^53)")
+        return value
 
 
 class NoParams(Params):
@@ -44,6 +55,7 @@ class Input:
         count: how many files.
         passed: whether the command line names it; otherwise it only makes the stage run again when it changes.
         after: stages that write what the plan lists.
+        tracked: whether another path makes the stage run again; otherwise only the command line names it.
     """
 
     help: str
@@ -51,6 +63,7 @@ class Input:
     count: Count = "one"
     passed: bool = True
     after: tuple[str, ...] = ()
+    tracked: bool = True
 
     @property
     def writers(self) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,16 +23,27 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from microexp.errors import UserError
+from microexp.run.text_safety import csv_cell, from_csv
 
 if TYPE_CHECKING:
     import h5py
 
 TEMPORARY = ".microexp-tmp-"
 PROVENANCE = ".prov.json"
+RECORD_HASH = "record_sha256"
+"""Key of a record's hash over its own bytes, which are hashed with 64 zeros in its place."""
 OF_WRITING = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})
 """Errors that only writing meets; all others may be of an input that is read meanwhile."""
-HASHED_BYTES = 1 << 26
-"""Inputs up to this size are hashed each time that they are read; a stage reads larger ones for minutes."""
+
+_RECORD_HASH = re.compile(rb'"' + RECORD_HASH.encode() + rb'": "([0-9a-f]{64})"')
+
+
+class Damaged(UserError):
+    """A file with content that is proved wrong: only such a file may be deleted on its own account."""
+
+
+class Unreadable(UserError):
+    """A file that the system did not let us read: nothing is known of its content."""
 
 
 @contextmanager
@@ -45,7 +57,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
     temporary = _temporary(path)
     try:
         with _blamed_on(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(path.parent)
         try:
             yield temporary
         except OSError as error:
@@ -96,6 +108,14 @@ def _blamed_on(path: Path) -> Iterator[None]:
         raise _not_written(path, error) from error
 
 
+def _make_folder(folder: Path) -> None:
+    """Make `folder` and what is missing above it; a new folder is on disk only when the one above it is."""
+    missing = [f for f in (folder, *folder.parents) if not f.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for made in reversed(missing):
+        _fsync(made.parent)
+
+
 def _fsync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -117,16 +137,26 @@ def write_text(path: str | Path, text: str) -> None:
 
 def write_json(path: str | Path, value: object) -> None:
     """Write `value` as indented JSON with sorted keys."""
-    write_text(path, json.dumps(value, indent=1, sort_keys=True, default=_plain) + "\n")
+    write_text(path, _json(value))
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, indent=1, sort_keys=True, default=_plain) + "\n"
 
 
 def write_csv(path: str | Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write rows under a header; None becomes an empty field, floats keep every digit (`repr`)."""
+    """Write rows under a header; None becomes an empty field, floats keep every digit (`repr`).
+
+    Text that a spreadsheet program would run as a formula gets an apostrophe before it, which `read_csv` takes away.
+    """
+    write_text(path, "".join(_row(row) for row in (columns, *rows)))
+
+
+def _row(values: Iterable[object]) -> str:
+    """A line of a CSV; `csv` puts what breaks lines into quotes only when it is part of its own line end."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([_field(v) for v in row] for row in rows)
-    write_text(path, text.getvalue())
+    csv.writer(text, lineterminator="\r\n").writerow([_field(v) for v in values])
+    return text.getvalue()[:-2] + "\n"
 
 
 def _field(value: object) -> object:
@@ -134,7 +164,7 @@ def _field(value: object) -> object:
         return ""
     if isinstance(value, (np.floating, float)):
         return repr(float(value))
-    return value
+    return csv_cell(value) if isinstance(value, str) else value
 
 
 def read_csv(path: str | Path, columns: Sequence[str]) -> list[dict[str, str]]:
@@ -166,7 +196,7 @@ def read_csv(path: str | Path, columns: Sequence[str]) -> list[dict[str, str]]:
                 problem="another number of fields",
                 expected=f"{len(row)} fields as in the header",
             )
-    return rows
+    return [{name: from_csv(cell) for name, cell in row.items()} for row in rows]
 
 
 # --- HDF5 shards ------------------------------------------------------------------------------------------------------
@@ -228,34 +258,71 @@ def add_array(
 
 @contextmanager
 def open_shard(path: str | Path) -> Iterator[h5py.File]:
-    """Open a shard for reading.
+    """Open a shard for reading, without a lock: it is finished, and many file systems of clusters refuse locks.
 
     Raises:
-        UserError: naming the file when it is missing, truncated or damaged, also when that shows only while reading.
+        Damaged: naming the file when its content is proved wrong, also when that shows only while reading.
+        Unreadable: when the system does not let us read it.
+        UserError: when it is missing.
     """
     import h5py
     import hdf5plugin  # noqa: F401  registers blosc
 
-    from microexp.run.hdf5 import damage_of
-
     path = Path(path)
-    if not path.is_file():
+    try:
+        file = h5py.File(path, "r", locking=False)
+    except FileNotFoundError as error:
         raise UserError(
             file=path,
             problem="no such file",
             expected="a shard written by microexp",
             hint="run the stage that makes it",
-        )
-    try:
-        with h5py.File(path, "r") as file:
-            yield file
-    except (KeyError, OSError, RuntimeError) as error:  # HDF5 does not say which of the open files it was reading
-        damage = damage_of(path)
-        if damage is None:
-            raise
-        raise UserError(
-            file=path, problem=f"damaged data ({damage})", expected="an intact shard", hint="delete it and run again"
         ) from error
+    except (OSError, RuntimeError) as error:
+        raise _trouble(path) or unreadable(path, error) from error
+    with file:
+        try:
+            yield file
+        except (KeyError, OSError, RuntimeError) as error:  # HDF5 does not say which of the open files it was reading
+            trouble = _trouble(path) or (unreadable(path, error) if f"filename = '{path}'" in str(error) else None)
+            if trouble is None:
+                raise
+            raise trouble from error
+
+
+def _trouble(path: Path) -> UserError | None:
+    """What is wrong with a shard that HDF5 complained of; None when its content is as it was written.
+
+    A record decides by the hash of the bytes. Without one HDF5 reads all of them again, through a door that tells what
+    the system refused from what HDF5 found.
+    """
+    from microexp.run.hdf5 import examine
+
+    try:
+        if provenance_path(path).exists():
+            check_content(path, read_provenance(path))
+        else:
+            examine(path, lambda shard: None)
+    except UserError as trouble:
+        return trouble
+    except OSError as error:
+        return unreadable(path, error)
+    return None
+
+
+def unreadable(path: Path, error: Exception) -> Unreadable:
+    """The error for a file that the system does not let us read."""
+    return Unreadable(
+        file=path,
+        problem=f"cannot be read ({getattr(error, 'strerror', None) or error})",
+        expected="a file that the system lets us read",
+        hint="nothing is known of its content: do not delete it on this account",
+    )
+
+
+def damaged(path: Path, problem: str) -> Damaged:
+    """The error for a file with content that is proved wrong."""
+    return Damaged(file=path, problem=problem, hint="delete it and run again")
 
 
 def set_attributes(target: h5py.Group | h5py.Dataset, values: Mapping[str, object]) -> None:
@@ -280,25 +347,45 @@ def provenance_path(path: str | Path) -> Path:
 
 
 def read_provenance(path: str | Path) -> dict[str, Any]:
-    """What is known of result `path`.
+    """What is known of result `path`; the record is believed only when its own hash fits its bytes.
 
     Raises:
-        UserError: when there is none or it is not valid JSON.
+        Damaged: when the record is not as it was written.
+        Unreadable: when the system does not let us read it.
+        UserError: when there is none.
     """
     beside = provenance_path(path)
     try:
-        record = json.loads(beside.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(file=path, problem="no readable provenance", expected=f"{beside.name} beside it") from error
-    if not isinstance(record, dict) or "sha256" not in record:
-        raise UserError(file=beside, problem="no provenance record", expected="a JSON object with sha256")
+        data = beside.read_bytes()
+    except FileNotFoundError as error:
+        raise UserError(file=path, problem="no provenance", expected=f"{beside.name} beside it") from error
+    except OSError as error:
+        raise unreadable(beside, error) from error
+    own = _RECORD_HASH.findall(data)
+    if len(own) != 1 or _own_hash(data, own[0]) != own[0].decode():
+        raise damaged(beside, "a damaged provenance record (its own SHA-256 differs)")
+    try:
+        record = json.loads(data)
+    except ValueError as error:
+        raise damaged(beside, "a damaged provenance record (no JSON)") from error
+    if not isinstance(record, dict) or not isinstance(record.get("sha256"), str):
+        raise damaged(beside, "a damaged provenance record (no SHA-256)")
     return record
 
 
+def _own_hash(data: bytes, own: bytes) -> str:
+    return hashlib.sha256(data.replace(own, b"0" * 64)).hexdigest()
+
+
 def write_provenance(path: str | Path, record: Mapping[str, Any]) -> None:
-    """Write the provenance of result `path`, with its size and SHA-256 as they are now."""
+    """Write the provenance of result `path`, with its size and SHA-256 as they are now, and a hash of its own."""
     path = Path(path)
-    write_json(provenance_path(path), {**record, "size_bytes": path.stat().st_size, "sha256": file_sha256(path)})
+    zeros = "0" * 64
+    whole = {**record, "size_bytes": path.stat().st_size, "sha256": file_sha256(path), RECORD_HASH: zeros}
+    text = _json(whole)
+    place = text.rindex(f'"{RECORD_HASH}": "{zeros}"')
+    own = hashlib.sha256(text.encode()).hexdigest()
+    write_text(provenance_path(path), text[:place] + text[place:].replace(zeros, own, 1))
 
 
 def remove_provenance(path: str | Path) -> None:
@@ -311,23 +398,43 @@ def remove_provenance(path: str | Path) -> None:
         provenance_path(path).unlink(missing_ok=True)
 
 
-def input_hash(path: str | Path) -> dict[str, Any]:
-    """Name, stage and SHA-256 of an input as its record has them; of a foreign one name and SHA-256, or size when big.
+def check_content(path: Path, record: Mapping[str, Any]) -> None:
+    """Compare size and SHA-256 of `path` with its record.
 
     Raises:
-        UserError: when the input is not as it was recorded; of files above `HASHED_BYTES` only the size is compared.
+        Damaged: when they differ.
+        Unreadable: when the system does not let us read the file.
+    """
+    try:
+        size = path.stat().st_size
+        if size != record.get("size_bytes"):
+            raise damaged(path, f"{size} bytes, was written with {record.get('size_bytes')}")
+        if file_sha256(path) != record["sha256"]:
+            raise damaged(path, "its bytes have changed since it was written (SHA-256)")
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def input_hash(path: str | Path) -> dict[str, Any]:
+    """Name, stage, SHA-256 and path in the run's folder of an input with a record; of a foreign one name and SHA-256.
+
+    All of the file is read, whatever its size: SHA-256 runs at about 1.2 GB/s, the checksums inside a shard cannot tell
+    0x0000 from 0xFFFF.
+
+    Raises:
+        Damaged: when the input, or its record, is not as it was written.
+        Unreadable: when the system does not let us read it.
     """
     path = Path(path)
-    size = path.stat().st_size
-    found = file_sha256(path) if size <= HASHED_BYTES else None
-    if not provenance_path(path).is_file():
-        return {"file": path.name, "sha256": found} if found else {"file": path.name, "size_bytes": size}
-    record = read_provenance(path)
-    if size != record.get("size_bytes") or found not in (None, record["sha256"]):
-        raise UserError(
-            file=path, problem="a file that has changed since it was written", hint="delete it and run again"
-        )
-    return {"file": path.name, "stage": record.get("stage"), "sha256": record["sha256"]}
+    try:
+        if not provenance_path(path).exists():
+            return {"file": path.name, "sha256": file_sha256(path)}
+        record = read_provenance(path)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    check_content(path, record)
+    known = {"file": path.name, "stage": record.get("stage"), "sha256": record["sha256"]}
+    return known if path.is_absolute() or ".." in path.parts else {**known, "path": path.as_posix()}
 
 
 def _plain(value: object) -> object:

@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from microexp.datasets.classes import class_names, labels_of
 from microexp.datasets.protocols import MEGC2019, PROTOCOLS, clip_hash
 from microexp.errors import UserError
 from microexp.methods.context import Context
 from microexp.methods.find import SHIPPED, find_method
 from microexp.methods.recognition import folds
-from microexp.methods.recognition.classes import class_names, labels_of
 from microexp.methods.recognition.mdml.method import MdmlMethod
 from tests.methods.recognition.synthetic import CLASSES, clips_of
 

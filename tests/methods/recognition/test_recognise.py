@@ -9,7 +9,7 @@ import yaml
 
 from microexp.commands.main import main
 from microexp.config import parse, stage_options
-from microexp.methods.recognition.classes import class_names
+from microexp.datasets.classes import class_names
 from microexp.methods.recognition.params import FoldParams
 
 PAGE = Path(__file__).parents[3] / "docs" / "recognition.md"

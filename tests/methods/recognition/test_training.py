@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
+from microexp.datasets.classes import labels_of
 from microexp.methods.recognition import folds, loso
-from microexp.methods.recognition.classes import labels_of
 from microexp.methods.recognition.mdml.network import StageOutputs
 from microexp.methods.recognition.mdml.params import MdmlParams
 from microexp.methods.recognition.mdml.training import LOG_COLUMNS, _Trainer, one_cycle, predict, stacks, train

@@ -25,6 +25,10 @@ class MemoryStream:
     frame_index: np.ndarray = field(repr=False, compare=False)
 
     @property
+    def channels(self) -> tuple[str, ...]:
+        return ("",) * self.data.shape[1]
+
+    @property
     def origin_frame(self) -> float:
         return (self.clip_frame - self.step_frame) / 2
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,14 @@ from microexp.methods.spotting.params import DetectParams, FoldParams
 from microexp.pipeline import STAGES
 from microexp.records import features as records
 from microexp.records.index import Expression, Video, read_expressions, read_videos, write_expressions, write_videos
+from microexp.records.shard import Subject
 from microexp.run.stage import Job
-from microexp.run.storage import create_shard, set_attributes
+from tests.shards import recorded
 
 LENGTHS = {"micro": (9, 14), "macro": (22, 46)}
-REGIONS = ("region_left_eye", "region_right_eye", "region_mouth")
+PLACES = ("brow_inner_left_v", "mouth_corner_left_v")
+"""Channels of places, which networks read; the regions are the rule's."""
+REGIONS = ("region_brows", "region_eyes", "region_cheeks", "region_mouth", "region_chin")
 JUNK = 520
 """Frames of the video that stands in the held-out subject's place in a canary's data."""
 
@@ -80,9 +84,7 @@ def write_data(
     for s in range(subjects):
         subject = f"s{s:02d}"
         paths = [folder / "features" / stream / dataset / f"{subject}.h5" for stream in ("i3d_rgb", "motion")]
-        with create_shard(paths[0]) as rgb, create_shard(paths[1]) as motion:
-            for shard, path in ((rgb, paths[0]), (motion, paths[1])):
-                records.start_shard(shard, *records.whose(path))
+        with create(paths[0]) as rgb, create(paths[1]) as motion:
             for v in range(videos_per_subject):
                 name = f"{subject}_{v}"
                 still = (s, v) == (subjects - 1, videos_per_subject - 1) and subjects * videos_per_subject > 3
@@ -97,6 +99,23 @@ def write_data(
     return found_in(folder, dataset)
 
 
+@contextmanager
+def create(path: Path) -> Iterator[records.FeaturesWriter]:
+    """A shard of features with its record; the path says whose it is."""
+    stream = records.whose(path)[0]
+    with records.create_features(path, stream, Subject.of_path(path)) as shard:
+        yield shard
+    recorded(path, stream)
+
+
+@contextmanager
+def edit(path: Path) -> Iterator[h5py.File]:
+    """A shard of features to be changed, with a new record afterwards."""
+    with h5py.File(path, "r+") as file:
+        yield file
+    recorded(path, records.whose(path)[0])
+
+
 def found_in(folder: Path, dataset: str = "fake") -> MadeUp:
     """What `write_data` wrote below a folder."""
     return MadeUp(
@@ -108,7 +127,7 @@ def found_in(folder: Path, dataset: str = "fake") -> MadeUp:
 
 
 def write_features(
-    file: h5py.File,
+    shard: records.FeaturesWriter,
     name: str,
     planted: Sequence[Expression],
     layout: records.Layout,
@@ -131,13 +150,11 @@ def write_features(
     for half in (0, channels // 2):
         data[:, half : half + quarter] += signal[:, :1] * 2
         data[:, half + quarter : half + 2 * quarter] += signal[:, 1:] * 2
-    group = file.create_group(name)
-    set_attributes(group, {"excluded": ""})
-    records.write_features(group, data.astype(np.float32), layout, index.astype(np.int32))
+    shard.add(name, data.astype(np.float32), layout, index)
 
 
 def write_motion(
-    file: h5py.File,
+    shard: records.FeaturesWriter,
     name: str,
     planted: Sequence[Expression],
     n_frames: int,
@@ -145,15 +162,12 @@ def write_motion(
     generator: np.random.Generator,
 ) -> None:
     """Magnitudes that are large while an expression comes and goes."""
-    magnitude = 0.05 + 0.02 * generator.random((n_frames - 1, len(REGIONS)))
+    magnitude = 0.05 + 0.02 * generator.random((n_frames - 1, len(PLACES) + len(REGIONS)))
     for item in planted:
         third = max(2, (item.offset - item.onset) // 3)
         magnitude[item.onset : item.onset + third] += 0.3
         magnitude[item.offset - third : item.offset] += 0.3
-    group = file.create_group(name)
-    set_attributes(group, {"excluded": ""})
-    layout = records.Layout(1, 2, fps, REGIONS)
-    records.write_features(group, magnitude.astype(np.float32), layout, np.arange(n_frames, dtype=np.int32))
+    shard.add(name, magnitude.astype(np.float32), records.Layout(1, 2, fps, (*PLACES, *REGIONS)), np.arange(n_frames))
 
 
 def garble(data: MadeUp, folder: Path, dataset: str = "fake", subject: str = "s00", noise: float = 100.0) -> MadeUp:
@@ -168,14 +182,13 @@ def garble(data: MadeUp, folder: Path, dataset: str = "fake", subject: str = "s0
     for path in copy.features:
         if path.stem != subject:
             continue
-        with create_shard(path) as file:
-            records.start_shard(file, *records.whose(path))
+        with create(path) as shard:
             if records.whose(path)[0] == "motion":
-                write_motion(file, "other", [], JUNK, 30.0, generator)
+                write_motion(shard, "other", [], JUNK, 30.0, generator)
             else:
                 index = np.arange(JUNK)
                 write_features(
-                    file, "other", [], layout, index, channels=channels, noise=noise, generator=generator
+                    shard, "other", [], layout, index, channels=channels, noise=noise, generator=generator
                 )  # fmt: skip
     known = read_videos(data.videos)
     others = [e for e in read_expressions(data.expressions, known) if e.subject != subject]

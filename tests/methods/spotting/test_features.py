@@ -1,4 +1,4 @@
-"""Lazy reading: slices, padding, means, what is left out, what is refused."""
+"""What AEM-Net reads: slices, padding, means, several streams on one grid."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ import pytest
 
 from microexp.errors import UserError
 from microexp.methods.spotting.aemnet import features as module
-from microexp.methods.spotting.aemnet.features import FeatureStore, common_layout, list_videos, stream_slice
-from microexp.run.storage import add_array, create_shard, set_attributes
+from microexp.methods.spotting.aemnet.features import FeatureStore, FeatureVideo, common_layout
+from microexp.methods.spotting.base import SpottingVideo
+from microexp.records.features import Files, Layout, list_features
+from tests.methods.spotting.made_up import create
 
-ATTRIBUTES = {"clip_frames": 8, "step_frames": 2, "n_frames": 26, "fps": 30.0, "excluded": ""}
-
-
-def write(path, videos, **changes):
-    with create_shard(path) as file:
-        for name, data in videos.items():
-            group = file.create_group(name)
-            if data is None:
-                set_attributes(group, {"excluded": "no face"})
-                continue
-            add_array(group, "features", np.asarray(data, np.float32))
-            add_array(group, "frame_index", np.arange(26, dtype=np.int32) * 7)
-            set_attributes(group, {**ATTRIBUTES, **changes})
+DATA = np.arange(40, dtype=np.float32).reshape(10, 4)
 
 
 @pytest.fixture
-def shard(tmp_path):
-    path = tmp_path / "set" / "s1.h5"
-    write(path, {"b": np.arange(40).reshape(10, 4), "a": None, "c": np.ones((10, 4))})
-    return path
+def make(tmp_path):
+    """A function that makes a video of streams: name -> (data, layout, source frame of each frame)."""
+    with Files() as files:
+
+        def video(name="v", subject="s1", n_frames=200, **streams):
+            made = {}
+            for stream, (data, layout, index) in streams.items():
+                path = tmp_path / name / stream / "set" / f"{subject}.h5"
+                with create(path) as shard:
+                    shard.add(name, np.asarray(data, np.float32), layout, index)
+                made |= {f.stream: f for f in list_features([path], files)}
+            return FeatureVideo.of(SpottingVideo("set", subject, name, n_frames, 30.0, made), list(streams))
+
+        yield video
 
 
 @pytest.fixture(params=["kept", "sliced"])
@@ -39,69 +39,108 @@ def way(request, monkeypatch):
         monkeypatch.setattr(module, "KEEP_BYTES", 0)
 
 
-def test_excluded_videos_are_left_out_and_names_come_from_the_path(shard):
-    videos = list_videos([shard])
-    assert [(v.dataset, v.subject, v.video) for v in videos] == [("set", "s1", "b"), ("set", "s1", "c")]
-    assert (videos[0].n_steps, videos[0].n_channels, videos[0].n_frames) == (10, 4, 26)
-    assert videos[0].origin_frame == 3  # the slot of feature 0 is [3, 5), the middle of its clip [0, 8)
+ONE = (DATA, Layout(2, 8, 30.0), np.arange(26) * 7)
 
 
-def test_frames_and_source_frames_map_to_each_other(shard):
-    video = list_videos([shard])[0]
-    assert video.to_source(np.array([0, 1.5, 25])).tolist() == [0, 10.5, 175]
-    assert video.to_frames(np.array([0, 10.5, 175])).tolist() == [0, 1.5, 25]
+def test_a_video_is_laid_out_as_its_first_stream(make):
+    found = make(motion=ONE)
+    assert found.key == ("set", "s1", "v") and found.origin_frame == 3
+    assert (found.n_steps, found.n_channels, found.n_frames, found.step_frame, found.clip_frame) == (10, 4, 26, 2, 8)
+    assert found.to_source(np.array([1.5])).tolist() == [10.5] and found.to_frames(np.array([10.5])).tolist() == [1.5]
 
 
 @pytest.mark.usefixtures("way")
-def test_slices_are_the_rows_and_both_ends_are_repeated(shard):
-    videos = list_videos([shard])
-    data = np.arange(40).reshape(10, 4)
-    with FeatureStore(videos, slice(0, 4), False) as store:
-        assert np.array_equal(store.read(videos[0], 2, 3), data[2:5])
-        assert np.array_equal(store.read(videos[0], -2, 4), data[[0, 0, 0, 1]])
-        assert np.array_equal(store.read(videos[0], 8, 4), data[[8, 9, 9, 9]])
-        assert np.array_equal(store.read(videos[0], -1, 12), data[[0, *range(10), 9]])
-        assert np.array_equal(store.read(videos[0], 20, 2), data[[9, 9]])
-        assert np.array_equal(store.read(videos[0], -5, 2), data[[0, 0]])
+def test_slices_are_the_rows_and_both_ends_are_repeated(make):
+    video = make(motion=ONE)
+    store = FeatureStore([video], centre=False)
+    assert np.array_equal(store.read(video, 2, 3), DATA[2:5])
+    assert np.array_equal(store.read(video, -2, 4), DATA[[0, 0, 0, 1]])
+    assert np.array_equal(store.read(video, 8, 4), DATA[[8, 9, 9, 9]])
+    assert np.array_equal(store.read(video, -1, 12), DATA[[0, *range(10), 9]])
+    assert np.array_equal(store.read(video, 20, 2), DATA[[9, 9]])
+    assert np.array_equal(store.read(video, -5, 2), DATA[[0, 0]])
 
 
 @pytest.mark.usefixtures("way")
-def test_channels_and_each_videos_own_mean(shard):
-    videos = list_videos([shard])
-    with FeatureStore(videos, stream_slice("flow", 4), True) as store:
-        part = store.read(videos[0], 0, 10)
-        assert part.shape == (10, 2) and np.allclose(part.mean(0), 0)
-        assert np.allclose(store.read(videos[1], 0, 2), 0)
-    assert stream_slice("rgb", 4) == slice(0, 2) and stream_slice("both", 4) == slice(0, 4)
+def test_each_videos_own_mean_may_be_subtracted(make):
+    videos = [make(motion=ONE), make("w", motion=(np.ones((10, 4)), *ONE[1:]))]
+    store = FeatureStore(videos, centre=True)
+    assert np.allclose(store.read(videos[0], 0, 10), DATA - DATA.mean(0))
+    assert np.allclose(store.read(videos[1], 0, 2), 0)
+
+
+def test_the_table_holds_what_is_read(make):
+    videos = [make(motion=ONE), make("w", motion=(2 * DATA[:7], Layout(2, 8, 30.0), np.arange(20)))]
+    store = FeatureStore(videos, centre=True)
+    assert store.small
+    for video in videos:
+        for start, length in ((0, 5), (-3, 6), (6, 9)):
+            rows = store.rows(video, start, length)
+            assert np.array_equal(store.table()[rows], store.read(video, start, length))
 
 
 @pytest.mark.usefixtures("way")
-def test_values_that_are_not_finite_are_refused(tmp_path):
-    write(tmp_path / "set" / "s1.h5", {"b": np.full((10, 4), np.nan)})
-    videos = list_videos([tmp_path / "set" / "s1.h5"])
-    with FeatureStore(videos, slice(0, 4), False) as store, pytest.raises(UserError, match="not finite"):
-        store.read(videos[0], 0, 2)
+def test_values_that_are_not_finite_are_refused(make):
+    video = make(motion=(np.full((10, 4), np.nan), *ONE[1:]))
+    with pytest.raises(UserError, match="not finite"):
+        FeatureStore([video], centre=False).read(video, 0, 2)
 
 
-def test_a_shard_without_the_attributes_is_named(tmp_path):
-    with create_shard(tmp_path / "set" / "s1.h5") as file:
-        add_array(file.create_group("v"), "features", np.ones((3, 4), np.float32))
-    with pytest.raises(UserError, match=r"s1\.h5: v"):
-        list_videos([tmp_path / "set" / "s1.h5"])
+def test_a_large_set_is_not_kept_in_memory(make, monkeypatch):
+    monkeypatch.setattr(module, "KEEP_BYTES", 0)
+    video = make(motion=ONE)
+    store = FeatureStore([video], centre=False)
+    store.read(video, 0, 5)
+    assert not store._kept and not store.small
 
 
-def test_shards_of_one_experiment_must_agree(tmp_path):
-    write(tmp_path / "set" / "s1.h5", {"v": np.ones((10, 4))})
-    write(tmp_path / "set" / "s2.h5", {"v": np.ones((10, 4))}, step_frames=4)
-    with pytest.raises(UserError, match=r"s2\.h5"):
-        common_layout(list_videos(sorted((tmp_path / "set").glob("*.h5"))))
+def test_shards_of_one_experiment_must_agree(make):
+    other = (DATA, Layout(4, 8, 30.0), np.arange(50))
+    with pytest.raises(UserError, match=r"set/s1/w: step, clip, channels"):
+        common_layout([make(motion=ONE), make("w", motion=other)])
     with pytest.raises(UserError, match="no usable training video"):
         common_layout([])
+    assert common_layout([make(motion=ONE)]) == (2, 8, 4)
 
 
-def test_a_large_set_is_not_kept_in_memory(shard, monkeypatch):
-    monkeypatch.setattr(module, "KEEP_BYTES", 0)
-    videos = list_videos([shard])
-    with FeatureStore(videos, slice(0, 4), False) as store:
-        store.read(videos[0], 0, 5)
-        assert not store._kept
+# --- several streams --------------------------------------------------------------------------------------------------
+
+
+def test_streams_on_the_same_grid_stand_side_by_side(make):
+    video = make(i3d_rgb=ONE, i3d_flow=(10 * DATA, *ONE[1:]))
+    assert video.n_channels == 8
+    assert np.array_equal(video.read(2, 6), np.concatenate([DATA, 10 * DATA], 1)[2:6])
+    assert np.array_equal(video.read(0, 10), np.concatenate([video.read(0, 3), video.read(3, 10)]))
+
+
+def ramp(layout, index, n_steps):
+    """Features that say in which source frame the middle of their clip lies."""
+    middle = np.arange(n_steps) * layout.step_frame + layout.clip_frame / 2 - 0.5
+    return np.interp(middle, np.arange(len(index)), index)[:, None], layout, index
+
+
+@pytest.mark.parametrize(
+    ("layout", "index", "n_steps"),
+    [
+        (Layout(1, 2, 30.0), np.arange(200), 199),  # every frame
+        (Layout(8, 16, 30.0), np.arange(200), 24),  # coarser
+        (Layout(1, 1, 60.0), np.arange(400) / 2, 400),  # another rate
+        (Layout(2, 8, 30.0), np.arange(200) * 0.97 + 3, 97),  # as many features, laid elsewhere
+    ],
+)
+def test_another_stream_is_read_in_the_middle_of_each_slot(make, layout, index, n_steps):
+    grid = ramp(Layout(2, 8, 30.0), np.arange(200), 97)
+    video = make(i3d_rgb=grid, given=ramp(layout, index, n_steps))
+    values = video.read(0, 97)
+    inside = (values[:, 0] >= 9) & (values[:, 0] <= 184)  # within the first and the last middle of the other stream
+    assert inside.sum() > 70
+    assert np.allclose(values[inside, 0], values[inside, 1], atol=1e-3)
+    assert np.array_equal(values, np.concatenate([video.read(a, min(a + 10, 97)) for a in range(0, 97, 10)]))
+
+
+def test_beyond_its_ends_another_stream_stands_still(make):
+    video = make(
+        i3d_rgb=ramp(Layout(2, 8, 30.0), np.arange(200), 97), given=ramp(Layout(1, 1, 30.0), np.arange(60, 90), 30)
+    )
+    values = video.read(0, 97)[:, 1]
+    assert values[0] == 60 and values[-1] == 89 and (np.diff(values) >= 0).all()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 
-import h5py
 import numpy as np
 import pytest
 
@@ -15,12 +14,10 @@ from microexp.methods.spotting.base import SpottingVideo
 from microexp.methods.spotting.fold import ALL, calibration_parts, held_out_subject, permuted, plan_fits
 from microexp.methods.spotting.params import FoldParams
 from microexp.records.detections import read_detections
-from microexp.records.features import start_shard, whose
 from microexp.records.index import Expression, read_expressions, read_videos, write_expressions
 from microexp.records.proposals import CALIBRATION, METHOD, PERMUTED, TEST, read_proposals
 from microexp.run import bundle
-from microexp.run.storage import create_shard
-from tests.methods.spotting.made_up import MadeUp, found_in, garble, run_fold, write_data
+from tests.methods.spotting.made_up import MadeUp, create, edit, found_in, garble, run_fold, write_data
 from tests.methods.spotting.methods import Fixed
 from tests.methods.spotting.quick import QUICK
 
@@ -106,7 +103,7 @@ def test_broken_features_of_the_held_out_subject_show_only_after_training(data, 
 
 def test_the_held_out_subjects_layout_must_be_that_of_training(data, tmp_path):
     copy = garble(data, tmp_path / "copy")
-    with h5py.File(copy.folder / "features/i3d_rgb/fake/s00.h5", "r+") as file:
+    with edit(copy.folder / "features/i3d_rgb/fake/s00.h5") as file:
         file["other"].attrs["clip_frames"] = 12
     with pytest.raises(UserError, match=r"s00\.h5: step, clip, channels"):
         run_fold(copy, tmp_path / "out", method=SLOW)
@@ -374,8 +371,8 @@ def test_a_log_keeps_the_frameworks_columns(data, tmp_path):
 def test_a_subject_without_a_usable_video_has_a_fold_and_costs_the_others_nothing(data, tmp_path):
     paths = [tmp_path / "features" / stream / "fake" / "s99.h5" for stream in ("i3d_rgb", "motion")]
     for path in paths:
-        with create_shard(path) as file:
-            start_shard(file, *whose(path))
+        with create(path):
+            pass
     more = MadeUp(data.folder, [*data.features, *paths], data.expressions, data.videos)
     empty = run_fold(more, tmp_path / "empty", "fake-s99", method=SLOW)
     assert read_detections(empty / "detections.csv", read_videos(data.videos)) == []
@@ -415,7 +412,7 @@ def test_a_stream_that_nobody_made_is_named(data, tmp_path):
 )
 def test_streams_laid_out_in_two_ways_are_refused(data, tmp_path, attribute, value, named):
     copy = garble(data, tmp_path / "copy", subject="s02")
-    with h5py.File(copy.folder / "features/i3d_rgb/fake/s02.h5", "r+") as file:
+    with edit(copy.folder / "features/i3d_rgb/fake/s02.h5") as file:
         file["other"].attrs[attribute] = value
     with pytest.raises(UserError, match=rf"s02\.h5: {named}"):
         run_fold(copy, tmp_path / "out", method=SLOW)

@@ -1,14 +1,13 @@
-"""Suppression, fusion and consensus: by hand, by property, and against brute force."""
+"""Suppression and consensus: by hand, by property, and against brute force."""
 
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from microexp.methods.spotting.params import DetectParams
-from microexp.methods.spotting.postprocess import clean, duration_filter, fuse, soft_suppress, supported, suppress
+from microexp.methods.spotting.params import ChoiceParams
+from microexp.methods.spotting.postprocess import clean, duration_filter, supported, suppress
 from microexp.metrics.spotting import closed_iou
 
 PROPOSALS = st.lists(
@@ -63,49 +62,8 @@ def test_suppression_is_idempotent_order_free_and_leaves_no_overlap(proposals, i
     assert _rows(intervals[order][again], scores[order][again]) == _rows(intervals[kept], scores[kept])
 
 
-@SETTINGS
-@given(PROPOSALS, IOUS, st.randoms())
-def test_fusion_is_idempotent_order_free_and_leaves_no_overlap(proposals, iou, random):
-    fused, means = fuse(*proposals, iou)
-    overlap = closed_iou(fused, fused)
-    assert not (overlap[~np.eye(len(fused), dtype=bool)] > iou).any()
-    again = fuse(fused, means, iou)
-    assert _rows(*again) == _rows(fused, means)
-    order = np.array(random.sample(range(len(proposals[1])), len(proposals[1])), int)
-    assert _rows(*fuse(proposals[0][order], proposals[1][order], iou)) == _rows(fused, means)
-
-
 def _rows(intervals, scores):
     return [(*map(float, i), round(float(s), 9)) for i, s in zip(intervals, scores, strict=True)]
-
-
-def test_fusion_takes_the_mean_weighted_by_scores():
-    fused, means = fuse(np.array([[0.0, 10.0], [4.0, 14.0], [50.0, 60.0]]), np.array([0.9, 0.3, 0.2]), 0.2)
-    assert fused.tolist() == [[1, 11], [50, 60]]
-    assert means.tolist() == pytest.approx([0.6, 0.2])
-
-
-@SETTINGS
-@given(PROPOSALS, st.randoms())
-def test_soft_suppression_is_order_free_and_only_lowers(proposals, random):
-    intervals, scores = proposals
-    lowered = soft_suppress(intervals, scores, 0.5)
-    assert (lowered <= scores + 1e-12).all() and (lowered >= 0).all()
-    if len(scores):
-        assert lowered.max() == scores.max()
-    order = np.array(random.sample(range(len(scores)), len(scores)), int)
-    again = soft_suppress(intervals[order], scores[order], 0.5)
-    assert _sorted(intervals[order], again) == _sorted(intervals, lowered)
-
-
-def _sorted(intervals, scores):
-    return sorted((*map(float, i), round(float(s), 9)) for i, s in zip(intervals, scores, strict=True))
-
-
-def test_soft_suppression_by_hand():
-    intervals = np.array([[0, 9], [0, 9], [30, 39]])
-    lowered = soft_suppress(intervals, np.array([0.9, 0.8, 0.7]), 0.5)
-    assert lowered.tolist() == pytest.approx([0.9, 0.8 * np.exp(-2), 0.7])
 
 
 def test_durations_include_both_limits():
@@ -124,26 +82,32 @@ def test_consensus_counts_other_supporters_among_the_confident():
     assert supported(kept, intervals, scores, 0, 0.5, 50).tolist() == [True, True]
 
 
-@pytest.mark.parametrize("suppression", ["nms", "soft_nms", "box_fusion"])
-def test_all_steps_together(suppression):
-    options = DetectParams(suppression=suppression)
+def test_all_steps_together():
     intervals = np.array([[0.2, 9.4], [1.0, 10.0], [30.0, 39.0], [60.0, 60.0], [70.0, 170.0]])
-    kept, scores = clean(intervals, np.array([0.9, 0.8, 0.7, 0.95, 0.99]), (5, 20), options)
-    assert (np.diff(scores) <= 0).all()
-    assert all(5 <= b - a + 1 <= 20 for a, b in kept)
-    assert np.array_equal(kept, np.rint(kept))
-    if suppression != "soft_nms":
-        assert len(kept) == 2
-    assert kept[0].tolist() in ([0, 9], [1, 10])
+    kept, scores = clean(intervals, np.array([0.9, 0.8, 0.7, 0.95, 0.99]), (5, 20), ChoiceParams())
+    assert kept.tolist() == [[0, 9], [30, 39]]  # rounded; too short, too long and overlapping ones are gone
+    assert scores.tolist() == [0.9, 0.7]
+    loose, _ = clean(intervals, np.array([0.9, 0.8, 0.7, 0.95, 0.99]), (5, 20), ChoiceParams(overlap_iou=0.9))
+    assert loose.tolist() == [[0, 9], [1, 10], [30, 39]]
+
+
+@SETTINGS
+@given(PROPOSALS, IOUS, st.randoms())
+def test_the_order_of_proposals_does_not_matter(proposals, iou, random):
+    intervals, scores = proposals
+    options = ChoiceParams(overlap_iou=iou, consensus=1)
+    order = np.array(random.sample(range(len(scores)), len(scores)), int)
+    assert _rows(*clean(intervals, scores, (3, 20), options)) == _rows(
+        *clean(intervals[order], scores[order], (3, 20), options)
+    )
 
 
 def test_consensus_drops_the_lonely():
     intervals = np.array([[0.0, 9.0], [1.0, 10.0], [30.0, 39.0]])
-    kept, _ = clean(intervals, np.array([0.5, 0.4, 0.9]), (5, 20), DetectParams(consensus=1))
+    kept, _ = clean(intervals, np.array([0.5, 0.4, 0.9]), (5, 20), ChoiceParams(consensus=1))
     assert kept.tolist() == [[0, 9]]
 
 
 def test_nothing_stays_nothing():
-    for suppression in ("nms", "soft_nms", "box_fusion"):
-        kept, scores = clean(np.empty((0, 2)), np.empty(0), (1, 9), DetectParams(suppression=suppression, consensus=1))
-        assert kept.shape == (0, 2) and scores.shape == (0,)
+    kept, scores = clean(np.empty((0, 2)), np.empty(0), (1, 9), ChoiceParams(consensus=1))
+    assert kept.shape == (0, 2) and scores.shape == (0,)

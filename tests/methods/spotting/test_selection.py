@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from microexp.methods.spotting.params import DetectParams
+from microexp.methods.spotting.params import ChoiceParams
 from microexp.methods.spotting.postprocess import suppress
 from microexp.methods.spotting.selection import Candidates, Choice, choose, duration_limits, take
 from microexp.metrics.spotting import hits, true_positives
@@ -38,7 +38,7 @@ def f1_of(videos, choice, matching):
 @given(st.lists(st.tuples(SPANS, SPANS), min_size=1, max_size=3))
 def test_no_threshold_and_top_k_is_better(data):
     videos = [candidates(p, t) for p, t in data]
-    options = DetectParams(matching="megc", top_k=(1, 3, 20))
+    options = ChoiceParams(matching="megc", top_k=(1, 3, 20))
     choice = choose({"micro": videos, "macro": []}, options)["micro"]
     assert choice.f1 == pytest.approx(f1_of(videos, choice, "megc"))
     scores = sorted({0.0, *(s for v in videos for s in v.scores.tolist())})
@@ -48,7 +48,7 @@ def test_no_threshold_and_top_k_is_better(data):
 
 def test_one_to_one_counts_an_expression_once():
     video = Candidates(np.array([[0.0, 9], [0, 8]]), np.array([0.9, 0.8]), np.array([[0.0, 9]]))
-    choice = choose({"micro": [video], "macro": []}, DetectParams(top_k=(1, 2)))["micro"]
+    choice = choose({"micro": [video], "macro": []}, ChoiceParams(top_k=(1, 2)))["micro"]
     assert (choice.top_k, choice.f1) == (1, 1.0) and 0.8 < choice.threshold < 0.9
 
 
@@ -56,16 +56,16 @@ def test_the_higher_threshold_and_the_smaller_top_k_win_a_tie():
     video = Candidates(
         np.array([[0.0, 9], [20, 29], [40, 49]]), np.array([0.9, 0.6, 0.5]), np.array([[0.0, 9], [40, 49]])
     )
-    choice = choose({"micro": [video], "macro": []}, DetectParams(top_k=(1, 2, 3)))["micro"]
+    choice = choose({"micro": [video], "macro": []}, ChoiceParams(top_k=(1, 2, 3)))["micro"]
     # one of one prediction: F1 2/3; two of three: 4/5
     assert (choice.f1, choice.top_k) == (0.8, 3) and choice.threshold <= 0.5
     empty = Candidates(np.empty((0, 2)), np.empty(0), np.array([[0.0, 9]]))
-    assert choose({"micro": [empty], "macro": [empty]}, DetectParams())["macro"].f1 == 0
+    assert choose({"micro": [empty], "macro": [empty]}, ChoiceParams())["macro"].f1 == 0
 
 
 def test_when_nothing_hits_nothing_is_predicted():
     video = Candidates(np.array([[50.0, 59]]), np.array([0.9]), np.array([[0.0, 9]]))
-    choice = choose({"micro": [video], "macro": []}, DetectParams())["micro"]
+    choice = choose({"micro": [video], "macro": []}, ChoiceParams())["micro"]
     assert choice.f1 == 0 and len(take(video.intervals, video.scores, choice)[0]) == 0
 
 
@@ -74,9 +74,11 @@ def test_overall_weighs_the_kinds_together():
     micro = Candidates(np.array([[100.0 * i, 100 * i + 9] for i in range(10)]), np.full(10, 0.5), np.array([[0.0, 9]]))
     macro = Candidates(np.array([[0.0, 29], [100, 129]]), np.array([0.9, 0.9]), np.array([[0.0, 29], [100, 129]]))
     videos = {"micro": [micro], "macro": [macro]}
-    options = DetectParams(top_k=(20,))
-    assert choose(videos, options)["micro"].threshold <= 0.5
-    overall = choose(videos, options.model_copy(update={"select_for": "overall"}))
+    options = ChoiceParams(top_k=(20,))
+    apart = choose(videos, options.model_copy(update={"maximise": "kinds"}))
+    assert apart["micro"].threshold <= 0.5
+    overall = choose(videos, options)
+    assert len(take(micro.intervals, micro.scores, overall["micro"])[0]) == 0
     assert overall["macro"].f1 == 1
     totals = {k: take(videos[k][0].intervals, videos[k][0].scores, overall[k])[0] for k in videos}
     assert len(totals["macro"]) == 2

@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
+from microexp.datasets.classes import check_emotions, class_names, labels_of
 from microexp.errors import UserError
 from microexp.methods.checkpoint import Checkpoint, digest, fingerprint
 from microexp.methods.context import Context
 from microexp.methods.find import find_method, source_of
 from microexp.methods.recognition import folds
 from microexp.methods.recognition.base import RecognitionMethod, TrainingClips
-from microexp.methods.recognition.classes import check_emotions, class_names, labels_of
 from microexp.methods.recognition.params import FoldParams
 from microexp.records.clips import Clips, read_shards
 from microexp.records.predictions import write_predictions

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from microexp.datasets.classes import class_names, labels_of
 from microexp.methods.context import Context
 from microexp.methods.find import find_method
 from microexp.methods.recognition import folds
 from microexp.methods.recognition.base import RecognitionMethod
-from microexp.methods.recognition.classes import class_names, labels_of
 from microexp.methods.recognition.folds import Roles
 from microexp.methods.recognition.logistic_regression import predict_logistic, train_logistic
 from microexp.methods.recognition.majority import shares

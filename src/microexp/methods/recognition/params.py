@@ -1,46 +1,14 @@
-"""Options of recognition experiments: classes, what is held out, sources, and which methods are compared."""
+"""Options of recognition experiments: what is held out, sources, and which methods are compared."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from microexp.reading.rows import emotion
-from microexp.run.names import each_once
-from microexp.run.stage import Params
+from microexp.datasets.task import RecognitionTask, TaskParams
 
 DEFAULT_METHODS: dict[str, dict[str, Any]] = {"mdml": {}, "logistic_regression": {}, "majority": {}}
-
-
-class RecognitionTask(Params):
-    """Which expressions are to be recognised, and as what."""
-
-    datasets: Annotated[list[str], AfterValidator(each_once)] = Field(
-        min_length=1, description="Data sets whose subjects are the folds."
-    )
-    classes: dict[str, list[str]] | None = Field(
-        None, min_length=2, description="Class -> emotions that belong to it; other emotions are excluded."
-    )
-    protocol: str | None = Field(None, description="Name of a published choice of classes, instead of `classes`.")
-    kinds: list[Literal["micro", "macro"]] = Field(
-        ["micro"], min_length=1, description="Kinds of expression to recognise."
-    )
-
-    @field_validator("classes")
-    @classmethod
-    def _spell(cls, classes: dict[str, list[str]] | None) -> dict[str, list[str]] | None:
-        """Emotions as the index spells them: `Happy` is happiness here as in a sheet."""
-        return classes and {name: [emotion(e) for e in emotions] for name, emotions in classes.items()}
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if (self.classes is None) == (self.protocol is None):
-            raise ValueError("needs either classes or a protocol")
-        emotions = [e for members in (self.classes or {}).values() for e in members]
-        if len(set(emotions)) < len(emotions):
-            raise ValueError("classes hold an emotion twice")
-        return self
 
 
 class RecognitionExperiment(RecognitionTask):
@@ -73,12 +41,6 @@ class RecognitionExperiment(RecognitionTask):
     def source_datasets(self) -> list[str]:
         """Data sets named by `sources`, in order, without repetition."""
         return list(dict.fromkeys(source.partition(":")[0] for source in self.sources))
-
-
-class TaskParams(RecognitionTask):
-    """A task that knows how its data sets were read."""
-
-    adapters: dict[str, str] = Field({}, description="Data set -> adapter that read it, for protocols.")
 
 
 class FoldParams(TaskParams):

@@ -137,6 +137,7 @@ def run(job: Job[DetectParams]) -> Mapping[str, Any] | None:
     annotations = read_annotations(job.inputs["expressions"], job.inputs["videos"], held_out, options.people)
     limits_s = duration_limits(annotations.lengths_s(), options.duration_quantile, options.duration_margin)
     proposals = read_proposals(job.input("proposals"))
+    _check_known(proposals, annotations, job.input("proposals"))
     found: list[Detection] = []
     chosen: dict[str, Any] = {}
     for variant, seed in sorted({(p.variant, p.seed) for p in proposals}):
@@ -162,6 +163,12 @@ def run(job: Job[DetectParams]) -> Mapping[str, Any] | None:
     }
     storage.write_json(job.output("selection"), selection)
     return None
+
+
+def _check_known(proposals: Sequence[Proposals], annotations: Annotations, path: Path) -> None:
+    for item in proposals:
+        if item.key not in annotations.videos:
+            raise UserError(file=path, problem=f"{'/'.join(item.key)}: a video that the index does not list")
 
 
 def _check_honest(calibration: VideoCandidates, annotations: Annotations, path: Path) -> None:

@@ -92,19 +92,21 @@ def _grid(videos: Sequence[Candidates], tops: Sequence[int], matching: Matching)
 
 
 def _thresholds(hit_scores: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Candidates, falling: half way between a score that hits something and the next lower score at all.
+    """Candidates, falling: above every score, then half way between a score that hits something and the next lower one.
 
-    A threshold is best just below a hit; half way down to the next score it generalises a little better.
+    The first keeps a kind silent. A threshold is best just below a hit; half way down to the next score it generalises
+    a little better.
     """
+    silent = np.nextafter(scores.max(), np.inf) if len(scores) else 1.0
     if not len(hit_scores):
-        return np.array([scores.max() + 1e-6 if len(scores) else 1.0])
+        return np.array([silent])
     levels = np.unique(hit_scores)
     if len(levels) > N_THRESHOLDS:
         levels = levels[np.linspace(0, len(levels) - 1, N_THRESHOLDS).round().astype(int)]
     ordered = np.unique(scores)
     below = np.searchsorted(ordered, levels) - 1
     lower = np.where(below >= 0, ordered[np.maximum(below, 0)], levels)
-    return ((levels + lower) / 2)[::-1]
+    return np.append((levels + lower) / 2, silent)[::-1]
 
 
 def _first_hits(video: Candidates, matching: Matching) -> tuple[np.ndarray, np.ndarray]:

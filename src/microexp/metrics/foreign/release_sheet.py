@@ -23,8 +23,8 @@ def read_sheet(path: Path, dataset: str) -> list[Interval]:
         UserError: when a row has no frame numbers, or an offset before its onset.
     """
     from microexp.datasets.adapters import load_adapter
-    from microexp.datasets.params import IndexParams
     from microexp.reading.intervals import ROW_LEFT_OUT
+    from microexp.reading.params import IndexParams
     from microexp.reading.read import read_rows
     from microexp.reading.release import Release
 

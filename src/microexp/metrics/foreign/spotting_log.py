@@ -82,7 +82,7 @@ def read_log(path: Path, dataset: str) -> list[Pair]:
     """
     current = dataset  # a log of one data set may go without its number
     summary: tuple[int, str] | None = None
-    found = []
+    found: list[Pair] = []
     for number, line in enumerate(_read_text(path).splitlines(), 1):
         cells = _cells(line)
         part = _part(cells)

@@ -82,7 +82,12 @@ class FeatureVideo:
     def _on_grid(self, stream: Features, first: int, last: int) -> np.ndarray:
         """Features of another stream at the middles of this grid's slots, linear between its own."""
         grid = self.streams[0]
-        if (stream.step_frame, stream.clip_frame, stream.n_steps) == (grid.step_frame, grid.clip_frame, grid.n_steps):
+        same = (stream.step_frame, stream.clip_frame, stream.n_steps) == (
+            grid.step_frame,
+            grid.clip_frame,
+            grid.n_steps,
+        )
+        if same and np.array_equal(stream.frame_index, grid.frame_index):
             return stream.read(first, last)
         middle = np.arange(first, last) * grid.step_frame + grid.clip_frame / 2
         source = grid.to_source(middle - 0.5)

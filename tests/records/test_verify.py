@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +15,9 @@ import numpy as np
 import pytest
 
 from microexp.commands.main import main
+from microexp.records import verify
+from microexp.run import checkpoint, storage
 from microexp.run import lock as run
-from microexp.run import storage, verify
 
 
 def shard(path: Path, stage: str, arrays: dict[str, np.ndarray], **attributes: Any) -> Path:
@@ -78,7 +83,9 @@ def test_a_damaged_chunk_is_found_even_if_the_record_was_made_afterwards(tmp_pat
     data[len(data) // 2] ^= 1
     path.write_bytes(bytes(data))
     storage.write_provenance(path, {"stage": "crops"})
-    assert problems(tmp_path)["a.h5"].startswith("cannot be read:")
+    assert problems(tmp_path)["a.h5"].startswith(
+        "cannot be read, though its bytes are as they were written: damaged data"
+    )
 
 
 @pytest.mark.parametrize(
@@ -150,9 +157,8 @@ def test_records_and_leftovers(tmp_path: Path) -> None:
     (tmp_path / "d.csv.prov.json").write_text("{")
     assert problems(tmp_path) == {
         ".microexp-tmp-0123-c.h5": "a temporary file, left by a job that was killed",
-        "b.csv": "no readable provenance",
-        "d.csv": "no readable provenance",
-        "d.csv.prov.json": "no readable provenance",
+        "b.csv": "no provenance",
+        "d.csv.prov.json": "a damaged provenance record (its own SHA-256 differs)",
         "gone.csv.prov.json": "a record of gone.csv, which is not there",
     }
 
@@ -161,10 +167,125 @@ def test_delete_removes_what_is_damaged_with_its_record(tmp_path: Path, capsys: 
     crops(tmp_path / "good.h5")
     path = crops(tmp_path / "bad.h5")
     path.write_bytes(path.read_bytes()[:-1])
+    assert main(["verify", str(tmp_path), "--dry-run"]) == 1
+    assert f"would delete {path}: " in capsys.readouterr().err and path.exists()
+    assert main(["verify", str(tmp_path), "--delete", "--dry-run"]) == 1
+    assert path.exists()
     assert main(["verify", str(tmp_path), "--delete"]) == 1
-    assert f"{path}: " in capsys.readouterr().out
+    printed = capsys.readouterr()
+    assert f"{path}: " in printed.out and f"deleted {path}: " in printed.err
     assert sorted(p.name for p in tmp_path.iterdir()) == ["good.h5", "good.h5.prov.json"]
     assert main(["verify", str(tmp_path)]) == 0
+
+
+def test_what_nothing_proves_wrong_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Somebody's notes; a shard that this HDF5 cannot read, though its bytes are those that were written."""
+    notes = tmp_path / "notes.txt"
+    notes.write_text("mine")
+    odd = tmp_path / "odd.h5"
+    odd.write_text("no HDF5")
+    storage.write_provenance(odd, {"stage": "crops"})
+    assert main(["verify", str(tmp_path), "--delete"]) == 1
+    printed = capsys.readouterr().err
+    assert f"kept {notes}: no provenance" in printed and f"kept {odd}: cannot be read" in printed
+    assert notes.exists() and odd.exists()
+
+
+def test_a_damaged_record_is_one_line_and_goes_with_its_result(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No stage reads a result without an intact record."""
+    path = crops(tmp_path / "a.h5")
+    record = storage.provenance_path(path)
+    whole, rng = record.read_bytes(), np.random.default_rng(7)
+    for bit in rng.integers(0, len(whole) * 8, 100):
+        data = bytearray(whole)
+        data[bit // 8] ^= 1 << (bit % 8)
+        record.write_bytes(bytes(data))
+        assert main(["verify", str(tmp_path)]) == 1
+        lines = capsys.readouterr().out.splitlines()
+        assert len(lines) == 1 and lines[0].startswith(f"{record}: a damaged provenance record")
+    assert main(["verify", str(tmp_path), "--delete"]) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_intact_checkpoint_is_no_problem_and_every_flip_in_one_is(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors.checkpoint"
+    checkpoint.save(path, "key", bytes(range(256)) * 20)
+    whole, rng = path.read_bytes(), np.random.default_rng(8)
+    assert problems(tmp_path) == {}
+    for bit in rng.integers(0, len(whole) * 8, 300):
+        data = bytearray(whole)
+        data[bit // 8] ^= 1 << (bit % 8)
+        path.write_bytes(bytes(data))
+        (problem,) = verify.check_folder(tmp_path)
+        assert problem.what == "a damaged checkpoint (SHA-256)" and problem.remove == (path,)
+
+
+def test_what_the_system_refuses_is_one_line_each_and_stops_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file or record of another user, a network that fails: nothing is deleted on account of that."""
+    paths = [crops(tmp_path / f"{name}.h5") for name in "abcd"]
+    paths[3].write_bytes(paths[3].read_bytes()[:-1])
+    refused = {str(paths[0]): errno.EACCES, str(storage.provenance_path(paths[1])): errno.EIO}
+    real = io.open
+
+    def opened(file: Any, *arguments: Any, **options: Any) -> Any:
+        if number := refused.get(str(file)):
+            raise OSError(number, os.strerror(number), str(file))
+        return real(file, *arguments, **options)
+
+    monkeypatch.setattr("builtins.open", opened)
+    monkeypatch.setattr(io, "open", opened)
+    assert main(["verify", str(tmp_path), "--delete"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(": ")[0] for line in lines] == [
+        str(paths[0]), str(paths[1]), str(storage.provenance_path(paths[1])), str(paths[3])
+    ]  # fmt: skip
+    assert "Permission denied" in lines[0] and "Input/output error" in lines[1]
+    assert [p.exists() for p in paths] == [True, True, True, False]
+
+
+def test_a_folder_that_cannot_be_looked_into_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    crops(tmp_path / "in" / "a.h5")
+    real = os.scandir
+
+    def scandir(path: Any) -> Any:
+        if str(path).endswith("/in"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert problems(tmp_path) == {"in": "cannot be looked into (Permission denied)"}
+
+
+def test_linked_folders_are_looked_into_once(tmp_path: Path) -> None:
+    elsewhere = crops(tmp_path / "elsewhere" / "a.h5")
+    elsewhere.write_bytes(b"")
+    results = tmp_path / "results"
+    results.mkdir()
+    (results / "crops").symlink_to(elsewhere.parent)
+    (elsewhere.parent / "loop").symlink_to(results)
+    assert len(list(verify.check_folder(results))) == 1
+
+
+def test_a_shard_of_another_data_set_does_not_make_a_result_stale(tmp_path: Path) -> None:
+    """The input may be gone, as bulky ones are on purpose; one of the same name elsewhere is another matter."""
+    one, two = crops(tmp_path / "crops" / "x" / "s.h5", 3), crops(tmp_path / "crops" / "y" / "s.h5", 4)
+    with contextlib.chdir(tmp_path.parent):
+        relative = Path(tmp_path.name)
+        for source in (one, two):
+            target = tmp_path / "flow" / source.parent.name / "s.csv"
+            storage.write_text(target, "")
+            inputs = {"crops": [storage.input_hash(relative / source.relative_to(tmp_path))]}
+            storage.write_provenance(target, {"stage": "flow", "inputs": inputs})
+    one.unlink()
+    storage.provenance_path(one).unlink()
+    assert problems(tmp_path) == {}
+    crops(two, 5)
+    (problem,) = verify.check_folder(tmp_path)
+    assert problem.path == tmp_path / "flow" / "y" / "s.csv" and problem.path in problem.remove
 
 
 def test_nothing_is_deleted_while_a_run_is_at_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -176,7 +297,7 @@ def test_nothing_is_deleted_while_a_run_is_at_work(tmp_path: Path, capsys: pytes
         assert main(["verify", str(results), "--delete"]) == 2
         assert "another run in this folder" in capsys.readouterr().err
         assert temporary.exists()
-    (results / "b.csv").write_text("no record")
+    (results / "a.csv.prov.json").write_text("broken")
     assert main(["verify", str(results), "--delete"]) == 1
     assert list(results.iterdir()) == []
 

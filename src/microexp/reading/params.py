@@ -48,6 +48,14 @@ class IndexParams(Params):
     strict: bool = Field(False, description="Make a difference to the published counts an error.")
 
 
+class IndexStageParams(IndexParams):
+    """Options of the stages `index` and `index-subject`."""
+
+    content: str = Field(
+        "", description="Hash of the videos and rows that are read; empty for what the run itself renders."
+    )
+
+
 class DatasetParams(IndexParams):
     """One data set of the configuration."""
 
@@ -57,34 +65,37 @@ class DatasetParams(IndexParams):
 
 
 def index_options(name: str, dataset: DatasetParams) -> dict[str, Any]:
-    """What the stage `index` reads of data set `name`, as plain JSON values with the adapter filled in."""
-    options = dataset.model_dump(mode="json", include=set(IndexParams.model_fields))
+    """What the stage `index` reads of data set `name`, as plain JSON values with the adapter filled in.
+
+    Without the root: where the data lie is no part of a result, and moving them makes nothing run again.
+    """
+    options = dataset.model_dump(mode="json", include=set(IndexParams.model_fields) - {"root"})
     return options | {"adapter": dataset.adapter or name}
 
 
 class DemoScriptParams(Params):
     """What decides what the people of the rendered demo do: options that its sheet and its videos share."""
 
-    videos: int = Field(1, ge=1, description="Long videos per subject.")
-    seconds: float = Field(24.0, gt=2, description="Length of a video, s.")
-    micro: int = Field(7, ge=0, description="Micro-expressions per video.")
-    macro: int = Field(3, ge=0, description="Macro-expressions per video.")
-    fps: int = Field(30, ge=10, description="Frame rate, frames/s.")
+    videos: int = Field(1, ge=1, le=10_000, description="Long videos per subject.")
+    seconds: float = Field(24.0, gt=2, le=7200, description="Length of a video, s.")
+    micro: int = Field(7, ge=0, le=10_000, description="Micro-expressions per video.")
+    macro: int = Field(3, ge=0, le=10_000, description="Macro-expressions per video.")
+    fps: int = Field(30, ge=10, le=1000, description="Frame rate, frames/s.")
     seed: int | None = Field(None, ge=0, description="Random seed; none takes the run's seed.")
 
 
 class DemoVideoParams(DemoScriptParams):
     """Options of the stage `demo`: a video is the same however many people there are."""
 
-    width: int = Field(320, ge=64, multiple_of=2, description="Frame width, px.")
-    height: int = Field(240, ge=64, multiple_of=2, description="Frame height, px.")
+    width: int = Field(320, ge=64, le=4096, multiple_of=2, description="Frame width, px.")
+    height: int = Field(240, ge=64, le=4096, multiple_of=2, description="Frame height, px.")
     noise: float = Field(1.5, ge=0, le=20, description="Noise of the camera's sensor (sd), grey levels.")
 
 
 class DemoSheetParams(DemoScriptParams):
     """Options of the stage `demo-sheet`: who does what, however it is filmed."""
 
-    subjects: int = Field(10, ge=2, description="Identities to render.")
+    subjects: int = Field(10, ge=2, le=10_000, description="Identities to render.")
 
 
 class DemoParams(DemoVideoParams, DemoSheetParams):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from microexp.datasets.protocols import class_of, find_protocol
+from microexp.datasets.task import RecognitionTask, TaskParams
 from microexp.errors import UserError
-from microexp.methods.recognition.params import RecognitionTask, TaskParams
 from microexp.records.clips import Clips
 
 

@@ -4,9 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from microexp.apexdiff import flowmaps
 from microexp.commands.main import main
-from microexp.datasets import megc2019
+from microexp.datasets import flowmaps, megc2019
 from microexp.errors import UserError
 from microexp.methods.recognition.mdml.params import MdmlParams
 from microexp.methods.recognition.mdml.views import pool_of

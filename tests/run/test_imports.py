@@ -1,0 +1,22 @@
+"""Stages that compute no network do not load one: torch alone takes seconds, once for every job."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from microexp.pipeline import STAGES
+
+WITHOUT_TORCH = (
+    "demo-sheet", "index", "index-subject", "shards", "detect", "tables", "report-subject", "report", "complete",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("stage", WITHOUT_TORCH)
+def test_no_torch(stage: str) -> None:
+    code = f"from microexp.pipeline import STAGES; import importlib, sys; stage = STAGES[{stage!r}]; stage.params; "
+    code += "importlib.import_module(stage.module); sys.exit('torch' in sys.modules)"
+    assert STAGES[stage].name == stage
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -1,0 +1,35 @@
+"""A whole run on a file system that refuses locks: the same bytes, nothing called damaged, nothing deleted."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import no_locks
+from tests.workflow import runs
+
+pytestmark = [pytest.mark.long]
+
+
+@pytest.mark.parametrize("number", no_locks.ERRNOS[-1:])
+def test_a_whole_run_without_locks(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    for name, value in no_locks.environment(tmp_path, number).items():
+        monkeypatch.setenv(name, value)
+    folder = runs.prepare(tmp_path / "run")
+    outcome = runs.run(folder)
+    assert outcome.status == 0, outcome.text[-4000:]
+    assert "no lock" in outcome.text, "the stub does not work"
+    before = runs.hashes(folder)
+    environment = {**os.environ, "PYTHONPATH": str(runs.ROOT / "src")}
+    command = [sys.executable, "-P", "-m", "microexp", "verify", "results", "--delete"]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert runs.hashes(folder) == before
+    assert runs.differing(finished, folder) == []
+    runs.note(f"a run without locks (errno {number}): {len(before)} files, the same bytes, 0 deleted")

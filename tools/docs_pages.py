@@ -1,0 +1,154 @@
+"""Pages of the documentation that come from the code: `python tools/docs_pages.py` writes those that are not current.
+
+* `docs/configuration.md`, `docs/config.schema.json`: every option (`microexp.config`).
+* `docs/files.md`: the files that stages exchange (`microexp.records`).
+* `docs/command_line.md`: stages, their files, and the tools around them (`microexp.pipeline`, `microexp.commands`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from microexp import pipeline
+from microexp.commands import formats
+from microexp.commands.main import TOOLS
+from microexp.config import Config, reference
+from microexp.run.stage import Stage
+
+DOCS = Path(__file__).parents[1] / "docs"
+UNITS = {
+    "run": "the run", "dataset": "a data set", "subject": "a subject", "video": "a video", "fold": "a method and fold",
+    "experiment": "an experiment", "list": "a list", "model": "a method", "apply": "a subject",
+}  # fmt: skip
+COUNTS = {"one": "one file", "optional": "at most one file", "many": "files", "list": "files, or a list of them"}
+
+
+def pages() -> dict[str, str]:
+    """Name below `docs/` -> text, of every page that is generated."""
+    schema = json.dumps(Config.model_json_schema(), indent=1) + "\n"
+    return {
+        "configuration.md": reference(),
+        "config.schema.json": schema,
+        "command_line.md": command_line(),
+        "files.md": formats.page(),
+    }
+
+
+def command_line() -> str:
+    """The page of sub-commands, as Markdown."""
+    lines = [
+        "# Command line",
+        "",
+        "Written by `python tools/docs_pages.py`; a test fails when it is not current.",
+        "",
+        "    microexp SUB-COMMAND --help",
+        "",
+        "Exit status: 0 done, 1 a check failed, 2 a problem that you can correct, named in one line.",
+        "",
+        "## Tools",
+        "",
+        *_table(("sub-command", "what it does"), ((f"[`{n}`](#{n})", about) for n, (_, about) in TOOLS.items())),
+        "",
+        "## Stages",
+        "",
+        "A stage is a sub-command and a rule of the workflow, which has `_` in place of `-` in its name.",
+        "",
+        *_table(("stage", "one job is for", "what it does", "reads what these write"), map(_stage_row, _stages())),
+        "",
+        "## Files",
+        "",
+        pipeline.tree(),
+        "",
+        "## Arguments of the tools",
+    ]
+    for name, (module, about) in TOOLS.items():
+        parser = argparse.ArgumentParser(f"microexp {name}", description=about)
+        importlib.import_module(module).add_arguments(parser)
+        lines += ["", f"### {name}", "", f"{_sentence(about)}", *_parser(f"microexp {name}", parser)]
+    lines += ["", "## Arguments of the stages", "", *_common()]
+    for stage in _stages():
+        lines += ["", f"### Stage {stage.name}", "", _sentence(stage.help), "", *_stage(stage)]
+    return "\n".join(lines) + "\n"
+
+
+def _stages() -> Iterable[Stage]:
+    return pipeline.STAGES.values()
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _stage_row(stage: Stage) -> tuple[str, ...]:
+    writers = dict.fromkeys(name for item in stage.inputs.values() for name in item.writers)
+    unit = UNITS.get(stage.unit, stage.unit)
+    return f"[`{stage.name}`](#stage-{stage.name})", unit, stage.help, ", ".join(f"`{w}`" for w in writers)
+
+
+def _common() -> list[str]:
+    rows = (
+        ("`--params JSON`", "options as a JSON object"),
+        ("`--set OPTION=VALUE`", "one option, nested ones with dots; may be repeated"),
+        ("`--threads N`", "CPU threads; they never change a result"),
+        ("`--device auto`", "`auto`, `cpu`, `cuda` or `cuda:N`"),
+        ("`--gpus N`", "take so many free GPUs of this machine for the job; 0 hides them all"),
+    )
+    return ["All stages take these as well:", "", *_table(("argument", "meaning"), rows)]
+
+
+def _stage(stage: Stage) -> list[str]:
+    given = [(n, i) for n, i in stage.inputs.items() if i.passed]
+    rows = [(f"`--{pipeline.option(n)}`", COUNTS[i.count], i.help) for n, i in given]
+    rows += [(f"`--out-{pipeline.option(n)}`", "one file", o.help) for n, o in stage.outputs.items()]
+    rows += [(f"`--{pipeline.option(key)}`", "a name", about) for key, about in stage.keys.items()]
+    return _table(("argument", "takes", "meaning"), rows)
+
+
+def _parser(usage: str, parser: argparse.ArgumentParser) -> Iterator[str]:
+    """Arguments of a parser and of its sub-commands."""
+    rows: list[tuple[str, ...]] = []
+    below: dict[str, argparse.ArgumentParser] = {}
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            below = dict(action.choices)
+        elif not isinstance(action, argparse._HelpAction):
+            rows.append((_spelling(action), _default(action), action.help or ""))
+    if rows:
+        yield from ("", *_table(("argument", "default", "meaning"), rows))
+    for name, inner in below.items():
+        yield from ("", f"**`{usage} {name}`**", *_parser(f"{usage} {name}", inner))
+
+
+def _spelling(action: argparse.Action) -> str:
+    if not action.option_strings:
+        return f"`{(action.metavar or action.dest).upper()}`"
+    value = "" if action.nargs == 0 else f" {action.metavar or action.dest.upper()}"
+    if action.choices is not None:
+        value = " " + "\\|".join(map(str, action.choices))
+    return f"`{action.option_strings[-1]}{value}`"
+
+
+def _default(action: argparse.Action) -> str:
+    return f"`{action.default}`" if action.default not in (None, False, [], "") else ""
+
+
+def _table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    cells = [heading, ["---"] * len(heading), *([c.replace("\n", " ") for c in row] for row in rows)]
+    return [f"| {' | '.join(row)} |" for row in cells]
+
+
+def main() -> None:
+    """Write the pages that are not current, naming them."""
+    for name, text in pages().items():
+        path = DOCS / name
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+            print(path)
+
+
+if __name__ == "__main__":
+    main()
