@@ -100,7 +100,7 @@ def test_videos_of_any_name_are_read_and_their_names_kept(tmp_path: Path, clip: 
 def test_the_original_name_stands_in_videos_csv(tmp_path: Path, clip: Path) -> None:
     lay(tmp_path / "d", clip, "take 1.mp4")
     arguments = ["index", "--dataset", "mine", "--set", "adapter=folder", "--set", f"root={tmp_path / 'd'}"]
-    for name in ("videos", "expressions", "issues", "counts", "left_out"):
+    for name in ("videos", "expressions", "issues", "counts", "excluded"):
         arguments += [f"--out-{name}", str(tmp_path / f"{name}.csv")]
     assert main(arguments) == 0
     (video,) = read_videos(tmp_path / "videos.csv")

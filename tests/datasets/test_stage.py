@@ -23,7 +23,7 @@ from microexp.run.storage import read_provenance
 from . import releases
 from .releases import read_labels, workbook
 
-OUTPUTS = ("videos", "expressions", "issues", "counts", "left_out")
+OUTPUTS = ("videos", "expressions", "issues", "counts", "excluded")
 
 
 def index(root: Path, out: Path, dataset: str, /, **options: object) -> int:
@@ -68,8 +68,8 @@ def test_subject_split(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
         str(tmp_path / "videos.csv"),
         "--expressions",
         str(tmp_path / "expressions.csv"),
-        "--left_out",
-        str(tmp_path / "left_out.csv"),
+        "--excluded",
+        str(tmp_path / "excluded.csv"),
     ]
     outputs = ["--out-videos", str(tmp_path / "s/v.csv"), "--out-expressions", str(tmp_path / "s/e.csv")]
     assert main([*split, "--subject", "sub05", *outputs]) == 0
@@ -91,8 +91,8 @@ def test_one_subjects_rows_change_only_that_subjects_split(tmp_path: Path) -> No
                 str(tmp_path / out / "videos.csv"),
                 "--expressions",
                 str(tmp_path / out / "expressions.csv"),
-                "--left_out",
-                str(tmp_path / out / "left_out.csv"),
+                "--excluded",
+                str(tmp_path / out / "excluded.csv"),
             ]
             place = tmp_path / out / subject
             arguments = [

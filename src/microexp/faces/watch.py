@@ -91,7 +91,7 @@ def repeated(change: np.ndarray) -> np.ndarray:
     for start in [*range(0, len(change) - WINDOW, WINDOW // 2), max(0, len(change) - WINDOW)]:
         part = slice(start, start + WINDOW)
         found[part] |= _in_pattern(low[part])
-    return found
+    return np.asarray(found)
 
 
 def _alone(change: np.ndarray) -> np.ndarray:

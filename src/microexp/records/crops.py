@@ -88,7 +88,10 @@ class Crops(Stored):
 
     def inside_all(self) -> np.ndarray | None:
         """(S, S) bool: pixels that lie inside of the picture in every crop; None where all do."""
-        return np.asarray(self.array("inside")[()]).all(axis=0) if "inside" in self.group else None
+        if "inside" not in self.group:
+            return None
+        masks = np.asarray(self.array("inside")[()], bool)
+        return np.asarray(np.all(masks, axis=0))
 
     def _or(self, name: str, default: np.ndarray) -> np.ndarray:
         return np.asarray(self.array(name)[()]) if name in self.group else default
