@@ -3,6 +3,7 @@
 * `docs/configuration.md`, `docs/config.schema.json`: every option (`microexp.config`).
 * `docs/files.md`: the files that stages exchange (`microexp.records`).
 * `docs/command_line.md`: stages, their files, and the tools around them (`microexp.pipeline`, `microexp.commands`).
+* The diagram of stages in `README.md` and the table of files in `results/README.md`; the rest of these pages stays.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -19,7 +21,9 @@ from microexp.commands.main import TOOLS
 from microexp.config import Config, reference
 from microexp.run.stage import Stage
 
-DOCS = Path(__file__).parents[1] / "docs"
+ROOT = Path(__file__).parents[1]
+DIAGRAM = re.compile(r"```mermaid\n.*?```", re.S)
+TREE = re.compile(r"^\| file \| stage \|.*?(?=\n\n)", re.S | re.M)
 UNITS = {
     "run": "the run", "dataset": "a data set", "subject": "a subject", "video": "a video", "fold": "a method and fold",
     "experiment": "an experiment", "list": "a list", "model": "a method", "apply": "a subject",
@@ -28,14 +32,24 @@ COUNTS = {"one": "one file", "optional": "at most one file", "many": "files", "l
 
 
 def pages() -> dict[str, str]:
-    """Name below `docs/` -> text, of every page that is generated."""
+    """Path -> text, of every page that is generated, whole or in part."""
     schema = json.dumps(Config.model_json_schema(), indent=1) + "\n"
     return {
-        "configuration.md": reference(),
-        "config.schema.json": schema,
-        "command_line.md": command_line(),
-        "files.md": formats.page(),
+        "docs/configuration.md": reference(),
+        "docs/config.schema.json": schema,
+        "docs/command_line.md": command_line(),
+        "docs/files.md": formats.page(),
+        "README.md": _with(ROOT / "README.md", DIAGRAM, f"```mermaid\n{pipeline.mermaid()}\n```"),
+        "results/README.md": _with(ROOT / "results/README.md", TREE, pipeline.tree()),
     }
+
+
+def _with(path: Path, part: re.Pattern[str], new: str) -> str:
+    """The page with the one place that `part` finds replaced."""
+    text, places = part.subn(lambda _: new, path.read_text(encoding="utf-8"))
+    if places != 1:
+        raise ValueError(f"{path}: {places} places for what is generated, expected 1")
+    return text
 
 
 def command_line() -> str:
@@ -144,7 +158,7 @@ def _table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 def main() -> None:
     """Write the pages that are not current, naming them."""
     for name, text in pages().items():
-        path = DOCS / name
+        path = ROOT / name
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")
             print(path)
