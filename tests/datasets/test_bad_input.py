@@ -255,7 +255,7 @@ def test_a_ground_truth_outside_of_its_video_stays_one(tmp_path: Path) -> None:
     sheet("anna,v1,90,95,99,,,\nanna,v1,30,35,99,,,\n")(root)
     assert index(root, tmp_path / "o", "folder", source_fps=30) == 0
     outside, over, _ = read_labels(tmp_path / "o")
-    assert read_exclusions(tmp_path / "o/left_out.csv") == []
+    assert read_exclusions(tmp_path / "o/excluded.csv") == []
     (video,) = [v for v in schema.read_videos(tmp_path / "o/videos.csv") if v.video == "v1"]
     assert (outside.released(video.numbering), outside.is_inside(video.n_frames)) == ((90, 95, 99), False)
     assert (over.released(video.numbering), over.offset) == ((30, 35, 99), video.n_frames - 1)
@@ -270,12 +270,12 @@ def test_what_is_lost_is_listed_once_and_makes_the_run_incomplete(
     root, (spoil, (subject, video, reason)) = releases.folder(tmp_path / "own"), LOST[case]
     spoil(root)
     assert index(root, tmp_path / "o", "folder", source_fps=30) == 0
-    (found,) = read_exclusions(tmp_path / "o/left_out.csv")
+    (found,) = read_exclusions(tmp_path / "o/excluded.csv")
     assert (found.dataset, found.subject, found.video) == ("folder", subject, video)
     assert found.reason.startswith(reason)
     capsys.readouterr()
     assert (
-        main(["complete", "--left_out", str(tmp_path / "o/left_out.csv"), "--out-complete", str(tmp_path / "c")]) == 2
+        main(["complete", "--excluded", str(tmp_path / "o/excluded.csv"), "--out-complete", str(tmp_path / "c")]) == 2
     )
     assert f"folder/{subject}/{video}: excluded: {reason}" in capsys.readouterr().err
 
@@ -295,13 +295,13 @@ def test_what_is_mended_or_clipped_is_not_lost(case: str, tmp_path: Path) -> Non
     root = releases.folder(tmp_path / "own")
     NOTED[case][0](root)
     assert index(root, tmp_path / "o", "folder", source_fps=30) == 0
-    assert read_exclusions(tmp_path / "o/left_out.csv") == []
+    assert read_exclusions(tmp_path / "o/excluded.csv") == []
 
 
 def test_an_expression_of_another_form_is_lost_and_a_line_of_text_is_not(tmp_path: Path) -> None:
     rows = [*releases.SAMM_ROWS, ("006", "006-1-4", 1, 5562, 5588, 5632), ("in all", "2 movements")]
     index(releases.samm(tmp_path, rows=rows), tmp_path / "o", "samm")
-    (lost,) = read_exclusions(tmp_path / "o/left_out.csv")
+    (lost,) = read_exclusions(tmp_path / "o/excluded.csv")
     problem = "row 18: filename: '006-1-4' is not a clip such as 006_1_2"
     assert str(lost) == f"samm: SAMM_Micro_FACS_Codes_v2.xlsx, {problem}"
 
