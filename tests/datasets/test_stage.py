@@ -67,31 +67,11 @@ def split(root: Path, out: Path, dataset: str, subject: str) -> int:
 
 
 def test_subject_split(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-<<<<<<< HEAD
-    index(releases.casme2(tmp_path / "data"), tmp_path, "casme2")
-    split = [
-        "index-subject",
-        "--videos",
-        str(tmp_path / "videos.csv"),
-        "--expressions",
-        str(tmp_path / "expressions.csv"),
-        "--excluded",
-        str(tmp_path / "excluded.csv"),
-    ]
-    outputs = ["--out-videos", str(tmp_path / "s/v.csv"), "--out-expressions", str(tmp_path / "s/e.csv")]
-    assert main([*split, "--subject", "sub05", *outputs]) == 0
-    assert {v.video for v in schema.read_videos(tmp_path / "s/v.csv")} == {"EP09_05f", "EP03_01", "EP03_02"}
-    assert {
-        e.subject for e in schema.read_expressions(tmp_path / "s/e.csv", schema.read_videos(tmp_path / "s/v.csv"))
-    } == {"sub05"}
-    assert main([*split, "--subject", "sub09", *outputs]) == 2
-=======
     root = releases.casme2(tmp_path / "data")
     assert split(root, tmp_path / "s", "casme2", "sub05") == 0
     assert {v.video for v in schema.read_videos(tmp_path / "s/videos.csv")} == {"EP09_05f", "EP03_01", "EP03_02"}
     assert {e.subject for e in read_labels(tmp_path / "s")} == {"sub05"}
     assert split(root, tmp_path / "s", "casme2", "sub09") == 2
->>>>>>> h-numbers
     assert "subject sub09: no video; expected a subject of the data set" in capsys.readouterr().err
 
 
@@ -100,34 +80,11 @@ def test_one_subjects_rows_change_only_that_subjects_split(tmp_path: Path) -> No
     for out, table in (("a", rows), ("b", [("01", "EP02_01f", None, "bad", "$(x)", "x", None, "?", None), *rows[1:]])):
         root = releases.casme2(tmp_path / out / "data", rows=table)
         for subject in ("sub01", "sub04"):
-<<<<<<< HEAD
-            files = [
-                "--videos",
-                str(tmp_path / out / "videos.csv"),
-                "--expressions",
-                str(tmp_path / out / "expressions.csv"),
-                "--excluded",
-                str(tmp_path / out / "excluded.csv"),
-            ]
-            place = tmp_path / out / subject
-            arguments = [
-                "--subject",
-                subject,
-                "--out-videos",
-                str(place / "v.csv"),
-                "--out-expressions",
-                str(place / "e.csv"),
-            ]
-            assert main(["index-subject", *files, *arguments]) == 0
-    assert (tmp_path / "a/sub04/e.csv").read_bytes() == (tmp_path / "b/sub04/e.csv").read_bytes()
-    assert (tmp_path / "a/sub01/e.csv").read_bytes() != (tmp_path / "b/sub01/e.csv").read_bytes()
-=======
             assert split(root, tmp_path / out / subject, "casme2", subject) == 0
     names = [f"{out}/{{}}/expressions.csv" for out in "ab"]
     for subject, same in (("sub04", True), ("sub01", False)):
         one, other = ((tmp_path / name.format(subject)).read_bytes() for name in names)
         assert (one == other) is same
->>>>>>> h-numbers
 
 
 def test_strict_makes_a_difference_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
