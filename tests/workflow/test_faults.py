@@ -189,6 +189,7 @@ def test_whichever_write_fails_nothing_half_written_stays(
 ) -> None:
     arguments = stage(tmp_path)
     out = tmp_path / "out"
+    out.mkdir()  # a new folder is a write of its own
     writes = disk(0)
     assert main(arguments) == 0
     whole = {p.name: p.read_bytes() for p in out.iterdir()}
