@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from microexp.datasets.params import DatasetParams, DemoParams, IndexParams
 
 from microexp.commands.main import main
 from microexp.datasets.index import listing, read_index
 from microexp.errors import UserError
+from microexp.reading.params import DatasetParams, DemoParams, IndexParams
 from microexp.reading.release import Index
 from microexp.records.index import read_videos
 from microexp.run.names import NAME, check_name, safe_name, safe_names

@@ -109,7 +109,7 @@ def frame_times(path: str | Path, fps: float) -> np.ndarray:
     file names.
 
     Args:
-        path: file or folder, as `videos.csv` has it.
+        path: file or folder: `path` of `videos.csv`, below the root of the data set.
         fps: its rate there, frames/s.
 
     Raises:
