@@ -30,7 +30,6 @@ from microexp.records.index import Video, read_videos
 from microexp.records.tables import Row, Table, markdown
 from microexp.report.spotting_table import Runs, as_intervals, read_ran
 from microexp.report.tables import read_truths
-from microexp.run.code import code_hash
 from microexp.run.log import track
 from microexp.run.names import fold_name
 from microexp.run.runner import source_sha256
