@@ -147,7 +147,7 @@ def test_an_old_record_never_vouches_for_a_new_file(files, monkeypatch):
     failing = replace(STAGE, module="failing")
     with pytest.raises(UserError):
         run_stage(failing, Job({}, {"upper": files / "out"}, UpperParams()))
-    with pytest.raises(UserError, match="no readable provenance"):
+    with pytest.raises(UserError, match="no provenance"):
         storage.read_provenance(files / "out")
 
 

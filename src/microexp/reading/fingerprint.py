@@ -15,6 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from microexp.reading.suffixes import IMAGE_SUFFIXES
+
 FULL_BYTES = 64 << 20
 """A video up to this size (a file, or all frames of a folder) is read whole."""
 SAMPLE_BYTES = 16 << 20
@@ -22,7 +24,6 @@ SAMPLE_BYTES = 16 << 20
 BLOCK_BYTES = 64 << 10
 LEAST_BYTES = 4096
 """Of each frame of a large folder at least so much is read: half of it at the end, where PNG has its checksums."""
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp"})
 JUST_NOW_S = 2.0
 """What changed so shortly before it was looked at may change again within the same tick of the file system's clock."""
 
@@ -41,7 +42,10 @@ def fingerprint(path: str | Path) -> str:
         share = None if total <= FULL_BYTES else max(LEAST_BYTES, SAMPLE_BYTES // len(frames))
         for name, size, _ in frames:
             digest.update(f"\n{name}\t{size}\n".encode(errors="surrogateescape"))
-            _read_into(digest, path / name, size, share)
+            if _leads_nowhere(path / name):
+                digest.update(os.fsencode((path / name).readlink()))
+            else:
+                _read_into(digest, path / name, size, share)
     else:
         size = path.stat().st_size
         digest.update(f"{size}\n".encode())
@@ -54,8 +58,17 @@ def _frames(folder: Path) -> Iterator[tuple[str, int, os.stat_result]]:
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.name[0] != "." and os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES:  # noqa: PTH122
-                state = entry.stat()
+                state = entry.stat(follow_symlinks=not _leads_nowhere(folder / entry.name))
                 yield entry.name, state.st_size, state
+
+
+def _leads_nowhere(path: Path) -> bool:
+    """Whether a frame is a link to what is not there: it costs itself, not its video."""
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return path.is_symlink()
+    return False
 
 
 def _read_into(digest: Any, path: Path, size: int, share: int | None) -> None:

@@ -246,7 +246,7 @@ def test_a_damaged_checkpoint_is_said_and_not_used(shards, tmp_path, monkeypatch
     path = interrupted(shards, tmp_path / "out", monkeypatch)
     path.write_bytes(path.read_bytes()[:-9])
     run(shards, tmp_path / "out", params(MADE_UP))
-    assert "the training starts again" in capsys.readouterr().err
+    assert "a damaged checkpoint (SHA-256): starting again" in capsys.readouterr().err
     assert Centroids.started == [(0, False), (1, False)]
 
 
