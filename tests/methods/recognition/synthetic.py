@@ -11,7 +11,7 @@ from microexp.records.clips import ALL_CHANNELS, Clips, split
 from tests.shards import recorded
 
 EMOTIONS = ("happiness", "disgust", "surprise")
-CLASSES = {"positive": ["happiness"], "negative": ["disgust", "repression"], "surprise": ["surprise"]}
+CLASSES = {"positive": ["happiness"], "negative": ["disgust"], "surprise": ["surprise"]}
 
 
 def clips_of(
