@@ -289,18 +289,21 @@ def test_the_fold_all_trains_on_everybody_and_predicts_nobody(shards, tmp_path, 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_page_s_lines_apply_the_model_of_the_fold_all(shards, tmp_path, monkeypatch, method):
     run(shards, tmp_path, params(method), "all")
-    files = ["--trained", str(tmp_path / "trained.safetensors"), "--out-model", str(tmp_path / "model.safetensors")]
+    model = tmp_path / "results" / "recognition" / "mine" / "mdml" / "all" / "model.safetensors"
+    files = ["--trained", str(tmp_path / "trained.safetensors"), "--out-model", str(model)]
     assert main(["model", "--kind", "recognition", *files]) == 0
+    others = clips_of({"mine": ["s01"]}, seed=1)
+    write_shards(others, tmp_path / "results" / "apexdiff")
     monkeypatch.chdir(tmp_path)
     (block,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     found = {}
     exec(block, found)
-    assert found["model"].classes == tuple(CLASSES) and found["p"].shape == (8, 3)
+    assert found["model"].classes == tuple(CLASSES) and found["p"].shape == (3, 3)
     np.testing.assert_allclose(found["p"].sum(1), 1)
     trained = find_method("recognition", method)
     options = trained.Options.model_validate(METHODS[method])
     data = bundle.read(tmp_path / "trained.safetensors").parts["method.0"]
-    expected = trained.predict(trained.from_bytes(data, options), found["clips"])
+    expected = trained.predict(trained.from_bytes(data, options), others)
     assert np.array_equal(found["p"], expected)
 
 
