@@ -2,6 +2,8 @@
 
 import csv
 import json
+import re
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -16,6 +18,7 @@ from tests.methods.recognition.made_up import Centroids
 from tests.methods.recognition.synthetic import CLASSES, clips_of, write_shards
 from tests.shards import recorded
 
+PAGE = Path(__file__).parents[3] / "docs" / "recognition.md"
 MADE_UP = "tests.methods.recognition.made_up:Centroids"
 METHODS = {name: {} for name in SHIPPED["recognition"]} | {MADE_UP: {}, "mdml": {**QUICK, "epochs": 3}}
 OUTPUTS = {"trained": "safetensors", "training": "csv", "predictions": "csv"}
@@ -246,7 +249,7 @@ def test_a_damaged_checkpoint_is_said_and_not_used(shards, tmp_path, monkeypatch
     path = interrupted(shards, tmp_path / "out", monkeypatch)
     path.write_bytes(path.read_bytes()[:-9])
     run(shards, tmp_path / "out", params(MADE_UP))
-    assert "a damaged checkpoint (SHA-256): starting again" in capsys.readouterr().err
+    assert "a damaged checkpoint" in capsys.readouterr().err
     assert Centroids.started == [(0, False), (1, False)]
 
 
@@ -281,6 +284,27 @@ def test_the_fold_all_trains_on_everybody_and_predicts_nobody(shards, tmp_path, 
     assert sorted(parts) == [f"method.{s}" for s in range(2 if find_method("recognition", method).seeded else 1)]
     run(shards, tmp_path / "b", params(method), "demo-b")
     assert contents(tmp_path / "all", "trained") != contents(tmp_path / "b", "trained")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_page_s_lines_apply_the_model_of_the_fold_all(shards, tmp_path, monkeypatch, method):
+    run(shards, tmp_path, params(method), "all")
+    model = tmp_path / "results" / "recognition" / "mine" / "mdml" / "all" / "model.safetensors"
+    files = ["--trained", str(tmp_path / "trained.safetensors"), "--out-model", str(model)]
+    assert main(["model", "--kind", "recognition", *files]) == 0
+    others = clips_of({"mine": ["s01"]}, seed=1)
+    write_shards(others, tmp_path / "results" / "apexdiff")
+    monkeypatch.chdir(tmp_path)
+    (block,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    found = {}
+    exec(block, found)
+    assert found["model"].classes == tuple(CLASSES) and found["p"].shape == (3, 3)
+    np.testing.assert_allclose(found["p"].sum(1), 1)
+    trained = find_method("recognition", method)
+    options = trained.Options.model_validate(METHODS[method])
+    data = bundle.read(tmp_path / "trained.safetensors").parts["method.0"]
+    expected = trained.predict(trained.from_bytes(data, options), others)
+    assert np.array_equal(found["p"], expected)
 
 
 def test_probabilities_of_another_shape_are_one_line(shards, tmp_path, capsys):

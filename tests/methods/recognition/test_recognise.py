@@ -85,10 +85,10 @@ def test_rendered_expressions_are_a_source_that_is_never_predicted(maps, tmp_pat
     (tmp_path / "flow.yaml").write_text(yaml.safe_dump(example))
     shards, out = tmp_path / "apexdiff", tmp_path / "out"
     assert main(["flowmaps", str(maps), str(shards)]) == 0
-    assert main(["rendered", str(shards), "--clips", "12", "--people", "2", "--size", "16"]) == 0
-    assert "12 clips of 2 people" in capsys.readouterr().out
+    assert main(["rendered", str(shards), "--clips", "60", "--people", "2", "--size", "16"]) == 0
+    assert "60 clips of 2 people" in capsys.readouterr().out
     command = ["recognise", str(tmp_path / "flow.yaml"), "guided", str(out), "--apexdiff", str(shards)]
     assert main([*command, "--bootstrap", "0"]) == 0
-    assert "30 clips, 0 of them without a class" in capsys.readouterr().err
+    assert "78 clips, 0 of them without a class" in capsys.readouterr().err
     with (out / "predictions.csv").open() as file:
         assert {r["dataset"] for r in csv.DictReader(file)} == {"casme2", "samm", "smic"}
