@@ -16,7 +16,10 @@ EXPRESSION = Expression("d", "s1", "v1", 1, 3, 5, 9, "micro", "happiness", "6+12
 
 
 def test_columns_are_the_contract() -> None:
-    assert ",".join(schema.VIDEO_COLUMNS) == "dataset,subject,video,path,n_frames,fps,width,height,numbers,fingerprint,original"
+    assert (
+        ",".join(schema.VIDEO_COLUMNS)
+        == "dataset,subject,video,path,n_frames,fps,width,height,numbers,fingerprint,original"
+    )
     assert ",".join(schema.EXPRESSION_COLUMNS) == (
         "dataset,subject,video,expression,onset,apex,offset,onset_s,apex_s,offset_s,kind,emotion,aus"
     )
