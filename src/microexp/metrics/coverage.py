@@ -17,18 +17,39 @@ Clip = tuple[str, str, str, str]
 HINT = "the index has changed since: run the workflow again"
 
 
-def check_folds(subjects: Iterable[str], folds: Sequence[Path]) -> None:
-    """Every `dataset/subject` needs a fold `…/{dataset}-{subject}/detections.csv`; one may hold no detection.
+def check_folds(subjects: Sequence[str], folds: Iterable[Path]) -> None:
+    """Every method needs a fold `…/{method}/{dataset}-{subject}/detections.csv` of every `dataset/subject`, once.
 
     Raises:
-        UserError: naming the first subject without one.
+        UserError: naming the first subject that a method has no fold of, or has two of.
     """
-    given = {path.parent.name for path in folds}
-    for who in subjects:
-        fold = fold_name(*who.split("/"))
-        if fold not in given:
-            what = f"{who} in the index, but no fold that holds it out"
-            raise UserError(file="folds", problem=what, expected=f"…/{fold}/detections.csv", hint=HINT)
+    given: dict[Path, list[str]] = {}
+    for path in folds:
+        given.setdefault(path.parent.parent, []).append(path.parent.name)
+    for method, names in given.items():
+        for who in subjects:
+            fold = fold_name(*who.split("/"))
+            if fold not in names:
+                what = f"{who} in the index, but no fold that holds it out"
+                raise UserError(file="folds", problem=what, expected=method / fold / "detections.csv", hint=HINT)
+            if names.count(fold) > 1:
+                raise UserError(file=method / fold / "detections.csv", problem="given twice", expected="each fold once")
+
+
+def check_methods(wanted: Iterable[str], found: Iterable[str]) -> None:
+    """The table must have rows, those of every wanted method among them.
+
+    Raises:
+        UserError: naming the first method of which nothing says that it ran.
+    """
+    rows = list(found)
+    expected = "detections or predictions of it, or a selection.json with its seeds"
+    for name in wanted:
+        if name not in rows:
+            raise UserError(file="folds", where=f"method {name}", problem="nothing says that it ran", expected=expected)
+    if not rows:
+        problem = "empty, and no selection.json says which methods ran"
+        raise UserError(file="folds", problem=problem, expected=expected)
 
 
 def labelled_clips(
@@ -55,6 +76,7 @@ def check_clips(expected: Mapping[Clip, str], predictions: Iterable[Prediction])
     for clip in sorted(expected.keys() | labels.keys()):
         if labels.get(clip) != expected.get(clip):
             name = f"expression {'/'.join(clip)}"
-            got = repr(labels[clip]) if clip in labels else "no prediction"
             wanted = f"{expected[clip]!r}, as the index says" if clip in expected else "none, as the index says"
-            raise UserError(file="folds", where=name, got=got, expected=wanted, hint=HINT)
+            if clip not in labels:
+                raise UserError(file="folds", where=name, problem="no prediction", expected=wanted, hint=HINT)
+            raise UserError(file="folds", where=name, got=repr(labels[clip]), expected=wanted, hint=HINT)

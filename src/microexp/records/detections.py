@@ -9,12 +9,15 @@ from pathlib import Path
 
 from microexp.errors import UserError
 from microexp.records.features import Key
+from microexp.records.identity import check_identity
 from microexp.records.index import KINDS, Video
 from microexp.run import storage
 
 COLUMNS = (
     "method", "seed", "dataset", "subject", "video", "onset", "offset", "onset_s", "offset_s", "kind", "score",
 )  # fmt: skip
+LAYOUT = "{dataset}-{subject}/detections.csv"
+"""Where the detections in the videos of a held-out subject stand."""
 
 
 @dataclass(frozen=True)
@@ -53,12 +56,15 @@ def read_detections(path: Path, videos: Iterable[Video]) -> list[Detection]:
     """Read `detections.csv` back to 0-based source frames.
 
     Raises:
-        UserError: naming the row that does not fit, or whose video is not among `videos`.
+        UserError: naming the row that does not fit, or whose video is not among `videos`; or when the file is of
+            another subject than its fold holds out.
     """
     known = {v.key: v for v in videos}
-    return [
-        _detection(row, known, path, f"row {number}") for number, row in enumerate(storage.read_csv(path, COLUMNS), 2)
-    ]
+    rows = storage.read_csv(path, COLUMNS)
+    found = [_detection(row, known, path, f"row {number}") for number, row in enumerate(rows, 2)]
+    for dataset, subject in sorted({(d.dataset, d.subject) for d in found}):
+        check_identity(path, {"dataset": dataset, "subject": subject}, LAYOUT)
+    return found
 
 
 def _detection(row: Mapping[str, str], videos: Mapping[Key, Video], path: Path, where: str) -> Detection:

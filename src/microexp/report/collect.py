@@ -101,7 +101,11 @@ class StageRecord:
     about: list[tuple[str, str]] = field(default_factory=list)
 
 
-KNOWN = {"stage", "keys", "parameters", "inputs", "code", "libraries", "python", "machine", "sha256", "size_bytes"}
+KNOWN = {
+    "stage", "keys", "parameters", "inputs", "code", "libraries", "python", "machine", "sha256", "size_bytes",
+    storage.RECORD_HASH,
+}  # fmt: skip
+"""Statements of a record that say nothing of how its stage worked, or that stand elsewhere."""
 
 
 @dataclass

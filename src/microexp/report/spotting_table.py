@@ -32,7 +32,7 @@ def as_intervals(
     videos: Iterable[Video],
     order: Sequence[str] = (),
 ) -> dict[str, dict[int, list[Interval]]]:
-    """Row of the table -> seed -> detections; a method or a seed that found nothing at all is a result too.
+    """Row of the table -> seed, in order -> detections; a method or a seed that found nothing is a result too.
 
     Args:
         detections: of all folds.
@@ -51,7 +51,7 @@ def as_intervals(
         onset, offset = (numbering[d.key].to_number(frame) for frame in (d.onset, d.offset))
         item = Interval(f"{d.dataset}/{d.subject}", d.video, onset, offset, d.kind)
         found[d.method].setdefault(d.seed, []).append(item)
-    return found
+    return {name: dict(sorted(runs.items())) for name, runs in found.items()}
 
 
 def read_ran(selections: Sequence[Path]) -> dict[str, set[int]]:
@@ -66,6 +66,8 @@ def read_ran(selections: Sequence[Path]) -> dict[str, set[int]]:
             record = json.loads(path.read_text(encoding="utf-8"))
             for name, seeds in record["methods"].items():
                 ran.setdefault(name, set()).update(map(int, seeds))
+                if not seeds:
+                    raise ValueError(f"{name} has no seed")
             ran.setdefault(record["oracle"], set()).update(ran[record["method"]])
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             problem = f"{type(error).__name__}: {error}"

@@ -12,7 +12,7 @@ import numpy as np
 from microexp.datasets.classes import class_names
 from microexp.errors import UserError
 from microexp.metrics import recognition
-from microexp.metrics.coverage import check_clips, check_folds, labelled_clips
+from microexp.metrics.coverage import check_clips, check_folds, check_methods, labelled_clips
 from microexp.metrics.spotting import Interval, count_subjects
 from microexp.records.detections import read_detections
 from microexp.records.exclusions import Exclusion, all_exclusions
@@ -53,7 +53,8 @@ def spotting(job: Job[TablesStageParams], title: str) -> tuple[Table, dict[str, 
     """Table and details of a spotting experiment.
 
     Raises:
-        UserError: when the folds lack a subject of the index, or a detection lies in a video that it does not know.
+        UserError: when a method's folds lack a subject of the index, a detection lies in a video that it does not know,
+            or nothing says that a method ran.
     """
     truths = read_truths(job.inputs["expressions"], job.inputs["videos"])
     frames = read_spans(job.inputs["videos"])
@@ -62,6 +63,7 @@ def spotting(job: Job[TablesStageParams], title: str) -> tuple[Table, dict[str, 
     videos = [v for path in job.inputs["videos"] for v in read_videos(path)]
     detections = [d for path in job.inputs["folds"] for d in read_detections(path, videos)]
     methods = as_intervals(detections, read_ran(job.inputs["selections"]), videos, job.params.methods)
+    check_methods(job.params.methods, methods)
     per_subject = {
         method: {
             subject: {kind: dict(zip(COUNTS, astuple(c), strict=True)) for kind, c in kinds.items()}
@@ -104,6 +106,7 @@ def recognise(job: Job[TablesStageParams], title: str) -> tuple[Table, dict[str,
     """
     options = job.params
     predictions = recognition.read_predictions(job.inputs["folds"])
+    check_methods(options.methods, recognition.grouped(predictions))
     if options.task is None:
         classes = recognition.classes_of(predictions)
     else:
