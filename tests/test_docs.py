@@ -35,3 +35,15 @@ def test_local_links_of_the_documents_lead_somewhere():
             if "://" not in link and not (page.parent / link).exists():
                 broken.append(f"{page.relative_to(ROOT)}: {link}")
     assert broken == []
+
+
+def test_every_promise_names_tests_that_are_there():
+    import re
+
+    rows = re.findall(r"^\| (?!promise|---)(.+) \|$", (ROOT / "docs/promises.md").read_text(), re.M)
+    assert len(rows) > 20
+    for row in rows:
+        *_, named = row.split(" | ")
+        files = re.findall(r"`([^`]+)`", named)
+        assert files or named == "the same", row
+        assert [f for f in files if not re.fullmatch(r"tests/(.+/)?test_\w+\.py", f) or not (ROOT / f).is_file()] == []

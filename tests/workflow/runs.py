@@ -106,7 +106,7 @@ class Running:
         """Wait for the end after SIGTERM or SIGINT, and kill what does not end, as batch systems do.
 
         Snakemake's handler of these signals takes a lock; when the signal meets Snakemake while it holds that lock, it
-        hangs for ever.
+        hangs.
         """
         try:
             return self.wait(grace_s)

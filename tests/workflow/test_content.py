@@ -119,8 +119,17 @@ def test_a_changed_row_runs_its_subject_again_and_no_face(release: Path, undistu
     fields[3] = str(int(fields[3]) + 1)
     lines[row] = ",".join(fields)
     sheet.write_text("\n".join(lines) + "\n")
-    jobs = planned(folder, configure(folder, root))
+    config = configure(folder, root)
+    jobs = planned(folder, config)
     assert jobs["index_subject"] == 1 and jobs["index"] == 1
+    first = runs.run(folder, "--until", "index_subject", config=config)  # as docs/cluster.md says
+    assert first.status == 0, first.text[-3000:]
+    assert not {"faces", "crops", "flow", "motion"} & set(planned(folder, config))
+    outcome = runs.run(folder, config=config)
+    assert outcome.status == 0, outcome.text[-3000:]
+    rules = outcome.rules()
+    assert rules["detect"] and not {"faces", "crops", "flow", "motion"} & set(rules)
+    assert planned(folder, config) == {}
 
 
 @pytest.mark.kill

@@ -17,6 +17,7 @@ import pytest
 
 from microexp.commands.main import main
 from microexp.errors import UserError
+from microexp.methods.find import find_method
 from microexp.records.detections import Detection, write_detections
 from microexp.records.index import Expression, Video, write_expressions, write_videos
 from microexp.rendered.video import write_video
@@ -132,30 +133,39 @@ def flow(folder: Path) -> list[str]:
 
 
 def spotting_fold(folder: Path) -> list[str]:
-    """Arguments of `aemnet`: three files, and a checkpoint on the way."""
+    """Arguments of `spotting-fold` with a network: three files, and a checkpoint on the way."""
     data = made_up.write_data(folder / "data", subjects=4, n_frames=200, channels=8)
-    network = {"stem_channels": [4, 4, 4], "channels": 4, "attention_channels": 4, "head_channels": 4}
-    options = {"network": {**network, "stem_stride": 1}, "epochs": 1, "warmup_epochs": 1, "test_stride_frames": 128}
+    widths = dict.fromkeys(("channels", "attention_channels", "head_channels"), 4)
+    network = {"streams": ["i3d_rgb"], "stem_channels": [4, 4, 4], **widths}
+    aemnet = {"network": {**network, "stem_stride": 1}, "epochs": 1, "warmup_epochs": 1, "test_stride_frames": 128}
+    options = {"calibrate": "held_out", **method_of("spotting", "aemnet", aemnet)}
     out = folder / "out"
     return [
-        "aemnet", "--fold", "fake-s00", "--features", *map(str, data.features), "--expressions", str(data.expressions),
-        "--videos", str(data.videos),
-        "--out-model", f"{out}/m.safetensors", "--out-training", f"{out}/t.csv", "--out-proposals", f"{out}/p.csv",
+        "spotting-fold", "--fold", "fake-s00", "--features", *map(str, data.features),
+        "--expressions", str(data.expressions), "--videos", str(data.videos), "--out-trained", f"{out}/m.safetensors",
+        "--out-training", f"{out}/t.csv", "--out-proposals", f"{out}/p.h5",
         "--params", json.dumps(options), "--device", "cpu",
     ]  # fmt: skip
 
 
 def recognition_fold(folder: Path) -> list[str]:
-    """Arguments of `mdml`."""
-    clips = synthetic.clips_of({"demo": ["a", "b", "c"]})
+    """Arguments of `recognition-fold` with a network."""
+    clips = synthetic.clips_of({"demo": ["a", "b", "c"]}, per_kind=3)
     maps = synthetic.write_shards(clips, folder / "apexdiff")
-    mdml = {"size": 14, "channels": [2, 2, 2], "epochs": 1, "seeds": 1, "batch_size": 8}
-    options = {"datasets": ["demo"], "classes": synthetic.CLASSES, "mdml": mdml}
+    mdml = method_of("recognition", "mdml", {"channels": [2, 2, 2], "epochs": 1, "batch_size": 8})
+    options = {"datasets": ["demo"], "classes": {e: [e] for e in synthetic.EMOTIONS}, "seeds": 1, **mdml}
     out = folder / "out"
     return [
-        "mdml", "--fold", "demo-b", "--apexdiff", *map(str, maps), "--params", json.dumps(options), "--device", "cpu",
-        "--out-model", f"{out}/m.safetensors", "--out-training", f"{out}/t.csv", "--out-predictions", f"{out}/p.csv",
+        "recognition-fold", "--fold", "demo-b", "--apexdiff", *map(str, maps), "--params", json.dumps(options),
+        "--device", "cpu", "--out-trained", f"{out}/m.safetensors", "--out-training", f"{out}/t.csv",
+        "--out-predictions", f"{out}/p.csv",
     ]  # fmt: skip
+
+
+def method_of(kind: str, name: str, options: dict[str, Any]) -> dict[str, Any]:
+    """What the plan tells the stage of a fold about its method."""
+    version = find_method(kind, name).version
+    return {"experiment": "x", "name": name, "method": name, "method_version": version, "options": options}
 
 
 def tables(folder: Path) -> list[str]:

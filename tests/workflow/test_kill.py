@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.kill, pytest.mark.long]
 KILLS = int(os.environ.get("MICROEXP_KILLS", "10"))
 CORES = 2
 SEED = int(os.environ.get("MICROEXP_KILL_SEED", secrets.randbelow(2**32)))
-LATE = ("motion", "apexdiff", "i3d", "spotting", "recognition", "tables", "report", "report.html", "complete.csv")
+LATE = ("features", "apexdiff", "spotting", "recognition", "tables", "report", "report.html", "excluded.csv")
 """What is computed again when a run has finished before its last kill: with everything that depends on it."""
 
 
@@ -156,7 +156,7 @@ def test_a_full_disk(finished: Path, copy: Path) -> None:
 def test_a_read_only_results_folder(finished: Path, copy: Path) -> None:
     """Found so by Snakemake before its first job."""
     with results_on(copy, "100m") as results:
-        (results / "complete.csv").unlink()
+        (results / "excluded.csv").unlink()
         (results / "apexdiff/demo/s02.h5").unlink()
         remount(results, "ro")
         refused = runs.run(copy)

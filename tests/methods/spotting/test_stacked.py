@@ -39,7 +39,8 @@ def make(window_frames=128, networks=3, in_channels=12, **options):
 @pytest.mark.parametrize(
     "options",
     [{}, {"fidelity": "released"}, {"channel_attention": False}, {"local_attention": False}, {"top_down": False},
-     {"levels": 1}, {"stem_stride": 1}, {"input_channels": 4}, {"input_channels": 12}, {"stem_kernels": (5, 5, 5)}],
+     {"levels": 1}, {"stem_stride": 1}, {"input_channels": 4}, {"input_channels": 12}, {"stem_kernels": (5, 5, 5)},
+     {"head_channels": 5}, {"head_channels": 12, "channels": 5}, {"attention_channels": 5, "squeeze_ratio": 1}],
 )  # fmt: skip
 @pytest.mark.parametrize("window_frames", [128, 100])
 def test_a_stack_gives_the_outputs_gradients_and_statistics_of_its_networks(options, window_frames):

@@ -374,7 +374,8 @@ class _Pass:
         x = torch.cat([F.pad(level, (0, 0, 0, 1)) for level in levels], 2)[:, :, :-1]
         x = self._apply(x, "head0", 3, padding=1, active=True) * place
         x = x.unflatten(3, (branches, -1)).permute(0, 3, 1, 2, 4).flatten(0, 1)
-        x = self._block(x, "head1", active=True) * place
+        widths = slice(self.stack.options.head_channels)  # a block may be wider than what it holds
+        x = self._block(x, "head1", active=True)[..., widths] * place
         x = self._block(x, "head2")[:, :, self.stack._kept].unflatten(0, (stack, branches))
         released = self.stack.options.fidelity == "released"
         points, distances = x[:, 0, ..., :N_KINDS], x[:, 1, ..., :2]
