@@ -92,7 +92,7 @@ class _Convolution(torch.autograd.Function):
         return out.view(*x.shape[:2], -1, weight.shape[2])
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         around, weight, slope = ctx.saved_tensors
         gradient = gradient.reshape(len(weight), -1, weight.shape[2])
         if slope is not None:
@@ -145,8 +145,8 @@ class _Mish(torch.autograd.Function):
         return y
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
-        (slope,) = ctx.saved_tensors
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        slope: Tensor = ctx.saved_tensors[0]
         return gradient * slope
 
 
@@ -162,7 +162,7 @@ class _NormMish(torch.autograd.Function):
         return y.view_as(x), mean, variance
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
         unit, slope, scale = ctx.saved_tensors
         to_x, to_gain, to_shift = _norm_gradients(gradient.reshape(unit.shape), unit, slope, scale)
         return to_x.view(gradient.shape), to_gain, to_shift
@@ -177,7 +177,7 @@ class _Halve(torch.autograd.Function):
         return torch.cat([torch.maximum(first, second), x[:, :, even:]], 2)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         pairs = ctx.taken.shape[2]
         out = gradient.new_empty(*gradient.shape[:2], ctx.length, gradient.shape[3])
         paired = gradient[:, :, :pairs]

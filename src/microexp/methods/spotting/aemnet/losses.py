@@ -56,7 +56,7 @@ class _Focal(torch.autograd.Function):
         return (weight * entropy).flatten(1).sum(1)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         (slope,) = ctx.saved_tensors
         return slope * gradient.view(-1, *[1] * (slope.dim() - 1)), None, None, None
 

@@ -82,7 +82,7 @@ def pool(
     for first in range(0, len(windows), BATCH):
         chosen = np.arange(first, min(first + BATCH, len(windows)))
         starts, ends, scores = decode(predict(chosen), geometry)
-        origins = np.array([window_origin_frame(video, windows[k].start) for k in chosen])[:, None]
+        origins = np.array([window_origin_frame(video, windows[int(k)].start) for k in chosen])[:, None]
         found.append((starts + origins, ends + origins, scores))
     starts, ends, scores = (np.concatenate([f[k] for f in found]) for k in range(3))
     is_point = np.broadcast_to(np.arange(starts.shape[1]) < len(geometry.points), starts.shape).reshape(-1)

@@ -122,7 +122,8 @@ def _leaves(shapes: dict[str, torch.Size], levels: int) -> Iterator[Leaf]:
 def _layer(name: str, modules: Sequence[str], shapes: dict[str, torch.Size]) -> Iterator[Leaf]:
     """Weight and bias of modules side by side: their outputs stand together in the last dimension."""
     for kind in ("weight", "bias"):
-        parts, first, inputs = [], 0, ()
+        parts: list[Part] = []
+        first, inputs = 0, tuple[int, ...]()
         for module in modules:
             shape = shapes.get(f"{module}.{kind}")
             if shape is not None:
@@ -269,8 +270,9 @@ class _Pass:
     def _apply(
         self, x: Tensor, name: str, kernel: int = 1, stride: int = 1, padding: int = 0, active: bool = False
     ) -> Tensor:
-        how = {"kernel": kernel, "stride": stride, "padding": padding, "active": active, "dtype": self.stack.dtype}
-        return convolve(x, self.leaves[f"{name}.weight"], self.leaves.get(f"{name}.bias"), **how)
+        weight, bias = self.leaves[f"{name}.weight"], self.leaves.get(f"{name}.bias")
+        dtype = self.stack.dtype
+        return convolve(x, weight, bias, kernel=kernel, stride=stride, padding=padding, active=active, dtype=dtype)
 
     def _stem(self, x: Tensor) -> Tensor:
         options = self.stack.options
