@@ -179,7 +179,7 @@ def test_results_that_become_read_only_under_a_job(finished: Path, copy: Path) -
         remount(results, "ro")
         failed = run.wait()
         assert failed.status != 0
-        assert errors(failed) and all(f"{target}: got Read-only file system" in e for e in errors(failed)), failed.text
+        assert errors(failed) and all(f"{target}: Read-only file system" in e for e in errors(failed)), failed.text
         assert "Traceback" not in failed.text
         remount(results, "rw")
         again = runs.run(copy)
