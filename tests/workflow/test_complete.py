@@ -46,13 +46,13 @@ def test_a_list_of_shards_stands_for_the_shards(tmp_path: Path, monkeypatch: pyt
     assert main(["shards", "--shards", *map(str, paths), "--out-list", "i3d.list"]) == 0
     lines = Path("i3d.list").read_text().splitlines()
     assert [line.split("\t") for line in lines] == [[str(p), storage.file_sha256(p)] for p in paths]
-    assert main(["complete", "--shards", "@i3d.list", "--out-complete", "c.csv"]) == 0
+    assert main(["complete", "--shards", "i3d.list", "--out-complete", "c.csv"]) == 0
     assert len(storage.read_provenance("c.csv")["inputs"]["shards"]) == 2
 
 
 def test_an_empty_list_stands_for_no_shard(tmp_path: Path) -> None:
     assert main(["shards", "--shards", "--out-list", str(tmp_path / "flow.list")]) == 0
-    assert main(["complete", "--shards", f"@{tmp_path}/flow.list", "--out-complete", str(tmp_path / "c.csv")]) == 0
+    assert main(["complete", "--shards", f"{tmp_path}/flow.list", "--out-complete", str(tmp_path / "c.csv")]) == 0
     assert storage.read_provenance(tmp_path / "c.csv")["inputs"]["shards"] == []
 
 

@@ -39,7 +39,7 @@ class NoParams(Params):
 P = TypeVar("P", bound=Params)
 
 Count = Literal["one", "optional", "many", "list"]
-"""How many files an input takes; `list`: a file that lists them (`--name @LIST`), as a stage `shards` wrote it."""
+"""How many files an input takes; `list`: a file that lists them (`--name X.list`), as a stage `shards` wrote it."""
 Unit = Literal["run", "dataset", "subject", "video", "list", "experiment", "fold", "model", "apply"]
 """What one job of a stage is about."""
 
