@@ -26,5 +26,5 @@ def test_one_line_is_one_printable_line(text):
 
 
 def test_survives_a_process_boundary():
-    error = pickle.loads(pickle.dumps(UserError(file="f", where="w", problem="g", expected="e", hint="h")))
+    error = pickle.loads(pickle.dumps(UserError(file="f", where="w", got="g", expected="e", hint="h")))
     assert str(error) == "f: w: got g, expected e (h)"

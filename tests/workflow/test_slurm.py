@@ -17,9 +17,9 @@ from tests.workflow import runs
 pytestmark = [pytest.mark.slurm, pytest.mark.long]
 
 SCRIPTS = Path(__file__).with_name("slurm")
-FOLDS = [f"results/recognition/demo/demo-s0{n}/predictions.csv" for n in (1, 2, 3)]
-FOLDS += ["results/spotting/demo/demo-s01/proposals.csv"]
-DETECTIONS = [f"results/spotting/demo/demo-s0{n}/detections.csv" for n in (1, 2, 3)]
+FOLDS = [f"results/recognition/demo/mdml/demo-s0{n}/predictions.csv" for n in (1, 2, 3)]
+FOLDS += ["results/spotting/demo/aemnet/demo-s01/proposals.h5"]
+DETECTIONS = [f"results/spotting/demo/aemnet/demo-s0{n}/detections.csv" for n in (1, 2, 3)]
 FAST = ("--slurm-init-seconds-before-status-checks", "3", "--latency-wait", "5", "--verbose")
 
 
@@ -73,8 +73,8 @@ def test_folds_run_through_slurm(slurm: Path, finished: Path, copy: Path) -> Non
     calls = sbatch_calls(outcome)
     assert len(calls) == len(FOLDS)
     assert all("--gpus=1" in call and "-p gpu" in call for call in calls)
-    assert sum("--mem 3000" in call and "-t 240" in call for call in calls) == 3, "mdml"
-    assert sum("--mem 4000" in call and "-t 480" in call for call in calls) == 1, "aemnet"
+    assert sum("--mem 3000" in call and "-t 240" in call for call in calls) == 3, "recognition"
+    assert sum("--mem 4000" in call and "-t 480" in call for call in calls) == 1, "spotting"
     assert [line.split()[:2] for line in queue()] == [["COMPLETED", "gpu"]] * len(FOLDS)
     assert runs.run(copy).status == 0  # the detections of the spotting fold were not asked for
     assert runs.differing(finished, copy) == []
@@ -121,7 +121,7 @@ def test_a_failing_job_is_retried_with_more_memory(slurm: Path, finished: Path, 
 def test_a_cancelled_job_leaves_nothing_wrong(slurm: Path, finished: Path, copy: Path) -> None:
     fold = Path(FOLDS[0])
     shutil.rmtree(copy / fold.parent)
-    log = copy / "logs/mdml/demo/demo-s01.log"
+    log = copy / "logs/recognition/demo/mdml/demo-s01.log"
     log.unlink()
     slow = runs.mini(copy, "slow.yaml", [("mdml: {epochs: 2", "mdml: {epochs: 20000")])
     profile = str(runs.ROOT / "profiles/slurm")
