@@ -49,7 +49,7 @@ CHANGES = [
     # text in the configuration, its replacement, the rules that read it
     ("micro: 3", "micro: 2", ("demo_sheet", "demo")),
     ("width: 160", "width: 192", ("demo",)),
-    ("demo: {adapter: demo}", "demo: {adapter: demo, apex_missing: flow}", ("index",)),
+    ("demo: {adapter: demo}", "demo: {adapter: demo, apex_missing: flow}", ("index", "index_subject")),
     ("crops: {size: 48}", "crops: {size: 56}", ("crops",)),
     ("crops: {size: 48}", "crops: {size: 48}\nfaces: {backend: face_alignment}", ("faces",)),
     ("preset: opencv", "preset: micro", ("flow",)),
