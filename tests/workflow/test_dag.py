@@ -206,11 +206,11 @@ def test_a_release_on_disk_is_indexed_and_planned(tmp_path: Path) -> None:
     assert jobs == {
         **dict.fromkeys(("faces", "crops", "apexdiff", "report_subject"), len(subjects)),
         "recognition_fold": 3 * len(subjects),
-        **dict.fromkeys(("shards", "tables", "report", "complete"), 1),
+        **dict.fromkeys(("index", "shards", "tables", "report", "complete"), 1),
         "report_list": 8,
     }
     next((tmp_path / "CASME2/CASME2_RAW_selected/sub01/EP02_01f").iterdir()).unlink()
-    assert runs.run(folder, "-n", "--quiet", "rules", config=config).jobs()["index"] == 1
+    assert runs.run(folder, "-n", "--quiet", "rules", config=config).jobs()["index_subject"] == 1
 
 
 def test_every_stage_has_one_rule_whose_files_and_options_come_from_the_table() -> None:
