@@ -167,7 +167,7 @@ def read_detected(
             if (line.text("method"), number) == (method, seed):
                 is_index = "seconds" not in line.cells and videos is not None
                 found[path].append(_released(path, item, videos or {}) if is_index else item)
-    if methods and method not in methods and method != "aemnet":
+    if methods and method not in methods:
         known = ", ".join(methods)
         raise UserError(file="command line", where="--method", got=repr(method), expected=f"one of {known}")
     if methods and seed not in seeds:
