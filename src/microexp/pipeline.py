@@ -437,8 +437,9 @@ def command(stage: Stage) -> str:
     parts += [f"--{key} {{wildcards.{key}:q}}" for key in stage.keys]
     for name, item in stage.inputs.items():
         if item.passed:
-            kind = "input" if item.tracked else "params"
-            parts.append(f"--{option(name)} {{{kind}.{name}:q}}")
+            short = item.tracked and item.count == "many"
+            source = f"params.{name}" if short else f"input.{name}:q" if item.tracked else f"params.{name}:q"
+            parts.append(f"--{option(name)} {{{source}}}")
     parts += [f"--out-{option(name)} {{output.{name}:q}}" for name in stage.outputs]
     parts.append("--params {params.options:q} --threads {threads}")
     if stage.gpu != "never":

@@ -8,6 +8,7 @@ from microexp.pipeline import STAGES, command
 from microexp.plan import Untracked, read_plan
 from microexp.run import lock, yaml_file
 from microexp.run.gpu_pool import visible_gpus
+from microexp.run.shell_words import words
 
 
 def begin_run():
@@ -43,17 +44,29 @@ def options(stage):
     """The options that a stage reads, as JSON, and the stage's version: what makes it run again; and what may change
     without that."""
     free = {n: i for n, i in STAGES[stage].inputs.items() if not i.tracked}
+    many = [n for n, i in STAGES[stage].inputs.items() if i.tracked and i.passed and i.count == "many"]
     return {
         "options": lambda wildcards: PLAN.options_for(stage, wildcards),
         "version": STAGES[stage].version,
         "run": Untracked(RUN),
         **{name: untracked(PLAN.input(stage, name)) for name in free},
+        **{name: short_words(name) for name in many},
     }
 
 
 def untracked(source):
     """Texts for the command line that may change without making a job run again."""
     return lambda wildcards: [Untracked(text) for text in source(wildcards)]
+
+
+def short_words(name):
+    """The files of an input as few words of the shell; Snakemake compares the files themselves."""
+
+    def shortened(wildcards, input):
+        files = input.get(name)
+        return Untracked(words([files] if isinstance(files, str) else files))
+
+    return shortened
 
 
 def run_stage(stage):
