@@ -44,7 +44,11 @@ def options(stage):
     """The options that a stage reads, as JSON, and the stage's version: what makes it run again; and what may change
     without that."""
     free = {n: i for n, i in STAGES[stage].inputs.items() if not i.tracked}
-    many = [n for n, i in STAGES[stage].inputs.items() if i.tracked and i.passed and i.count == "many"]
+    many = [
+        n
+        for n, i in STAGES[stage].inputs.items()
+        if i.tracked and i.passed and i.count == "many"
+    ]
     return {
         "options": lambda wildcards: PLAN.options_for(stage, wildcards),
         "version": STAGES[stage].version,
