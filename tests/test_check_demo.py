@@ -15,6 +15,7 @@ def check(folder: Path, macro: str = "0.3", uf1: str = "0.9") -> subprocess.Comp
     (folder / "tables").mkdir()
     spotting = ["method,kind,f1,chance_f1", "aemnet,micro,0.4,0.06", f"aemnet,macro,{macro},0.1"]
     spotting += ["aemnet,overall,0.4,0.1"]
+    spotting += [f"aemnet_motion,{kind},0.8,0.1" for kind in ("micro", "macro", "overall")]
     spotting += [f"random_intervals,{kind},0.08,0.07" for kind in ("micro", "macro", "overall")]
     recognition = ["method,part,uf1,uar,chance_uf1,chance_uar", f"mdml,all,{uf1},0.8,0.3,0.3"]
     recognition += ["majority,all,0.2,0.3,0.2,0.3"]
