@@ -127,8 +127,8 @@ def test_jobs_run_in_their_environment(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout[-4000:]
     assert all((folder / target).exists() for target in targets)
     starts = [f.read_text() for f in (folder / ".snakemake/conda").glob("*/starts.txt")]
-    jobs = [line for text in starts for line in text.splitlines() if line.startswith("-m microexp ")]
-    assert len(jobs) == runs.Outcome(0, done.stdout).rules().total() >= 10
+    jobs = [line for text in starts for line in text.splitlines() if line.startswith("-P -m microexp ")]
+    assert len(jobs) == runs.Outcome(0, done.stdout).rules().total() >= 8
     assert site_packages(folder) >= {"face_alignment"} and "cv2" not in site_packages(folder)
     looked = subprocess.run(
         runs.command("--use-conda", "--list-conda-envs"), cwd=folder, env=environment, text=True, timeout=60,
