@@ -38,3 +38,4 @@ def test_doubles_and_single_paths_stay() -> None:
     paths = ["a/b", "a/b", "a/c", "d", "a/b/c", "~/x"]
     assert expanded(words(paths)) == paths
     assert words([]) == ""
+    assert expanded(words(["\\", ","])) == ["\\", ","]

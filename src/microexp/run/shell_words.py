@@ -36,8 +36,13 @@ def _word(group: Sequence[Sequence[str]]) -> str:
     place = _place(group)
     assert place is not None
     before, after = group[0][:place], group[0][place + 1 :]
-    choices = ",".join(shlex.quote(parts[place]) for parts in group)
+    choices = ",".join(_choice(parts[place]) for parts in group)
     return "/".join([*map(_quoted, before), f"{{{choices}}}", *map(_quoted, after)])
+
+
+def _choice(part: str) -> str:
+    """One alternative of a brace word, quoted whatever it holds: a bare comma would be one alternative more."""
+    return "'" + part.replace("'", "'\"'\"'") + "'"
 
 
 def _quoted(part: str) -> str:
