@@ -178,6 +178,15 @@ def test_unknown_methods_and_seeds_are_named(capsys, tmp_path, option, value, kn
     assert status == 2 and value in out.err and known in out.err
 
 
+def test_a_method_that_found_nothing_in_any_fold_has_no_prediction(capsys, tmp_path):
+    """A fold's file is of one method: one that found nothing has the header alone."""
+    folds, truths = write_folds(tmp_path)
+    for path in folds:
+        Path(path).write_text(Path(path).read_text().splitlines()[0] + "\n")
+    status, out = run(capsys, *folds, truths, "--json")
+    assert status == 0 and json.loads(out.out)["overall"]["predictions"] == 0
+
+
 def test_a_method_that_no_file_speaks_of_is_an_error_and_not_zero_hits(capsys, tmp_path):
     folds, truths = write_folds(tmp_path)
     for path in folds:

@@ -119,7 +119,7 @@ def test_jobs_run_in_their_environment(tmp_path: Path) -> None:
     folder = runs.prepare(tmp_path / "conda")
     environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "CONDA_OVERRIDE_CUDA")}
     environment |= {"PATH": f"{DOUBLE / 'bin'}:{os.environ['PATH']}", "MICROEXP_TEST_PYTHON": sys.executable}
-    targets = ["results/flow/demo/s01.h5", "results/index/demo/subjects/s02/videos.csv"]
+    targets = ["results/flow/demo/s01.h5", *(f"results/index/demo/subjects/{s}/videos.csv" for s in ("s02", "s03"))]
     done = subprocess.run(
         runs.command(*targets, "--use-conda"), cwd=folder, env=environment, text=True, timeout=300,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -128,7 +128,7 @@ def test_jobs_run_in_their_environment(tmp_path: Path) -> None:
     assert all((folder / target).exists() for target in targets)
     starts = [f.read_text() for f in (folder / ".snakemake/conda").glob("*/starts.txt")]
     jobs = [line for text in starts for line in text.splitlines() if line.startswith("-P -m microexp ")]
-    assert len(jobs) == runs.Outcome(0, done.stdout).rules().total() >= 8
+    assert len(jobs) == runs.Outcome(0, done.stdout).rules().total() >= 10
     assert site_packages(folder) >= {"face_alignment"} and "cv2" not in site_packages(folder)
     looked = subprocess.run(
         runs.command("--use-conda", "--list-conda-envs"), cwd=folder, env=environment, text=True, timeout=60,
