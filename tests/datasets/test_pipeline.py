@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,10 +48,16 @@ def texture(root: Path) -> None:
     """Give every frame below `root` a picture that changes a little from frame to frame."""
     rng = np.random.default_rng(5)
     base = cv2.GaussianBlur(rng.integers(0, 255, (80, 72), np.uint8), (0, 0), 2)
-    for index, path in enumerate(sorted(p for p in root.rglob("*") if p.suffix in (".jpg", ".png", ".bmp"))):
+    pictures = (p for p in root.rglob("*") if p.suffix in (".jpg", ".png", ".bmp"))
+    for index, path in enumerate(sorted(pictures, key=in_time)):
         picture = np.roll(base, abs(index % 34 - 17), axis=1)  # there and back, without a cut
         grey = cv2.imread(str(path), cv2.IMREAD_ANYCOLOR).ndim == 2
         cv2.imwrite(str(path), picture if grey else cv2.merge([picture] * 3))
+
+
+def in_time(path: Path) -> tuple[Path, list[int]]:
+    """Order of frames in time: `img10` comes after `img9`."""
+    return path.parent, [int(number) for number in re.findall(r"\d+", path.stem)]
 
 
 def write_landmarks(videos: list[schema.Video], folder: Path) -> str:
