@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from microexp.errors import UserError
 from microexp.records.check import kind_of, shard_problem, table_problem
-from microexp.records.identity import check_identity
 from microexp.run import checkpoint, hdf5, storage
+from microexp.run.identity import check_identity, check_place
 from microexp.run.log import track
 
 if TYPE_CHECKING:
@@ -154,6 +154,10 @@ def _check_file(path: Path) -> Problem | None:
     except storage.Damaged:
         return None  # named with the record
     storage.check_content(path, record)
+    try:
+        check_place(path, record)
+    except UserError as error:  # the content is right, and somebody else's
+        return Problem(path, f"{error.where}: {error.what}; expected {error.expected}", _with_record(path))
     return _check_inside(path, str(record.get("stage")))
 
 
