@@ -110,6 +110,10 @@ class Config(Params):
         """Whether the run makes the data set itself."""
         return (self.datasets[dataset].adapter or dataset) == "demo"
 
+    def has_videos(self, dataset: str) -> bool:
+        """Whether the data set has videos; a list of their lengths has none."""
+        return (self.datasets[dataset].adapter or dataset) != "listed"
+
     def experiments(self, kind: str) -> Mapping[str, SpottingExperiment | RecognitionExperiment]:
         """The experiments of `spotting` or `recognition`."""
         found: Mapping[str, SpottingExperiment | RecognitionExperiment] = getattr(self, kind)

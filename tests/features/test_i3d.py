@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import h5py
@@ -15,12 +16,13 @@ from torch import Tensor
 
 from microexp.errors import UserError
 from microexp.features import i3d
-from microexp.features.i3d import batches, clip_count, prepare_flow, prepare_rgb
+from microexp.features.i3d import batches, clip_count, prepare_flow, prepare_rgb, seen_clips
 from microexp.features.i3d_exact import FastI3d
 from microexp.features.i3d_load import flow_from_rgb
 from microexp.features.params import I3dFlowParams
 from microexp.pipeline import STAGES
 from microexp.records.features import Files, list_features
+from microexp.records.validity import Reason
 from microexp.run import storage
 from microexp.run.runner import run_stage
 from microexp.run.stage import Job
@@ -262,3 +264,34 @@ def test_gpu_equals_cpu(shards: Shards, weights: Path, stream: str) -> None:
     cpu = features_of(run(paths, weights, stream, device="cpu"))
     gpu = features_of(run(paths, weights, stream, device="cuda"))
     np.testing.assert_allclose(gpu, cpu, rtol=0, atol=1e-4 * cpu.max())
+
+
+@pytest.mark.parametrize(
+    ("changes", "unseen"),
+    [
+        ({}, []),
+        ({5: Reason.NO_FACE}, [0, 1]),
+        ({5: Reason.REPEATED}, []),
+        ({8: Reason.CUT}, [1]),
+        ({8: Reason.GAP}, [1]),
+    ],
+)
+def test_snippets_that_rest_on_unusable_frames_are_marked(changes: dict[int, Reason], unseen: list[int]) -> None:
+    """Snippets of 8 frames, four apart; a break before the first frame of one is none within it."""
+    reason = np.zeros(17, np.uint8)
+    for frame, what in changes.items():
+        reason[frame] = what
+    valid = ~np.isin(reason, [Reason.NO_FACE, Reason.REPEATED])
+    crops = SimpleNamespace(valid=valid, reason=reason)
+    assert np.flatnonzero(~seen_clips(crops, 3, 8, 4)).tolist() == unseen  # type: ignore[arg-type]
+
+
+def test_the_shard_says_which_snippets_are_unusable(shards: Shards, weights: Path) -> None:
+    paths = shards({"v1": 17})
+    with h5py.File(paths[0], "r+") as file:
+        file["v1/valid"] = np.arange(17) != 2
+        file["v1/reason"] = np.where(np.arange(17) == 2, Reason.NO_FACE, Reason.NONE).astype(np.uint8)
+    recorded(paths[0], "crops")
+    with Files() as files:
+        (video,) = list_features([run(paths, weights, "rgb")], files)
+        assert video.valid().tolist() == [False, False, True, True, True]

@@ -20,6 +20,7 @@ from microexp.records.crops import Crops, open_crops
 from microexp.records.features import Layout, create_features
 from microexp.records.flow import Flow
 from microexp.records.shard import Shard
+from microexp.records.validity import BREAKS, Reason
 from microexp.run.devices import pick_device
 from microexp.run.log import track
 from microexp.run.stage import Job
@@ -37,6 +38,21 @@ MAX_BATCH = 16
 def clip_count(frames: int, clip_frames: int, step_frames: int) -> int:
     """Clips of a video with `frames` crops; at least one: what is too short is padded."""
     return max(0, frames - 1 - clip_frames) // step_frames + 1
+
+
+def seen_clips(crops: Crops, clips: int, clip_frames: int, step_frames: int) -> np.ndarray:
+    """(clips,) bool: whether all frames of each clip show the face, with no gap and no cut inside the clip.
+
+    A repeated frame shows it as the one before does. Features of the other clips are computed all the same, of what
+    the crops hold there; they are marked, and no detection rests on them.
+    """
+    bad = ~(crops.valid | (crops.reason == Reason.REPEATED))
+    broken = np.isin(crops.reason, BREAKS)
+    seen = []
+    for first in range(0, clips * step_frames, step_frames):
+        last = min(first + clip_frames, len(bad))
+        seen.append(not bad[first:last].any() and not broken[first + 1 : last].any())
+    return np.asarray(seen, bool)
 
 
 def batches(clips: int, clip_frames: int, step_frames: int, size_px: int) -> Iterator[tuple[int, int, int]]:
@@ -211,5 +227,6 @@ def run_stream(
                 continue
             features = stream_features(len(own), read, network, params, pool)
             layout = Layout(params.step_frames, params.clip_frames, own.fps)
-            out.add(name, features, layout, own.frame_index)
+            seen = seen_clips(own, len(features), params.clip_frames, params.step_frames)
+            out.add(name, features, layout, own.frame_index, valid=None if seen.all() else seen)
     return {"device": device.partition(":")[0]}

@@ -154,7 +154,8 @@ def view_video(
     crops, flow = sources.usable(Crops, video.video), sources.usable(Flow, video.video)
     faces = sources.usable(Faces, video.video)
     facts = [f"named {video.original} on disk"] if video.original else []
-    facts += [f"{video.n_frames} frames", f"{video.fps:g} fps", f"{video.width} x {video.height} px"]
+    facts += [f"{video.n_frames} frames", f"{video.fps:g} fps"]
+    facts += [f"{video.width} x {video.height} px"] if video.width else ["no video on disk"]
     if faces is not None:
         facts += [f"{what}: {cell}" for what, cell in zip(HEADINGS, alignment_of(faces).cells(), strict=True)]
         facts += [in_words(faces.reason)] if in_words(faces.reason) else []

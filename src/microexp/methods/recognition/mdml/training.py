@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,7 +49,12 @@ class Trained:
 
 
 def train(
-    pool: Pool, members: Sequence[Member], options: MdmlParams, classes: int, device: str | torch.device = "cpu"
+    pool: Pool,
+    members: Sequence[Member],
+    options: MdmlParams,
+    classes: int,
+    device: str | torch.device = "cpu",
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Trained:
     """Train all members at once; each on its own clips only.
 
@@ -59,10 +64,12 @@ def train(
         options: of the network and the training.
         classes: number of classes.
         device: where to compute.
+        progress: told how many steps are done, of how many.
     """
     trainer = _Trainer(pool, members, options, classes, torch.device(device))
     for step in range(trainer.steps):
         trainer.step(step)
+        progress(step + 1, trainer.steps)
     return trainer.finish()
 
 
