@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from microexp.records.check import kind_of, shard_problem, table_problem
 from microexp.run import checkpoint, hdf5, storage
 from microexp.run.identity import check_identity, check_place
 from microexp.run.log import track
+from microexp.run.runner import made_by
 
 if TYPE_CHECKING:
     import h5py
@@ -64,6 +66,23 @@ def check_folder(results: Path) -> Iterator[Problem]:
         problem = check_file(path) or _check_inputs(path, results, records)
         if problem is not None:
             yield problem
+
+
+def other_sources(results: Path, own: str) -> dict[str, dict[str, int]]:
+    """Stage -> version and source of microexp -> files, of results that were made by another source than `own`.
+
+    They are intact, and no run makes them again for that: only a raised version of a stage does.
+
+    Args:
+        results: folder of a run.
+        own: version and source, as `run.runner.made_by` says them.
+    """
+    found: dict[str, Counter[str]] = {}
+    for path in sorted(files_under(results, [])):
+        record = _record(path) if path.name not in NOT_RESULTS else {}
+        if "code" in record and made_by(record) != own:
+            found.setdefault(str(record.get("stage")), Counter())[made_by(record)] += 1
+    return {stage: dict(sources) for stage, sources in sorted(found.items())}
 
 
 def files_under(folder: Path, hidden: list[Problem]) -> Iterator[Path]:

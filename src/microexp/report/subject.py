@@ -27,6 +27,7 @@ from microexp.report.lanes import of_video, video_lanes
 from microexp.report.page import render
 from microexp.report.params import PageParams
 from microexp.run import storage
+from microexp.run.runner import made_by, own_record
 from microexp.run.stage import Job
 
 STRIP = 10  # crops of a video's strip
@@ -201,6 +202,7 @@ def run(job: Job[PageParams]) -> None:
         videos=views,
         wheel=images.drawing(images.colour_wheel(64)),
         versions=read_versions(every),
+        own_source=made_by(own_record()),
         faces=job.params.faces,
         total=len(expressions),
         detected=any(of_video(r, v) for f in detections for r in f.rows for v in videos),

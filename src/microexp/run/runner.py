@@ -6,6 +6,7 @@ import functools
 import hashlib
 import importlib.metadata
 import platform
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ def run_stage(stage: Stage, job: Job[Any]) -> None:
         "keys": dict(job.keys),
         "parameters": job.params.model_dump(mode="json"),
         "inputs": inputs,
-        "code": {"version": __version__, "stage_version": stage.version, "source_sha256": source_sha256()},
+        "code": {**own_record()["code"], "stage_version": stage.version},
         "libraries": library_versions(),
         "python": platform.python_version(),
         "machine": platform.machine(),
@@ -68,6 +69,17 @@ def _known(job: Job[Any]) -> dict[str, str]:
     """What a job knows of the names in its outputs' paths: its unit, and of a fold the experiment and method too."""
     experiment = getattr(job.params, "experiment", "")
     return {**({"experiment": experiment, "method": job.params.name} if experiment else {}), **job.keys}
+
+
+def own_record() -> dict[str, dict[str, str]]:
+    """What a record says of the program that made its file."""
+    return {"code": {"version": __version__, "source_sha256": source_sha256()}}
+
+
+def made_by(record: Mapping[str, Any]) -> str:
+    """Version and source of microexp in a record, in words: `0.2.0 (source 1b2c…)`."""
+    code = record.get("code") or {}
+    return f"{code.get('version')} (source {str(code.get('source_sha256'))[:12]})"
 
 
 @functools.cache
