@@ -510,7 +510,7 @@ class Plan:
         if STAGES[stage].gpu == "backend":
             backends = {"faces": self.config.faces.backend == "face_alignment"}
             backends["flow"] = self.config.flow.backend in GPU_BACKENDS
-            backends["apexdiff"] = self.config.apexdiff.flow.backend in GPU_BACKENDS
+            backends["apexdiff"] = self.config.flow.backend in GPU_BACKENDS
             return backends[stage]
         if STAGES[stage].unit == "fold" and STAGES[stage].gpu == "always":
             kind = "recognition" if stage in FOLD_STAGES["recognition"] else "spotting"

@@ -102,7 +102,7 @@ def test_the_plan_has_no_faces(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("methods", "problem"),
     [
-        ({"flow_magnitude": {}}, "datasets.mine: no videos, but flow reads some"),
+        ({"flow_magnitude": {}}, "datasets.mine: no videos, but motion reads some"),
         ({"aemnet": {"network": {"streams": ["i3d_rgb"]}}, "mine": GIVEN}, "no videos, but i3d-rgb reads some"),
         ({"random_intervals": {}}, "no method of spotting.mine reads its features"),
     ],

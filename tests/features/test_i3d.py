@@ -19,7 +19,6 @@ from microexp.features import i3d
 from microexp.features.i3d import batches, clip_count, prepare_flow, prepare_rgb, seen_clips
 from microexp.features.i3d_exact import FastI3d
 from microexp.features.i3d_load import flow_from_rgb
-from microexp.features.params import I3dFlowParams
 from microexp.pipeline import STAGES
 from microexp.records.features import Files, list_features
 from microexp.records.validity import Reason
@@ -200,20 +199,6 @@ def test_flow_means_the_same_at_every_size(side: int, size: int) -> None:
     found = prepare_flow(flow, size, 4.0)
     np.testing.assert_allclose(found[0, 0], 2.24 / 4, rtol=1e-5)
     np.testing.assert_array_equal(found[0, 1], -1)
-
-
-def test_flow_levels() -> None:
-    flow = np.random.default_rng(0).normal(0, 0.6, (1, 64, 64, 2)).astype(np.float32)
-    exact, coarse = (prepare_flow(flow, 64, 4.0, levels) for levels in (0, 256))
-    assert len(np.unique(coarse)) <= 256 < len(np.unique(exact))
-    assert coarse.min() == -1 and coarse.max() == 1
-    assert np.abs(coarse - exact).max() <= 1 / 255 + 1e-6
-    np.testing.assert_allclose(np.unique(prepare_flow(flow, 64, 4.0, 2)), [-1, 1])
-
-
-def test_one_level_of_flow_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least 2 levels"):
-        I3dFlowParams(flow_levels=1)
 
 
 def test_flow_that_does_not_belong(shards: Shards, weights: Path) -> None:

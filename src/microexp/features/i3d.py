@@ -71,17 +71,13 @@ def prepare_rgb(crops: np.ndarray, size_px: int) -> np.ndarray:
     return np.repeat(images, 3 // images.shape[3], 3).transpose(0, 3, 1, 2)
 
 
-def prepare_flow(flow_px: np.ndarray, size_px: int, bound_px: float, levels: int = 0) -> np.ndarray:
+def prepare_flow(flow_px: np.ndarray, size_px: int, bound_px: float) -> np.ndarray:
     """(T, S, S, 2) flow in px of the crop -> (T, 2, size, size) float32 in [-1, 1].
 
-    Flow is taken as px of a 224 px crop, clipped to `bound_px` and divided by it; `levels` of 2 and more
-    round to so many.
+    Flow is taken as px of a 224 px crop, clipped to `bound_px` and divided by it.
     """
     factor = np.float32(REFERENCE_PX / flow_px.shape[1] / bound_px)
     scaled = np.clip(np.stack([resize(f, size_px) for f in flow_px.astype(np.float32)]) * factor, -1, 1)
-    if levels:
-        half = np.float32((levels - 1) / 2)
-        scaled = np.rint((scaled + 1) * half) / half - 1
     return scaled.astype(np.float32).transpose(0, 3, 1, 2)
 
 

@@ -83,7 +83,11 @@ def spot(model: Model, video: Video, streams: Mapping[str, Features]) -> list[Ev
         if not np.isclose(own.fps, layout["fps"], rtol=RATE_TOLERANCE).any():
             rates = ", ".join(f"{rate:g}" for rate in layout["fps"])
             raise UserError(
-                file=own.path, where="fps", got=own.fps, expected=f"{rates}, as in training", hint="crops.fps resamples"
+                file=own.path,
+                where="fps",
+                got=own.fps,
+                expected=f"{rates}, as in training",
+                hint="datasets.NAME.fps resamples",
             )
     seen = SpottingVideo(*video.key, video.n_frames, video.fps, {name: streams[name] for name in model.streams})
     found = checked(model.method.propose(model.fitted, seen), seen, model.name)  # type: ignore[union-attr]
