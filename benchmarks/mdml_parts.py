@@ -32,8 +32,6 @@ PARTS: dict[str, dict[str, Any]] = {
     "without mutual learning": {"mutual": OFF},
     "without multi-source": {"domain": OFF},
     "sources as a whole, not by class": {"domain": {"by_class": False}},
-    "sources by MMD, not moments": {"domain": {"model": "mmd"}},
-    "without learned source weights": {"domain": {"learn_weights": False}},
     "without labels of the sources": {"domain": {"label_weight": 0.0}},
     "without class balance": {"balance": "none"},
     "without mirror": {"mirror": False, "mirror_test": False},

@@ -10,12 +10,12 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel, Field, model_validator
 from pydantic.fields import FieldInfo
 
-from microexp.apexdiff.params import ApexdiffParams
+from microexp.apexdiff.params import ApexdiffOptions, ApexdiffParams
 from microexp.datasets.task import RecognitionTask
 from microexp.errors import UserError
-from microexp.faces.params import CropsParams, FacesParams
+from microexp.faces.params import CropsOptions, FacesParams
 from microexp.features.params import GivenParams, GivenSource, I3dFlowParams, I3dParams, I3dRgbParams, MotionParams
-from microexp.flow.params import FlowParams
+from microexp.flow.params import FlowParams, Tvl1Params
 from microexp.methods.find import SHIPPED, Method, find_method
 from microexp.methods.people import groups_of
 from microexp.methods.recognition.params import RecognitionExperiment
@@ -41,6 +41,13 @@ PARTS: dict[str, tuple[str, type[Params]]] = {
 }
 MOVED = {
     # option of an older configuration -> where it is now; * stands for the name of an experiment
+    "motion.margin": "nothing: motion is measured at places of the face, not in a margin around it",
+    "motion.subtract_head_motion": "nothing: the motion of the head is always taken out",
+    "crops.fps": "datasets.NAME.fps, of each data set",
+    "apexdiff.flow.preset": "apexdiff.preset",
+    "apexdiff.flow.backend": "flow.backend, for both",
+    "apexdiff.flow": "apexdiff.preset: a named set of parameters, none of which is set alone",
+    "i3d.flow_levels": "nothing: flow is never rounded",
     "spotting.*.aemnet": "spotting.*.methods.aemnet",
     "spotting.*.detect": "spotting.*.select",
     "recognition.*.mdml": "recognition.*.methods.mdml",
@@ -56,9 +63,16 @@ MOVED = {
     "spotting.*.select.nms_iou": "spotting.*.select.overlap_iou",
     "spotting.*.select.suppression": "nothing: soft-NMS and box fusion are gone",
     "spotting.*.select.soft_sigma": "nothing: soft-NMS is gone",
+    "spotting.*.select.seed": "nothing: choosing has no chance in it",
     "recognition.*.methods.mdml.seeds": "recognition.*.seeds",
     "recognition.*.methods.mdml.seed": "recognition.*.seed",
     "recognition.*.methods.mdml.logistic_share": "nothing: logistic_regression is a method of its own",
+    "recognition.*.methods.mdml.stage_weights": "nothing: all stages weigh alike",
+    "recognition.*.methods.mdml.label_smoothing": "nothing: it was measured to be no help",
+    "recognition.*.methods.mdml.predict": "nothing: the last stage predicts",
+    "recognition.*.methods.mdml.domain.model": "nothing: distributions are mean and deviation; MMD made no difference",
+    "recognition.*.methods.mdml.domain.learn_weights": "nothing: they are always learned; it made no difference",
+    "recognition.*.methods.mdml.domain.entropy": "nothing: a constant, .1",
 }
 
 
@@ -85,9 +99,9 @@ class Config(Params):
     datasets: dict[str, DatasetParams] = Field(min_length=1, description="Name -> data set.")
     demo: DemoParams = DemoParams()
     faces: FacesParams = FacesParams()
-    crops: CropsParams = CropsParams()
+    crops: CropsOptions = CropsOptions()
     flow: FlowParams = FlowParams()
-    apexdiff: ApexdiffParams = ApexdiffParams()
+    apexdiff: ApexdiffOptions = ApexdiffOptions()
     i3d: I3dParams = I3dParams()
     motion: MotionParams = MotionParams()
     given: GivenSource = GivenSource()
@@ -109,6 +123,10 @@ class Config(Params):
     def is_rendered(self, dataset: str) -> bool:
         """Whether the run makes the data set itself."""
         return (self.datasets[dataset].adapter or dataset) == "demo"
+
+    def has_videos(self, dataset: str) -> bool:
+        """Whether the data set has videos; a list of their lengths has none."""
+        return (self.datasets[dataset].adapter or dataset) != "listed"
 
     def experiments(self, kind: str) -> Mapping[str, SpottingExperiment | RecognitionExperiment]:
         """The experiments of `spotting` or `recognition`."""
@@ -232,7 +250,7 @@ def stage_options(config: Config, stage: str, name: str | None = None, method: s
     if stage == "apply":
         return {
             "preprocessing": preprocessing(config, "spotting") | preprocessing(config, "recognition"),
-            "apexdiff": config.apexdiff.model_dump(mode="json"),
+            "apexdiff": _apexdiff_options(config),
         }
     if stage in ("tables-spotting", "tables-recognition"):
         return _tables_options(config, stage.partition("-")[2], str(name))
@@ -240,7 +258,9 @@ def stage_options(config: Config, stage: str, name: str | None = None, method: s
         return index_options(str(name), config.datasets[str(name)])
     if stage == "crops":
         fps = config.datasets[str(name)].fps if name else None
-        return config.crops.model_dump(mode="json") | {"fps": fps or config.crops.fps}
+        return config.crops.model_dump(mode="json") | {"fps": fps}
+    if stage == "apexdiff":
+        return _apexdiff_options(config)
     if stage == "complete":
         return {"allow_exclusions": config.allow_exclusions}
     if stage == "weights" or STAGES[stage].options == Stage.options:
@@ -251,6 +271,12 @@ def stage_options(config: Config, stage: str, name: str | None = None, method: s
     if "seed" in options and options["seed"] is None:
         options["seed"] = config.seed
     return options
+
+
+def _apexdiff_options(config: Config) -> dict[str, Any]:
+    maps = config.apexdiff
+    flow = Tvl1Params(preset=maps.preset, backend=config.flow.backend)
+    return ApexdiffParams(size=maps.size, registration=maps.registration, flow=flow).model_dump(mode="json")
 
 
 def _fold_options(config: Config, stage: str, experiment: str, name: str) -> dict[str, Any]:

@@ -166,6 +166,7 @@ STAGES: dict[str, Stage] = {
             {"crops": CROPS, "weights": Input("RGB weights", "plan.rgb_weights", after=("weights",))},
             {"features": features("i3d_rgb")},
             "microexp.features.params:I3dRgbParams",
+            version=2,
             gpu="always",
         ),
         Stage(
@@ -183,6 +184,7 @@ STAGES: dict[str, Stage] = {
             },
             {"features": features("i3d_flow")},
             "microexp.features.params:I3dFlowParams",
+            version=2,
             gpu="always",
         ),
         Stage(
@@ -235,6 +237,7 @@ STAGES: dict[str, Stage] = {
             },
             "microexp.methods.spotting.params:FoldParams",
             FOLD,
+            version=2,
             gpu="always",
         ),
         Stage(
@@ -344,8 +347,8 @@ STAGES: dict[str, Stage] = {
             {
                 "videos": VIDEOS,
                 "expressions": EXPRESSIONS,
-                "crops": CROPS,
-                "faces": FACES,
+                "crops": Input("crops of the subject", "plan.crops_of", "optional", after=("crops",)),
+                "faces": Input("faces of the subject", "plan.faces_of", "optional", after=("faces",)),
                 "flow": Input("flow of the subject", "plan.flow_of", "optional", after=("flow",)),
                 "motion": Input("motion of the subject", "plan.motion_of", "optional", after=("motion",)),
                 "apexdiff": Input(

@@ -109,8 +109,26 @@ class Plan:
         for e in self.config.recognition:
             needed["apexdiff"] |= set(self.datasets("recognition", e))
         for stage in ("faces", "crops"):
-            needed[stage] = set(self.subjects)
+            needed[stage] = {d for d in self.subjects if self.config.has_videos(d)}
+        self._check_without_videos(needed)
         return {stage: frozenset(names) for stage, names in needed.items()}
+
+    def _check_without_videos(self, needed: Mapping[str, set[str]]) -> None:
+        """A data set that is a list of lengths has the features that are given, and nothing else.
+
+        Raises:
+            UserError: naming what reads more, or an experiment that reads nothing of it.
+        """
+        for dataset in (d for d in self.subjects if not self.config.has_videos(d)):
+            reading = [stage for stage, names in needed.items() if dataset in names and stage != "given"]
+            reading += [f"apply.{name}" for name, a in self.config.apply.items() if dataset in a.datasets]
+            silent = [e for e, x in self.config.spotting.items() if dataset in x.datasets and not self.streams(e)]
+            problem = f"no videos, but {reading[0]} reads some" if reading else ""
+            if not reading and silent:
+                problem = f"no method of spotting.{silent[0]} reads its features"
+            if problem:
+                expected = "methods that read the stream given, and no others"
+                raise UserError(file="config", where=f"datasets.{dataset}", problem=problem, expected=expected)
 
     def needs(self, dataset: str, stage: str) -> bool:
         """Whether the run makes what `stage` makes of `dataset`."""
@@ -161,7 +179,7 @@ class Plan:
             for e in self.config.experiments(kind)
             for f in self.shards(self.last_stage(kind, e), self.datasets(kind, e))
         }
-        return sorted(found) or self.shards("crops", self.subjects)
+        return sorted(found) or self.made("crops")
 
     def index(self, name: str, datasets: Iterable[str]) -> list[str]:
         """Table `name` of the index of data sets."""
@@ -352,6 +370,14 @@ class Plan:
         (output,) = STAGES[stage].outputs.values()
         return [output.path.format(dataset=dataset, subject=subject)] if self.needs(dataset, stage) else []
 
+    def faces_of(self, dataset: str, subject: str) -> list[str]:
+        """The faces of a subject, if the run has its videos."""
+        return self._shard_of("faces", dataset, subject)
+
+    def crops_of(self, dataset: str, subject: str) -> list[str]:
+        """The crops of a subject, if the run has its videos."""
+        return self._shard_of("crops", dataset, subject)
+
     def flow_of(self, dataset: str, subject: str) -> list[str]:
         """The flow of a subject, if the run computes it."""
         return self._shard_of("flow", dataset, subject)
@@ -484,7 +510,7 @@ class Plan:
         if STAGES[stage].gpu == "backend":
             backends = {"faces": self.config.faces.backend == "face_alignment"}
             backends["flow"] = self.config.flow.backend in GPU_BACKENDS
-            backends["apexdiff"] = self.config.apexdiff.flow.backend in GPU_BACKENDS
+            backends["apexdiff"] = self.config.flow.backend in GPU_BACKENDS
             return backends[stage]
         if STAGES[stage].unit == "fold" and STAGES[stage].gpu == "always":
             kind = "recognition" if stage in FOLD_STAGES["recognition"] else "spotting"

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import cv2
+import numpy as np
 import pytest
 
 from microexp.datasets.index import files, listing, read_index
 from microexp.errors import UserError
+from microexp.reading.apex import apex_by_flow
 from microexp.reading.params import DatasetParams, DemoParams
 from microexp.reading.release import Index
 from microexp.records.index import Expression
@@ -325,9 +330,6 @@ def test_smic_empty_clip_is_left_out_and_noted(tmp_path: Path) -> None:
 
 
 def test_apex_by_flow(tmp_path: Path) -> None:
-    import cv2
-    import numpy as np
-
     clip = tmp_path / "HS/s1/micro/positive/s1_po_01"
     clip.mkdir(parents=True)
     texture = cv2.GaussianBlur(np.random.default_rng(3).integers(0, 255, (120, 160), np.uint8), (0, 0), 2)
@@ -339,6 +341,17 @@ def test_apex_by_flow(tmp_path: Path) -> None:
         cv2.imwrite(str(clip / f"image{n + 100}.png"), moved)
     assert spans(read("smic", tmp_path)) == [("s01_po_01", 0, 6, 11)]
     assert spans(read("smic", tmp_path, apex_missing="flow")) == [("s01_po_01", 0, 8, 11)]
+
+
+@pytest.mark.parametrize(("damaged", "apex"), [((8,), (7, 9)), ((0, 1), (8,)), (range(12), (6,)), (range(1, 12), (0,))])
+def test_a_damaged_frame_is_no_apex(damaged: Sequence[int], apex: tuple[int, ...]) -> None:
+    texture = cv2.GaussianBlur(np.random.default_rng(3).integers(0, 255, (120, 160), np.uint8), (0, 0), 2)
+
+    def frame(n: int) -> np.ndarray | None:
+        return None if n in damaged else np.roll(texture, 5 - abs(n - 8), 0) * (np.arange(160) < 70)
+
+    source = SimpleNamespace(width=160, height=120, n_frames=12, read=lambda wanted, grey: map(frame, wanted))
+    assert apex_by_flow(source, 0, 15) in apex  # type: ignore[arg-type]
 
 
 # --- CAS(ME)^3, MMEW, CK+ ---------------------------------------------------------------------------------------------

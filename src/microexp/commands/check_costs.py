@@ -43,7 +43,7 @@ class Cost:
 
 def rate_of(config: Config, dataset: DatasetParams, video: Video) -> float:
     """Frames/s that are kept of a video."""
-    return min(dataset.fps or config.crops.fps or video.fps, video.fps)
+    return min(dataset.fps or video.fps, video.fps)
 
 
 def streams_of(config: Config, name: str) -> set[str]:

@@ -17,6 +17,7 @@ from microexp.methods.recognition import loso
 from microexp.methods.recognition.params import FoldParams
 from microexp.metrics import recognition as evaluation
 from microexp.records.clips import Clips, read_shards
+from microexp.records.predictions import COLUMNS
 from microexp.records.tables import as_json, markdown, write
 from microexp.run import storage
 from microexp.run.log import log
@@ -70,7 +71,7 @@ def main(args: argparse.Namespace) -> int:
     rows = [row for method in methods for row in loso.predict_all(clips, method, device=device)]
     title = f"Recognition, {args.experiment}"
     table = evaluation.table(title, rows, class_names(first), args.bootstrap, first.seed)
-    storage.write_csv(args.out / "predictions.csv", evaluation.COLUMNS, map(astuple, rows))
+    storage.write_csv(args.out / "predictions.csv", COLUMNS, map(astuple, rows))
     write(table, *(args.out / f"table.{suffix}" for suffix in ("csv", "md", "tex")))
     storage.write_json(args.out / "table.json", as_json(table))
     print(markdown(table), end="")

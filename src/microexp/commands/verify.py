@@ -7,9 +7,10 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from microexp.errors import one_line
-from microexp.records.verify import check_folder, delete
+from microexp.records.verify import check_folder, delete, other_sources
 from microexp.run.lock import no_run
 from microexp.run.log import log
+from microexp.run.runner import made_by, own_record
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,5 +38,8 @@ def main(args: argparse.Namespace) -> int:
             problems.append(problem)
         if args.delete or args.dry_run:
             delete(problems, lambda line: log(one_line(line)), alone=bool(alone), dry_run=not deletes)
+    for stage, sources in other_sources(args.results, made_by(own_record())).items():
+        made = ", ".join(f"{files} by {source}" for source, files in sources.items())
+        log(f"note: {stage}: {made}, not by this source (`snakemake -R {stage.replace('-', '_')}` makes them again)")
     log(f"{len(problems)} problems" if problems else "all files are intact")
     return 1 if problems else 0

@@ -18,6 +18,7 @@ ADAPTERS = {
     "mmew": "microexp.datasets.mmew",
     "ck_plus": "microexp.datasets.ck_plus",
     "folder": "microexp.datasets.folder",
+    "listed": "microexp.datasets.listed",
     "demo": "microexp.datasets.demo",
 }
 

@@ -80,13 +80,17 @@ class FacesParams(Params):
     )
 
 
-class CropsParams(Params):
-    """Options of the stage `crops`."""
+class CropsOptions(Params):
+    """Options of the section `crops`."""
 
     size: int = Field(224, ge=16, le=2048, description="Side of the square crop, px.")
+
+
+class CropsParams(CropsOptions):
+    """What the stage `crops` reads."""
+
     fps: float | None = Field(
         None,
         gt=0,
-        description="Resample videos to this rate, frames/s; null keeps all frames. Set per data set: "
-        "`datasets.NAME.fps` is filled in here.",
+        description="Resample videos to this rate, frames/s; null keeps all frames. It is `fps` of the data set.",
     )

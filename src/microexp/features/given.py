@@ -23,6 +23,7 @@ from microexp.features.params import GivenParams, GivenSource
 from microexp.records.features import FeaturesWriter, Layout, create_features
 from microexp.records.index import Video, read_videos
 from microexp.records.shard import Subject
+from microexp.run.limits import SERIES_BYTES, check_size
 from microexp.run.stage import Job
 
 SUFFIXES = (".npz", ".csv")
@@ -33,6 +34,8 @@ TOLERANCE = 1.5
 COVERED = 0.9
 """Share of the video, from the first row's frame on, that a series must reach: with less its rate must be wrong."""
 LONGEST_VALUE = 1e30
+UNREADABLE = (OSError, EOFError, LookupError, ValueError, TypeError, AttributeError, MemoryError)
+"""What numpy raises for a file that is no npz of ours."""
 
 
 @dataclass(frozen=True)
@@ -104,8 +107,9 @@ def read_series(path: Path, columns: Sequence[str] | None) -> Series:
     """Read a CSV or npz.
 
     Raises:
-        UserError: when it is neither, lacks a column, or holds no row.
+        UserError: when it is neither, is far too large, lacks a column, or holds no row.
     """
+    check_size(path, SERIES_BYTES, "a series of one video")
     found = _read_npz(path) if path.suffix.lower() == ".npz" else _read_csv(path)
     wrong = [n for n in found.channels if "," in n] or [n for n in set(found.channels) if found.channels.count(n) > 1]
     if wrong:
@@ -137,7 +141,7 @@ def _read_npz(path: Path) -> Series:
             fps = float(file["fps"]) if "fps" in file else None
             first = int(file["first_frame"]) if "first_frame" in file else None
             valid = np.asarray(file["valid"], bool) if "valid" in file else np.ones(len(values), bool)
-    except (OSError, EOFError, LookupError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+    except (*UNREADABLE, zipfile.BadZipFile) as error:
         raise UserError(
             file=path, problem=error, expected="an npz with an array `features` (rows, channels)"
         ) from error

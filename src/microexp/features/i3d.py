@@ -20,6 +20,7 @@ from microexp.records.crops import Crops, open_crops
 from microexp.records.features import Layout, create_features
 from microexp.records.flow import Flow
 from microexp.records.shard import Shard
+from microexp.records.validity import BREAKS, Reason
 from microexp.run.devices import pick_device
 from microexp.run.log import track
 from microexp.run.stage import Job
@@ -39,6 +40,21 @@ def clip_count(frames: int, clip_frames: int, step_frames: int) -> int:
     return max(0, frames - 1 - clip_frames) // step_frames + 1
 
 
+def seen_clips(crops: Crops, clips: int, clip_frames: int, step_frames: int) -> np.ndarray:
+    """(clips,) bool: whether all frames of each clip show the face, with no gap and no cut inside the clip.
+
+    A repeated frame shows it as the one before does. Features of the other clips are computed all the same, of what
+    the crops hold there; they are marked, and no detection rests on them.
+    """
+    bad = ~(crops.valid | (crops.reason == Reason.REPEATED))
+    broken = np.isin(crops.reason, BREAKS)
+    seen = []
+    for first in range(0, clips * step_frames, step_frames):
+        last = min(first + clip_frames, len(bad))
+        seen.append(not bad[first:last].any() and not broken[first + 1 : last].any())
+    return np.asarray(seen, bool)
+
+
 def batches(clips: int, clip_frames: int, step_frames: int, size_px: int) -> Iterator[tuple[int, int, int]]:
     """(first frame, frame after the last, clips) of each batch; a function of the options and the length alone."""
     size = max(1, min(MAX_BATCH, BATCH_PX // size_px**2))
@@ -55,17 +71,13 @@ def prepare_rgb(crops: np.ndarray, size_px: int) -> np.ndarray:
     return np.repeat(images, 3 // images.shape[3], 3).transpose(0, 3, 1, 2)
 
 
-def prepare_flow(flow_px: np.ndarray, size_px: int, bound_px: float, levels: int = 0) -> np.ndarray:
+def prepare_flow(flow_px: np.ndarray, size_px: int, bound_px: float) -> np.ndarray:
     """(T, S, S, 2) flow in px of the crop -> (T, 2, size, size) float32 in [-1, 1].
 
-    Flow is taken as px of a 224 px crop, clipped to `bound_px` and divided by it; `levels` of 2 and more
-    round to so many.
+    Flow is taken as px of a 224 px crop, clipped to `bound_px` and divided by it.
     """
     factor = np.float32(REFERENCE_PX / flow_px.shape[1] / bound_px)
     scaled = np.clip(np.stack([resize(f, size_px) for f in flow_px.astype(np.float32)]) * factor, -1, 1)
-    if levels:
-        half = np.float32((levels - 1) / 2)
-        scaled = np.rint((scaled + 1) * half) / half - 1
     return scaled.astype(np.float32).transpose(0, 3, 1, 2)
 
 
@@ -211,5 +223,6 @@ def run_stream(
                 continue
             features = stream_features(len(own), read, network, params, pool)
             layout = Layout(params.step_frames, params.clip_frames, own.fps)
-            out.add(name, features, layout, own.frame_index)
+            seen = seen_clips(own, len(features), params.clip_frames, params.step_frames)
+            out.add(name, features, layout, own.frame_index, valid=None if seen.all() else seen)
     return {"device": device.partition(":")[0]}

@@ -32,7 +32,7 @@ def run(job: Job[I3dFlowParams]) -> dict[str, Any]:
 
             def read(start: int, stop: int) -> np.ndarray:
                 found = pad(pairs.read(start, stop), stop - start, repeat=False)
-                return prepare_flow(found, params.size_px, params.flow_bound_px, params.flow_levels)
+                return prepare_flow(found, params.size_px, params.flow_bound_px)
 
             return "", read
 

@@ -14,6 +14,7 @@ from microexp.errors import UserError
 from microexp.features.i3d_network import InceptionI3d
 from microexp.features.weights import SOURCE, STATE_SHA256, state_sha256
 from microexp.run import storage
+from microexp.run.limits import MODEL_BYTES, check_size
 
 FIRST_KERNEL = "Conv3d_1a_7x7.conv3d.weight"
 CHANNELS = {"rgb": 3, "flow": 2}
@@ -25,8 +26,9 @@ def read_state(path: Path, sha256: str | None) -> State:
     """Tensors of a `.safetensors` file or of a torch file (`.pt`, `.pth`), the latter with `weights_only=True`.
 
     Raises:
-        UserError: when the checksum is not `sha256` (None: any), or the file is damaged or holds other things.
+        UserError: when the checksum is not `sha256` (None: any), or the file is damaged, too large, or no state dict.
     """
+    check_size(path, MODEL_BYTES, "weights of I3D")
     if sha256 is not None:
         found = storage.file_sha256(path)
         if found != sha256.lower():

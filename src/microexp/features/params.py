@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from microexp.run.stage import Params
 
@@ -49,12 +49,6 @@ class I3dFlowParams(I3dRgbParams):
         "what is larger is clipped. Kinetics weights were trained with 20; between two frames at 30 fps a face seldom "
         "moves more than 2 (99.9 % of the demo's flow is below 1.6), and a micro-expression moves tenths.",
     )
-    flow_levels: int = Field(
-        0,
-        ge=0,
-        le=65536,
-        description="Round flow to so many levels, at least 2 (8-bit flow images have 256); 0: not at all.",
-    )
     flow_weights: str | None = Field(
         None,
         min_length=1,
@@ -64,13 +58,6 @@ class I3dFlowParams(I3dRgbParams):
     flow_weights_sha256: str | None = Field(
         None, pattern=SHA256, description="SHA-256 that the flow weights must have."
     )
-
-    @field_validator("flow_levels")
-    @classmethod
-    def _one_level_holds_nothing(cls, value: int) -> int:
-        if value == 1:
-            raise ValueError("0 (off) or at least 2 levels")
-        return value
 
 
 class I3dParams(I3dFlowParams):

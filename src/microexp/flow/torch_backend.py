@@ -70,7 +70,7 @@ def compiled_iteration() -> Callable[..., tuple[State, Tensor]]:
                 return now(*arguments)
         except torch.OutOfMemoryError:
             raise
-        except Exception as error:  # compilers fail in many ways; what is no such failure comes again from `iteration`
+        except (RuntimeError, OSError, ImportError) as error:  # what is no failure of a compiler comes again below
             reason = one_line(str(error).strip().partition("\n")[0] or type(error).__name__, 200)
             log(f"flow: torch cannot compile here, so that flow takes several times as long: {reason}")
             now = iteration

@@ -17,6 +17,7 @@ from microexp.methods.spotting.base import SpottingVideo
 from microexp.methods.spotting.fold import checked
 from microexp.methods.spotting.postprocess import clean
 from microexp.methods.spotting.selection import take
+from microexp.methods.spotting.usable import without_unseen
 from microexp.metrics.spotting import KINDS
 from microexp.records.clips import ALL_CHANNELS, Clips
 from microexp.records.crops import open_crops
@@ -82,10 +83,15 @@ def spot(model: Model, video: Video, streams: Mapping[str, Features]) -> list[Ev
         if not np.isclose(own.fps, layout["fps"], rtol=RATE_TOLERANCE).any():
             rates = ", ".join(f"{rate:g}" for rate in layout["fps"])
             raise UserError(
-                file=own.path, where="fps", got=own.fps, expected=f"{rates}, as in training", hint="crops.fps resamples"
+                file=own.path,
+                where="fps",
+                got=own.fps,
+                expected=f"{rates}, as in training",
+                hint="datasets.NAME.fps resamples",
             )
     seen = SpottingVideo(*video.key, video.n_frames, video.fps, {name: streams[name] for name in model.streams})
     found = checked(model.method.propose(model.fitted, seen), seen, model.name)  # type: ignore[union-attr]
+    found = without_unseen(found, seen)
     events = []
     for kind in KINDS:
         low, high = model.limits_s[kind]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from microexp.records.training import Value
+from microexp.run.log import Pace
 
 
 def _nowhere(state: Callable[[], bytes]) -> None:
@@ -23,7 +24,7 @@ class Context:
         rows: the training log so far; `log` adds to it.
         keep: called with a function that gives the state; the framework decides when it is worth a file.
         state: what `keep` got before an interruption, or None.
-        tick: called after each epoch, for the progress bar.
+        pace: how often `progress` says something.
     """
 
     seed: int
@@ -32,7 +33,11 @@ class Context:
     rows: list[dict[str, Value]] = field(default_factory=list)
     keep: Callable[[Callable[[], bytes]], None] = _nowhere
     state: bytes | None = None
-    tick: Callable[[], None] = lambda: None
+    pace: Pace = field(default_factory=Pace, repr=False, compare=False)
+
+    def progress(self, done: int, total: int) -> None:
+        """Say in the job's log how far the training is, at most every half a minute; call it as often as you like."""
+        self.pace.say(f"{self.label}: {done}/{total}")
 
     def log(self, **values: Value) -> None:
         """Add a row to the training log, such as `log(epoch=1, loss=.5)`; numbers of numpy and torch are fine."""

@@ -21,10 +21,13 @@ from microexp.methods.spotting.params import ChoiceParams
 from microexp.methods.spotting.selection import Choice
 from microexp.records.index import KINDS
 from microexp.run import bundle
+from microexp.run.identity import check_identity
 from microexp.run.options import validate
 from microexp.run.stage import Job, Params
 
 FORMAT = 1
+TRAINED = "{experiment}/{method}/{fold}/trained.safetensors"
+MODEL = "{experiment}/{method}/all/model.safetensors"
 
 
 class ModelParams(Params):
@@ -81,6 +84,7 @@ def run(job: Job[ModelParams]) -> None:
     """
     path = job.input("trained")
     trained = bundle.read(path)
+    _check_identity(path, trained.about, TRAINED)
     about = {**trained.about, "format": FORMAT, "microexp": __version__, "preprocessing": job.params.preprocessing}
     parts = {name: data for name, data in trained.parts.items() if name == "method.0"}
     if not parts:
@@ -90,6 +94,11 @@ def run(job: Job[ModelParams]) -> None:
             raise UserError(file="command line", where="--selection", problem="missing", expected="that of the fold")
         about |= _chosen(job.input("selection"), trained.about)
     bundle.write(job.output("model"), bundle.Bundle(about, parts))
+
+
+def _check_identity(path: Path, about: Mapping[str, Any], layout: str) -> None:
+    for kind in ("spotting", "recognition"):
+        check_identity(path, about, f"{kind}/{layout}")
 
 
 def _chosen(path: Path, trained: Mapping[str, Any]) -> dict[str, Any]:
@@ -125,10 +134,11 @@ def read_model(path: Path, kind: str) -> Model:
     """Read a model file; the class of a method of somebody else must be importable, and is trusted as any code is.
 
     Raises:
-        UserError: when it is no model of this kind.
+        UserError: when it is no model of this kind, or another one than its path says.
     """
     found = bundle.read(path)
     about = found.about
+    _check_identity(path, about, MODEL)
     if about.get("kind") != kind or about.get("format") != FORMAT or "method.0" not in found.parts:
         raise UserError(file=path, problem="another kind of file", expected=f"a {kind} model of the stage model")
     try:

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from microexp.errors import UserError
+from microexp.records.predictions import COLUMNS, check_fold
 from microexp.records.tables import Row, Table
 from microexp.run import storage
 
-COLUMNS = ("method", "seed", "dataset", "subject", "video", "expression", "label", "prediction")
 ALL = "all"
 
 
@@ -65,11 +65,13 @@ def read_predictions(paths: Iterable[Path]) -> list[Prediction]:
     """Read the `predictions.csv` of any number of folds.
 
     Raises:
-        UserError: when a file or a value does not fit.
+        UserError: when a file or a value does not fit, or a file is of another fold than its path says.
     """
     found = []
     for path in paths:
-        for number, row in enumerate(storage.read_csv(path, COLUMNS), 2):
+        rows = storage.read_csv(path, COLUMNS)
+        check_fold(path, ((row["method"], row["dataset"], row["subject"]) for row in rows))
+        for number, row in enumerate(rows, 2):
             try:
                 seed = int(row["seed"])
             except ValueError as error:

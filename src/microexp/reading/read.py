@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from microexp.errors import UserError, reason_of
-from microexp.reading.fingerprint import fingerprint
+from microexp.reading.fingerprint import combined, fingerprint
 from microexp.reading.frames import BadVideo, VideoSource, image_size, open_video
 from microexp.reading.intervals import ROW_LEFT_OUT, Interval, as_frame, as_interval, check_frames, from_seconds
 from microexp.reading.matching import Ambiguous, Matcher, with_safe_names
@@ -132,7 +132,7 @@ def _open(release: Release, item: Found, adapter: Adapter) -> tuple[Video, Video
     """Video and source; None, with an issue and an exclusion, when it cannot be used."""
     where = release.relative(item.path)
     try:
-        source = open_video(item.path)
+        source = open_found(item)
         rate = _rate(release, item, source, adapter)
     except BadVideo as error:
         release.note(where, 0, "video", error.what, "left out")
@@ -147,15 +147,30 @@ def _open(release: Release, item: Found, adapter: Adapter) -> tuple[Video, Video
     numbers = source.numbers if source.frames else source.numbers - 1 + release.options.first_number
     return Video(
         release.name, item.subject, item.video, where, source.n_frames, rate, source.width, source.height,
-        str(Numbering.of(numbers)), _fingerprint(item.path), original,
+        str(Numbering.of(numbers)), _fingerprint(item), original,
     ), source  # fmt: skip
 
 
-def _fingerprint(path: Path) -> str:
+def open_found(item: Found) -> VideoSource:
+    """The video; one that is not on disk has its length alone, and no frame can be read of it.
+
+    Raises:
+        BadVideo, UserError: see `open_video`.
+    """
+    if item.length is None:
+        return open_video(item.path)
+    numbers = np.arange(1, item.length.n_frames + 1, dtype=np.int64)
+    return VideoSource(item.path, len(numbers), item.length.fps, 0, 0, grey=False, numbers=numbers)
+
+
+def _fingerprint(item: Found) -> str:
+    """Of a video that is not on disk that of its length."""
+    if item.length is not None:
+        return combined({"length": item.length})
     try:
-        return fingerprint(path)
+        return fingerprint(item.path)
     except OSError as error:
-        raise unreadable(path, error) from error
+        raise unreadable(item.path, error) from error
 
 
 def _rate(release: Release, item: Found, source: VideoSource, adapter: Adapter) -> float:

@@ -17,20 +17,30 @@ from microexp.records.index import Expression, Issue, Video
 
 
 @dataclass(frozen=True)
+class Length:
+    """All that is known of a video that is not on disk; `fps` in frames/s, None where the list does not say it."""
+
+    n_frames: int
+    fps: float | None
+
+
+@dataclass(frozen=True)
 class Found:
     """A video as it lies on disk: a file or a folder of frames.
 
     Attributes:
         subject: person; the name on disk, and later one that is safe to use.
         video: the same of the video.
-        path: file or folder.
+        path: file or folder; the list that names it where there is no video.
         original: (subject, video) on disk where they were changed; else empty.
+        length: of a video that is not on disk; None for all others.
     """
 
     subject: str
     video: str
     path: Path
     original: tuple[str, str] | tuple[()] = ()
+    length: Length | None = None
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from microexp.errors import UserError
 from microexp.records.features import Key
-from microexp.records.identity import check_identity
 from microexp.records.index import KINDS, Video
 from microexp.run import storage
+from microexp.run.identity import check_identity
 
 COLUMNS = (
     "method", "seed", "dataset", "subject", "video", "onset", "offset", "onset_s", "offset_s", "kind", "score",

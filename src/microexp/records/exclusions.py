@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
-from microexp.records.identity import check_identity, check_rows
+from microexp.records.identity import check_rows
 from microexp.records.shard import LAYOUT, Subject
 from microexp.run import storage
+from microexp.run.identity import check_identity
 
 
 @dataclass(frozen=True, order=True)

@@ -29,7 +29,7 @@ class Video:
         n_frames: frames in the decoded sequence.
         fps: frames per second as the release says, else from the frames' own times, which `reading.frames.frame_times`
             gives.
-        width: of the first frame as it is shown, upright and with square pixels, px.
+        width: of the first frame as it is shown, upright and with square pixels, px; 0 where no video is on disk.
         height: the same, px.
         numbers: the release's numbers of the frames, such as `7-206` or `1-100,105-300`; '' counts from 1.
         fingerprint: hash of its content (see `reading.fingerprint`); '' where nobody has taken one.
@@ -272,7 +272,8 @@ def _typed(row: Mapping[str, str], types: Mapping[str, Callable[[str], object]],
 def _check_video(video: Video, file: str) -> None:
     for name in ("dataset", "subject", "video"):
         check_name(getattr(video, name), name, file)
-    if min(video.n_frames, video.width, video.height) < 1 or not 0 < video.fps < 100_000:
+    size = video.width, video.height
+    if video.n_frames < 1 or (min(size) < 1 and size != (0, 0)) or not 0 < video.fps < 100_000:
         raise UserError(
             file=file, where="n_frames, fps, width, height", got=astuple(video)[4:8], expected="positive numbers"
         )

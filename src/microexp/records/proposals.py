@@ -17,9 +17,12 @@ from microexp.errors import UserError
 from microexp.records.features import Key
 from microexp.records.index import KINDS
 from microexp.run import storage
+from microexp.run.identity import check_identity
 
 METHOD, PERMUTED = "method", "permuted"
 TEST, CALIBRATION = "test", "calibration"
+LAYOUT = "spotting/{experiment}/{method}/{fold}/proposals.h5"
+"""Where the proposals of a fold stand."""
 ARRAY = "{variant}/{seed}/{role}/{dataset}/{subject}/{video}/{kind}"
 
 
@@ -64,9 +67,10 @@ def read_proposals(path: Path) -> list[Proposals]:
     """Read `proposals.h5`, in the order of variant, seed, role, video and kind.
 
     Raises:
-        UserError: when the file is damaged or holds something else.
+        UserError: when the file is damaged, holds something else, or is of another fold than its path says.
     """
     with storage.open_shard(path) as shard:
+        check_identity(path, {name: str(value) for name, value in shard.attrs.items()}, LAYOUT)
         try:
             return [_proposals(name, array) for name, array in sorted(_arrays(shard))]
         except ValueError as error:

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 import numpy as np
 
 from microexp.errors import UserError
-from microexp.records.identity import AGAIN, check_identity
 from microexp.run import storage
+from microexp.run.identity import AGAIN, check_identity
 
 if TYPE_CHECKING:
     import h5py

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 from microexp.errors import UserError
 from microexp.records.check import kind_of, shard_problem, table_problem
-from microexp.records.identity import check_identity
 from microexp.run import checkpoint, hdf5, storage
+from microexp.run.identity import check_identity, check_place
 from microexp.run.log import track
+from microexp.run.runner import made_by
 
 if TYPE_CHECKING:
     import h5py
@@ -64,6 +66,23 @@ def check_folder(results: Path) -> Iterator[Problem]:
         problem = check_file(path) or _check_inputs(path, results, records)
         if problem is not None:
             yield problem
+
+
+def other_sources(results: Path, own: str) -> dict[str, dict[str, int]]:
+    """Stage -> version and source of microexp -> files, of results that were made by another source than `own`.
+
+    They are intact, and no run makes them again for that: only a raised version of a stage does.
+
+    Args:
+        results: folder of a run.
+        own: version and source, as `run.runner.made_by` says them.
+    """
+    found: dict[str, Counter[str]] = {}
+    for path in sorted(files_under(results, [])):
+        record = _record(path) if path.name not in NOT_RESULTS else {}
+        if "code" in record and made_by(record) != own:
+            found.setdefault(str(record.get("stage")), Counter())[made_by(record)] += 1
+    return {stage: dict(sources) for stage, sources in sorted(found.items())}
 
 
 def files_under(folder: Path, hidden: list[Problem]) -> Iterator[Path]:
@@ -154,6 +173,10 @@ def _check_file(path: Path) -> Problem | None:
     except storage.Damaged:
         return None  # named with the record
     storage.check_content(path, record)
+    try:
+        check_place(path, record)
+    except UserError as error:  # the content is right, and somebody else's
+        return Problem(path, f"{error.where}: {error.what}; expected {error.expected}", _with_record(path))
     return _check_inside(path, str(record.get("stage")))
 
 

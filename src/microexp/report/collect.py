@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 from microexp.errors import UserError
 from microexp.pipeline import STAGES
 from microexp.run import storage
+from microexp.run.runner import made_by
 
 
 @dataclass(frozen=True)
@@ -93,16 +95,19 @@ class StageRecord:
         files: how many were read.
         parameters: each set of parameters that occurs, as (option, value), nested options with dots.
         about: other statements of the stage (device, weights …), each once.
+        sources: version and source of microexp -> files that they made.
     """
 
     stage: str
     files: int = 0
     parameters: list[list[tuple[str, str]]] = field(default_factory=list)
     about: list[tuple[str, str]] = field(default_factory=list)
+    sources: Counter[str] = field(default_factory=Counter)
 
 
 KNOWN = {
-    "stage", "keys", "parameters", "inputs", "code", "libraries", "python", "machine", "sha256", "size_bytes",
+    "stage", "keys", "parameters", "inputs", "code", "layout", "place", "libraries", "python", "machine", "sha256",
+    "size_bytes",
     storage.RECORD_HASH,
 }  # fmt: skip
 """Statements of a record that say nothing of how its stage worked, or that stand elsewhere."""
@@ -125,13 +130,18 @@ class Versions:
         for item in flatten({k: v for k, v in record.items() if k not in KNOWN}):
             if item not in stage.about:
                 stage.about.append(item)
-        code = record.get("code", {})
-        version = f"{code.get('version')} (source {str(code.get('source_sha256'))[:12]})"
+        version = made_by(record)
+        stage.sources[version] += 1
         software = {"microexp": version, "python": record.get("python"), "machine": record.get("machine")}
         for name, value in {**software, **record.get("libraries", {})}.items():
             values = self.software.setdefault(name, [])
             if str(value) not in values:
                 values.append(str(value))
+
+    def others(self, own: str) -> dict[str, dict[str, int]]:
+        """Stage -> version and source -> files, of what was made by another source than `own` (see `made_by`)."""
+        found = {s.stage: {name: n for name, n in s.sources.items() if name != own} for s in self.stages.values()}
+        return {stage: sources for stage, sources in found.items() if sources}
 
 
 def flatten(value: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:

@@ -30,6 +30,7 @@ from microexp.report.subject import expression_pictures, maps_of
 from microexp.report.tableview import Confusion, Headline, View, confusions, headlines, subject_counts, view
 from microexp.run import storage
 from microexp.run.names import WHOLE_DATASET, split_fold
+from microexp.run.runner import made_by, own_record
 from microexp.run.stage import Job
 
 Subject = tuple[str, str]
@@ -249,6 +250,7 @@ def run(job: Job[FrontParams]) -> None:
         faces=job.params.faces,
         wheel=images.drawing(images.colour_wheel(64)),
         versions=versions,
+        own_source=made_by(own_record()),
         release=dict.fromkeys(v.split()[0] for v in versions.software.get("microexp", [])),
         kinds=KINDS,
         alignment_headings=HEADINGS,

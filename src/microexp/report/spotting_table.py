@@ -16,12 +16,14 @@ from microexp.records.detections import Detection
 from microexp.records.index import Video
 from microexp.records.tables import Row, Table
 from microexp.report.table_params import TablesStageParams
+from microexp.run.identity import check_identity
 
 COLUMNS = (
     "method", "kind", "f1", "f1_sd", "f1_low", "f1_high", "precision", "recall",
     "true_positives", "predictions", "ground_truths", "chance_f1", "chance_p", "seeds",
 )  # fmt: skip
 ORACLE = "_oracle"
+SELECTION = "spotting/{experiment}/{method}/{fold}/selection.json"
 
 Runs = Mapping[int, Sequence[Interval]]
 
@@ -58,12 +60,13 @@ def read_ran(selections: Sequence[Path]) -> dict[str, set[int]]:
     """Row of the table -> seeds that ran, as the `selection.json` of the folds say.
 
     Raises:
-        UserError: when a file is none.
+        UserError: when a file is none, or of another fold than its path says.
     """
     ran: dict[str, set[int]] = {}
     for path in selections:
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
+            check_identity(path, record, SELECTION)
             for name, seeds in record["methods"].items():
                 ran.setdefault(name, set()).update(map(int, seeds))
                 if not seeds:

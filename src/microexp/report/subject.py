@@ -27,6 +27,7 @@ from microexp.report.lanes import of_video, video_lanes
 from microexp.report.page import render
 from microexp.report.params import PageParams
 from microexp.run import storage
+from microexp.run.runner import made_by, own_record
 from microexp.run.stage import Job
 
 STRIP = 10  # crops of a video's strip
@@ -154,7 +155,8 @@ def view_video(
     crops, flow = sources.usable(Crops, video.video), sources.usable(Flow, video.video)
     faces = sources.usable(Faces, video.video)
     facts = [f"named {video.original} on disk"] if video.original else []
-    facts += [f"{video.n_frames} frames", f"{video.fps:g} fps", f"{video.width} x {video.height} px"]
+    facts += [f"{video.n_frames} frames", f"{video.fps:g} fps"]
+    facts += [f"{video.width} x {video.height} px"] if video.width else ["no video on disk"]
     if faces is not None:
         facts += [f"{what}: {cell}" for what, cell in zip(HEADINGS, alignment_of(faces).cells(), strict=True)]
         facts += [in_words(faces.reason)] if in_words(faces.reason) else []
@@ -200,6 +202,7 @@ def run(job: Job[PageParams]) -> None:
         videos=views,
         wheel=images.drawing(images.colour_wheel(64)),
         versions=read_versions(every),
+        own_source=made_by(own_record()),
         faces=job.params.faces,
         total=len(expressions),
         detected=any(of_video(r, v) for f in detections for r in f.rows for v in videos),

@@ -17,6 +17,7 @@ import numpy as np
 
 from microexp.errors import UserError
 from microexp.run import storage
+from microexp.run.limits import MODEL_BYTES, check_size
 
 KEY = "microexp"
 HEADER_BYTES = 1 << 24
@@ -77,8 +78,9 @@ def read(path: Path) -> Bundle:
     """Read a bundle.
 
     Raises:
-        UserError: as `unpack`, or when there is no such file.
+        UserError: as `unpack`, or when there is no such file, or one that is far too large.
     """
+    check_size(path, MODEL_BYTES, "a file written by microexp")
     try:
         return unpack(path.read_bytes(), path)
     except OSError as error:

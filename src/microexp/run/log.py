@@ -28,6 +28,21 @@ def track(items: Iterable[T], description: str, total: int | None = None) -> Ite
             log(f"{description}: {done}/{total} ({time.monotonic() - start:.0f} s)")
 
 
+class Pace:
+    """Says a line at most every so many seconds, the first one after that time."""
+
+    def __init__(self, every_s: float = 30.0) -> None:
+        self.every_s = every_s
+        self._started = self._last = time.monotonic()
+
+    def say(self, line: str) -> None:
+        """Log `line` and the time since the start, unless the last one is too recent."""
+        now = time.monotonic()
+        if now - self._last >= self.every_s:
+            self._last = now
+            log(f"{line} ({now - self._started:.0f} s)")
+
+
 def log(line: str) -> None:
     """One line on standard error (the rule's log file under Snakemake)."""
     print(line, file=sys.stderr, flush=True)

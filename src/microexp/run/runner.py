@@ -6,6 +6,7 @@ import functools
 import hashlib
 import importlib.metadata
 import platform
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from microexp import __version__
 from microexp.errors import UserError
 from microexp.run import storage
+from microexp.run.identity import place_record
 from microexp.run.stage import Job, Stage
 
 LIBRARIES = (
@@ -26,7 +28,7 @@ def run_stage(stage: Stage, job: Job[Any]) -> None:
     """Run `stage` on `job` and write the provenance of every output.
 
     Raises:
-        UserError: when an input is missing, or as the stage says.
+        UserError: when an input is missing or moved, or an output's path is another unit's; or as the stage says.
     """
     for name, paths in job.inputs.items():
         for path in paths:
@@ -38,6 +40,8 @@ def run_stage(stage: Stage, job: Job[Any]) -> None:
                     expected="an existing file",
                 )
     inputs = {name: [storage.input_hash(p) for p in paths if p.is_file()] for name, paths in job.inputs.items()}
+    known = _known(job)
+    places = {name: place_record(path, _layout(stage, name), known) for name, path in job.outputs.items()}
     for path in job.outputs.values():  # an old record must not vouch for a new file
         storage.remove_provenance(path)
     extra = stage.run(job) or {}
@@ -46,14 +50,36 @@ def run_stage(stage: Stage, job: Job[Any]) -> None:
         "keys": dict(job.keys),
         "parameters": job.params.model_dump(mode="json"),
         "inputs": inputs,
-        "code": {"version": __version__, "stage_version": stage.version, "source_sha256": source_sha256()},
+        "code": {**own_record()["code"], "stage_version": stage.version},
         "libraries": library_versions(),
         "python": platform.python_version(),
         "machine": platform.machine(),
         **extra,
     }
-    for path in job.outputs.values():
-        storage.write_provenance(path, record)
+    for name, path in job.outputs.items():
+        storage.write_provenance(path, {**record, **places[name]})
+
+
+def _layout(stage: Stage, output: str) -> str:
+    """Form of an output's path below whatever folder holds the results."""
+    return stage.outputs[output].path.removeprefix("results/")
+
+
+def _known(job: Job[Any]) -> dict[str, str]:
+    """What a job knows of the names in its outputs' paths: its unit, and of a fold the experiment and method too."""
+    experiment = getattr(job.params, "experiment", "")
+    return {**({"experiment": experiment, "method": job.params.name} if experiment else {}), **job.keys}
+
+
+def own_record() -> dict[str, dict[str, str]]:
+    """What a record says of the program that made its file."""
+    return {"code": {"version": __version__, "source_sha256": source_sha256()}}
+
+
+def made_by(record: Mapping[str, Any]) -> str:
+    """Version and source of microexp in a record, in words: `0.2.0 (source 1b2c…)`."""
+    code = record.get("code") or {}
+    return f"{code.get('version')} (source {str(code.get('source_sha256'))[:12]})"
 
 
 @functools.cache

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from microexp.errors import UserError
+from microexp.run.identity import check_place
 from microexp.run.text_safety import csv_cell, from_csv
 
 if TYPE_CHECKING:
@@ -424,6 +425,7 @@ def input_hash(path: str | Path) -> dict[str, Any]:
     Raises:
         Damaged: when the input, or its record, is not as it was written.
         Unreadable: when the system does not let us read it.
+        UserError: when it was moved to another unit's place.
     """
     path = Path(path)
     try:
@@ -433,6 +435,7 @@ def input_hash(path: str | Path) -> dict[str, Any]:
     except OSError as error:
         raise unreadable(path, error) from error
     check_content(path, record)
+    check_place(path, record)
     known = {"file": path.name, "stage": record.get("stage"), "sha256": record["sha256"]}
     return known if path.is_absolute() or ".." in path.parts else {**known, "path": path.as_posix()}
 

@@ -1,4 +1,3 @@
-import pytest
 import torch
 
 from microexp.methods.recognition.mdml.sources import (
@@ -7,7 +6,6 @@ from microexp.methods.recognition.mdml.sources import (
     batch_moments,
     descriptors,
     group_masks,
-    mmd_distance,
     moment_distance,
 )
 
@@ -62,57 +60,53 @@ def test_running_moments_take_the_first_and_then_average():
     torch.testing.assert_close(running.first, 1.1 * one)
 
 
-def distance(model, features, domain, labels, by_class=True):
+def distance(features, domain, labels, by_class=True):
     labelled = torch.stack([((domain == d) & (labels >= 0)).any(1) for d in range(int(domain.max()) + 1)], 1)
     masks = group_masks(domain, labels, labelled, 2, by_class)
-    return moment_distance(features, masks, RunningMoments()) if model == "moments" else mmd_distance(features, masks)
+    return moment_distance(features, masks, RunningMoments())
 
 
-@pytest.mark.parametrize("model", ["moments", "mmd"])
-def test_distance_is_small_for_the_same_and_large_for_another_distribution(model):
+def test_distance_is_small_for_the_same_and_large_for_another_distribution():
     generator = torch.Generator().manual_seed(0)
     domain = torch.arange(3).repeat_interleave(60)[None]
     labels = torch.zeros(1, 180, dtype=torch.int64)
     features = torch.randn(1, 180, 4, generator=generator)
     features[:, 120:] += 3
-    found, usable = distance(model, features, domain, labels)
+    found, usable = distance(features, domain, labels)
     assert usable.all() and (found >= 0).all()
     assert found[0, 1] > 10 * found[0, 0]
 
 
-@pytest.mark.parametrize("model", ["moments", "mmd"])
-def test_classes_are_told_apart(model):
+def test_classes_are_told_apart():
     """Two domains with equal wholes but exchanged classes differ only class by class."""
     domain = torch.arange(2).repeat_interleave(80)[None]
     labels = torch.arange(2).repeat_interleave(40).repeat(2)[None]
     features = torch.randn(1, 160, 3, generator=torch.Generator().manual_seed(1)) * 0.3
     sign = torch.where(labels == domain, 1.0, -1.0)
     features = features + 2 * sign.unsqueeze(-1)
-    by_class, _ = distance(model, features, domain, labels, True)
-    whole, _ = distance(model, features, domain, labels, False)
+    by_class, _ = distance(features, domain, labels, True)
+    whole, _ = distance(features, domain, labels, False)
     assert by_class.item() > 10 * abs(whole.item())
 
 
-@pytest.mark.parametrize("model", ["moments", "mmd"])
-def test_only_the_target_is_drawn(model):
+def test_only_the_target_is_drawn():
     features = torch.randn(1, 10, 6, requires_grad=True)
-    found, usable = distance(model, features, DOMAIN, LABELS)
+    found, usable = distance(features, DOMAIN, LABELS)
     (found * usable).sum().backward()
     assert features.grad[0, :4].abs().min(0).values.max() > 0
     assert features.grad[0, 4:].abs().max() == 0
 
 
-@pytest.mark.parametrize(("model", "rate"), [("moments", 2.0), ("mmd", 20.0)])
-def test_descending_the_distance_brings_the_target_to_the_source(model, rate):
+def test_descending_the_distance_brings_the_target_to_the_source():
     generator = torch.Generator().manual_seed(2)
     features = torch.randn(1, 40, 2, generator=generator)
     features[:, :20] += 2
     domain, labels = torch.arange(2).repeat_interleave(20)[None], torch.full((1, 40), -1)
     for _ in range(200):
         features.requires_grad_()
-        found, _ = distance(model, features, domain, labels)
+        found, _ = distance(features, domain, labels)
         (gradient,) = torch.autograd.grad(found.sum(), features)
-        features = (features - rate * gradient).detach()
+        features = (features - 2 * gradient).detach()
     gap = (features[0, :20].mean(0) - features[0, 20:].mean(0)).norm()
     assert gap < 0.2 * 2.8  # it began at 2.8
 
@@ -120,8 +114,8 @@ def test_descending_the_distance_brings_the_target_to_the_source(model, rate):
 def test_a_source_that_is_not_in_the_batch_is_not_usable():
     nothing = torch.zeros(1, 6, dtype=torch.int64)
     masks = group_masks(nothing, nothing, torch.ones(1, 2, dtype=torch.bool), 2, True)
-    for found, usable in (mmd_distance(torch.randn(1, 6, 3), masks),):
-        assert not usable.any() and found.item() == 0
+    found, usable = moment_distance(torch.randn(1, 6, 3), masks, RunningMoments())
+    assert not usable.any() and found.item() == 0
 
 
 def test_source_weights_learn_which_source_is_near():

@@ -64,17 +64,13 @@ SWITCHES = {
     "mutual": {"mutual": {"weight": 0.0}},
     "domain": {"domain": {"weight": 0.0}},
     "by_class": {"domain": {"by_class": False, "weight": 1.0}},
-    "mmd": {"domain": {"model": "mmd", "weight": 1.0}},
-    "learn_weights": {"domain": {"learn_weights": False, "weight": 1.0, "entropy": 0.01}},
     "labels of sources": {"domain": {"label_weight": 0.0}},
     "balance": {"balance": "none"},
     "linear_path": {"linear_path": False},
     "mirror": {"mirror": False},
     "shift": {"shift_px": 0},
     "normalise": {"normalise": "pixel"},
-    "stage_weights": {"stage_weights": [0.1, 0.1, 1.0]},
     "dropout": {"dropout": 0.0},
-    "smoothing": {"label_smoothing": 0.2},
     "identity": {"identity": "median"},
     "one stream": {"streams": {"flow": ["u", "v"]}},
 }
@@ -93,7 +89,7 @@ def test_every_part_can_be_switched_and_does_something(switch, experiment):
         log = dict(zip(LOG_COLUMNS, trained.log[0, -1], strict=True))
         return predict(trained, pool, members, mdml_of(e))[0], log
 
-    base = {"domain": {"weight": 1.0, "entropy": 0.01}}
+    base = {"domain": {"weight": 1.0}}
     with_it, log_with = final(**base)
     without, log_without = final(**{**base, **SWITCHES[switch]})
     assert np.abs(with_it - without).max() > 1e-6
@@ -107,11 +103,9 @@ def test_prediction_options(demo, experiment):
     members = members_of(demo, role, e, names=["demo-a"])
     trained = train(pool, members, mdml_of(e), 3)
     found = [
-        predict(trained, pool, members, mdml_of(e).model_copy(update=u))[0]
-        for u in ({}, {"mirror_test": False}, {"predict": "all"}, {})
+        predict(trained, pool, members, mdml_of(e).model_copy(update=u))[0] for u in ({}, {"mirror_test": False}, {})
     ]
-    assert np.array_equal(found[0], found[3])
-    assert np.abs(found[0] - found[1]).max() > 0 and np.abs(found[0] - found[2]).max() > 0
+    assert np.array_equal(found[0], found[2]) and np.abs(found[0] - found[1]).max() > 0
 
 
 def test_source_weights_are_logged_per_epoch(experiment):
@@ -154,7 +148,7 @@ def test_the_data_sets_that_are_left_are_drawn_toward_each_other(experiment):
     clips = clips_of({"demo": ["a", "b"], "other": ["x", "y"], "third": ["q", "r"]}, per_kind=6)
 
     def trained(**domain):
-        e = experiment(["demo", "other", "third"], leave="dataset", mdml={"domain": {"entropy": 0.01, **domain}})
+        e = experiment(["demo", "other", "third"], leave="dataset", mdml={"domain": domain})
         pool, role = setting(clips, e)
         return train(pool, members_of(clips, role, e, names=["demo-all", "other-all"]), mdml_of(e), 3)
 
@@ -164,12 +158,9 @@ def test_the_data_sets_that_are_left_are_drawn_toward_each_other(experiment):
     assert np.allclose(trained(weight=1.0).source_weights[:, 2:], 1)  # each of two guides the other, and fully
 
 
-@pytest.mark.parametrize("model", ["moments", "mmd"])
-def test_each_target_of_several_is_drawn(experiment, model):
+def test_each_target_of_several_is_drawn(experiment):
     clips = clips_of({"demo": ["a"], "other": ["x"], "third": ["q"]}, per_kind=6)
-    e = experiment(
-        ["demo", "other", "third"], leave="dataset", mdml={"batch_size": 12, "domain": {"model": model, "ramp": 0.0}}
-    )
+    e = experiment(["demo", "other", "third"], leave="dataset", mdml={"batch_size": 12, "domain": {"ramp": 0.0}})
     pool, role = setting(clips, e)
     trainer = _Trainer(pool, members_of(clips, role, e, names=["demo-all"]), mdml_of(e), 3, torch.device("cpu"))
     domain, labels = trainer.domain[:, trainer.clips[0, :, 0]], pool.labels[trainer.clips[0, :, 0]][None]

@@ -68,7 +68,7 @@ class Slow(SpottingMethod[Weights, SlowParams]):
         model.values = model.values + total / (1 + np.abs(total).max()) + noise
         model.epoch += 1
         context.log(epoch=model.epoch, videos=len(videos), norm=np.float32(np.abs(model.values).sum()))
-        context.tick()
+        context.progress(model.epoch, model.epoch)
 
     def propose(self, model: Weights, video: SpottingVideo) -> Found:
         stream = video.streams["i3d_rgb"]

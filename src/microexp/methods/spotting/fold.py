@@ -22,6 +22,7 @@ from microexp.methods.find import find_method
 from microexp.methods.people import same_person
 from microexp.methods.spotting.base import FitRequest, SpottingMethod, SpottingVideo, Truth
 from microexp.methods.spotting.params import FoldParams
+from microexp.methods.spotting.usable import without_unseen
 from microexp.records.features import Features, Files, Key, list_features, whose
 from microexp.records.index import KINDS, Expression, Video, read_expressions, read_videos
 from microexp.records.proposals import CALIBRATION, METHOD, PERMUTED, TEST, Proposals, write_proposals
@@ -358,7 +359,7 @@ class Fold:
         Raises:
             UserError: when the method returns something else than its contract says.
         """
-        found = checked(self.method.propose(model, video), video, self.options.name)
+        found = without_unseen(checked(self.method.propose(model, video), video, self.options.name), video)
         return [
             Proposals(plan.variant, plan.seed, role, video.key, kind, intervals, scores)
             for kind, (intervals, scores) in found.items()

@@ -13,19 +13,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def classification(scores: Tensor, labels: Tensor, weights: Tensor, smoothing: float = 0.0) -> Tensor:
+def classification(scores: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
     """Weighted cross-entropy per member, the mean over the batch of weight times loss.
 
     Args:
         scores: (G, B, classes).
         labels: (G, B) class numbers; -1 (no label) counts nothing.
         weights: (G, B) weight of each clip: balance over classes, less for sources.
-        smoothing: share of the target spread over all classes.
     """
     log_p = F.log_softmax(scores, -1)
     hit = log_p.gather(-1, labels.clamp(min=0).unsqueeze(-1)).squeeze(-1)
-    loss = -(1 - smoothing) * hit - smoothing * log_p.mean(-1)
-    return (loss * weights * (labels >= 0)).mean(-1)
+    return (-hit * weights * (labels >= 0)).mean(-1)
 
 
 def mutual(scores: Sequence[Tensor], temperature: float) -> Tensor:

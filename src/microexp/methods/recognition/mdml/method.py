@@ -65,7 +65,7 @@ class MdmlMethod(RecognitionMethod[Model, MdmlParams]):
         classes = len(training.classes)
         with reproducible(contexts[0].device):  # the result must not depend on the number of threads
             pool = pool_of(training.clips, training.label, options)
-            trained = train(pool, members, options, classes, contexts[0].device)
+            trained = train(pool, members, options, classes, contexts[0].device, contexts[0].progress)
         size, models = pool.maps.shape[-1], []
         for number, context in enumerate(contexts):
             own = range(number * options.members, (number + 1) * options.members)

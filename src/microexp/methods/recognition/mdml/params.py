@@ -22,12 +22,7 @@ class DomainParams(Params):
     """The multi-source network: models the feature distributions of the sources and draws the target's toward them."""
 
     weight: float = Field(0.1, ge=0, description="Weight of the term (lambda_M); 0 switches it off.")
-    model: Literal["moments", "mmd"] = Field(
-        "moments", description="Distribution model per stage: mean and variance, or a multi-kernel MMD."
-    )
     by_class: bool = Field(True, description="Class by class where labels allow; else whole domains.")
-    learn_weights: bool = Field(True, description="Learn how much each source guides; else all guide alike.")
-    entropy: float = Field(0.1, ge=0, description="Keeps learned source weights from settling on one source.")
     others: bool = Field(
         True,
         description="The other target data sets are sources of the held-out subject's data set too; where a whole data "
@@ -55,7 +50,6 @@ class MdmlParams(Params):
         "scale", description="Statistic of the training clips: one scale per channel, or mean and sd of every pixel."
     )
     channels: list[int] = Field([8, 16, 16], min_length=1, description="Feature maps of each stage.")
-    stage_weights: list[float] | None = Field(None, description="Weight of each stage's loss; none weighs all alike.")
     head_size: int = Field(7, ge=1, description="Side of the grid on which a head sees its stage's features.")
     dropout: float = Field(0.5, ge=0, lt=1, description="Dropout before each head.")
     linear_path: bool = Field(True, description="Add a linear map of the input to the last stage's class scores.")
@@ -68,19 +62,15 @@ class MdmlParams(Params):
     batch_size: int = Field(32, ge=2, description="Clips per training step.")
     learning_rate: float = Field(2e-3, gt=0, description="Peak of the one-cycle learning rate.")
     weight_decay: float = Field(0.05, ge=0, description="Weight decay of AdamW.")
-    label_smoothing: float = Field(0.0, ge=0, lt=1, description="Label smoothing of the classification loss.")
     mirror: bool = Field(True, description="Mirror half of the training clips (u changes its sign).")
     shift_px: int = Field(1, ge=0, description="Largest random shift of a training clip, px of the averaged map.")
     mirror_test: bool = Field(True, description="Average the prediction over a clip and its mirror image.")
-    predict: Literal["last", "all"] = Field("last", description="Average the heads of the last stage, or of all.")
     members: int = Field(1, ge=1, description="Networks averaged within one run.")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if any(not channels or len(set(channels)) < len(channels) for channels in self.streams.values()):
             raise ValueError("each stream needs at least one channel, and none twice")
-        if self.stage_weights is not None and len(self.stage_weights) != len(self.channels):
-            raise ValueError("stage_weights needs one number per stage, as channels has")
         return self
 
     def input_channels(self) -> tuple[str, ...]:

@@ -1,11 +1,8 @@
 """The multi-source network: models each source domain's feature distribution and draws the target's toward it.
 
-At every stage of every stream, each domain has its features modelled per class (where labels allow) or as a whole:
-
-- `moments`: mean and standard deviation, as running averages over the training, since one batch holds only a few clips
-  of a class. Only the target's carry gradient: sources guide.
-- `mmd`: maximum mean discrepancy within the batch under a sum of Gaussian kernels (Gretton et al. 2012; the bandwidths
-  as multiples of the median distance, Long et al., ICML 2015), the source side again without gradient.
+At every stage of every stream, each domain has its features modelled per class (where labels allow) or as a whole: by
+mean and standard deviation, as running averages over the training, since one batch holds only a few clips of a class.
+Only the target's carry gradient: sources guide.
 
 A small network looks at how each source lies to the target and decides how much it guides (softmax over sources).
 """
@@ -20,8 +17,8 @@ from torch import Tensor, nn
 
 MOMENTUM = 0.9
 """Of a source's running moments."""
-BANDWIDTHS = (0.25, 0.5, 1.0, 2.0, 4.0)
-"""Kernel widths of the MMD, as multiples of the median squared distance."""
+ENTROPY = 0.1
+"""Weight of what keeps learned source weights from settling on one source."""
 DESCRIPTORS = 3
 """What the weighting network sees of a source: distance to the target, its share of the batch, spread against it."""
 
@@ -116,40 +113,6 @@ def moment_distance(features: Tensor, masks: Tensor, running: RunningMoments) ->
 
 def _deviation(mean: Tensor, square: Tensor) -> Tensor:
     return ((square - mean.square()).clamp(min=0) + 1e-3).sqrt()
-
-
-def mmd_distance(features: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
-    """Squared multi-kernel MMD (biased, so never negative) between the target and each source, averaged over groups.
-
-    Returns:
-        distance (G, sources) and whether there was anything to compare (G, sources).
-    """
-    target, domains = masks[:, 0], masks.shape[1]
-    fixed = features.detach()
-    between = torch.cdist(features, fixed).square() / features.shape[-1]
-    within = torch.cdist(features, features, compute_mode="donot_use_mm_for_euclid_dist").square() / features.shape[-1]
-    median = torch.cdist(fixed, fixed).square().flatten(1).median(1).values.view(-1, 1, 1) / features.shape[-1]
-    kernels = [_kernels(d, median.clamp(min=1e-6)) for d in (within, between, between.detach())]
-    share = masks / masks.sum(-1, keepdim=True).clamp(min=1)
-    tt = _mean_kernel(kernels[0], share[:, 0], share[:, 0])
-    distances, usable = [], []
-    for s in range(1, domains):
-        cross = _mean_kernel(kernels[1], share[:, 0], share[:, s])
-        ss = _mean_kernel(kernels[2], share[:, s], share[:, s])
-        both = ((masks[:, s].sum(-1) > 0) & (target.sum(-1) > 0)).float()
-        distances.append(((tt - 2 * cross + ss) * both).sum(-1) / both.sum(-1).clamp(min=1))
-        usable.append(both.sum(-1) > 0)
-    return torch.stack(distances, 1), torch.stack(usable, 1)
-
-
-def _kernels(squared: Tensor, median: Tensor) -> Tensor:
-    """Mean of the Gaussian kernels of all bandwidths on squared distances (G, B, B)."""
-    return torch.stack([torch.exp(-squared / (width * median)) for width in BANDWIDTHS]).mean(0)
-
-
-def _mean_kernel(kernel: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """Mean kernel value between the groups of `a` and of `b`, both (G, groups, B) of shares: (G, groups)."""
-    return (torch.bmm(a, kernel) * b).sum(-1)
 
 
 class SourceWeights(nn.Module):

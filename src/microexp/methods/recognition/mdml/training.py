@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,11 +16,11 @@ from microexp.methods.recognition.mdml.network import Masks, Shape, StackedStrea
 from microexp.methods.recognition.mdml.optimiser import AdamW
 from microexp.methods.recognition.mdml.params import MdmlParams
 from microexp.methods.recognition.mdml.sources import (
+    ENTROPY,
     RunningMoments,
     SourceWeights,
     descriptors,
     group_masks,
-    mmd_distance,
     moment_distance,
 )
 
@@ -49,7 +49,12 @@ class Trained:
 
 
 def train(
-    pool: Pool, members: Sequence[Member], options: MdmlParams, classes: int, device: str | torch.device = "cpu"
+    pool: Pool,
+    members: Sequence[Member],
+    options: MdmlParams,
+    classes: int,
+    device: str | torch.device = "cpu",
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Trained:
     """Train all members at once; each on its own clips only.
 
@@ -59,10 +64,12 @@ def train(
         options: of the network and the training.
         classes: number of classes.
         device: where to compute.
+        progress: told how many steps are done, of how many.
     """
     trainer = _Trainer(pool, members, options, classes, torch.device(device))
     for step in range(trainer.steps):
         trainer.step(step)
+        progress(step + 1, trainer.steps)
     return trainer.finish()
 
 
@@ -142,14 +149,11 @@ class _Trainer:
         self, outputs: dict[str, StageOutputs], labels: Tensor, domain: Tensor, weight: Tensor, step: int
     ) -> tuple[Tensor, Tensor, Tensor]:
         options = self.options
-        stages = len(options.channels)
-        by_stage = options.stage_weights or [1.0] * stages
         zero = torch.zeros(self.members, device=self.device)
         fit, taught = zero, zero
-        for k in range(stages):
+        for k in range(len(options.channels)):
             for out in outputs.values():
-                loss = classification(out.scores[k], labels, weight, options.label_smoothing)
-                fit = fit + by_stage[k] * loss
+                fit = fit + classification(out.scores[k], labels, weight)
             if options.mutual.weight and len(outputs) > 1:
                 factor = options.mutual.weight * ramp(step, self.steps, options.mutual.ramp)
                 taught = taught + factor * mutual([o.scores[k] for o in outputs.values()], options.mutual.temperature)
@@ -175,18 +179,13 @@ class _Trainer:
         distances, usable = [], torch.zeros(self.members, self.domains - 1, dtype=torch.bool, device=self.device)
         for stream, out in outputs.items():
             for k, features in enumerate(out.features):
-                if options.model == "moments":
-                    running = self.running.setdefault((target, stream, k), RunningMoments())
-                    distance, found = moment_distance(features, masks, running)
-                else:
-                    distance, found = mmd_distance(features, masks)
+                running = self.running.setdefault((target, stream, k), RunningMoments())
+                distance, found = moment_distance(features, masks, running)
                 distances.append(distance)
                 usable |= found
         total = torch.stack(distances).mean(0)
         weights = self.source_weights(descriptors(distances, masks), usable)
-        own = torch.zeros_like(total[:, 0])
-        if options.learn_weights:
-            own = self.source_weights.loss(weights, total.detach(), options.entropy)
+        own = self.source_weights.loss(weights, total.detach(), ENTROPY)
         guided_by = max(1, self.peers - 1)
         shares = np.array([1 / (guided_by if d < self.peers else self.peers) for d in order[1:]])
         self.logged_weights[:, step // self.per_epoch, order[1:]] += (
@@ -257,7 +256,7 @@ def predict(
 ) -> list[np.ndarray]:
     """Class probabilities (T, classes) of each member's `test` clips, float64.
 
-    The mean over streams of the last stage's softmax (or of all stages'), and over the clip and its mirror image.
+    The mean over streams of the last stage's softmax, and over the clip and its mirror image.
     """
     longest = max(len(m.test) for m in members)
     clips = np.stack([np.resize(m.test, longest) if len(m.test) else np.zeros(longest, int) for m in members], 1)
@@ -268,17 +267,17 @@ def predict(
         looks = [torch.zeros_like(rows, dtype=torch.bool)]
         looks += [torch.ones_like(looks[0])] if options.mirror_test else []
         shift = torch.zeros((*rows.shape, 2), dtype=torch.int64)
-        p = torch.stack([_probabilities(trained, source.batch(rows, m, shift), options.predict) for m in looks])
+        p = torch.stack([_probabilities(trained, source.batch(rows, m, shift)) for m in looks])
         parts.append(p.double().mean(0).numpy())
     joined = np.concatenate(parts, 1) if parts else np.zeros((len(members), 0, 1))
     return [joined[g, : len(m.test)] for g, m in enumerate(members)]
 
 
-def _probabilities(trained: Trained, x: Tensor, heads: str) -> Tensor:
+def _probabilities(trained: Trained, x: Tensor) -> Tensor:
     """(G, B, classes) of a batch (B, G, C, H, W)."""
     device = next(next(iter(trained.streams.values())).parameters()).device
     x = trained.scaling.apply(x).to(device)
     with torch.no_grad():
         outputs = [net(x[:, :, trained.columns[s]]) for s, net in trained.streams.items()]
-        scores = [s for o in outputs for s in (o.scores if heads == "all" else o.scores[-1:])]
+        scores = [o.scores[-1] for o in outputs]
         return torch.stack([s.softmax(-1) for s in scores]).mean(0).cpu()

@@ -104,7 +104,7 @@ class AemNetMethod(SpottingMethod[Model, AemnetParams]):
                 for fit in done:
                     own = request_of[id(fit)].context
                     own.log(**dict(zip(LOG_COLUMNS, fit.log[-1], strict=True)))
-                    own.tick()
+                context.progress(sum(len(fit.log) for fit in fits), len(fits) * options.epochs)
                 context.keep(lambda: state_of(fits))
 
             train_many(
