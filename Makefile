@@ -13,6 +13,7 @@ help:
 	@echo "make resume   go on after an interrupted run, also one that was killed"
 	@echo "make ablation what each part of AEM-Net is worth, on a longer demo (hours on two cores; docs/spotting.md)"
 	@echo "make test     all tests;  make quick: the unit tests only;  make lint: style, types, workflow"
+	@echo "make gpu      what a GPU brings, in less than eight minutes, as a table (PYTHON=… names another Python)"
 	@echo "make docs     the documentation as a site, site/index.html"
 	@echo "make clean    remove results, ablation, logs and Snakemake's notes (not .venv, not weights)"
 
@@ -51,6 +52,11 @@ lint: install-dev
 	$(BIN)/lint-imports
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
+
+# From the source tree, with whatever torch there is: PYTHON, else .venv's Python, else python3.
+.PHONY: gpu
+gpu:
+	$(or $(PYTHON),$(wildcard $(BIN)/python),python3) benchmarks/gpu.py --out gpu.md
 
 docs: install-docs
 	$(BIN)/python tools/docs_pages.py

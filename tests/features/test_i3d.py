@@ -243,6 +243,7 @@ def test_an_error_in_a_batch_reaches_the_caller(
 
 
 @both_streams
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_gpu_equals_cpu(shards: Shards, weights: Path, stream: str) -> None:
     paths = shards({"v1": 30})

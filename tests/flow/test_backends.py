@@ -260,6 +260,7 @@ def test_a_fixed_schedule_neither_asks_the_gpu_nor_copies_to_it(preset: str) -> 
     assert [name for name in calls.names if name in ASK_OR_TELL] == ["to"]  # the frames themselves, not waited for
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_fixed_schedule_never_waits_for_the_gpu() -> None:
     pairs = moved_pairs(3)

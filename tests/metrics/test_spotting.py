@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 
 import numpy as np
 import pytest
@@ -73,6 +74,14 @@ def test_one_to_one_finds_the_largest_matching():
         [True, False],
     ]
     assert counts(predictions, truths, "one_to_one") == (2, 2, 2)
+
+
+def test_predictions_around_ground_truths_that_lie_apart_need_no_assignment_solver(monkeypatch):
+    monkeypatch.setitem(sys.modules, "scipy.optimize", None)  # whoever imports it fails
+    truths, predictions = np.array([[0, 9], [20, 29], [40, 49]]), np.array([[1, 12], [0, 8], [21, 29], [60, 70]])
+    iou = closed_iou(predictions, truths)
+    assert pairs(iou >= 0.5, iou) == {0: 1, 1: 2}
+    assert pairs(np.zeros((0, 3), bool), np.zeros((0, 3))) == {} == pairs(np.zeros((2, 0), bool), np.zeros((2, 0)))
 
 
 @BOTH

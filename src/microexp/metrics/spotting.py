@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 Matching = Literal["megc", "one_to_one"]
 KINDS = ("micro", "macro")
@@ -115,6 +114,11 @@ def pairs(found: np.ndarray, iou: np.ndarray) -> dict[int, int]:
         found: (n, m) hits, predictions x ground truths.
         iou: (n, m) intersection over union, 0 to 1.
     """
+    if found.sum(1).max(initial=0) <= 1:  # as where ground truths lie apart: each takes the best of its own
+        best = np.where(found, iou, -1.0).argmax(0) if len(found) else np.empty(0, np.int64)
+        return {int(t): int(best[t]) for t in np.flatnonzero(found.any(0))}
+    from scipy.optimize import linear_sum_assignment  # its import takes longer than most whole evaluations
+
     one_more_pair = min(found.shape) + 1  # outweighs any sum of IoU
     rows, columns = linear_sum_assignment(found * (one_more_pair + iou), maximize=True)
     return {int(t): int(p) for p, t in zip(rows, columns, strict=True) if found[p, t]}
