@@ -15,7 +15,7 @@ from pathlib import Path
 
 from microexp.errors import UserError
 from microexp.metrics.spotting import Interval
-from microexp.reading.intervals import decimal_point
+from microexp.reading.intervals import decimal_point, same_text
 from microexp.reading.sheets import Line, Sheet, as_text, choose_sheet, open_named, read_sheets, split_name, table
 from microexp.records.index import Video
 from microexp.run.log import log
@@ -34,7 +34,7 @@ Columns = Mapping[str, Sequence[str]]
 TRUTHS: Columns = {
     "video": (
         "vid", "video", "video_name", "video_id", "vid_name", "video_path", "path",
-        "filename", "file", "clip", "clip_name", "sample",
+        "filename", "file", "video_file", "clip", "clip_name", "sample", "name",
     ),
     "onset": ("onset", "onset_frame", "start_frame", "start", "begin", "begin_frame", "onset_index", "start_index",
               "onset_idx", "start_idx", "first_frame", "gt_onset", "true_onset"),
@@ -97,7 +97,7 @@ def read_truths(path: Path, kind: str = "") -> list[Interval]:
     found: dict[object, Interval] = {}
     again = 0
     for line, item in _read(path, TRUTHS, kind):
-        key = (item, tuple(sorted((name, line.text(name)) for name in line.cells)))
+        key = (replace(item, emotion=item.emotion.casefold()), same_text(line.cells.get("apex")))
         again += key in found
         found[key] = item
     if again:
