@@ -26,7 +26,7 @@ def run_stage(stage: Stage, job: Job[Any]) -> None:
     """Run `stage` on `job` and write the provenance of every output.
 
     Raises:
-        UserError: when an input is missing, or as the stage says.
+        UserError: when an input is missing, was moved, or is a result without its record; or as the stage says.
     """
     for name, paths in job.inputs.items():
         for path in paths:
@@ -37,7 +37,8 @@ def run_stage(stage: Stage, job: Job[Any]) -> None:
                     problem="no such file",
                     expected="an existing file",
                 )
-    inputs = {name: [storage.input_hash(p) for p in paths if p.is_file()] for name, paths in job.inputs.items()}
+    tops = {path.parts[0] for path in job.outputs.values() if not path.is_absolute()}
+    inputs = {name: [_input_hash(p, tops) for p in paths if p.is_file()] for name, paths in job.inputs.items()}
     for path in job.outputs.values():  # an old record must not vouch for a new file
         storage.remove_provenance(path)
     extra = stage.run(job) or {}
@@ -54,6 +55,18 @@ def run_stage(stage: Stage, job: Job[Any]) -> None:
     }
     for path in job.outputs.values():
         storage.write_provenance(path, record)
+
+
+def _input_hash(path: Path, tops: set[str]) -> dict[str, Any]:
+    """What is recorded of an input; one in the folder of the results (`tops`) has to have a record of its own."""
+    if path.parts[0] in tops and not storage.provenance_path(path).exists():
+        raise UserError(
+            file=path,
+            problem="a result without its record",
+            expected=f"{storage.provenance_path(path).name} beside it",
+            hint="delete it and run again",
+        )
+    return storage.input_hash(path)
 
 
 @functools.cache
