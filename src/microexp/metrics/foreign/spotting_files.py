@@ -7,6 +7,7 @@ columns, with empty rows or further columns, and under any of the names that the
 from __future__ import annotations
 
 import csv
+import functools
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -120,6 +121,7 @@ def is_own_form(path: Path) -> bool:
 
 
 def _has_columns(path: Path, columns: Columns) -> bool:
+    _sheets(path)  # what is no table, or costs too much, says so
     try:
         table(_sheet(path, columns), columns, may_be_empty=True)
     except UserError:
@@ -131,7 +133,19 @@ def _sheet(path: Path, columns: Columns) -> Sheet:
     file, name = split_name(str(path))
     if name:
         return open_named(Path(file), name)
-    return choose_sheet(read_sheets(path), (), columns)
+    return choose_sheet(_sheets(path), (), columns)
+
+
+def _sheets(path: Path) -> Sequence[Sheet]:
+    """The sheets of a file, which is read once however often it is asked what it is."""
+    file = Path(split_name(str(path))[0])
+    about = file.stat()
+    return _read_once(file, about.st_mtime_ns, about.st_size)
+
+
+@functools.lru_cache(maxsize=2)
+def _read_once(path: Path, mtime_ns: int, size: int) -> Sequence[Sheet]:
+    return read_sheets(path)
 
 
 def is_detections(path: Path) -> bool:
