@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -46,3 +48,39 @@ def test_a_data_set_is_given_once(section: str) -> None:
     task = {"datasets": ["demo", "demo"]} | ({"protocol": "megc2019"} if section == "recognition" else {})
     with pytest.raises(UserError, match=rf"{section}\.x.* twice"):
         parse({"datasets": {"demo": {}}, section: {"x": task}}, "c")
+
+
+@pytest.mark.parametrize("key", ["sources", "apply"])
+def test_sources_and_what_models_are_applied_to_are_given_once(key: str) -> None:
+    classes = {"a": ["fear"], "b": ["anger"]}
+    data = {
+        "sources": {"recognition": {"x": {"datasets": ["demo"], "sources": ["ck", "ck"], "classes": classes}}},
+        "apply": {"apply": {"x": {"datasets": ["demo", "demo"], "spotting": "m.safetensors"}}},
+    }
+    with pytest.raises(UserError, match=r"\.x\.(sources|datasets): got .* holds '\w+' twice"):
+        parse({"datasets": {"demo": {}, "ck": {"adapter": "ck_plus", "root": "r"}}, **data[key]}, "c")
+
+
+SPOTTING = {"spotting": {"x": {"datasets": ["one", "other"]}}}
+TASK = {"datasets": ["one"], "sources": ["other:macro"], "classes": {"a": ["fear"], "b": ["anger"]}}
+RECOGNITION = {"recognition": {"x": TASK}}
+
+
+@pytest.mark.parametrize("experiment", [SPOTTING, RECOGNITION], ids=["spotting", "recognition"])
+@pytest.mark.parametrize(
+    "other", [{"root": "r/"}, {"root": "r", "fps": 30}, {"root": "s/../r"}, {"root": "link"}], ids=str
+)
+def test_one_release_under_two_names_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, experiment: dict[str, object], other: dict[str, object]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link").symlink_to("r")
+    datasets = {"one": {"adapter": "cas_me2", "root": "r"}, "other": {"adapter": "cas_me2", **other}}
+    with pytest.raises(UserError, match="'one' and 'other' are the same data; expected each once"):
+        parse({"datasets": datasets, **experiment}, "c")
+
+
+@pytest.mark.parametrize("other", [{"root": "q"}, {"root": "r", "release": "C"}, {"root": "r", "videos": "b"}], ids=str)
+def test_two_parts_of_one_release_are_two_data_sets(other: dict[str, object]) -> None:
+    datasets = {"one": {"adapter": "cas_me3", "root": "r"}, "other": {"adapter": "cas_me3", **other}}
+    parse({"datasets": datasets, **SPOTTING}, "c")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Annotated, Any, get_args, get_origin
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import AfterValidator, BaseModel, Field, model_validator
 from pydantic.fields import FieldInfo
 
 from microexp.apexdiff.params import ApexdiffOptions, ApexdiffParams
@@ -25,7 +26,7 @@ from microexp.reading.params import DatasetParams, DemoParams, DemoSheetParams, 
 from microexp.report.params import FrontParams, PageParams, ReportParams
 from microexp.report.table_params import TablesParams
 from microexp.run import yaml_file
-from microexp.run.names import check_name
+from microexp.run.names import check_name, each_once
 from microexp.run.options import validate
 from microexp.run.stage import Params, Stage
 
@@ -79,7 +80,9 @@ MOVED = {
 class Application(Params):
     """Models that are applied to data sets."""
 
-    datasets: list[str] = Field(min_length=1, description="Data sets; they need no ground truth.")
+    datasets: Annotated[list[str], AfterValidator(each_once)] = Field(
+        min_length=1, description="Data sets; they need no ground truth."
+    )
     spotting: str = Field(
         min_length=1,
         description="Spotting model: a file, or results/spotting/EXPERIMENT/METHOD/all/model.safetensors of this run.",
@@ -179,6 +182,19 @@ def _check_datasets(config: Config, where: str, names: Sequence[str], file: obje
             )
 
 
+def _check_distinct(config: Config, where: str, names: Sequence[str], file: object) -> None:
+    """No two data sets that are the same videos and rows under two names: everything in them would count twice."""
+    seen: dict[str, str] = {}
+    for name in names:
+        dataset = config.datasets[name]
+        root = os.path.realpath(dataset.root) if dataset.root else None
+        same = seen.setdefault(json.dumps([index_options(name, dataset), root], sort_keys=True), name)
+        if same != name:
+            raise UserError(
+                file=file, where=where, problem=f"{same!r} and {name!r} are the same data", expected="each once"
+            )
+
+
 def check_moved(data: Mapping[str, Any], file: object) -> None:
     """Options of older configurations get a line that says where they are now.
 
@@ -205,7 +221,9 @@ def _check_experiment(
     config: Config, kind: str, name: str, experiment: SpottingExperiment | RecognitionExperiment, file: object
 ) -> None:
     sources = experiment.source_datasets() if isinstance(experiment, RecognitionExperiment) else []
-    _check_datasets(config, f"{kind}.{name}.datasets", [*experiment.datasets, *sources], file)
+    names = list(dict.fromkeys((*experiment.datasets, *sources)))
+    _check_datasets(config, f"{kind}.{name}.datasets", names, file)
+    _check_distinct(config, f"{kind}.{name}.datasets", names, file)
     for method, entry in experiment.methods.items():
         check_name(method, f"{kind}.{name}.methods", file)
         if not isinstance(entry, Mapping):

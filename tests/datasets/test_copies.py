@@ -133,6 +133,13 @@ def test_a_row_that_stands_there_again_is_one_ground_truth(tmp_path: Path) -> No
     assert notes(index, "row") == again
 
 
+@pytest.mark.parametrize("again", ["anna,v1,3.0,5,9,Micro,Fear,4", "ANNA,V1,3,5.0,9.0,micro,fearful,AU4"])
+def test_a_row_in_other_words_is_the_same(tmp_path: Path, again: str) -> None:
+    index = read("folder", own(tmp_path, "anna,v1,3,5,9,micro,fear,4", again), source_fps=30)
+    assert len(index.expressions) == 1
+    assert notes(index, "row") == [(3, "the same as row 2", "counted once")]
+
+
 def test_rows_without_a_kind_count_once(tmp_path: Path) -> None:
     root = own(tmp_path, "anna,v1,3,9", "anna,v1,13,39", "ben,v.2,3,9", header="subject,video,onset,offset")
     adapter, release, index = read_index("folder", DatasetParams(root=str(root), adapter="folder", source_fps=30))

@@ -206,6 +206,15 @@ def test_missing_marks_of_any_usual_form(capsys, tmp_path, mark):
     assert hits_of(result)["overall"] == (0, 1, 1)
 
 
+@pytest.mark.parametrize("gap", ["\t\t", "\t \t \t"[:-1], None], ids=["tabs", "tabs and blanks", "left out"])
+def test_cells_that_are_empty_or_left_out(capsys, tmp_path, gap):
+    lines = ["006_1\t10\t99" + gap + "\tFN", "006_1" + gap + "\t200\t399\tFP"] if gap else []
+    lines = lines or ["006_1 10 99 FN", "006_1  200 399  FP"]
+    truth = write(tmp_path / "t.csv", "vid,onset,offset,type\n006_1,10,99,micro\n")
+    result = score(capsys, write(tmp_path / "log.txt", "\n".join(["1", *lines])), truth, "--dataset", "samm_lv")
+    assert hits_of(result)["overall"] == (0, 1, 1)
+
+
 def test_logs_may_round_halves_otherwise_and_have_a_heading(capsys, tmp_path):
     log = "vid gt_onset gt_offset pred_onset pred_offset result\n006_1 566 743 560 743 TP\n"
     truth = write(tmp_path / "t.csv", "vid,onset,offset,type\n006_1,566.5,743.5,macro\n")
@@ -314,6 +323,16 @@ def test_a_sheet_of_a_workbook_is_named(capsys, tmp_path):
     assert status == 2 and "expected one of 'notes', 'first', 'b'" in out.err
 
 
+@pytest.mark.parametrize("dataset", [(), ("--dataset", "cas_me2")])
+def test_a_workbook_that_costs_too_much_says_so(capsys, tmp_path, dataset):
+    from tests.datasets.releases import workbook
+
+    book = workbook(tmp_path / "t.xlsx", first=[("vid", "onset", "offset", "type"), ("v", 1, 9, "me"), ("x" * 60_000_000,)])
+    predictions = write(tmp_path / "p.csv", HEADER + "v,5,9,me\n")
+    status, out = run(capsys, predictions, book, *dataset)
+    assert status == 2 and "t.xlsx: more than" in out.err and len(out.err.splitlines()) == 1
+
+
 # --- doubles and nonsense ---------------------------------------------------------------------------------------------
 
 
@@ -329,6 +348,45 @@ def test_a_file_is_given_once(capsys, tmp_path, monkeypatch):
     more = write(tmp_path / "more.csv", "vid,onset,offset,type\nw,1,9,me\nv,31,39,me\n")
     status, out = run(capsys, predictions, truth, "--more-truth", more)
     assert status == 2 and "v, 31 to 39: stands in two files" in out.err
+
+
+@pytest.mark.parametrize("form", ["other order", "semicolons", "names", "halves", "a log"])
+def test_a_copy_in_another_form_is_a_copy(capsys, tmp_path, form):
+    """Of predictions and of ground truths."""
+    rows = ["s15_0101,41,60,mae", "s15_0101,5,14,me", "s16_0401,100,149,mae"]
+    forms = {
+        "other order": ",".join(HEADER.strip().split(",")) + "\n" + "\n".join(reversed(rows)),
+        "semicolons": (HEADER + "\n".join(rows)).replace(",", ";"),
+        "names": HEADER + "\n".join(rows).replace("s15_0101", "S15/15_0101.mp4"),
+        "halves": "start_frame,end_frame,video,kind\n41.0,60.0,s15_0101,mae\n5,14,15_0101,me\n100,149,16_0401,mae\n",
+        "a log": "2\n15_0101 41 60 41 60 TP\n15_0101 5 14 5 14 TP\n16_0401 100 149 100 149 TP\n",
+    }
+    first, copy = write(tmp_path / "p.csv", HEADER + "\n".join(rows)), write(tmp_path / "copy.txt", forms[form])
+    truth = write(tmp_path / "t.csv", "vid,onset,offset,type\n" + "\n".join(rows))
+    status, out = run(capsys, first, copy, truth, "--dataset", "cas_me2")
+    assert status == 2 and f"the same predictions as {first}; expected each once" in out.err
+    if form != "a log":
+        copy.write_text(forms[form].replace("pred_", ""))
+        status, out = run(capsys, first, truth, "--more-truth", copy, "--dataset", "cas_me2")
+        assert status == 2 and "stands in two files; expected each once" in out.err
+
+
+def test_files_of_two_videos_are_no_copies(capsys, tmp_path):
+    files = [write(tmp_path / f"{n}.csv", HEADER + f"v{n},1,9,me\n") for n in (1, 2)]
+    truth = write(tmp_path / "t.csv", "vid,onset,offset,type\nv1,1,9,me\nv2,1,9,me\n")
+    assert hits_of(score(capsys, *files, truth))["micro"] == (2, 2, 2)
+    more = write(tmp_path / "more.csv", "subject,vid,onset,offset,type\nben,v1,1,9,me\n")
+    truth.write_text("subject,vid,onset,offset,type\nanna,v1,1,9,me\nanna,v2,1,9,me\n")
+    assert hits_of(score(capsys, files[1], truth, "--more-truth", more))["micro"] == (1, 1, 3)
+
+
+@pytest.mark.parametrize("again", ["v,1.0,9,ME", "v;1,0;9,0;Micro", "v,1,9.,micro-expression"])
+def test_a_ground_truth_in_other_words_is_the_same(capsys, tmp_path, again):
+    mark = ";" if ";" in again else ","
+    rows = ["vid,onset,offset,type", "v,1,9,me"]
+    truth = write(tmp_path / "t.csv", "\n".join([r.replace(",", mark) for r in rows] + [again]) + "\n")
+    predictions = write(tmp_path / "p.csv", HEADER + "v,1,9,me\n")
+    assert hits_of(score(capsys, predictions, truth, "--matching", "megc"))["micro"] == (1, 1, 1)
 
 
 def test_rows_of_a_sheet_count_once_unless_they_say_something_else(capsys, tmp_path):

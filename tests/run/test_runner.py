@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import shutil
 import sys
 import types
 from collections.abc import Callable, Iterator
@@ -11,6 +12,8 @@ from pathlib import Path
 import cv2
 import pytest
 
+from microexp.errors import UserError
+from microexp.records.verify import check_folder
 from microexp.run import runner, storage
 from microexp.run.stage import Input, Job, Output, Params, Stage
 
@@ -89,3 +92,58 @@ def test_a_stage_does_not_read_what_is_not_as_it_was_written(tmp_path: Path, mon
         wrong.write_bytes(wrong.read_bytes().replace(b"x", b"y").replace(b"t", b"u"))
         with pytest.raises(storage.Damaged, match=wrong.name):
             runner.run_stage(stage, Job({"given": [given]}, {"out": out}, Params()))
+
+
+@pytest.fixture
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Two results of one size in the folder of a run, which is the working folder."""
+    monkeypatch.chdir(tmp_path)
+    paths = [Path("results", name, "model.bin") for name in ("s01", "s02")]
+    for path in paths:
+        storage.write_text(path, f"of {path.parent.name}")
+        storage.write_provenance(path, {"stage": "t"})
+    return paths
+
+
+def reads(stage: Stage, path: Path) -> None:
+    runner.run_stage(stage, Job({"given": [path]}, {"out": Path("results/out.txt")}, Params()))
+
+
+def test_a_result_that_was_swapped_with_its_record_is_not_read(
+    results: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of any kind: nothing has to stand inside it."""
+    stage = made_up(monkeypatch, lambda job: storage.write_text(job.output("out"), "x"), given=Input("a file"))
+    reads(stage, results[0])
+    for one, two in (results, [storage.provenance_path(p) for p in results]):
+        one.rename("other")
+        two.rename(one)
+        Path("other").rename(two)
+    for path in results:
+        with pytest.raises(storage.Damaged, match=r"model\.bin: was moved or swapped: written as results/s0"):
+            reads(stage, path)
+    found = {p.path.name: p for p in check_folder(Path("results")) if p.path.name == "model.bin"}
+    assert "was moved or swapped" in found["model.bin"].what and found["model.bin"].remove
+
+
+def test_a_result_without_its_record_is_not_read_and_a_users_own_file_is(
+    results: list[Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    stage = made_up(monkeypatch, lambda job: storage.write_text(job.output("out"), "x"), given=Input("a file"))
+    copy = Path("models/mine.bin")  # with its record, under another name
+    for path, there in zip((results[0], storage.provenance_path(results[0])),
+                           (copy, storage.provenance_path(copy)), strict=True):  # fmt: skip
+        there.parent.mkdir(exist_ok=True)
+        there.write_bytes(path.read_bytes())
+    storage.write_text("own/weights.bin", "nobody's")
+    for path in (copy, Path("own/weights.bin"), tmp_path / "own/weights.bin"):
+        reads(stage, path)
+    storage.provenance_path(results[0]).unlink()
+    with pytest.raises(UserError, match=r"model\.bin: a result without its record; expected model\.bin\.prov\.json"):
+        reads(stage, results[0])
+
+
+def test_results_that_are_copied_whole_are_where_they_were_written(results: list[Path]) -> None:
+    shutil.copytree("results", "elsewhere/old_results")
+    for folder in ("results", "elsewhere/old_results", "results/s01"):
+        assert list(check_folder(Path(folder))) == []

@@ -64,8 +64,9 @@ def test_a_job_dies_with_its_run(before: str, work: str) -> None:
         assert gone(pid)
 
 
-def test_a_job_whose_run_is_already_gone_does_not_start() -> None:
-    code = JOB.format(before="", work="pass")
+@pytest.mark.parametrize("before", ["", "watchdog._watch = lambda run: None  # who looks later is too late"])
+def test_a_job_whose_run_is_already_gone_does_not_start(before: str) -> None:
+    code = JOB.format(before=before, work="pass")
     done = subprocess.run(
         [sys.executable, "-c", code], env={**os.environ, "MICROEXP_RUN": "1:0"}, capture_output=True, text=True
     )

@@ -40,6 +40,15 @@ def decimal_point(text: str) -> str:
     return text.replace(",", ".")
 
 
+def same_text(cell: object) -> str:
+    """A cell as text that is the same for `3`, `3.0` and `3,0`, and for `x` and `X`."""
+    text = decimal_point("" if cell is None else str(cell).strip())
+    try:
+        return repr(float(text))
+    except ValueError:
+        return text.casefold()
+
+
 def as_frame(cell: object) -> tuple[int | None, str]:
     """A cell as a frame number, and what was odd about it ('' when nothing was).
 

@@ -16,10 +16,17 @@ import numpy as np
 from microexp.errors import UserError, reason_of
 from microexp.reading.fingerprint import combined, fingerprint
 from microexp.reading.frames import BadVideo, VideoSource, image_size, open_video
-from microexp.reading.intervals import ROW_LEFT_OUT, Interval, as_frame, as_interval, check_frames, from_seconds
+from microexp.reading.intervals import (
+    ROW_LEFT_OUT,
+    Interval,
+    as_frame,
+    as_interval,
+    check_frames,
+    from_seconds,
+    same_text,
+)
 from microexp.reading.matching import Ambiguous, Matcher, with_safe_names
 from microexp.reading.release import Adapter, Found, Index, Release, Row
-from microexp.reading.sheets import as_text
 from microexp.reading.trees import natural
 from microexp.records.index import Expression, Video, place_expression
 from microexp.records.numbering import Numbering
@@ -95,7 +102,7 @@ def read_rows(adapter: Adapter, release: Release) -> list[Row]:
     seen: dict[tuple[object, ...], int] = {}
     kept = []
     for row in rows:
-        cells = (as_text(cell) for cell in (row.onset, row.apex, row.offset))
+        cells = (same_text(cell) for cell in (row.onset, row.apex, row.offset))
         first = seen.setdefault(
             (row.subject.casefold(), row.video.casefold(), *cells, row.kind, row.emotion, row.aus), row.row
         )

@@ -1,9 +1,9 @@
 """Re-check every file under a results folder, and say which must be made again.
 
-Checked are: a provenance record beside each file, the record's own hash, the file's size and SHA-256; whether what it
-was made from is still the same; of shards every chunk, the shapes and types that `records` declares, and whether they
-are of whom their path says; checkpoints; temporary files and records that a killed run left. What the system does not
-let us read is named and is no damage.
+Checked are: a provenance record beside each file, the record's own hash, whether the file is where it was written, its
+size and SHA-256; whether what it was made from is still the same; of shards every chunk, the shapes and types that
+`records` declares, and whether they are of whom their path says; checkpoints; temporary files and records that a killed
+run left. What the system does not let us read is named and is no damage.
 """
 
 from __future__ import annotations
@@ -172,6 +172,7 @@ def _check_file(path: Path) -> Problem | None:
         record = storage.read_provenance(path)
     except storage.Damaged:
         return None  # named with the record
+    storage.check_place(path, path.absolute().parts, record)
     storage.check_content(path, record)
     try:
         check_place(path, record)

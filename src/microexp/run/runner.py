@@ -28,7 +28,8 @@ def run_stage(stage: Stage, job: Job[Any]) -> None:
     """Run `stage` on `job` and write the provenance of every output.
 
     Raises:
-        UserError: when an input is missing or moved, or an output's path is another unit's; or as the stage says.
+        UserError: when an input is missing, was moved, or is a result without its record, or an output's path is
+            another unit's; or as the stage says.
     """
     for name, paths in job.inputs.items():
         for path in paths:
@@ -39,7 +40,8 @@ def run_stage(stage: Stage, job: Job[Any]) -> None:
                     problem="no such file",
                     expected="an existing file",
                 )
-    inputs = {name: [storage.input_hash(p) for p in paths if p.is_file()] for name, paths in job.inputs.items()}
+    tops = {path.parts[0] for path in job.outputs.values() if not path.is_absolute()}
+    inputs = {name: [_input_hash(p, tops) for p in paths if p.is_file()] for name, paths in job.inputs.items()}
     known = _known(job)
     places = {name: place_record(path, _layout(stage, name), known) for name, path in job.outputs.items()}
     for path in job.outputs.values():  # an old record must not vouch for a new file
@@ -80,6 +82,18 @@ def made_by(record: Mapping[str, Any]) -> str:
     """Version and source of microexp in a record, in words: `0.2.0 (source 1b2c…)`."""
     code = record.get("code") or {}
     return f"{code.get('version')} (source {str(code.get('source_sha256'))[:12]})"
+
+
+def _input_hash(path: Path, tops: set[str]) -> dict[str, Any]:
+    """What is recorded of an input; one in the folder of the results (`tops`) has to have a record of its own."""
+    if path.parts[0] in tops and not storage.provenance_path(path).exists():
+        raise UserError(
+            file=path,
+            problem="a result without its record",
+            expected=f"{storage.provenance_path(path).name} beside it",
+            hint="delete it and run again",
+        )
+    return storage.input_hash(path)
 
 
 @functools.cache

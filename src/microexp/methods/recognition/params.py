@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from microexp.datasets.task import RecognitionTask, TaskParams
+from microexp.run.names import each_once
 
 DEFAULT_METHODS: dict[str, dict[str, Any]] = {"mdml": {}, "logistic_regression": {}, "majority": {}}
 
@@ -14,7 +15,7 @@ DEFAULT_METHODS: dict[str, dict[str, Any]] = {"mdml": {}, "logistic_regression":
 class RecognitionExperiment(RecognitionTask):
     """One recognition experiment: each fold holds out one subject (or one data set)."""
 
-    sources: list[str] = Field(
+    sources: Annotated[list[str], AfterValidator(each_once)] = Field(
         [], description="Source domains that guide MDML: a data set (`ckplus`) or one kind of it (`demo:macro`)."
     )
     leave: Literal["subject", "dataset"] = Field("subject", description="What a fold leaves out.")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field
 
+from microexp.run.names import each_once
 from microexp.run.stage import Params
 
 DEFAULT_METHODS: dict[str, dict[str, Any]] = {"aemnet": {}, "flow_magnitude": {}, "random_intervals": {}}
@@ -54,7 +55,9 @@ class SelectParams(CalibrationParams, ChoiceParams):
 class SpottingExperiment(Params):
     """One spotting experiment: leave one subject out over its data sets."""
 
-    datasets: list[str] = Field(min_length=1, description="Data sets whose subjects are the folds.")
+    datasets: Annotated[list[str], AfterValidator(each_once)] = Field(
+        min_length=1, description="Data sets whose subjects are the folds."
+    )
     select: SelectParams = SelectParams()
     seeds: int = Field(1, ge=1, description="Repetitions with other random numbers; each is reported.")
     seed: int | None = Field(None, ge=0, description="First random seed; none takes the run's seed.")
@@ -68,14 +71,6 @@ class SpottingExperiment(Params):
         min_length=1,
         description="Row of the table -> options of its method; `method` names it where it is not the row's name.",
     )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _no_doubles(cls, data: Any) -> Any:
-        names = data.get("datasets") if isinstance(data, dict) else None
-        if isinstance(names, list) and len({str(n) for n in names}) < len(names):
-            raise ValueError("datasets name one data set twice")
-        return data
 
 
 class FoldParams(CalibrationParams):

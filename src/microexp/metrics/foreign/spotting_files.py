@@ -7,6 +7,7 @@ columns, with empty rows or further columns, and under any of the names that the
 from __future__ import annotations
 
 import csv
+import functools
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from microexp.errors import UserError
 from microexp.metrics.spotting import Interval
-from microexp.reading.intervals import decimal_point
+from microexp.reading.intervals import decimal_point, same_text
 from microexp.reading.sheets import Line, Sheet, as_text, choose_sheet, open_named, read_sheets, split_name, table
 from microexp.records.index import Video
 from microexp.run.log import log
@@ -34,7 +35,7 @@ Columns = Mapping[str, Sequence[str]]
 TRUTHS: Columns = {
     "video": (
         "vid", "video", "video_name", "video_id", "vid_name", "video_path", "path",
-        "filename", "file", "clip", "clip_name", "sample",
+        "filename", "file", "video_file", "clip", "clip_name", "sample", "name",
     ),
     "onset": ("onset", "onset_frame", "start_frame", "start", "begin", "begin_frame", "onset_index", "start_index",
               "onset_idx", "start_idx", "first_frame", "gt_onset", "true_onset"),
@@ -97,7 +98,7 @@ def read_truths(path: Path, kind: str = "") -> list[Interval]:
     found: dict[object, Interval] = {}
     again = 0
     for line, item in _read(path, TRUTHS, kind):
-        key = (item, tuple(sorted((name, line.text(name)) for name in line.cells)))
+        key = (replace(item, emotion=item.emotion.casefold()), same_text(line.cells.get("apex")))
         again += key in found
         found[key] = item
     if again:
@@ -120,6 +121,7 @@ def is_own_form(path: Path) -> bool:
 
 
 def _has_columns(path: Path, columns: Columns) -> bool:
+    _sheets(path)  # what is no table, or costs too much, says so
     try:
         table(_sheet(path, columns), columns, may_be_empty=True)
     except UserError:
@@ -131,7 +133,19 @@ def _sheet(path: Path, columns: Columns) -> Sheet:
     file, name = split_name(str(path))
     if name:
         return open_named(Path(file), name)
-    return choose_sheet(read_sheets(path), (), columns)
+    return choose_sheet(_sheets(path), (), columns)
+
+
+def _sheets(path: Path) -> Sequence[Sheet]:
+    """The sheets of a file, which is read once however often it is asked what it is."""
+    file = Path(split_name(str(path))[0])
+    about = file.stat()
+    return _read_once(file, about.st_mtime_ns, about.st_size)
+
+
+@functools.lru_cache(maxsize=2)
+def _read_once(path: Path, mtime_ns: int, size: int) -> Sequence[Sheet]:
+    return read_sheets(path)
 
 
 def is_detections(path: Path) -> bool:

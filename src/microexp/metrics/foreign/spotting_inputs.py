@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -84,15 +85,14 @@ def read_inputs(predictions: Sequence[Path], truths: Sequence[Path], options: Op
     _check_files(predictions, "predictions")
     _check_files(truths, "ground truths")
     kinds = _kinds_of(predictions, options.kinds)
-    by_file = [_read_truths(path, options) for path in truths]
-    _check_once(by_file)
-    real = [t for items in by_file for t in items]
+    real = _read_all_truths(truths, options)
     if options.kinds:
         real = [t for t in real if not t.kind or t.kind in kinds]
     inputs = Inputs([], real, False)
-    _read_predictions(inputs, dict(zip(predictions, kinds, strict=True)), truths, options)
+    lengths = _read_predictions(inputs, dict(zip(predictions, kinds, strict=True)), truths, options)
     _settle_kinds(inputs, options)
     found, real = match_names(inputs.predictions, inputs.truths)
+    _check_no_copy(found, lengths)
     inputs.predictions, inputs.truths = name_subjects(found, real), name_subjects(real, found)
     check_videos(inputs.predictions, inputs.truths)
     if options.first_frame is not None:
@@ -128,19 +128,22 @@ def _kinds_of(predictions: Sequence[Path], kinds: Sequence[str]) -> list[str]:
     return list(kinds) if len(kinds) == len(predictions) else [kinds[0] if kinds else ""] * len(predictions)
 
 
-def _check_once(files: Sequence[Sequence[Interval]]) -> None:
-    """Raise when a ground truth stands in two files; what stands in one file was settled when it was read."""
-    seen: set[Interval] = set()
-    for truths in files:
-        for truth in truths:
-            if truth in seen:
-                raise UserError(
-                    file="ground truths",
-                    where=f"{truth.video}, {truth.onset:g} to {truth.offset:g}",
-                    problem="stands in two files",
-                    expected="each once",
-                )
-        seen |= set(truths)
+def _read_all_truths(paths: Sequence[Path], options: Options) -> list[Interval]:
+    """Ground truths of all files, a video under the name that the first file has for it.
+
+    Raises:
+        UserError: when one stands in two files; what stands in one file was settled when it was read.
+    """
+    found: list[Interval] = []
+    for path in paths:
+        items, found = match_names(_read_truths(path, options), found)
+        seen = {replace(t, emotion="") for t in found}
+        again = next((t for t in items if replace(t, emotion="") in seen), None)
+        if again is not None:
+            where = f"{again.video}, {again.onset:g} to {again.offset:g}"
+            raise UserError(file="ground truths", where=where, problem="stands in two files", expected="each once")
+        found += items
+    return found
 
 
 def _read_truths(path: Path, options: Options) -> list[Interval]:
@@ -168,7 +171,11 @@ def _dataset(options: Options) -> str:
     return options.dataset
 
 
-def _read_predictions(inputs: Inputs, kinds: Mapping[Path, str], truths: Sequence[Path], options: Options) -> None:
+def _read_predictions(
+    inputs: Inputs, kinds: Mapping[Path, str], truths: Sequence[Path], options: Options
+) -> dict[Path, int]:
+    """Read all predictions; returns how many each file has, in their order, folds aside."""
+    lengths: dict[Path, int] = {}
     detected = [path for path in kinds if is_detections(path)]
     if detected:
         inputs.predictions += _read_detections(detected, kinds, truths, options)
@@ -179,7 +186,21 @@ def _read_predictions(inputs: Inputs, kinds: Mapping[Path, str], truths: Sequenc
             found = _read_log(path, kind, inputs, options)
         else:
             found = read_predictions(path, kind, options.min_score)
+        lengths[path] = len(found)
         inputs.predictions += rename(found, options.dataset) if options.dataset else found
+    return lengths
+
+
+def _check_no_copy(predictions: Sequence[Interval], lengths: Mapping[Path, int]) -> None:
+    """Raise when two files hold the same predictions, in whatever form and order: one is a copy of the other."""
+    seen: dict[frozenset[tuple[Interval, int]], Path] = {}
+    end = len(predictions) - sum(lengths.values())
+    for path, length in lengths.items():
+        items, end = predictions[end : end + length], end + length
+        content = frozenset(Counter(replace(p, kind="", emotion="") for p in items).items())
+        other = seen.setdefault(content, path) if items else path
+        if other != path:
+            raise UserError(file=path, problem=f"the same predictions as {other}", expected="each once")
 
 
 def _read_detections(

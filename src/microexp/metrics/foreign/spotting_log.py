@@ -38,6 +38,7 @@ MICRO_MAX_FRAMES = {"cas_me2": 16, "samm_lv": 105}
 
 VERDICTS = ("TP", "FP", "FN")
 _PARTS = {"samm_lv": r"1|samm(lv|longvideos?)?", "cas_me2": r"2|casme2"}
+_CELLS = 6
 _LINE = "video, two intervals or '-', and TP, FP or FN"
 _MISSING = frozenset({"", "nan", "none", "null", "n", "na", "x", "inf", "nil", "empty"})
 """What stands for a frame that is not there, without its signs: `-`, `__`, `–`, `n/a` and `[]` too."""
@@ -213,9 +214,15 @@ def _read_text(path: Path) -> str:
 
 
 def _cells(line: str) -> list[str]:
-    """Cells that spaces, or else semicolons or commas, set apart; an empty one is a `-`."""
-    mark = next((m for m in ";," if m in line), None)
+    """Cells that spaces, or else semicolons or commas, set apart; an empty one is a `-`.
+
+    A line of four cells leaves out the interval that FP or FN says is missing.
+    """
+    mark = next((m for m in ";," if m in line), "\t" if len(line.split("\t")) == _CELLS else None)
     cells = [cell.strip() for cell in line.strip(f" \t{mark}").split(mark)] if mark else line.split()
+    if len(cells) == _CELLS - 2 and cells[-1].upper() in ("FP", "FN"):
+        at = 1 if cells[-1].upper() == "FP" else 3
+        cells[at:at] = ["", ""]
     return [cell or "-" for cell in cells] if any(cells) else []
 
 
@@ -226,7 +233,7 @@ def _part(cells: Sequence[str]) -> str | None:
 
 
 def _is_pair(cells: Sequence[str]) -> bool:
-    return len(cells) == 6 and cells[-1].upper() in VERDICTS
+    return len(cells) == _CELLS and cells[-1].upper() in VERDICTS
 
 
 def _is_heading(cells: Sequence[str]) -> bool:
