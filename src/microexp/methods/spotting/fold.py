@@ -18,7 +18,7 @@ import numpy as np
 from microexp.errors import UserError
 from microexp.methods.checkpoint import Checkpoint, fingerprint
 from microexp.methods.context import Context
-from microexp.methods.find import find_method
+from microexp.methods.find import find_method, source_of
 from microexp.methods.people import same_person
 from microexp.methods.spotting.base import FitRequest, SpottingMethod, SpottingVideo, Truth
 from microexp.methods.spotting.params import FoldParams
@@ -295,8 +295,8 @@ class Fold:
     def fingerprint(self, paths: Sequence[Path]) -> str:
         """What a checkpoint of this fold depends on."""
         return fingerprint(
-            self.options.model_dump_json(), self.fold, self.method.version, source_sha256(), self.device,
-            sorted(self.truth.items()), [(v.key, v.n_frames, v.fps) for v in self.videos],
+            self.options.model_dump_json(), self.fold, self.method.version, source_sha256(), source_of(self.method),
+            self.device, sorted(self.truth.items()), [(v.key, v.n_frames, v.fps) for v in self.videos],
             [storage.input_hash(p) for p in paths],
         )  # fmt: skip
 
