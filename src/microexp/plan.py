@@ -541,7 +541,19 @@ def read_plan(options: object, file: object) -> Plan:
     known = Fingerprints(FINGERPRINTS)
     found = {name: listing(name, options, config.demo, known) for name, options in config.datasets.items()}
     known.save()
+    _check_classes(config, found, file)
     return Plan(config, {name: one.subjects for name, one in found.items()}, found)
+
+
+def _check_classes(config: Config, found: Mapping[str, Listing], file: object) -> None:
+    """An emotion that occurs in no sheet is an error; one of people who are not on disk is not."""
+    from microexp.datasets.classes import check_emotions
+
+    for name, experiment in config.recognition.items():
+        listed = [found[d].emotions for d in (*experiment.datasets, *experiment.source_datasets())]
+        known = [emotions for emotions in listed if emotions is not None]
+        if len(known) == len(listed):
+            check_emotions(frozenset().union(*known), experiment, file, f"recognition.{name}")
 
 
 def _check_weights(config: Config, file: object) -> None:

@@ -28,7 +28,7 @@ N = 600
 
 @pytest.fixture
 def video(tmp_path):
-    """A function that makes the stream of a video of 40 s at 30 frames/s; `bumps`: channel -> [(first, last, speed)]."""
+    """A function that makes the stream of a video of 40 s; `bumps`: channel -> [(first, last, speed)]."""
     with Files() as files:
         made = []
 
