@@ -186,8 +186,7 @@ def _matching(data: object, pattern: Sequence[str]) -> Iterator[list[str]]:
 def _check_experiment(
     config: Config, kind: str, name: str, experiment: SpottingExperiment | RecognitionExperiment, file: object
 ) -> None:
-    sources = experiment.source_datasets() if isinstance(experiment, RecognitionExperiment) else []
-    _check_datasets(config, f"{kind}.{name}.datasets", [*experiment.datasets, *sources], file)
+    _check_datasets(config, f"{kind}.{name}.datasets", [*experiment.datasets, *guides(experiment)], file)
     for method, entry in experiment.methods.items():
         check_name(method, f"{kind}.{name}.methods", file)
         if not isinstance(entry, Mapping):
@@ -257,6 +256,8 @@ def _fold_options(config: Config, stage: str, experiment: str, name: str) -> dic
     kind = "recognition" if stage == "recognition-fold" else "spotting"
     found = config.experiments(kind)[experiment]
     options: dict[str, Any] = {"experiment": experiment, "name": name, "people": people(config, found)}
+    if isinstance(found, SpottingExperiment):
+        options["train_on"] = found.train_on
     if stage == "detect":
         assert isinstance(found, SpottingExperiment)
         return options | found.select.model_dump(mode="json", include=set(ChoiceParams.model_fields))
@@ -285,11 +286,15 @@ def preprocessing(config: Config, kind: str, streams: str | None = None) -> dict
     return found
 
 
+def guides(experiment: SpottingExperiment | RecognitionExperiment) -> list[str]:
+    """Data sets that an experiment reads beside those that it tests: sources, or those that it trains on."""
+    return experiment.train_on if isinstance(experiment, SpottingExperiment) else experiment.source_datasets()
+
+
 def people(config: Config, experiment: SpottingExperiment | RecognitionExperiment) -> list[list[str]]:
     """Groups of an experiment's data sets in which one subject name is one person."""
-    sources = experiment.source_datasets() if isinstance(experiment, RecognitionExperiment) else []
     adapters = {name: dataset.adapter for name, dataset in config.datasets.items()}
-    return groups_of([*experiment.datasets, *sources], adapters, experiment.same_people)
+    return groups_of([*experiment.datasets, *guides(experiment)], adapters, experiment.same_people)
 
 
 def _task(config: Config, experiment: RecognitionExperiment) -> dict[str, Any]:
@@ -308,7 +313,9 @@ def _tables_options(config: Config, kind: str, experiment: str) -> dict[str, Any
         "methods": list(found.methods),
     }
     if isinstance(found, SpottingExperiment):
-        return options | {"releases": [config.datasets[name].adapter or name for name in found.datasets]}
+        tested = found.datasets if found.train_on else []
+        releases = [config.datasets[name].adapter or name for name in found.datasets]
+        return options | {"releases": releases, "tested": tested}
     return options | {"task": _task(config, found)}
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from microexp.config import Config, parse, stage_options
+from microexp.config import Config, guides, parse, stage_options
 from microexp.errors import UserError
 from microexp.features.params import I3dParams
 from microexp.flow.params import GPU_BACKENDS
@@ -87,8 +87,7 @@ class Plan:
     def datasets(self, kind: str, experiment: str) -> list[str]:
         """Data sets of an experiment, with those that only guide it."""
         options = self.config.experiments(kind)[experiment]
-        sources = options.source_datasets() if kind == "recognition" else []  # type: ignore[union-attr]
-        return list(dict.fromkeys([*options.datasets, *sources]))
+        return list(dict.fromkeys([*options.datasets, *guides(options)]))
 
     def streams(self, experiment: str, method: str | None = None) -> list[str]:
         """Feature streams that a spotting method, or any method of the experiment, reads."""
@@ -259,7 +258,7 @@ class Plan:
     def folds(self, kind: str, experiment: str) -> list[str]:
         """Folds of an experiment, one per subject (or data set): `casme2-sub05`."""
         options = self.config.experiments(kind)[experiment]
-        if getattr(options, "leave", "subject") == "dataset":
+        if getattr(options, "leave", "subject") == "dataset" or getattr(options, "train_on", ()):
             return [fold_name(d, WHOLE_DATASET) for d in options.datasets]
         return [fold_name(d, s) for d in options.datasets for s in self.subjects[d]]
 
@@ -550,7 +549,7 @@ def _check_classes(config: Config, found: Mapping[str, Listing], file: object) -
     from microexp.datasets.classes import check_emotions
 
     for name, experiment in config.recognition.items():
-        listed = [found[d].emotions for d in (*experiment.datasets, *experiment.source_datasets())]
+        listed = [found[d].emotions for d in (*experiment.datasets, *guides(experiment))]
         known = [emotions for emotions in listed if emotions is not None]
         if len(known) == len(listed):
             check_emotions(frozenset().union(*known), experiment, file, f"recognition.{name}")

@@ -14,7 +14,7 @@ from microexp.apexdiff.params import ApexdiffParams
 from microexp.errors import UserError
 from microexp.methods.model import Model, check_preprocessing, read_model
 from microexp.methods.spotting.base import SpottingVideo
-from microexp.methods.spotting.fold import checked
+from microexp.methods.spotting.fold import RATE_TOLERANCE, checked
 from microexp.methods.spotting.postprocess import clean
 from microexp.methods.spotting.selection import take
 from microexp.metrics.spotting import KINDS
@@ -25,9 +25,6 @@ from microexp.records.features import Features, Files, list_features
 from microexp.records.index import Video, read_videos
 from microexp.run.log import log
 from microexp.run.stage import Job, Params
-
-RATE_TOLERANCE = 0.02
-"""30 and 29.97 frames a second are the same to a model."""
 
 
 class ApplyStageParams(Params):

@@ -21,6 +21,7 @@ from microexp.records.tables import Table, as_json, write
 from microexp.report.spotting_table import as_intervals, read_ran, spotting_table
 from microexp.report.table_params import TablesStageParams
 from microexp.run import storage
+from microexp.run.names import WHOLE_DATASET
 from microexp.run.stage import Job
 
 NAMED = 20
@@ -56,10 +57,11 @@ def spotting(job: Job[TablesStageParams], title: str) -> tuple[Table, dict[str, 
         UserError: when a method's folds lack a subject of the index, a detection lies in a video that it does not know,
             or nothing says that a method ran.
     """
-    truths = read_truths(job.inputs["expressions"], job.inputs["videos"])
-    frames = read_spans(job.inputs["videos"])
+    tested = job.params.tested
+    truths = [t for t in read_truths(job.inputs["expressions"], job.inputs["videos"]) if _is_tested(t.subject, tested)]
+    frames = {k: span for k, span in read_spans(job.inputs["videos"]).items() if _is_tested(k[0], tested)}
     subjects = sorted({subject for subject, _ in frames})
-    check_folds(subjects, job.inputs["folds"])
+    check_folds([f"{d}/{WHOLE_DATASET}" for d in tested] or subjects, job.inputs["folds"])
     videos = [v for path in job.inputs["videos"] for v in read_videos(path)]
     detections = [d for path in job.inputs["folds"] for d in read_detections(path, videos)]
     methods = as_intervals(detections, read_ran(job.inputs["selections"]), videos, job.params.methods)
@@ -74,6 +76,10 @@ def spotting(job: Job[TablesStageParams], title: str) -> tuple[Table, dict[str, 
         for method, runs in methods.items()
     }
     return spotting_table(title, methods, truths, frames, job.params), {"per_subject": per_subject}
+
+
+def _is_tested(subject: str, tested: Sequence[str]) -> bool:
+    return not tested or subject.partition("/")[0] in tested
 
 
 def permuted_scores(
