@@ -19,7 +19,7 @@ from microexp.features.params import I3dParams
 from microexp.flow.params import GPU_BACKENDS
 from microexp.pipeline import STAGES, STREAMS, pattern
 from microexp.rendered.layout import video_path
-from microexp.run.names import NAME, WHOLE_DATASET, check_name, fold_name
+from microexp.run.names import NAME, WHOLE_DATASET, check_name, fold_name, split_fold
 
 if TYPE_CHECKING:
     from microexp.datasets.index import Listing
@@ -291,6 +291,48 @@ class Plan:
             found += self.fold_files(kind, e, output, sorted(known))
         return found
 
+    def _recognised(self, experiment: str) -> tuple[str, str] | None:
+        """Recognition experiment and method that recognise what a spotting experiment finds, if any do."""
+        name = self.config.spotting[experiment].recognise_with
+        return tuple(name.split("/")) if name else None  # type: ignore[return-value]
+
+    def recognisers(self, experiment: str, fold: str) -> list[str]:
+        """What the recognition folds trained that hold out whom a spotting fold holds out."""
+        named = self._recognised(experiment)
+        if named is None or fold == WHOLE_DATASET:
+            return []
+        dataset, subject = split_fold(fold)
+        subjects = self.subjects[dataset] if subject == WHOLE_DATASET else (subject,)
+        wanted = {fold_name(dataset, s) for s in (*subjects, WHOLE_DATASET)}
+        path = pattern("recognition-fold.trained")
+        known = [f for f in self._folds["recognition", named[0]] if f in wanted]
+        return [path.format(experiment=named[0], method=named[1], fold=f) for f in known]
+
+    def crops_of_fold(self, fold: str) -> list[str]:
+        """Crops of whom a fold holds out."""
+        return [f for d, s in self._people_of(fold) for f in self._shard_of("crops", d, s)]
+
+    def motion_of_fold(self, fold: str) -> list[str]:
+        """Motion of whom a fold holds out, if the run computes it."""
+        return [f for d, s in self._people_of(fold) for f in self.motion_of(d, s)]
+
+    def _people_of(self, fold: str) -> list[tuple[str, str]]:
+        if fold == WHOLE_DATASET:
+            return []
+        dataset, subject = split_fold(fold)
+        return [(dataset, s) for s in self.subjects[dataset] if subject in (s, WHOLE_DATASET)]
+
+    def events(self, kind: str, experiment: str) -> list[str]:
+        """Events of every fold of an experiment that spots, then recognises."""
+        known = kind == "spotting" and self._recognised(experiment)
+        return self.fold_files(kind, experiment, "events.events") if known else []
+
+    def events_of(self, dataset: str, subject: str) -> list[str]:
+        """Events of every fold that holds out this subject."""
+        found = self._held_out("spotting", "events.events", dataset, subject)
+        made = {path for e in self.config.spotting for path in self.events("spotting", e)}
+        return [path for path in found if path in made]
+
     def detections_of(self, dataset: str, subject: str) -> list[str]:
         """Detections of every fold that holds out this subject."""
         return self._held_out("spotting", "detect.detections", dataset, subject)
@@ -418,6 +460,8 @@ class Plan:
             case "fold":
                 kind = "recognition" if stage in FOLD_STAGES["recognition"] else "spotting"
                 for e, experiment in self.config.experiments(kind).items():
+                    if stage == "events" and not self._recognised(e):
+                        continue
                     for m in experiment.methods:
                         yield from ({"experiment": e, "method": m, "fold": f} for f in self._folds[kind, e])
 

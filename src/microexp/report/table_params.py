@@ -33,5 +33,7 @@ class TablesStageParams(TablesParams):
     )
     methods: list[str] = Field([], description="Rows of the table, in this order.")
     task: TaskParams | None = Field(
-        None, description="Classes and expressions of a recognition experiment, of which every clip must be predicted."
+        None,
+        description="Classes and expressions of a recognition experiment, of which every clip must be predicted; of a "
+        "spotting experiment, those that what was spotted is recognised as.",
     )

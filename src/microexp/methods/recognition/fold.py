@@ -46,7 +46,7 @@ def run(job: Job[FoldParams]) -> Mapping[str, Any]:
     role = folds.roles(clips, label, options)
     test = folds.test_rows(clips, role, options, name)
     fold = Fold(method, settings, options, name, device)
-    if not len(test) and name != WHOLE_DATASET:
+    if not (len(test) or options.applied) and name != WHOLE_DATASET:
         log(f"{options.name} {name}: no clip to predict, nothing is trained")
         bundle.write(job.output("trained"), fold.bundle({}, classes, clips))
         write_training(job.output("training"), [])

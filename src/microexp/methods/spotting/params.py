@@ -63,6 +63,12 @@ class SpottingExperiment(Params):
         description="Data sets to train and to choose thresholds on, in place of the other subjects of `datasets`; "
         "each of `datasets` is then held out as a whole, and with it the same people elsewhere.",
     )
+    recognise_with: str | None = Field(
+        None,
+        pattern="^[^/]+/[^/]+$",
+        description="Spot, then recognise: EXPERIMENT/METHOD of `recognition` whose folds say as what each detection "
+        "of the same held-out subject is recognised (first seeds). Adds events.csv and the STRS.",
+    )
     select: SelectParams = SelectParams()
     seeds: int = Field(1, ge=1, description="Repetitions with other random numbers; each is reported.")
     seed: int | None = Field(None, ge=0, description="First random seed; none takes the run's seed.")
