@@ -21,6 +21,7 @@ from microexp.records.index import Video, write_videos
 from microexp.records.tables import Table
 from microexp.report.table_params import TablesStageParams
 from microexp.report.tables import named_classes, read_spotted, with_strs
+from microexp.run import bundle
 from microexp.run.runner import run_stage
 from microexp.run.stage import Job
 from tests.methods.applied import CLASSES
@@ -126,9 +127,11 @@ def test_a_fold_without_a_clip_is_trained_where_it_is_applied(tmp_path, crops):
     assert read_trained(train(shards, tmp_path / "again" / "demo-a", "demo-a", applied=True)) is not None
 
 
-def test_what_no_recognition_fold_trained_is_refused(recognisers, tmp_path):
-    with pytest.raises(UserError, match="recognition-fold"):
-        read_trained(next(iter(recognisers.values())).with_name("training.csv"))
+def test_what_no_recognition_fold_trained_is_refused(tmp_path):
+    path = tmp_path / "trained.safetensors"
+    bundle.write(path, bundle.Bundle({"stage": "spotting-fold"}, {"method.0": b"x"}))
+    with pytest.raises(UserError, match=r"made by the stage spotting-fold.*expected what the stage recognition-fold"):
+        read_trained(path)
 
 
 # --- plan and options -------------------------------------------------------------------------------------------------
