@@ -1,7 +1,8 @@
 """Candidates: motion of the face that stands out from a video's own noise, found without any training.
 
-The speed of each facial region (stream `motion`) is averaged over a moment and set against what it is most of the time
-in the same video: median and median deviation, so that a noisy camera and a restless person need no other threshold.
+The displacement of each place over six frames (stream `motion`) is set against what it is most of the time in the same
+video: median and median deviation, so that a noisy camera and a restless person need no other threshold. A region moves
+as far as the three of its places that move most.
 Frames that repeat the one before are no still moments (the stream spreads the motion over the time that really passed),
 and time in which no face is seen counts for nothing. What may have caused a candidate otherwise is said in its flags.
 """
@@ -13,24 +14,29 @@ from dataclasses import dataclass
 import numpy as np
 
 from microexp.errors import UserError
+from microexp.features.motion.channels import REGIONS as MEMBERS
+from microexp.features.motion.channels import RULE_REGIONS
 from microexp.records.features import Features
 from microexp.records.validity import Reason
 
-REGIONS = ("region_brows", "region_cheeks", "region_mouth")
-"""Channels that are looked at; blinks and glances make the eyes the worst source of error."""
-EYES = "region_eyes"
+EYES = "eyes"
+"""Lids and corners of the eyes: they move with blinks and glances, which makes them the worst source of error."""
+SPAN = ".span6"
+LEAST_NOISE = 0.1
+"""Of a region, in deviations of its places: they cannot all be still where one of them is not."""
+PLACES = 3
+"""Places of a region that count: an expression of one side moves few of them."""
 RIGID = ("bridge_middle.span6", "tip_middle.span6")
 """Places that no muscle moves: what is left of their motion is the head's turning out of the picture's plane."""
 MOMENT_S = 0.2
-FLOOR = 0.02
-"""Least noise of a region's speed, eye distances/s: what the flow of a still picture amounts to."""
 JOIN_S = 0.4
 """An expression moves twice, when it comes and when it goes: bursts no further apart than this are one candidate."""
 LONGEST_S = 4.0
-FALSE_ALARMS = ((0.5, 16.0), (1.0, 12.0), (2.0, 9.0), (4.0, 7.0), (8.0, 5.0))
+FALSE_ALARMS = ((0.5, 4.0), (1.0, 3.5), (2.0, 3.0), (4.0, 2.5), (8.0, 2.0))
 """False alarms a minute -> least score, falling; see `threshold_for`."""
-BLINK_SCORE, BLINK_SHARE = 3.0, 0.75
+BLINK_SCORE, BLINK_SHARE = 10.0, 5.0
 TURN_SCORE, TURN_SHARE = 3.0, 0.5
+"""From here on, and from this share of the face's own score on, lids and head are taken for the cause."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +47,8 @@ class Candidate:
         onset: 0-based source frame at which the motion begins.
         peak: of the fastest motion.
         offset: last one.
-        score: how far the fastest region stands above its own noise, in robust standard deviations of it.
-        regions: those above the threshold, fastest first: `brows`, `cheeks`, `mouth`.
+        score: how far the region that moves most stands above its own noise, in robust deviations of it.
+        regions: those above the threshold, what moves most first: `brows`, `cheeks`, `mouth`.
         flags: what else may have caused it, as of `flags_of`; empty for an expression of the face alone.
     """
 
@@ -88,7 +94,7 @@ def candidates(features: Features, reason: np.ndarray | None = None, per_minute:
     found = []
     for first, last in bursts(fastest, threshold, features.fps / features.step_frame):
         part = score[first : last + 1].max(0)
-        regions = tuple(REGIONS[i].removeprefix("region_") for i in np.argsort(-part) if part[i] >= threshold)
+        regions = tuple(RULE_REGIONS[i] for i in np.argsort(-part) if part[i] >= threshold)
         fastest_step = first + int(fastest[first : last + 1].argmax())
         onset, peak, offset = source_frames(features, np.array([first, fastest_step, last]))
         flags = flags_of(features, (onset, offset), reason)
@@ -96,23 +102,45 @@ def candidates(features: Features, reason: np.ndarray | None = None, per_minute:
     return found
 
 
-def region_scores(features: Features, channels: tuple[str, ...] = REGIONS) -> np.ndarray:
-    """(F, channels) float64 speed of regions above the video's own noise, in its robust deviations; 0 if not valid.
+def region_scores(features: Features, regions: tuple[str, ...] = RULE_REGIONS) -> np.ndarray:
+    """(F, regions) float64 motion above the video's own noise, in its robust deviations; 0 where not valid.
 
     Raises:
-        UserError: when the stream has no such channel.
+        UserError: when the stream has no place of a region.
     """
-    missing = [name for name in channels if name not in features.channels]
-    if missing:
-        raise UserError(file=features.path, where="channels", problem=f"no {missing[0]}", expected="the stream motion")
-    speed = features.read(0, features.n_steps)[:, [features.channels.index(name) for name in channels]]
-    valid = features.valid()
-    found = np.zeros(speed.shape)
+    columns = [_columns(features, region) for region in regions]
+    data = place_scores(features.read(0, features.n_steps))
+    return above_noise(np.stack([_fastest(data[:, own]) for own in columns], 1), features)
+
+
+def above_noise(moved: np.ndarray, features: Features) -> np.ndarray:
+    """(F, n) what moves, averaged over a moment, in robust deviations of itself; 0 where not valid."""
+    valid, found = features.valid(), np.zeros(moved.shape)
     if valid.any():
-        smooth = moment_mean(speed, valid, round(MOMENT_S * features.fps / features.step_frame))
+        smooth = moment_mean(moved, valid, round(MOMENT_S * features.fps / features.step_frame))
         middle = np.median(smooth[valid], 0)
         noise = 1.4826 * np.median(np.abs(smooth[valid] - middle), 0)
-        found[valid] = (smooth[valid] - middle) / np.hypot(noise, FLOOR)
+        found[valid] = (smooth[valid] - middle) / np.maximum(noise, LEAST_NOISE)
+    return found
+
+
+def place_scores(values: np.ndarray) -> np.ndarray:
+    """The robust deviations that the channels of the stream `motion` were compressed from (`channels.normalise`)."""
+    return np.asarray(2 * np.sinh(values.astype(np.float64) / 2))
+
+
+def _fastest(scores: np.ndarray) -> np.ndarray:
+    """(F,) mean of the PLACES largest of the places (F, P)."""
+    return np.asarray(np.sort(scores, 1)[:, -PLACES:].mean(1))
+
+
+def _columns(features: Features, region: str) -> list[int]:
+    """Channels of a region's places."""
+    named = [(i, n.removesuffix(SPAN)) for i, n in enumerate(features.channels) if n.endswith(SPAN)]
+    found = [i for i, place in named if place.rpartition("_")[0] in MEMBERS[region]]
+    if not found:
+        problem = f"no place of the {region} with {SPAN.removeprefix('.')}"
+        raise UserError(file=features.path, where="channels", problem=problem, expected="the stream motion")
     return found
 
 
@@ -154,9 +182,9 @@ def source_frames(features: Features, steps: np.ndarray) -> list[int]:
 def flags_of(features: Features, interval: tuple[int, int], reason: np.ndarray | None = None) -> tuple[str, ...]:
     """What else may have moved in an interval, whoever found it, sorted: any of the following.
 
-    `blink`: the lids moved nearly as much as anything, or more. `head_turn`: the bridge and the tip of the nose, which
-    no muscle moves, did so half as much. `repeated`: frames that repeat the one before. `cut`: another shot or place
-    begins. `gap`: time is missing.
+    `blink`: the lids moved far more than they mostly do, and than the rest of the face. `head_turn`: the bridge and the
+    tip of the nose, which no muscle moves, moved at least half as much as the face. `repeated`: frames that repeat the
+    one before. `cut`: another shot or place begins. `gap`: time is missing.
 
     Args:
         features: the video's stream `motion`.
@@ -179,9 +207,9 @@ def flags_of(features: Features, interval: tuple[int, int], reason: np.ndarray |
 
 
 def turning(features: Features) -> np.ndarray:
-    """(F,) mean motion of RIGID above its own noise, in robust deviations; 0 where not valid or not measured."""
+    """(F,) motion of RIGID above its own noise, in robust deviations; 0 where not valid or not measured."""
     columns = [features.channels.index(name) for name in RIGID if name in features.channels]
     if not columns:
         return np.zeros(features.n_steps)
-    scores = 2 * np.sinh(features.read(0, features.n_steps)[:, columns].astype(np.float64) / 2)
-    return np.asarray(scores.mean(1) * features.valid())
+    scores = place_scores(features.read(0, features.n_steps)[:, columns])
+    return above_noise(scores.mean(1, keepdims=True), features)[:, 0]
