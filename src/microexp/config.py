@@ -220,10 +220,11 @@ def _matching(data: object, pattern: Sequence[str]) -> Iterator[list[str]]:
 def _check_experiment(
     config: Config, kind: str, name: str, experiment: SpottingExperiment | RecognitionExperiment, file: object
 ) -> None:
-    sources = experiment.source_datasets() if isinstance(experiment, RecognitionExperiment) else []
-    names = list(dict.fromkeys((*experiment.datasets, *sources)))
+    names = list(dict.fromkeys((*experiment.datasets, *guides(experiment))))
     _check_datasets(config, f"{kind}.{name}.datasets", names, file)
     _check_distinct(config, f"{kind}.{name}.datasets", names, file)
+    if isinstance(experiment, SpottingExperiment) and experiment.recognise_with:
+        _check_recogniser(config, f"{kind}.{name}.recognise_with", experiment, file)
     for method, entry in experiment.methods.items():
         check_name(method, f"{kind}.{name}.methods", file)
         if not isinstance(entry, Mapping):
@@ -237,6 +238,20 @@ def _check_experiment(
                 file=file if error.file == "config" else error.file, where=error.where, problem=error.problem,
                 got=error.got, expected=error.expected, hint=error.hint,
             ) from error  # fmt: skip
+
+
+def _check_recogniser(config: Config, where: str, experiment: SpottingExperiment, file: object) -> None:
+    """Every detection needs a recogniser that has not seen its subject."""
+    name = str(experiment.recognise_with)
+    known = [f"{e}/{m}" for e, found in config.recognition.items() for m in found.methods]
+    if name not in known:
+        raise UserError(file=file, where=where, got=repr(name), expected=f"one of {', '.join(known) or '(none)'}")
+    missing = sorted(set(experiment.datasets) - set(config.recognition[name.partition("/")[0]].datasets))
+    if missing:
+        raise UserError(
+            file=file, where=where, problem=f"no fold of {name} holds out {missing[0]}",
+            expected="a recognition experiment with the data sets that are spotted in",
+        )  # fmt: skip
 
 
 def _check_together(config: Config, file: object) -> None:
@@ -261,6 +276,8 @@ def stage_options(config: Config, stage: str, name: str | None = None, method: s
         name: of the experiment, or for `index` and `crops` of the data set.
         method: row of the table, for the stages of a fold.
     """
+    if stage == "events":
+        return {"experiment": str(name), "name": str(method), "apexdiff": config.apexdiff.model_dump(mode="json")}
     if stage in ("spotting-fold", "detect", "recognition-fold"):
         return _fold_options(config, stage, str(name), str(method))
     if stage == "model":
@@ -301,6 +318,8 @@ def _fold_options(config: Config, stage: str, experiment: str, name: str) -> dic
     kind = "recognition" if stage == "recognition-fold" else "spotting"
     found = config.experiments(kind)[experiment]
     options: dict[str, Any] = {"experiment": experiment, "name": name, "people": people(config, found)}
+    if isinstance(found, SpottingExperiment):
+        options["train_on"] = found.train_on
     if stage == "detect":
         assert isinstance(found, SpottingExperiment)
         return options | found.select.model_dump(mode="json", include=set(ChoiceParams.model_fields))
@@ -315,7 +334,8 @@ def _fold_options(config: Config, stage: str, experiment: str, name: str) -> dic
     }
     if isinstance(found, SpottingExperiment):
         return options | found.select.model_dump(mode="json", include=set(CalibrationParams.model_fields))
-    return options | _task(config, found) | {"sources": found.sources, "leave": found.leave}
+    applied = f"{experiment}/{name}" in {e.recognise_with for e in config.spotting.values()}
+    return options | _task(config, found) | {"sources": found.sources, "leave": found.leave, "applied": applied}
 
 
 def preprocessing(config: Config, kind: str, streams: str | None = None) -> dict[str, Any]:
@@ -329,11 +349,15 @@ def preprocessing(config: Config, kind: str, streams: str | None = None) -> dict
     return found
 
 
+def guides(experiment: SpottingExperiment | RecognitionExperiment) -> list[str]:
+    """Data sets that an experiment reads beside those that it tests: sources, or those that it trains on."""
+    return experiment.train_on if isinstance(experiment, SpottingExperiment) else experiment.source_datasets()
+
+
 def people(config: Config, experiment: SpottingExperiment | RecognitionExperiment) -> list[list[str]]:
     """Groups of an experiment's data sets in which one subject name is one person."""
-    sources = experiment.source_datasets() if isinstance(experiment, RecognitionExperiment) else []
     adapters = {name: dataset.adapter for name, dataset in config.datasets.items()}
-    return groups_of([*experiment.datasets, *sources], adapters, experiment.same_people)
+    return groups_of([*experiment.datasets, *guides(experiment)], adapters, experiment.same_people)
 
 
 def _task(config: Config, experiment: RecognitionExperiment) -> dict[str, Any]:
@@ -352,7 +376,11 @@ def _tables_options(config: Config, kind: str, experiment: str) -> dict[str, Any
         "methods": list(found.methods),
     }
     if isinstance(found, SpottingExperiment):
-        return options | {"releases": [config.datasets[name].adapter or name for name in found.datasets]}
+        tested = found.datasets if found.train_on else []
+        releases = [config.datasets[name].adapter or name for name in found.datasets]
+        options |= {"releases": releases, "tested": tested}
+        named = found.recognise_with and config.recognition[found.recognise_with.partition("/")[0]]
+        return options | ({"task": _task(config, named)} if named else {})
     return options | {"task": _task(config, found)}
 
 

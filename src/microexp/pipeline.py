@@ -277,6 +277,28 @@ STAGES: dict[str, Stage] = {
             gpu="always",
         ),
         Stage(
+            "events",
+            "microexp.methods.recognise_spotted",
+            "apex, flags and class probabilities of what a fold spotted",
+            "fold",
+            {
+                "detections": Input("detections.csv of the fold", "detect.detections"),
+                "videos": ALL_VIDEOS,
+                "crops": Input("crops of those who are held out", "plan.crops_of_fold", "many", after=("crops",)),
+                "motion": Input("motion of the same, for flags", "plan.motion_of_fold", "many", after=("motion",)),
+                "recognisers": Input(
+                    "what the recognition folds trained that hold out the same people",
+                    "plan.recognisers",
+                    "many",
+                    after=("recognition-fold",),
+                ),
+            },
+            {"events": Output(f"{SPOT}/events.csv", "detections of the first seed, each with apex and classes")},
+            "microexp.methods.recognise_spotted:EventsParams",
+            FOLD,
+            drawn=False,
+        ),
+        Stage(
             "model",
             "microexp.methods.model",
             "one file with everything that applying a trained method takes",
@@ -323,6 +345,9 @@ STAGES: dict[str, Stage] = {
                 "selections": Input(
                     "selection.json of every fold (spotting)", "plan.selections", "many", after=("detect",)
                 ),
+                "events": Input(
+                    "events.csv of every fold (spot, then recognise)", "plan.events", "many", after=("events",)
+                ),
                 "expressions": ALL_EXPRESSIONS,
                 "videos": ALL_VIDEOS,
                 "shards": Input(
@@ -357,6 +382,7 @@ STAGES: dict[str, Stage] = {
                 "detections": Input(
                     "detections of the folds that hold the subject out", "plan.detections_of", "many", after=("detect",)
                 ),
+                "events": Input("events of the same folds", "plan.events_of", "many", after=("events",)),
                 "predictions": Input(
                     "predictions of the folds that hold it out",
                     "plan.predictions_of",

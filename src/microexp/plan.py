@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from microexp.config import Config, parse, stage_options
+from microexp.config import Config, guides, parse, stage_options
 from microexp.errors import UserError
 from microexp.features.params import I3dParams
 from microexp.flow.params import GPU_BACKENDS
 from microexp.pipeline import STAGES, STREAMS, pattern
 from microexp.rendered.layout import video_path
-from microexp.run.names import NAME, WHOLE_DATASET, check_name, fold_name
+from microexp.run.names import NAME, WHOLE_DATASET, check_name, fold_name, split_fold
 
 if TYPE_CHECKING:
     from microexp.datasets.index import Listing
@@ -87,8 +87,7 @@ class Plan:
     def datasets(self, kind: str, experiment: str) -> list[str]:
         """Data sets of an experiment, with those that only guide it."""
         options = self.config.experiments(kind)[experiment]
-        sources = options.source_datasets() if kind == "recognition" else []  # type: ignore[union-attr]
-        return list(dict.fromkeys([*options.datasets, *sources]))
+        return list(dict.fromkeys([*options.datasets, *guides(options)]))
 
     def streams(self, experiment: str, method: str | None = None) -> list[str]:
         """Feature streams that a spotting method, or any method of the experiment, reads."""
@@ -277,7 +276,7 @@ class Plan:
     def folds(self, kind: str, experiment: str) -> list[str]:
         """Folds of an experiment, one per subject (or data set): `casme2-sub05`."""
         options = self.config.experiments(kind)[experiment]
-        if getattr(options, "leave", "subject") == "dataset":
+        if getattr(options, "leave", "subject") == "dataset" or getattr(options, "train_on", ()):
             return [fold_name(d, WHOLE_DATASET) for d in options.datasets]
         return [fold_name(d, s) for d in options.datasets for s in self.subjects[d]]
 
@@ -309,6 +308,48 @@ class Plan:
             known = {fold_name(dataset, subject), fold_name(dataset, WHOLE_DATASET)} & set(self._folds[kind, e])
             found += self.fold_files(kind, e, output, sorted(known))
         return found
+
+    def _recognised(self, experiment: str) -> tuple[str, str] | None:
+        """Recognition experiment and method that recognise what a spotting experiment finds, if any do."""
+        name = self.config.spotting[experiment].recognise_with
+        return tuple(name.split("/")) if name else None  # type: ignore[return-value]
+
+    def recognisers(self, experiment: str, fold: str) -> list[str]:
+        """What the recognition folds trained that hold out whom a spotting fold holds out."""
+        named = self._recognised(experiment)
+        if named is None or fold == WHOLE_DATASET:
+            return []
+        dataset, subject = split_fold(fold)
+        subjects = self.subjects[dataset] if subject == WHOLE_DATASET else (subject,)
+        wanted = {fold_name(dataset, s) for s in (*subjects, WHOLE_DATASET)}
+        path = pattern("recognition-fold.trained")
+        known = [f for f in self._folds["recognition", named[0]] if f in wanted]
+        return [path.format(experiment=named[0], method=named[1], fold=f) for f in known]
+
+    def crops_of_fold(self, fold: str) -> list[str]:
+        """Crops of whom a fold holds out."""
+        return [f for d, s in self._people_of(fold) for f in self._shard_of("crops", d, s)]
+
+    def motion_of_fold(self, fold: str) -> list[str]:
+        """Motion of whom a fold holds out, if the run computes it."""
+        return [f for d, s in self._people_of(fold) for f in self.motion_of(d, s)]
+
+    def _people_of(self, fold: str) -> list[tuple[str, str]]:
+        if fold == WHOLE_DATASET:
+            return []
+        dataset, subject = split_fold(fold)
+        return [(dataset, s) for s in self.subjects[dataset] if subject in (s, WHOLE_DATASET)]
+
+    def events(self, kind: str, experiment: str) -> list[str]:
+        """Events of every fold of an experiment that spots, then recognises."""
+        known = kind == "spotting" and self._recognised(experiment)
+        return self.fold_files(kind, experiment, "events.events") if known else []
+
+    def events_of(self, dataset: str, subject: str) -> list[str]:
+        """Events of every fold that holds out this subject."""
+        found = self._held_out("spotting", "events.events", dataset, subject)
+        made = {path for e in self.config.spotting for path in self.events("spotting", e)}
+        return [path for path in found if path in made]
 
     def detections_of(self, dataset: str, subject: str) -> list[str]:
         """Detections of every fold that holds out this subject."""
@@ -445,6 +486,8 @@ class Plan:
             case "fold":
                 kind = "recognition" if stage in FOLD_STAGES["recognition"] else "spotting"
                 for e, experiment in self.config.experiments(kind).items():
+                    if stage == "events" and not self._recognised(e):
+                        continue
                     for m in experiment.methods:
                         yield from ({"experiment": e, "method": m, "fold": f} for f in self._folds[kind, e])
 
@@ -567,7 +610,19 @@ def read_plan(options: object, file: object) -> Plan:
     known = Fingerprints(FINGERPRINTS)
     found = {name: listing(name, options, config.demo, known) for name, options in config.datasets.items()}
     known.save()
+    _check_classes(config, found, file)
     return Plan(config, {name: one.subjects for name, one in found.items()}, found)
+
+
+def _check_classes(config: Config, found: Mapping[str, Listing], file: object) -> None:
+    """An emotion that occurs in no sheet is an error; one of people who are not on disk is not."""
+    from microexp.datasets.classes import check_emotions
+
+    for name, experiment in config.recognition.items():
+        listed = [found[d].emotions for d in (*experiment.datasets, *guides(experiment))]
+        known = [emotions for emotions in listed if emotions is not None]
+        if len(known) == len(listed):
+            check_emotions(frozenset().union(*known), experiment, file, f"recognition.{name}")
 
 
 def _check_weights(config: Config, file: object) -> None:

@@ -13,13 +13,16 @@ from microexp.run.stage import Job
 from tests.report.conftest import SUBJECTS, Tree
 
 
-def subject_page(tree: Tree, who: str, without: tuple[str, ...] = (), **options: Any) -> Path:
+def subject_page(
+    tree: Tree, who: str, without: tuple[str, ...] = (), events: Path | None = None, **options: Any
+) -> Path:
     stages = [s for s in ("crops", "faces", "flow", "motion", "apexdiff") if s not in without]
     folders = {"motion": ("features", "motion")}
     inputs = {s: [tree.path(*folders.get(s, (s,)), "toy", f"{who}.h5")] for s in stages}
     inputs |= {n: [tree.path("index", "toy", who, f"{n}.csv")] for n in ("videos", "expressions")}
     inputs["detections"] = sorted(tree.root.glob(f"spotting/main/*/toy-{who}/detections.csv"))
     inputs["predictions"] = sorted(tree.root.glob(f"recognition/rec/*/toy-{who}/predictions.csv"))
+    inputs["events"] = [events] if events else []
     inputs |= {s: [] for s in without}
     page = tree.path("report", "toy", f"{who}.html")
     keys = {"dataset": "toy", "subject": who}

@@ -1,13 +1,19 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from microexp.records.apexdiff import read_apexdiff
 from microexp.records.crops import open_crops
+from microexp.records.detections import read_detections
+from microexp.records.events import Event, write_events
 from microexp.records.flow import open_flow
-from microexp.records.index import Expression, Video
+from microexp.records.index import Expression, Video, read_videos
 from microexp.report.collect import Rows
+from microexp.report.detected import with_apex
 from microexp.report.lanes import detection_bars, video_lanes
 from microexp.report.subject import crop_near, expression_pictures, maps_of, predictions_of, summed_flow
 from tests.report.build import Page, subject_page
@@ -91,10 +97,51 @@ def test_page_of_a_subject(finished: Tree) -> None:
     text = path.read_text(encoding="utf-8")
     page = Page(text)
     assert all(a.startswith(("data:image/", "../../report.html")) for a in page.addresses)
-    assert text.count("data:image/jpeg") == 10 + 2 * 2 and "no &lt;face&gt; found" in text
+    assert (
+        text.count("data:image/jpeg") == 10 + 2 * 2 + 3 * 2 and "no &lt;face&gt; found" in text
+    )  # strip, expressions, detections
+    assert page.text.count("meets a ground truth") + page.text.count("meets none") == 3
     for words in ("toy / bob", "micro happiness", "landmark jitter, px: 0.31", "EXCLUDED", "mdml:", "AU 12"):
         assert words in page.text, words
     assert subject_page(finished, "bob").read_text(encoding="utf-8") == text
+
+
+def test_detections_are_shown_with_pictures_and_what_they_were_recognised_as(finished: Tree, tmp_path: Path) -> None:
+    plain = Page(subject_page(finished, "bob").read_text(encoding="utf-8"))
+    assert "blink" not in plain.text
+    videos = read_videos(finished.path("index", "toy", "bob", "videos.csv"))
+    (path, *_) = sorted(finished.root.glob("spotting/main/*/toy-bob/detections.csv"))
+    found = [d for d in read_detections(path, videos) if (d.method, d.seed) == (path.parents[1].name, 0)]
+    label = f"main/{path.parents[1].name}"
+    classes = {"p": 0.25, "n": 0.75}
+    events = [
+        Event(d.key, d.onset, d.offset, d.kind, d.score, label, d.offset, classes, "rec/mdml", ("head_turn",))
+        for d in found
+    ]
+    write_events(tmp_path / "events.csv", events, videos, ["p", "n"])
+    page = Page(subject_page(finished, "bob", events=tmp_path / "events.csv").read_text(encoding="utf-8"))
+    assert page.text.count("n 0.75 · p 0.25") == len(found) > 0
+    assert page.text.count("head turn") == len(found)
+    none = subject_page(finished, "bob", detections=0).read_text(encoding="utf-8")
+    assert none.count("data:image/jpeg") == 10 + 2 * 2
+
+
+def test_the_apex_of_a_detection_is_where_the_face_has_moved_most(finished: Tree) -> None:
+    with (
+        open_crops(finished.path("crops", "toy", "ann.h5")) as shard,
+        open_flow(finished.path("flow", "toy", "ann.h5")) as flows,
+    ):
+        name = sorted(flows)[0]
+        crops, flow = shard[name], flows[name]
+        index = crops.frame_index.astype(int)
+        span = Expression("toy", "ann", name, 0, int(index[0]), -1, int(index[-1]), "micro", "", "")
+        path = np.cumsum(flow.units[:].astype(float), 0)
+        path -= np.median(path, axis=(1, 2), keepdims=True)
+        moved = np.linalg.norm(path, axis=-1).mean((1, 2))
+        assert with_apex(span, flow, index).apex == index[1 + int(moved.argmax())]
+        assert with_apex(span, None, index).apex == (span.onset + span.offset) // 2
+        known = replace(span, apex=span.onset + 1)
+        assert with_apex(known, flow, index) is known
 
 
 def test_page_without_faces_and_without_optional_shards(finished: Tree) -> None:

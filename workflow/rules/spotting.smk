@@ -42,3 +42,24 @@ rule detect:
         **options("detect"),
     shell:
         run_stage("detect")
+
+
+rule events:
+    input:
+        **inputs("events"),
+    output:
+        **outputs("events"),
+    log:
+        "logs/events/{experiment}/{method}/{fold}.log",
+    benchmark:
+        "logs/benchmarks/events/{experiment}/{method}/{fold}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(3000),
+        runtime=minutes(120),
+    params:
+        **options("events"),
+    shell:
+        run_stage("events")

@@ -43,7 +43,7 @@ def read_experiment(config: Path, name: str, folder: Path) -> tuple[list[FoldPar
         paths += found
     options = [configuration.stage_options(read, "recognition-fold", name, method) for method in experiment.methods]
     clips = read_shards(paths)
-    check_emotions(clips, experiment)
+    check_emotions(clips.emotion, experiment, config, f"recognition.{name}")
     return [FoldParams.model_validate(o) for o in options], clips
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterable
+
 import numpy as np
 
 from microexp.datasets.protocols import class_of, find_protocol
 from microexp.datasets.task import RecognitionTask, TaskParams
 from microexp.errors import UserError
 from microexp.records.clips import Clips
+from microexp.run.log import log
 
 
 def class_names(task: RecognitionTask) -> tuple[str, ...]:
@@ -32,22 +35,37 @@ def class_in(task: TaskParams, dataset: str, subject: str, video: str, emotion: 
     return class_of(str(task.protocol), task.adapters.get(dataset, dataset), emotion, subject, video)
 
 
-def check_emotions(clips: Clips, task: RecognitionTask) -> None:
-    """Raise when an emotion of the experiment's classes is that of no clip: it is written otherwise, or not there.
+def check_emotions(known: Iterable[str], task: RecognitionTask, file: object = "config", where: str = "") -> None:
+    """Raise when an emotion of the experiment's classes occurs nowhere: it is written otherwise, or not there.
+
+    Args:
+        known: emotions of everything that the data sets hold, of people who are not used too.
+        task: the experiment.
+        file: that holds it.
+        where: key of the experiment in it.
 
     Raises:
-        UserError: naming the emotion, and those that the clips have.
+        UserError: naming the emotion, and those that are known.
     """
-    known = sorted({str(emotion) for emotion in clips.emotion if str(emotion)})
-    for name, emotions in (task.classes or {}).items():
-        for emotion in emotions:
-            if emotion not in known:
-                raise UserError(
-                    file="config",
-                    where=f"classes.{name}",
-                    got=repr(emotion),
-                    expected=f"an emotion of some clip: {', '.join(known) or 'none has one'}",
-                )
+    there = sorted({str(emotion) for emotion in known} - {""})
+    for name, emotion in _absent(there, task):
+        raise UserError(
+            file=file,
+            where=".".join(filter(None, (where, "classes", name))),
+            got=repr(emotion),
+            expected=f"an emotion of some clip: {', '.join(there) or 'none has one'}",
+        )
+
+
+def log_absent_emotions(clips: Clips, task: RecognitionTask) -> None:
+    """Say which emotions of the classes no clip has: those who show them are not among the people that are used."""
+    for name, emotion in _absent({str(emotion) for emotion in clips.emotion}, task):
+        log(f"no clip shows {emotion!r} of the class {name}")
+
+
+def _absent(known: Container[str], task: RecognitionTask) -> list[tuple[str, str]]:
+    """(class, emotion) of the emotions that are not among `known`."""
+    return [(name, e) for name, emotions in (task.classes or {}).items() for e in emotions if e not in known]
 
 
 def labels_of(clips: Clips, task: TaskParams) -> np.ndarray:

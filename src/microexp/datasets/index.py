@@ -16,9 +16,13 @@ from microexp.reading.read import list_videos, read_release
 from microexp.reading.release import Adapter, Index, Release, Row
 from microexp.records.exclusions import Exclusion, write_exclusions
 from microexp.records.index import write_expressions, write_issues, write_videos
+from microexp.rendered.units import EMOTIONS
 from microexp.run.log import log
 from microexp.run.names import check_name
 from microexp.run.stage import Job
+
+EMOTIONS_OF_ALL = "\temotions"
+"""No subject has this name."""
 
 
 def open_release(name: str, options: IndexParams) -> tuple[Adapter, Release]:
@@ -50,11 +54,13 @@ class Listing:
         digests: subject -> a hash of the content of its videos and of its rows in the sheets, which is what its part of
             the index depends on; empty for what the run itself makes.
         root: folder that the videos' paths in the index are relative to.
+        emotions: those of all rows of the sheets, of people who are not on disk too; None where nobody knows.
     """
 
     subjects: tuple[str, ...]
     digests: Mapping[str, str]
     root: str
+    emotions: frozenset[str] | None = None
 
     @property
     def digest(self) -> str:
@@ -71,33 +77,39 @@ def listing(name: str, dataset: DatasetParams, demo: DemoParams, known: Fingerpr
     adapter = load_adapter(dataset.adapter or name, name)
     if adapter.planned is not None:
         subjects = tuple(check_name(s, "subject") for s in adapter.planned(demo))
-        return Listing(subjects, {}, dataset.root or adapter.default_root or ".")
+        return Listing(subjects, {}, dataset.root or adapter.default_root or ".", frozenset(EMOTIONS))
     adapter, release = open_release(name, dataset)
     found = list_videos(adapter, release)
     if not found:
         raise _no_video(release)
     known = known or Fingerprints()
     rows = _rows(adapter, release, known)
+    shown = rows.get(EMOTIONS_OF_ALL)
+    emotions = None if shown is None else frozenset(filter(None, shown.split("\n")))
     parts: dict[str, dict[str, object]] = {}
     for item in found:
         own = parts.setdefault(item.subject, {"rows": rows.get(item.subject.casefold(), rows.get(""))})
-        own[f"{item.video}\t{release.relative(item.path)}"] = item.length or known.of(item.path)
-    return Listing(tuple(parts), {s: combined(own) for s, own in parts.items()}, str(release.root))
+        own[f"{item.video}\t{release.relative(item.path)}"] = known.of(item.path)
+    return Listing(tuple(parts), {s: combined(own) for s, own in parts.items()}, str(release.root), emotions)
 
 
 def _rows(adapter: Adapter, release: Release, known: Fingerprints) -> Mapping[str, str]:
-    """Subject (lower case) -> a hash of its rows in the sheets; under "" that of the whole sheets where they cannot be
-    read, which the stage `index` will say in its own words."""
+    """Subject (lower case) -> a hash of its rows in the sheets, and under EMOTIONS_OF_ALL the emotions of all rows.
+
+    Under "" that of the whole sheets where they cannot be read, which the stage `index` will say in its own words.
+    """
     sheets = adapter.find_sheets(release)
 
     def read() -> dict[str, str]:
         found: dict[str, list[Row]] = {}
         for row in adapter.read_rows(release):
             found.setdefault(row.subject.casefold(), []).append(replace(row, row=0))
-        return {subject: combined({"rows": own}) for subject, own in found.items()}
+        emotions = sorted({row.emotion for own in found.values() for row in own if row.emotion})
+        hashes = {subject: combined({"rows": own}) for subject, own in found.items()}
+        return hashes | {EMOTIONS_OF_ALL: "\n".join(emotions)}
 
     try:
-        return known.derived(f"{release.root.absolute()}\t{release.options.model_dump_json()}", sheets, read)
+        return known.derived(f"{release.root.absolute()}\t{release.options.model_dump_json()}\temotions", sheets, read)
     except UserError:
         return {"": combined({str(path): known.of(path) for path in sheets})}
 

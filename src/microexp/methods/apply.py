@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,21 +15,20 @@ from microexp.apexdiff.params import ApexdiffParams
 from microexp.errors import UserError
 from microexp.methods.model import Model, check_preprocessing, read_model
 from microexp.methods.spotting.base import SpottingVideo
-from microexp.methods.spotting.fold import checked
+from microexp.methods.spotting.candidates import flags_of
+from microexp.methods.spotting.flow_magnitude import STREAM as MOTION
+from microexp.methods.spotting.fold import RATE_TOLERANCE, checked
 from microexp.methods.spotting.postprocess import clean
 from microexp.methods.spotting.selection import take
 from microexp.methods.spotting.usable import without_unseen
 from microexp.metrics.spotting import KINDS
 from microexp.records.clips import ALL_CHANNELS, Clips
-from microexp.records.crops import open_crops
+from microexp.records.crops import Crops, open_crops
 from microexp.records.events import Event, write_events
 from microexp.records.features import Features, Files, list_features
 from microexp.records.index import Video, read_videos
 from microexp.run.log import log
 from microexp.run.stage import Job, Params
-
-RATE_TOLERANCE = 0.02
-"""30 and 29.97 frames a second are the same to a model."""
 
 
 class ApplyStageParams(Params):
@@ -50,11 +50,21 @@ def run(job: Job[ApplyStageParams]) -> Mapping[str, Any]:
     with Files() as files:
         features = by_video(list_features(job.inputs["features"], files))
         for video in videos:
-            events += spot(spotter, video, features.get(video.video, {}))
+            own = features.get(video.video, {})
+            events += [with_flags(event, own.get(MOTION)) for event in spot(spotter, video, own)]
     if recogniser is not None:
-        events = [recognise(event, recogniser, job) for event in events]
+        how: dict[str, Any] = {"threads": job.threads, "device": job.device}
+        with open_crops(job.input("crops")) as crops:
+            events = [recognise(e, recogniser, crops.need(e.key[2]), job.params.apexdiff, **how) for e in events]
     write_events(job.output("events"), events, videos, recogniser.classes if recogniser else ())
     return {"events": len(events)}
+
+
+def with_flags(event: Event, motion: Features | None) -> Event:
+    """The event with what else may have moved; as it was without the stream `motion` of its video."""
+    if motion is None:
+        return event
+    return replace(event, flags=flags_of(motion, (event.onset, event.offset)))
 
 
 def by_video(features: Sequence[Features]) -> dict[str, dict[str, Features]]:
@@ -101,23 +111,28 @@ def spot(model: Model, video: Video, streams: Mapping[str, Features]) -> list[Ev
     return sorted(events, key=lambda e: (e.onset, e.offset, e.kind))
 
 
-def recognise(event: Event, model: Model, job: Job[ApplyStageParams]) -> Event:
+def recognise(
+    event: Event, model: Model | None, crops: Crops, params: ApexdiffParams, *, threads: int = 1, device: str = "auto"
+) -> Event:
     """The event with its apex and class probabilities; as it was where the crops show no second frame of it.
+
+    Args:
+        event: what was spotted.
+        model: of recognition; None finds the apex alone.
+        crops: of its video.
+        params: how maps are made.
+        threads: of the flow.
+        device: of the flow.
 
     Raises:
         UserError: when its maps have another size than those of training.
     """
-    with open_crops(job.input("crops")) as crops:
-        found = apex_and_maps(
-            crops.need(event.key[2]),
-            (event.onset, event.offset),
-            job.params.apexdiff,
-            threads=job.threads,
-            device=job.device,
-        )
+    found = apex_and_maps(crops, (event.onset, event.offset), params, threads=threads, device=device)
     if found is None:
         return event
     apex, maps = found
+    if model is None:
+        return event.at(apex)
     side = maps.difference.shape[-1]
     if side != model.size_px:
         raise UserError(
@@ -129,10 +144,7 @@ def recognise(event: Event, model: Model, job: Job[ApplyStageParams]) -> Event:
         )
     p = model.method.predict(model.fitted, as_clips(event, maps))[0]  # type: ignore[union-attr]
     probabilities = {c: round(float(v), 6) for c, v in zip(model.classes, p, strict=True)}
-    return Event(
-        event.key, event.onset, event.offset, event.kind, event.score, event.spotting_model, apex, probabilities,
-        model.label,
-    )  # fmt: skip
+    return replace(event, apex=apex, probabilities=probabilities, recognition_model=model.label)
 
 
 def as_clips(event: Event, maps: Maps) -> Clips:

@@ -180,3 +180,32 @@ def check_preprocessing(model: Model, found: Mapping[str, Mapping[str, Any]]) ->
                 raise UserError(
                     file=model.path, where=f"{stage}.{name}", got=repr(got), expected=f"{value!r}, as in training"
                 )
+
+
+def read_trained(path: Path) -> Model | None:
+    """The recognition method that a fold trained, to be applied to what was spotted; None where nothing was trained.
+
+    Raises:
+        UserError: when it is no file of the stage `recognition-fold`, or the method has another version now.
+    """
+    found = bundle.read(path)
+    about = found.about
+    try:
+        if about["stage"] != "recognition-fold":
+            raise ValueError(f"made by the stage {about['stage']}")
+        if "method.0" not in found.parts:
+            return None
+        method = find_method("recognition", str(about["reference"]))
+        if method.version != about["version"]:
+            raise UserError(
+                file=path, where="version", got=about["version"], expected=f"{method.version}, as the method is now"
+            )
+        fitted = method.from_bytes(found.parts["method.0"], validate(method.Options, about["options"], path, "options"))
+        return Model(
+            path, "recognition", f"{about['experiment']}/{about['method']}", method, fitted, {}, {}, {}, ChoiceParams(),
+            tuple(about["classes"]), int(about["size_px"]), {},
+        )  # fmt: skip
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(
+            file=path, problem=f"{type(error).__name__}: {error}", expected="what the stage recognition-fold trained"
+        ) from error

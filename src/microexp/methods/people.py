@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from microexp.run.names import WHOLE_DATASET
 
 SAME_PEOPLE = {"samm_lv": "samm"}
 """Adapter -> the adapter with whose release it shares its subjects: SAMM Long Videos were filmed with SAMM's people."""
@@ -28,6 +31,50 @@ def groups_of(
         joined = dict.fromkeys(name for m in (*overlapping, group) for name in m)
         merged = [m for m in merged if m not in overlapping] + [list(joined)]
     return merged
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Who is trained on and who is tested in a fold: nobody is on both sides, whatever the data sets call them.
+
+    Attributes:
+        held_out: data set and subject of the fold; `all` as the subject is the whole data set; None holds nobody out.
+        tested: everybody who is tested, as `same_person` names them.
+        train_on: data sets whose people are trained on; empty: all of them.
+        groups: data sets in which one subject name is one person.
+    """
+
+    held_out: tuple[str, str] | None
+    tested: frozenset[tuple[str, str]] = frozenset()
+    train_on: tuple[str, ...] = ()
+    groups: Sequence[Sequence[str]] = ()
+
+    @classmethod
+    def of(
+        cls,
+        held_out: tuple[str, str] | None,
+        subjects: Iterable[tuple[str, str]],
+        groups: Sequence[Sequence[str]] = (),
+        train_on: Sequence[str] = (),
+    ) -> Sides:
+        """The sides of a fold among all (data set, subject) of its experiment."""
+        alone = cls(held_out)
+        tested = {same_person(*s, groups) for s in subjects if alone.is_held_out(s)}
+        if held_out is not None and held_out[1] != WHOLE_DATASET:
+            tested.add(same_person(*held_out, groups))
+        return cls(held_out, frozenset(tested), tuple(train_on), groups)
+
+    def is_held_out(self, subject: tuple[str, str]) -> bool:
+        """Whether the fold tests this subject of this data set."""
+        if self.held_out is None:
+            return False
+        return subject[0] == self.held_out[0] and self.held_out[1] in (subject[1], WHOLE_DATASET)
+
+    def is_training(self, subject: tuple[str, str]) -> bool:
+        """Whether the subject may be trained and calibrated on: of a data set that is, and nobody who is tested."""
+        return (not self.train_on or subject[0] in self.train_on) and (
+            same_person(*subject, self.groups) not in self.tested
+        )
 
 
 def same_person(dataset: str, subject: str, groups: Sequence[Sequence[str]]) -> tuple[str, str]:

@@ -11,7 +11,8 @@ from microexp.errors import UserError
 from microexp.records.features import Key
 from microexp.records.index import KINDS, Video
 from microexp.run import storage
-from microexp.run.identity import check_identity
+from microexp.run.identity import check_identity, place_of
+from microexp.run.names import WHOLE_DATASET
 
 COLUMNS = (
     "method", "seed", "dataset", "subject", "video", "onset", "offset", "onset_s", "offset_s", "kind", "score",
@@ -62,8 +63,10 @@ def read_detections(path: Path, videos: Iterable[Video]) -> list[Detection]:
     known = {v.key: v for v in videos}
     rows = storage.read_csv(path, COLUMNS)
     found = [_detection(row, known, path, f"row {number}") for number, row in enumerate(rows, 2)]
+    # a data set that is held out as a whole has any of its subjects in one file
+    whole = (place_of(path, LAYOUT) or {}).get("subject") == WHOLE_DATASET
     for dataset, subject in sorted({(d.dataset, d.subject) for d in found}):
-        check_identity(path, {"dataset": dataset, "subject": subject}, LAYOUT)
+        check_identity(path, {"dataset": dataset} | ({} if whole else {"subject": subject}), LAYOUT)
     return found
 
 

@@ -20,6 +20,7 @@ class PageParams(SharedParams):
     """Options of the stage `report-subject`."""
 
     expressions: int = Field(12, ge=0, description="Expressions shown as pictures for each video of a subject's page.")
+    detections: int = Field(12, ge=0, description="Detections shown as pictures, best first, per video and method.")
 
 
 class FrontParams(SharedParams):

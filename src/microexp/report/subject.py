@@ -13,6 +13,7 @@ from markupsafe import Markup
 from microexp.records.apexdiff import Apexdiff, read_apexdiff
 from microexp.records.crops import Crops
 from microexp.records.detections import COLUMNS as DETECTION_COLUMNS
+from microexp.records.events import Event, read_events
 from microexp.records.faces import Faces
 from microexp.records.features import Features, Files, list_features
 from microexp.records.flow import Flow
@@ -23,6 +24,7 @@ from microexp.records.validity import in_words
 from microexp.report import images, svg
 from microexp.report.alignment import HEADINGS, alignment_of
 from microexp.report.collect import Rows, read_rows, read_versions
+from microexp.report.detected import Found, about, classes_of, detections_of, with_apex
 from microexp.report.lanes import of_video, video_lanes
 from microexp.report.page import render
 from microexp.report.params import PageParams
@@ -46,6 +48,21 @@ class Shown:
 
 
 @dataclass(frozen=True)
+class Detected:
+    """A detection as pictures and words.
+
+    Attributes:
+        classes: (class, probability) of the recogniser, the most probable first.
+    """
+
+    title: str
+    about: str
+    hit: bool
+    pictures: tuple[tuple[str, str], ...]
+    classes: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
 class VideoView:
     """What the page shows of a video."""
 
@@ -55,6 +72,7 @@ class VideoView:
     strip: tuple[str, ...]
     timeline: Markup
     expressions: tuple[Shown, ...]
+    detected: tuple[Detected, ...]
 
 
 def crop_near(crops: Crops, source_frame: int) -> np.ndarray:
@@ -118,9 +136,13 @@ class Sources:
     """The shards of a subject that are there, by stage."""
 
     def __init__(
-        self, shards: Mapping[type[Stored], Shard[Any]], apexdiff: Apexdiff | None, motion: Sequence[Features]
+        self,
+        shards: Mapping[type[Stored], Shard[Any]],
+        apexdiff: Apexdiff | None,
+        motion: Sequence[Features],
+        events: Sequence[Event] = (),
     ) -> None:
-        self.shards, self.apexdiff = shards, apexdiff
+        self.shards, self.apexdiff, self.events = shards, apexdiff, events
         self._motion = {features.video: features for features in motion}
 
     def usable(self, record: type[V], video: str) -> V | None:
@@ -162,21 +184,33 @@ def view_video(
         facts += [in_words(faces.reason)] if in_words(faces.reason) else []
     strip: list[str] = []
     shown = []
+    detected: list[Detected] = []
     if crops is not None:
+        found = detections_of(video, expressions, detections, sources.events, params.detections)
+        detected = [_detected(item, video, crops, flow, params.faces) for item in found]
         places = np.linspace(0, len(crops) - 1, STRIP).round().astype(int)
         strip = [images.photo(crops.frames[int(i)]) for i in places] if params.faces else []
         for e in own[: params.expressions]:
             maps = maps_of(sources.apexdiff, e) if sources.apexdiff is not None else {}
             pictures = expression_pictures(e, crops, flow, maps, params.faces)
             first, _, last = e.released(video.numbering)
-            about = f"frames {first}–{last}, {e.onset / video.fps:.2f} s, "
-            about += f"{(e.offset - e.onset + 1) / video.fps:.2f} s long"
-            about += f", AU {e.aus}" if e.aus else ""
+            words = f"frames {first}–{last}, {e.onset / video.fps:.2f} s, "
+            words += f"{(e.offset - e.onset + 1) / video.fps:.2f} s long"
+            words += f", AU {e.aus}" if e.aus else ""
             title = " ".join(t for t in (e.kind, e.emotion) if t)
-            shown.append(Shown(title, about, tuple(pictures), tuple(predictions_of(e, predictions))))
+            shown.append(Shown(title, words, tuple(pictures), tuple(predictions_of(e, predictions))))
     lanes = video_lanes(video, expressions, detections)
     picture = svg.timeline(lanes, video.n_frames, video.fps, sources.motion(video.video))
-    return VideoView(video.video, tuple(facts), sources.excluded(video.video), tuple(strip), picture, tuple(shown))
+    return VideoView(
+        video.video, tuple(facts), sources.excluded(video.video), tuple(strip), picture, tuple(shown), tuple(detected)
+    )
+
+
+def _detected(found: Found, video: Video, crops: Crops, flow: Flow | None, faces: bool) -> Detected:
+    span = with_apex(found.span, flow, crops.frame_index)
+    classes = tuple((name, f"{p:.2f}") for name, p in classes_of(found.event).items())
+    pictures = expression_pictures(span, crops, flow, {}, faces)
+    return Detected(found.span.kind, about(found, video), found.hit, tuple(pictures), classes)
 
 
 def run(job: Job[PageParams]) -> None:
@@ -191,7 +225,9 @@ def run(job: Job[PageParams]) -> None:
     maps = read_apexdiff(job.input("apexdiff"))[1] if job.inputs.get("apexdiff") else None
     with ExitStack() as stack:
         motion = list_features(job.inputs.get("motion", []), stack.enter_context(Files()))
-        sources = Sources({r: stack.enter_context(open_videos(path, r)) for r, path in given.items()}, maps, motion)
+        shards = {r: stack.enter_context(open_videos(path, r)) for r, path in given.items()}
+        events = [e for path in job.inputs.get("events", []) for e in read_events(path, videos, others=True)]
+        sources = Sources(shards, maps, motion, events)
         views = [view_video(v, expressions, sources, detections, predictions, job.params) for v in videos]
     every: list[Path] = [p for paths in job.inputs.values() for p in paths]
     text = render(

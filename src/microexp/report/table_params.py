@@ -28,7 +28,12 @@ class TablesStageParams(TablesParams):
 
     allow_exclusions: bool = Field(False, description="Whether a run with excluded videos counts as complete.")
     releases: list[str] = Field([], description="Adapters of the data sets; published rows are shown for those known.")
+    tested: list[str] = Field(
+        [], description="Data sets that are tested, each held out as a whole; empty: all subjects."
+    )
     methods: list[str] = Field([], description="Rows of the table, in this order.")
     task: TaskParams | None = Field(
-        None, description="Classes and expressions of a recognition experiment, of which every clip must be predicted."
+        None,
+        description="Classes and expressions of a recognition experiment, of which every clip must be predicted; of a "
+        "spotting experiment, those that what was spotted is recognised as.",
     )

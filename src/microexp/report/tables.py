@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from microexp.datasets.classes import class_names
+from microexp.datasets.classes import class_in, class_names
 from microexp.errors import UserError
 from microexp.metrics import recognition
 from microexp.metrics.coverage import check_clips, check_folds, check_methods, labelled_clips
-from microexp.metrics.spotting import Interval, count_subjects
+from microexp.metrics.spotting import OVERALL, Interval, count_subjects, strs
 from microexp.records.detections import read_detections
+from microexp.records.events import read_events
 from microexp.records.exclusions import Exclusion, all_exclusions
-from microexp.records.index import read_expressions, read_videos
+from microexp.records.index import Video, read_expressions, read_videos
 from microexp.records.tables import Table, as_json, write
 from microexp.report.spotting_table import as_intervals, read_ran, spotting_table
 from microexp.report.table_params import TablesStageParams
 from microexp.run import storage
+from microexp.run.names import WHOLE_DATASET
 from microexp.run.stage import Job
 
 NAMED = 20
@@ -56,10 +58,11 @@ def spotting(job: Job[TablesStageParams], title: str) -> tuple[Table, dict[str, 
         UserError: when a method's folds lack a subject of the index, a detection lies in a video that it does not know,
             or nothing says that a method ran.
     """
-    truths = read_truths(job.inputs["expressions"], job.inputs["videos"])
-    frames = read_spans(job.inputs["videos"])
+    tested = job.params.tested
+    truths = [t for t in read_truths(job.inputs["expressions"], job.inputs["videos"]) if _is_tested(t.subject, tested)]
+    frames = {k: span for k, span in read_spans(job.inputs["videos"]).items() if _is_tested(k[0], tested)}
     subjects = sorted({subject for subject, _ in frames})
-    check_folds(subjects, job.inputs["folds"])
+    check_folds([f"{d}/{WHOLE_DATASET}" for d in tested] or subjects, job.inputs["folds"])
     videos = [v for path in job.inputs["videos"] for v in read_videos(path)]
     detections = [d for path in job.inputs["folds"] for d in read_detections(path, videos)]
     methods = as_intervals(detections, read_ran(job.inputs["selections"]), videos, job.params.methods)
@@ -73,7 +76,55 @@ def spotting(job: Job[TablesStageParams], title: str) -> tuple[Table, dict[str, 
         }
         for method, runs in methods.items()
     }
-    return spotting_table(title, methods, truths, frames, job.params), {"per_subject": per_subject}
+    table = spotting_table(title, methods, truths, frames, job.params)
+    if job.inputs.get("events"):
+        table = with_strs(
+            table, read_spotted(job.inputs["events"], videos), named_classes(truths, job.params), job.params.methods
+        )
+    return table, {"per_subject": per_subject}
+
+
+def named_classes(truths: Sequence[Interval], options: TablesStageParams) -> list[Interval]:
+    """Ground truths with their class as emotion; those without one are a class of their own, `others`."""
+    assert options.task is not None
+    found = []
+    for t in truths:
+        dataset, subject = t.subject.split("/")
+        found.append(replace(t, emotion=class_in(options.task, dataset, subject, t.video, t.emotion) or "others"))
+    return found
+
+
+def read_spotted(paths: Sequence[Path], videos: Sequence[Video]) -> dict[str, list[Interval]]:
+    """Method -> what it spotted, in the release's frame numbers, with the class that was recognised."""
+    numbering = {v.key: v.numbering for v in videos}
+    found: dict[str, list[Interval]] = {}
+    for event in (e for path in paths for e in read_events(path, videos)):
+        onset, offset = (numbering[event.key].to_number(f) for f in (event.onset, event.offset))
+        item = Interval(f"{event.key[0]}/{event.key[1]}", event.key[2], onset, offset, event.kind, event.emotion)
+        found.setdefault(event.spotting_model.partition("/")[2], []).append(item)
+    return found
+
+
+def with_strs(
+    table: Table, spotted: Mapping[str, Sequence[Interval]], truths: Sequence[Interval], methods: Iterable[str]
+) -> Table:
+    """The table with the spot-then-recognise score of every method, as the reference computes it."""
+    scores = {name: strs(spotted.get(name, ()), truths) for name in methods}
+    rows = [
+        {**row, "f1_analysis": scores[name].f1_analysis, "strs": scores[name].strs}
+        if row["kind"] == OVERALL and (name := str(row["method"])) in scores
+        else row
+        for row in table.rows
+    ]
+    note = (
+        "strs: F1 of spotting times f1_analysis, the harmonic mean of macro precision and recall over all classes of "
+        "the ground truth, as github.com/genbing99/STRS-Metric computes them (first seed; no class is `others`)."
+    )
+    return replace(table, columns=[*table.columns, "f1_analysis", "strs"], rows=rows, notes=[*table.notes, note])
+
+
+def _is_tested(subject: str, tested: Sequence[str]) -> bool:
+    return not tested or subject.partition("/")[0] in tested
 
 
 def permuted_scores(

@@ -232,7 +232,8 @@ def run_fold(
     features = [path for d in sets for path in d.features]
     outputs = {n: files[n] for n in STAGES["spotting-fold"].outputs}
     fold.run(Job({"features": features, **index}, outputs, params, {"fold": fold_name}, device="cpu"))
-    choosing = {"experiment": "made", "name": "made_up", "people": params.people, **(detecting or {})}
+    shared = {"people": params.people, "train_on": params.train_on}
+    choosing = {"experiment": "made", "name": "made_up", **shared, **(detecting or {})}
     outputs = {n: files[n] for n in STAGES["detect"].outputs}
     detect.run(
         Job(

@@ -54,7 +54,7 @@ def test_nothing_of_the_held_out_subject_is_in_the_selection(data, fold):
     selection = json.loads((fold / "selection.json").read_text())
     assert set(selection["methods"]) == {"made_up", "made_up_permuted"} and "fake/s00" not in json.dumps(selection)
     assert selection["oracle"] == "made_up_oracle"
-    assert set(selection["options"]) == set(DetectParams.model_fields) - {"experiment", "name", "people"}
+    assert set(selection["options"]) == set(DetectParams.model_fields) - {"experiment", "name", "people", "train_on"}
     lengths = [
         (e.offset - e.onset + 1) / 30
         for e in read_expressions(data.expressions, read_videos(data.videos))
@@ -159,15 +159,24 @@ def test_proposals_that_are_not_honest_are_refused(tmp_path, people):
 
 def test_lengths_of_the_same_person_elsewhere_are_not_used(tmp_path):
     write_index(tmp_path, "ab")
-    annotations = read_annotations([tmp_path / "e.csv"], [tmp_path / "v.csv"], ("e", "a"), [["d", "e"]])
+    annotations = read_annotations(
+        [tmp_path / "e.csv"], [tmp_path / "v.csv"], ("e", "a"), DetectParams(people=[["d", "e"]])
+    )
     assert len(annotations.lengths_s()["micro"]) == 1
-    assert len(read_annotations([tmp_path / "e.csv"], [tmp_path / "v.csv"], ("e", "a")).lengths_s()["micro"]) == 2
+    assert (
+        len(
+            read_annotations([tmp_path / "e.csv"], [tmp_path / "v.csv"], ("e", "a"), DetectParams()).lengths_s()[
+                "micro"
+            ]
+        )
+        == 2
+    )
 
 
 def test_an_expression_of_an_unknown_video_is_named(data, tmp_path):
     (tmp_path / "v.csv").write_text(data.videos.read_text().replace("s01_0", "s01_9"))
     with pytest.raises(UserError, match="s01_0"):
-        read_annotations([data.expressions], [tmp_path / "v.csv"], ("fake", "s00"))
+        read_annotations([data.expressions], [tmp_path / "v.csv"], ("fake", "s00"), DetectParams())
 
 
 def test_proposals_of_an_unknown_video_are_named(tmp_path):

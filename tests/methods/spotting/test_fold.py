@@ -298,13 +298,14 @@ def test_a_checkpoint_of_other_data_or_options_or_code_is_not_used(data, garbled
         "method": (data, {"method": STACKED}, None),
         "labels": (moved(data, tmp_path / "moved"), {}, None),
         "code": (data, {}, "source_sha256"),
+        "the method's own code": (data, {}, "source_of"),
     }
     for name, (given, changes, patched) in stopped.items():
         out = tmp_path / name
         with monkeypatch.context() as patch:
             saves(patch, 2)
             if patched:
-                patch.setattr(f"microexp.methods.spotting.fold.{patched}", lambda: "other")
+                patch.setattr(f"microexp.methods.spotting.fold.{patched}", lambda *method: "other")
             with pytest.raises(Stop):
                 run_fold(given, out, **{"method": SLOW, **changes})
         run_fold(data, out, method=SLOW)

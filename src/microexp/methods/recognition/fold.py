@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from microexp.datasets.classes import check_emotions, class_names, labels_of
+from microexp.datasets.classes import class_names, labels_of, log_absent_emotions
 from microexp.errors import UserError
 from microexp.methods.checkpoint import Checkpoint, digest, fingerprint
 from microexp.methods.context import Context
@@ -41,12 +41,12 @@ def run(job: Job[FoldParams]) -> Mapping[str, Any]:
     settings = validate(method.Options, options.options, "config", f"{options.experiment}.methods.{options.name}")
     device = str(pick_device(job.device)) if method.gpu else "cpu"
     clips = read_shards(job.inputs["apexdiff"])
-    check_emotions(clips, options)
+    log_absent_emotions(clips, options)
     classes, label = class_names(options), labels_of(clips, options)
     role = folds.roles(clips, label, options)
     test = folds.test_rows(clips, role, options, name)
     fold = Fold(method, settings, options, name, device)
-    if not len(test) and name != WHOLE_DATASET:
+    if not (len(test) or options.applied) and name != WHOLE_DATASET:
         log(f"{options.name} {name}: no clip to predict, nothing is trained")
         bundle.write(job.output("trained"), fold.bundle({}, classes, clips))
         write_training(job.output("training"), [])

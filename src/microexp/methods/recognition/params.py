@@ -54,6 +54,10 @@ class FoldParams(TaskParams):
     options: dict[str, Any] = Field({}, description="Options of the method.")
     sources: list[str] = Field([], description="Source domains: a data set, or one kind of it.")
     leave: Literal["subject", "dataset"] = Field("subject", description="What a fold holds out.")
+    applied: bool = Field(
+        False,
+        description="Whether it is applied to what was spotted, and so trained where no clip is to be predicted too.",
+    )
     people: list[list[str]] = Field([], description="Groups of data sets in which one subject name is one person.")
     seeds: int = Field(3, ge=1, description="Repetitions.")
     seed: int = Field(0, ge=0, description="First random seed.")

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from microexp.errors import UserError
-from microexp.methods.people import same_person
+from microexp.methods.people import Sides
 from microexp.methods.spotting.fold import Subject, held_out_subject
 from microexp.methods.spotting.params import ChoiceParams, DetectParams
 from microexp.methods.spotting.postprocess import clean
@@ -41,25 +41,21 @@ EMPTY = (np.empty((0, 2)), np.empty(0))
 
 @dataclass(frozen=True)
 class Annotations:
-    """What the index knows, with the held-out person told apart.
+    """What the index knows, with those who are held out told apart.
 
     Attributes:
         videos: of all subjects.
         truths: expressions by video.
-        held_out: data set and subject; None for the fold `all`.
-        people: groups of data sets in which one subject name is one person.
+        sides: who is trained on and who is held out.
     """
 
     videos: Mapping[Key, Video]
     truths: Mapping[Key, Sequence[Expression]]
-    held_out: Subject | None
-    people: Sequence[Sequence[str]] = ()
+    sides: Sides
 
     def is_training(self, key: Key) -> bool:
-        """Whether the video shows somebody else than the held-out person."""
-        if self.held_out is None:
-            return True
-        return same_person(*key[:2], self.people) != same_person(*self.held_out, self.people)
+        """Whether the video shows somebody who may be chosen on: nobody who is held out."""
+        return self.sides.is_training(key[:2])
 
     def lengths_s(self) -> dict[str, list[float]]:
         """Lengths of the training expressions by kind, s."""
@@ -77,7 +73,7 @@ class Annotations:
 
 
 def read_annotations(
-    expressions: Sequence[Path], videos: Sequence[Path], held_out: Subject | None, people: Sequence[Sequence[str]] = ()
+    expressions: Sequence[Path], videos: Sequence[Path], held_out: Subject | None, options: DetectParams
 ) -> Annotations:
     """Read the index of all data sets of the experiment.
 
@@ -90,7 +86,7 @@ def read_annotations(
     for path in expressions:
         for item in read_expressions(path, listed):
             truths.setdefault((item.dataset, item.subject, item.video), []).append(item)
-    return Annotations(known, truths, held_out, people)
+    return Annotations(known, truths, Sides.of(held_out, {k[:2] for k in known}, options.people, options.train_on))
 
 
 def candidates(
@@ -134,7 +130,7 @@ def detections(method: str, seed: int, videos: VideoCandidates, choices: Mapping
 def run(job: Job[DetectParams]) -> Mapping[str, Any] | None:
     """Choose on training subjects, then detect on the held-out one."""
     options, held_out = job.params, held_out_subject(job.keys["fold"])
-    annotations = read_annotations(job.inputs["expressions"], job.inputs["videos"], held_out, options.people)
+    annotations = read_annotations(job.inputs["expressions"], job.inputs["videos"], held_out, options)
     limits_s = duration_limits(annotations.lengths_s(), options.duration_quantile, options.duration_margin)
     proposals = read_proposals(job.input("proposals"))
     _check_known(proposals, annotations, job.input("proposals"))

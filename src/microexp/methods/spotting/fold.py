@@ -18,8 +18,8 @@ import numpy as np
 from microexp.errors import UserError
 from microexp.methods.checkpoint import Checkpoint, fingerprint
 from microexp.methods.context import Context
-from microexp.methods.find import find_method
-from microexp.methods.people import same_person
+from microexp.methods.find import find_method, source_of
+from microexp.methods.people import Sides, same_person
 from microexp.methods.spotting.base import FitRequest, SpottingMethod, SpottingVideo, Truth
 from microexp.methods.spotting.params import FoldParams
 from microexp.methods.spotting.usable import without_unseen
@@ -37,6 +37,8 @@ from microexp.run.stage import Job, Params
 
 ALL = "all"
 NOTHING = (np.empty((0, 2)), np.empty(0))
+RATE_TOLERANCE = 0.02
+"""30 and 29.97 frames a second are the same to a model."""
 Subject = tuple[str, str]
 Method = SpottingMethod[Any, Any]
 
@@ -117,7 +119,7 @@ def calibration_parts(subjects: Sequence[Subject], options: FoldParams, seed: in
 
 
 def held_out_subject(fold: str) -> Subject | None:
-    """The subject that a fold holds out; None for the fold `all`."""
+    """The subject that a fold holds out (`all`: the whole data set); None for the fold `all`."""
     return None if fold == ALL else split_fold(fold)
 
 
@@ -151,21 +153,19 @@ def run(job: Job[FoldParams]) -> Mapping[str, Any]:
 
 @dataclass(frozen=True)
 class Sources:
-    """The files of a fold, with those of the held-out person kept apart.
+    """The files of a fold, with those of the people who are held out kept apart.
 
     Attributes:
         videos: all videos of the index.
         truth: annotations of training subjects alone.
         shards: feature shards by data set and subject, any stream.
-        held_out: the subject; None for the fold `all`.
-        people: groups of data sets in which one subject name is one person.
+        sides: who is trained on and who is held out.
     """
 
     videos: Mapping[Key, Video]
     truth: Truth
     shards: Mapping[Subject, Sequence[Path]]
-    held_out: Subject | None
-    people: Sequence[Sequence[str]]
+    sides: Sides
 
     @classmethod
     def of(cls, job: Job[FoldParams], held_out: Subject | None) -> Sources:
@@ -174,35 +174,32 @@ class Sources:
         Raises:
             UserError: when there is nothing of the held-out subject.
         """
-        people = job.params.people
         listed = [v for path in job.inputs["videos"] for v in read_videos(path)]
         videos = {(v.dataset, v.subject, v.video): v for v in listed}
+        sides = Sides.of(held_out, {k[:2] for k in videos}, job.params.people, job.params.train_on)
         truth: dict[Key, list[Expression]] = {}
-        person = None if held_out is None else same_person(*held_out, people)
         for path in job.inputs["expressions"]:
             for item in read_expressions(path, listed):
                 seen = item.is_inside(videos[item.video_key].n_frames)
-                if seen and same_person(item.dataset, item.subject, people) != person:
+                if seen and sides.is_training((item.dataset, item.subject)):
                     truth.setdefault((item.dataset, item.subject, item.video), []).append(item)
         shards: dict[Subject, list[Path]] = {}
         for path in sorted(job.inputs["features"]):
             _, dataset, subject = whose(path)
             shards.setdefault((dataset, subject), []).append(path)
-        if held_out is not None and held_out not in shards and (shards or held_out not in {k[:2] for k in videos}):
+        known = shards or {k[:2] for k in videos}
+        if held_out is not None and not any(map(sides.is_held_out, known)):
             raise UserError(
                 file="command line",
                 where="--features" if shards else "--fold",
                 problem=f"no {'shard' if shards else 'video'} of {'/'.join(held_out)}",
                 expected="the held-out subject's too" if shards else "a subject of the index",
             )
-        return cls(videos, truth, shards, held_out, people)
-
-    def _is_training(self, subject: Subject) -> bool:
-        return self.held_out is None or same_person(*subject, self.people) != same_person(*self.held_out, self.people)
+        return cls(videos, truth, shards, sides)
 
     def training_paths(self) -> list[Path]:
         """Feature shards of training subjects."""
-        return [p for subject, paths in sorted(self.shards.items()) if self._is_training(subject) for p in paths]
+        return [p for subject, paths in sorted(self.shards.items()) if self.sides.is_training(subject) for p in paths]
 
     def training_videos(self, streams: Sequence[str], files: Files) -> list[SpottingVideo]:
         """Videos of training subjects.
@@ -210,11 +207,18 @@ class Sources:
         Raises:
             UserError: when there is none, or a stream is missing or laid out in several ways.
         """
+        if self.sides.train_on and not any(self.sides.is_training(key[:2]) for key in self.videos):
+            raise UserError(
+                file="index",
+                where="train_on",
+                problem="everybody in it is tested too",
+                expected="somebody who is not in the data set that is tested",
+            )
         made = {whose(path)[0] for path in self.training_paths()}
         for stream in streams:
             if stream not in made:
                 raise UserError(file="features", problem=f"no shard of the stream {stream}", expected="one per subject")
-        keys = [key for key in self.videos if self._is_training(key[:2])]
+        keys = [key for key in self.videos if self.sides.is_training(key[:2])]
         found = self._videos(keys, streams, self.training_paths(), files)
         if not found:
             raise UserError(file="features", problem="no usable training video", expected="at least one")
@@ -223,12 +227,13 @@ class Sources:
     def test_videos(
         self, streams: Sequence[str], files: Files, *, like: Sequence[SpottingVideo]
     ) -> list[SpottingVideo]:
-        """Videos of the held-out subject, whose features must be laid out as those of `like`."""
-        if self.held_out is None:
-            return []
-        keys = [key for key in self.videos if key[:2] == self.held_out]
-        found = self._videos(keys, streams, self.shards.get(self.held_out, ()), files)
+        """Videos of those who are held out, whose features must be laid out as those of `like`."""
+        keys = [key for key in self.videos if self.sides.is_held_out(key[:2])]
+        paths = [p for subject, own in sorted(self.shards.items()) if self.sides.is_held_out(subject) for p in own]
+        found = self._videos(keys, streams, paths, files)
         check_layout([*like[:1], *found], streams)
+        if self.sides.train_on:
+            check_rates(found, like, streams)
         return found
 
     def _videos(
@@ -268,6 +273,22 @@ def check_layout(videos: Sequence[SpottingVideo], streams: Sequence[str]) -> Non
                 )
 
 
+def check_rates(videos: Sequence[SpottingVideo], like: Sequence[SpottingVideo], streams: Sequence[str]) -> None:
+    """Data sets that are tested must be seen at a rate of those that are trained on.
+
+    Raises:
+        UserError: naming the first shard of another rate.
+    """
+    for stream in streams:
+        rates = sorted({v.streams[stream].fps for v in like})
+        for item in (v.streams[stream] for v in videos):
+            if not np.isclose(item.fps, rates, rtol=RATE_TOLERANCE).any():
+                expected = f"{', '.join(f'{rate:g}' for rate in rates)}, as in training"
+                raise UserError(
+                    file=item.path, where="fps", got=item.fps, expected=expected, hint="datasets.NAME.fps resamples"
+                )
+
+
 @dataclass(frozen=True)
 class Fold:
     """What all fits of a fold share."""
@@ -296,8 +317,8 @@ class Fold:
     def fingerprint(self, paths: Sequence[Path]) -> str:
         """What a checkpoint of this fold depends on."""
         return fingerprint(
-            self.options.model_dump_json(), self.fold, self.method.version, source_sha256(), self.device,
-            sorted(self.truth.items()), [(v.key, v.n_frames, v.fps) for v in self.videos],
+            self.options.model_dump_json(), self.fold, self.method.version, source_sha256(), source_of(self.method),
+            self.device, sorted(self.truth.items()), [(v.key, v.n_frames, v.fps) for v in self.videos],
             [storage.input_hash(p) for p in paths],
         )  # fmt: skip
 

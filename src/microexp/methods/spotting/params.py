@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from microexp.run.names import each_once
 from microexp.run.stage import Params
@@ -53,10 +53,21 @@ class SelectParams(CalibrationParams, ChoiceParams):
 
 
 class SpottingExperiment(Params):
-    """One spotting experiment: leave one subject out over its data sets."""
+    """One spotting experiment: leave one subject out over its data sets, or train on others (`train_on`)."""
 
     datasets: Annotated[list[str], AfterValidator(each_once)] = Field(
-        min_length=1, description="Data sets whose subjects are the folds."
+        min_length=1, description="Data sets whose subjects are the folds; with train_on, each of them is one fold."
+    )
+    train_on: Annotated[list[str], AfterValidator(each_once)] = Field(
+        [],
+        description="Data sets to train and to choose thresholds on, in place of the other subjects of `datasets`; "
+        "each of `datasets` is then held out as a whole, and with it the same people elsewhere.",
+    )
+    recognise_with: str | None = Field(
+        None,
+        pattern="^[^/]+/[^/]+$",
+        description="Spot, then recognise: EXPERIMENT/METHOD of `recognition` whose folds say as what each detection "
+        "of the same held-out subject is recognised (first seeds). Adds events.csv and the STRS.",
     )
     select: SelectParams = SelectParams()
     seeds: int = Field(1, ge=1, description="Repetitions with other random numbers; each is reported.")
@@ -72,6 +83,13 @@ class SpottingExperiment(Params):
         description="Row of the table -> options of its method; `method` names it where it is not the row's name.",
     )
 
+    @model_validator(mode="after")
+    def _one_side(self) -> Self:
+        both = sorted(set(self.datasets) & set(self.train_on))
+        if both:
+            raise ValueError(f"{both[0]} is trained on and tested: leave it out of train_on")
+        return self
+
 
 class FoldParams(CalibrationParams):
     """What the stage `spotting-fold` reads."""
@@ -84,6 +102,7 @@ class FoldParams(CalibrationParams):
     seeds: int = Field(1, ge=1, description="Repetitions.")
     seed: int = Field(0, ge=0, description="First random seed.")
     people: list[list[str]] = Field([], description="Groups of data sets in which one subject name is one person.")
+    train_on: list[str] = Field([], description="Data sets that are trained on; none: all but who is held out.")
 
 
 class DetectParams(ChoiceParams):
@@ -92,3 +111,4 @@ class DetectParams(ChoiceParams):
     experiment: str = Field("", description="Name of the experiment.")
     name: str = Field("method", description="The method's row in the table.")
     people: list[list[str]] = Field([], description="Groups of data sets in which one subject name is one person.")
+    train_on: list[str] = Field([], description="Data sets that are trained on; none: all but who is held out.")
