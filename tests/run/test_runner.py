@@ -15,6 +15,7 @@ import pytest
 from microexp.errors import UserError
 from microexp.records.verify import check_folder
 from microexp.run import runner, storage
+from microexp.run.identity import place_record
 from microexp.run.stage import Input, Job, Output, Params, Stage
 
 
@@ -101,7 +102,7 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     paths = [Path("results", name, "model.bin") for name in ("s01", "s02")]
     for path in paths:
         storage.write_text(path, f"of {path.parent.name}")
-        storage.write_provenance(path, {"stage": "t"})
+        storage.write_provenance(path, {"stage": "t", **place_record(path, "{subject}/model.bin", {})})
     return paths
 
 
@@ -120,10 +121,10 @@ def test_a_result_that_was_swapped_with_its_record_is_not_read(
         two.rename(one)
         Path("other").rename(two)
     for path in results:
-        with pytest.raises(storage.Damaged, match=r"model\.bin: was moved or swapped: written as results/s0"):
+        with pytest.raises(UserError, match=r"model\.bin: subject: 's0\d' inside a file that was moved or swapped"):
             reads(stage, path)
     found = {p.path.name: p for p in check_folder(Path("results")) if p.path.name == "model.bin"}
-    assert "was moved or swapped" in found["model.bin"].what and found["model.bin"].remove
+    assert "moved or swapped" in found["model.bin"].what and found["model.bin"].remove
 
 
 def test_a_result_without_its_record_is_not_read_and_a_users_own_file_is(

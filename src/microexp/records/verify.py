@@ -172,10 +172,9 @@ def _check_file(path: Path) -> Problem | None:
         record = storage.read_provenance(path)
     except storage.Damaged:
         return None  # named with the record
-    storage.check_place(path, path.absolute().parts, record)
     storage.check_content(path, record)
     try:
-        check_place(path, record)
+        check_place(path, record, anywhere=False)
     except UserError as error:  # the content is right, and somebody else's
         return Problem(path, f"{error.where}: {error.what}; expected {error.expected}", _with_record(path))
     return _check_inside(path, str(record.get("stage")))

@@ -65,14 +65,23 @@ def place_record(path: Path, layout: str, known: Mapping[str, str]) -> dict[str,
     check_identity(path, known, layout)
     names = re.findall(r"\{(\w+)\}", layout)
     found = {**(place_of(path, layout) or {}), **{n: known[n] for n in names if n in known}}
-    return {"layout": layout, "place": found} if found else {}
+    return {"layout": layout, "place": found} if found or not names else {}
 
 
-def check_place(path: Path, record: Mapping[str, Any]) -> None:
+def check_place(path: Path, record: Mapping[str, Any], *, anywhere: bool = True) -> None:
     """Compare the place that a record was written for with the place where its file is now.
+
+    Args:
+        path: the file.
+        record: its record.
+        anywhere: whether the file may lie under a path of another form, as a copy outside of the results may.
 
     Raises:
         UserError: as `check_identity`; nothing is compared when the record keeps no place.
     """
-    if record.get("place"):
-        check_identity(path, record["place"], str(record["layout"]))
+    layout = str(record.get("layout", ""))
+    if not layout:
+        return
+    if not anywhere and place_of(path, layout) is None:
+        raise UserError(file=path, problem="a file that was moved or swapped", expected=layout, hint=AGAIN)
+    check_identity(path, record.get("place") or {}, layout)

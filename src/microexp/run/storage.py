@@ -379,12 +379,10 @@ def _own_hash(data: bytes, own: bytes) -> str:
 
 
 def write_provenance(path: str | Path, record: Mapping[str, Any]) -> None:
-    """Write the provenance of result `path`: its place in the run's folder, its size and SHA-256 as they are now, and a
-    hash of its own."""
+    """Write the provenance of result `path`, with its size and SHA-256 as they are now, and a hash of its own."""
     path = Path(path)
     zeros = "0" * 64
-    place = {} if path.is_absolute() or ".." in path.parts else {"path": path.as_posix()}
-    whole = {**record, **place, "size_bytes": path.stat().st_size, "sha256": file_sha256(path), RECORD_HASH: zeros}
+    whole = {**record, "size_bytes": path.stat().st_size, "sha256": file_sha256(path), RECORD_HASH: zeros}
     text = _json(whole)
     place = text.rindex(f'"{RECORD_HASH}": "{zeros}"')
     own = hashlib.sha256(text.encode()).hexdigest()
@@ -418,22 +416,6 @@ def check_content(path: Path, record: Mapping[str, Any]) -> None:
         raise unreadable(path, error) from error
 
 
-def check_place(path: Path, parts: Sequence[str], record: Mapping[str, Any]) -> None:
-    """Compare where `path` is with where its record says that it was written.
-
-    Args:
-        path: the result, for the message.
-        parts: of its path, at least as many below the folder of the results as the record has.
-        record: of the result.
-
-    Raises:
-        Damaged: when it, with its record, was moved there or swapped with another.
-    """
-    wrote = Path(str(record.get("path", ""))).parts[1:]
-    if wrote and tuple(parts[-len(wrote) :]) != wrote:
-        raise damaged(path, f"was moved or swapped: written as {record['path']}")
-
-
 def input_hash(path: str | Path) -> dict[str, Any]:
     """Name, stage, SHA-256 and path in the run's folder of an input with a record; of a foreign one name and SHA-256.
 
@@ -441,7 +423,7 @@ def input_hash(path: str | Path) -> dict[str, Any]:
     0x0000 from 0xFFFF.
 
     Raises:
-        Damaged: when the input, or its record, is not as it was written, or not where.
+        Damaged: when the input, or its record, is not as it was written.
         Unreadable: when the system does not let us read it.
         UserError: when it was moved to another unit's place.
     """
@@ -452,9 +434,6 @@ def input_hash(path: str | Path) -> dict[str, Any]:
         record = read_provenance(path)
     except OSError as error:
         raise unreadable(path, error) from error
-    wrote = Path(str(record.get("path", path)))
-    if path.parts[0] == wrote.parts[0]:  # a copy outside of the results may have any name
-        check_place(path, path.parts, record)
     check_content(path, record)
     check_place(path, record)
     known = {"file": path.name, "stage": record.get("stage"), "sha256": record["sha256"]}

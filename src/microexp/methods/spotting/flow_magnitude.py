@@ -9,7 +9,6 @@ import numpy as np
 
 from microexp.methods.context import Context
 from microexp.methods.spotting.base import Found, SpottingMethod, SpottingVideo, Truth
-from microexp.methods.spotting.peaks import find_peaks
 from microexp.records.features import Features
 from microexp.records.index import KINDS
 from microexp.run.stage import NoParams
@@ -74,6 +73,8 @@ def motion_peaks(features: Features, length_s: float) -> tuple[np.ndarray, np.nd
     Returns:
         (n, 2) closed intervals in source frames and (n,) prominences.
     """
+    from scipy.signal import find_peaks
+
     motion = region_motion(features)
     rate = features.fps / features.step_frame
     half = max(1, round(length_s * rate / 2))
@@ -81,8 +82,8 @@ def motion_peaks(features: Features, length_s: float) -> tuple[np.ndarray, np.nd
         return np.empty((0, 2)), np.empty(0)
     padded = np.pad(motion, half, mode="edge")
     smooth = np.convolve(padded, np.ones(2 * half) / (2 * half), mode="same")[half:-half]
-    peaks, prominences = find_peaks(smooth, half)
+    peaks, about = find_peaks(smooth, prominence=0, distance=half)
     steps = np.stack([peaks - half, peaks + half - 1], 1)
     frames = np.clip(steps * features.step_frame + max(0.0, features.origin_frame), 0, features.n_frames - 1)
     intervals = np.rint(features.to_source(frames))
-    return intervals, prominences / max(float(np.median(motion)), 1e-9)
+    return intervals, about["prominences"] / max(float(np.median(motion)), 1e-9)
