@@ -227,6 +227,9 @@ STAGES: dict[str, Stage] = {
                 ),
                 "expressions": ALL_EXPRESSIONS,
                 "videos": ALL_VIDEOS,
+                "start": Input(
+                    "model that training starts from", "plan.started_from", "many", passed=False, after=("model",)
+                ),
             },
             {
                 "trained": Output(f"{SPOT}/trained.safetensors", "what was trained, one state per seed"),

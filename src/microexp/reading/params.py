@@ -8,7 +8,6 @@ from pydantic import Field
 
 from microexp.run.stage import Params
 
-
 Side = Annotated[int, Field(ge=64, le=4096, multiple_of=2)]
 
 

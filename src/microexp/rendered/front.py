@@ -116,9 +116,7 @@ def draw_hands(rng: np.random.Generator, total: int, fps: int, per_minute: float
     return np.array(hands).reshape(-1, total, 3)
 
 
-def draw_light(
-    rng: np.random.Generator, total: int, fps: int, untidy: UntidyParams
-) -> tuple[np.ndarray, np.ndarray]:
+def draw_light(rng: np.random.Generator, total: int, fps: int, untidy: UntidyParams) -> tuple[np.ndarray, np.ndarray]:
     """Light (total,2) and ripple (total,2) as `Front` has them: mains light beats against the rate of the camera."""
     brightness = np.exp(rng.uniform(-0.45, 0.15) * untidy.cameras)
     amount, beat_hz, slope = rng.uniform(0, untidy.flicker), rng.uniform(0.3, 9.0), rng.uniform(0, 12)

@@ -71,9 +71,7 @@ def speech(rng: np.random.Generator, total: int, fps: int, share: float) -> tupl
     return units, nods
 
 
-def _say(
-    rng: np.random.Generator, units: np.ndarray, nods: np.ndarray, span: tuple[float, float], fps: int
-) -> None:
+def _say(rng: np.random.Generator, units: np.ndarray, nods: np.ndarray, span: tuple[float, float], fps: int) -> None:
     """Add one stretch of speech between two times (frames) to units and nods: a syllable after the other."""
     loudness, (frame, end) = rng.uniform(0.5, 1.1), span
     while frame < end:
