@@ -20,7 +20,7 @@ from microexp.rendered.video import X264, quantiser
 from .conftest import SMALL
 
 OPTIONS = {
-    "speech": 1.0, "gaze": 3.0, "turns": 60, "seat_changes": 60, "hands": 30, "glasses": 1.0, "flicker": 0.1,
+    "speech": 1.0, "gaze": 3.0, "turns": 60, "seat_changes": 60, "hands": 30, "glasses": 1.0, "flicker": 0.4,
     "cameras": 1.0,
 }  # fmt: skip
 
