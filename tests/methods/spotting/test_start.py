@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from microexp import models
+from microexp.config import parse
 from microexp.errors import UserError
 from microexp.methods.find import find_method
 from microexp.methods.spotting.start import check_start, start_path
+from microexp.plan import Plan
 from microexp.run import bundle, storage
 from tests.methods.applied import spotting_model
 from tests.methods.spotting.made_up import run_fold, write_data
@@ -124,3 +126,12 @@ def test_shipped_is_the_model_of_the_package(monkeypatch, tmp_path):
     assert method.starts_from(method.Options(start_from="shipped")) == path
     assert method.starts_from(method.Options()) is None and models.SPOTTING == "spotting_motion"
     assert json.loads(method.Options().model_dump_json())["start_from"] is None
+
+
+def test_the_workflow_runs_a_fold_again_when_the_model_that_it_started_from_changes():
+    methods = {"aemnet": {"start_from": "models/mine.safetensors"}, "plain": {"method": "aemnet"}, "flow_magnitude": {}}
+    config = {"datasets": {"demo": {}}, "spotting": {"e": {"datasets": ["demo"], "methods": methods}}}
+    plan = Plan(parse(config, "c"), {"demo": ["s01", "s02"]})
+    inputs = plan.input("spotting-fold", "start")
+    found = {m: inputs({"experiment": "e", "method": m, "fold": "demo-s01"}) for m in methods}
+    assert found == {"aemnet": ["models/mine.safetensors"], "plain": [], "flow_magnitude": []}
