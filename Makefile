@@ -6,16 +6,17 @@ PYTEST ?= -n 2 --dist loadfile
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo resume ablation test quick lint docs clean install install-dev install-docs
+.PHONY: help demo resume ablation models test quick lint docs clean install install-dev install-docs
 
 help:
 	@echo "make demo     run the whole workflow on the demo data, from videos to tables and results/report.html"
 	@echo "make resume   go on after an interrupted run, also one that was killed"
 	@echo "make ablation what each part of AEM-Net is worth, on a longer demo (hours on two cores; docs/spotting.md)"
+	@echo "make models   train the models that travel with the package (src/microexp/models), with their cards"
 	@echo "make test     all tests;  make quick: the unit tests only;  make lint: style, types, workflow"
 	@echo "make gpu      what a GPU brings, in less than eight minutes, as a table (PYTHON=… names another Python)"
 	@echo "make docs     the documentation as a site, site/index.html"
-	@echo "make clean    remove results, ablation, logs and Snakemake's notes (not .venv, not weights)"
+	@echo "make clean    remove results, ablation, models, logs and Snakemake's notes (not .venv, not weights)"
 
 demo: install
 	$(SNAKEMAKE)
@@ -31,6 +32,9 @@ ablation: install
 	$(SNAKEMAKE) --directory ablation --configfile benchmarks/spotting_ablation.yaml
 	$(BIN)/python benchmarks/spotting_ablation.py --config benchmarks/spotting_ablation.yaml \
 	  --results ablation/results --out ablation/variants --jobs $(CORES)
+
+models: install
+	$(BIN)/python tools/train_spotting.py --work models --cores $(CORES)
 
 .PHONY: results-are-here
 results-are-here:
@@ -64,7 +68,7 @@ docs: install-docs
 	@echo "Documentation: site/index.html"
 
 clean:
-	rm -rf ablation logs site .snakemake .pytest_cache .mypy_cache .ruff_cache .coverage
+	rm -rf ablation models false_alarms logs site .snakemake .pytest_cache .mypy_cache .ruff_cache .coverage
 	find results -mindepth 1 ! -name README.md -delete
 
 # --- the environment: a stamp stands only after a whole installation, so that an interrupted one is repeated

@@ -229,6 +229,7 @@ STAGES: dict[str, Stage] = {
                 ),
                 "expressions": ALL_EXPRESSIONS,
                 "videos": ALL_VIDEOS,
+                "start": Input("model that training starts from", "plan.started_from", "many", passed=False),
             },
             {
                 "trained": Output(f"{SPOT}/trained.safetensors", "what was trained, one state per seed"),

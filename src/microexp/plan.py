@@ -17,6 +17,7 @@ from microexp.config import Config, guides, parse, stage_options
 from microexp.errors import UserError
 from microexp.features.params import I3dParams
 from microexp.flow.params import GPU_BACKENDS
+from microexp.methods.spotting.base import SpottingMethod
 from microexp.pipeline import STAGES, STREAMS, pattern
 from microexp.rendered.layout import video_path
 from microexp.run.names import NAME, WHOLE_DATASET, check_name, fold_name, split_fold
@@ -161,6 +162,12 @@ class Plan:
     def feature_lists(self, experiment: str, method: str) -> list[str]:
         """The lists of the streams that a method reads."""
         return [self._list("spotting", experiment, s) for s in self.streams(experiment, method)]
+
+    def started_from(self, experiment: str, method: str) -> list[str]:
+        """The model file that a method's training starts from, if any."""
+        found, options = self.config.method("spotting", experiment, method)
+        path = found.starts_from(options) if isinstance(found, SpottingMethod) else None
+        return [str(path)] if path else []
 
     def apexdiff_list(self, experiment: str) -> str:
         """The list of the onset-apex maps of all subjects."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from microexp.run.stage import Params
+
+Side = Annotated[int, Field(ge=64, le=4096, multiple_of=2)]
 
 
 class IndexParams(Params):
@@ -80,8 +82,33 @@ class DemoScriptParams(Params):
     seconds: float = Field(24.0, gt=2, le=7200, description="Length of a video, s.")
     micro: int = Field(7, ge=0, le=10_000, description="Micro-expressions per video.")
     macro: int = Field(3, ge=0, le=10_000, description="Macro-expressions per video.")
+    still: float = Field(0.0, ge=0, le=1, description="Share of videos in which no expression is shown at all.")
     fps: int = Field(30, ge=10, le=1000, description="Frame rate, frames/s.")
+    rates: tuple[Annotated[int, Field(ge=10, le=1000)], ...] = Field(
+        (), description="Frame rates, of which each video draws one; none: all have `fps`."
+    )
     seed: int | None = Field(None, ge=0, description="Random seed; none takes the run's seed.")
+
+
+class UntidyParams(Params):
+    """How untidy the rendered recordings are; the defaults are those of the tidy demo. A seed gives the same bytes."""
+
+    speech: float = Field(0.0, ge=0, le=1, description="Mean share of the time in which people talk.")
+    gaze: float = Field(1.0, ge=0, le=10, description="Factor on how far people glance.")
+    turns: float = Field(0.0, ge=0, le=60, description="Head turns and nods a minute.")
+    seat_changes: float = Field(0.0, ge=0, le=60, description="Changes of the seat a minute.")
+    hands: float = Field(0.0, ge=0, le=60, description="Times a minute that a hand comes before the face.")
+    glasses: float = Field(0.0, ge=0, le=1, description="Share of people with glasses.")
+    flicker: float = Field(0.0, ge=0, le=0.5, description="Largest flicker of the light, as a share of it.")
+    cameras: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="How much cameras differ in distance, place, brightness and noise: 0 not at all.",
+    )
+    quantisers: tuple[Annotated[int, Field(ge=0, le=51)], ...] = Field(
+        (), description="x264's constant quantisers, of which each video draws one (14 is fine, 32 coarse); none: 14."
+    )
 
 
 class DemoVideoParams(DemoScriptParams):
@@ -90,6 +117,10 @@ class DemoVideoParams(DemoScriptParams):
     width: int = Field(320, ge=64, le=4096, multiple_of=2, description="Frame width, px.")
     height: int = Field(240, ge=64, le=4096, multiple_of=2, description="Frame height, px.")
     noise: float = Field(1.5, ge=0, le=20, description="Noise of the camera's sensor (sd), grey levels.")
+    sizes: tuple[tuple[Side, Side], ...] = Field(
+        (), description="Widths and heights, px, of which each video draws a pair; none: all have `width` and `height`."
+    )
+    untidy: UntidyParams = UntidyParams()
 
 
 class DemoSheetParams(DemoScriptParams):

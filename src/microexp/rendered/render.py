@@ -115,6 +115,11 @@ def visible(actor: Actor, vertices: np.ndarray, camera: Camera, oversample: floa
 
 def render_pose(subject: Subject, pose: Pose, camera: Camera, noise: float = 0.0, noise_key: int = 0) -> np.ndarray:
     """A picture (H,W,3) uint8 RGB; `noise` is the sensor's in grey levels (sd), `noise_key` picks its realisation."""
+    return expose(linear_picture(subject, pose, camera), noise, noise_key)
+
+
+def linear_picture(subject: Subject, pose: Pose, camera: Camera) -> np.ndarray:
+    """The light that falls on the camera's sensor, (H,W,3) float32 linear RGB."""
     actor = make_actor(subject, camera)
     vertices = pose_vertices(actor, pose)
     light, glints = _light(actor, vertices, camera)
@@ -133,8 +138,12 @@ def render_pose(subject: Subject, pose: Pose, camera: Camera, noise: float = 0.0
         glints,
         linear,
     )
-    linear = cv2.resize(linear, (camera.width, camera.height), interpolation=cv2.INTER_AREA)
-    out = np.empty((camera.height, camera.width, 3), np.uint8)
+    return np.asarray(cv2.resize(linear, (camera.width, camera.height), interpolation=cv2.INTER_AREA))
+
+
+def expose(linear: np.ndarray, noise: float = 0.0, noise_key: int = 0) -> np.ndarray:
+    """What a sensor with `noise` (sd, grey levels) makes of linear RGB (H,W,3): uint8."""
+    out = np.empty(linear.shape, np.uint8)
     shading.expose(linear, _tone_curve(), noise, noise_key & 0xFFFFFFFF, out)
     return out
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from microexp.reading.params import DemoVideoParams
 from microexp.rendered.actor import Camera
+from microexp.rendered.front import Front, make_camera, make_front
 from microexp.rendered.layout import parse_video
-from microexp.rendered.render import Pose, render_pose
-from microexp.rendered.schedule import Script, make_script
+from microexp.rendered.render import Pose, expose, linear_picture
+from microexp.rendered.schedule import Script, make_script, recorded
+from microexp.rendered.untidy import add_to
 
 SCALE_PER_HEIGHT = 0.335
 """Pixels per decimetre, as a share of the picture's height: head and shoulders fill the picture."""
@@ -23,12 +25,16 @@ class Scene:
     Attributes:
         noise: of the sensor, grey levels (sd).
         key: tells this video's noise from that of others.
+        front: what stands before the person, and the light; None in a tidy recording.
+        fps: frame rate.
     """
 
     script: Script
     camera: Camera
     noise: float = 0.0
     key: int = 0
+    front: Front | None = None
+    fps: int = 30
 
     @property
     def n_frames(self) -> int:
@@ -49,13 +55,21 @@ def make_scene(params: DemoVideoParams, video: str) -> Scene:
         UserError: when there is no such video, or its expressions do not fit in.
     """
     number, take = parse_video(params, video)
-    camera = Camera(params.width, params.height, min(params.height, 0.75 * params.width) * SCALE_PER_HEIGHT)
-    script = make_script(params, number, take)
+    own = recorded(params, number, take)
+    camera = Camera(own.width, own.height, min(own.height, 0.75 * own.width) * SCALE_PER_HEIGHT)
+    script = add_to(make_script(own, number, take), own.untidy, own.fps, take)
+    camera, place, louder = make_camera(camera, script, own.untidy, take)
+    script = replace(script, shift=script.shift + place)
     key = int(np.random.default_rng([script.subject.seed, number, 9, take]).integers(1 << 31))
-    return Scene(script, camera, params.noise, key)
+    front = make_front(script, own.untidy, own.fps, take)
+    return Scene(script, camera, own.noise * louder, key, front, own.fps)
 
 
 def render(scene: Scene, frame: int, noise: bool = True) -> np.ndarray:
     """Frame `frame` (0-based) as (H,W,3) uint8 RGB, on request without the sensor's noise."""
     amount = scene.noise if noise else 0.0
-    return render_pose(scene.script.subject, scene.pose(frame), scene.camera, amount, scene.key + 0x9E3779B1 * frame)
+    pose = scene.pose(frame)
+    linear = linear_picture(scene.script.subject, pose, scene.camera)
+    if scene.front is not None:
+        scene.front.draw(linear, scene.script, pose, frame, scene.camera)
+    return expose(linear, amount, scene.key + 0x9E3779B1 * frame)

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 from microexp.errors import UserError
-from microexp.reading.params import DemoScriptParams, DemoSheetParams
+from microexp.reading.params import DemoScriptParams, DemoSheetParams, DemoVideoParams
 from microexp.rendered.subjects import Subject, make_subject
 from microexp.rendered.units import EMOTIONS, UnitMotion, draw_motions
+
+P = TypeVar("P", bound=DemoScriptParams)
 
 MICRO_S = (0.2, 0.5)
 """Shortest and longest micro-expression (Yan et al., J. Nonverbal Behavior 37, 2013: at most 0.5 s)."""
@@ -79,8 +82,20 @@ class Script:
     gaze_rad: np.ndarray
 
 
+def recorded(params: P, number: int, take: int) -> P:
+    """The options as they are for one video, which has drawn its rate, its size, and whether anything is shown."""
+    rng = np.random.default_rng([_seed(params), number, 10, take])
+    rate, size, shown = rng.uniform(size=3)
+    change: dict[str, object] = {"fps": params.rates[int(rate * len(params.rates))]} if params.rates else {}
+    if isinstance(params, DemoVideoParams) and params.sizes:
+        change["width"], change["height"] = params.sizes[int(size * len(params.sizes))]
+    if shown < params.still:
+        change |= {"micro": 0, "macro": 0}
+    return params.model_copy(update=change)
+
+
 def n_frames(params: DemoScriptParams) -> int:
-    """Frames of each video."""
+    """Frames of a video at the rate `fps`."""
     return round(params.seconds * params.fps)
 
 
@@ -107,6 +122,7 @@ def draw_expressions(params: DemoScriptParams, number: int, take: int) -> tuple[
     Raises:
         UserError: when they do not fit into the video.
     """
+    params = recorded(params, number, take)
     subject = make_subject(_seed(params), number)
     wanted = draw_emotions(params, number, take)
     rng, lengths = _draw_lengths(params, number, take)
@@ -130,9 +146,11 @@ def check_length(params: DemoSheetParams, file: object) -> None:
         UserError: when those of some subject do not.
     """
     videos = [(s + 1, take + 1) for s in range(params.subjects) for take in range(params.videos)]
-    needed = max(_frames_needed(params, _draw_lengths(params, *video)[1]) for video in videos)
-    if n_frames(params) < needed:
-        raise too_short(params, needed, file, "demo.seconds")
+    own = [recorded(params, *video) for video in videos]
+    needed = [_frames_needed(p, _draw_lengths(p, *video)[1]) for p, video in zip(own, videos, strict=True)]
+    longest = max(range(len(videos)), key=lambda k: needed[k] / own[k].fps)
+    if any(n_frames(p) < frames for p, frames in zip(own, needed, strict=True)):
+        raise too_short(own[longest], needed[longest], file, "demo.seconds")
 
 
 def too_short(params: DemoScriptParams, needed: int, file: object = "demo", where: str = "seconds") -> UserError:
@@ -144,7 +162,8 @@ def too_short(params: DemoScriptParams, needed: int, file: object = "demo", wher
 
 
 def make_script(params: DemoScriptParams, number: int, take: int) -> Script:
-    """Everything that happens in a video."""
+    """Everything that happens in a video of a tidy recording (`untidy.add_to` adds the rest)."""
+    params = recorded(params, number, take)
     subject = make_subject(_seed(params), number)
     expressions = draw_expressions(params, number, take)
     total = n_frames(params)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
 from microexp.reading.params import DemoVideoParams
+from microexp.rendered.layout import parse_video
 from microexp.run import storage
 from microexp.run.log import track
 from microexp.run.stage import Job
@@ -19,15 +20,17 @@ X264 = {"qp": "14", "preset": "superfast", "bf": "0", "threads": "1"}
 A constant quantiser, since macroblock-tree rate control (on with crf) is not reproducible: with x264's AVX2 code, 16
 encodings of one clip gave 10 different files. One thread, since the bytes depend on their number.
 """
+QUANTISER = 31
+"""What a random number is for."""
 MP4 = {"fflags": "+bitexact", "movflags": "+faststart"}
 
 
-def write_video(path: Path, frames: Iterable[np.ndarray], fps: int) -> None:
+def write_video(path: Path, frames: Iterable[np.ndarray], fps: int, x264: Mapping[str, str] = X264) -> None:
     """Write frames (H,W,3) uint8 RGB as H.264 in mp4, atomically; equal frames give equal bytes."""
     import av
 
     with storage.atomic(path) as temporary, av.open(str(temporary), "w", format="mp4", options=MP4) as file:
-        stream = file.add_stream("libx264", rate=Fraction(fps), options=X264)
+        stream = file.add_stream("libx264", rate=Fraction(fps), options=dict(x264))
         stream.pix_fmt = "yuv420p"
         for number, image in enumerate(frames):
             if number == 0:
@@ -46,5 +49,15 @@ def run(job: Job[DemoVideoParams]) -> dict[str, object]:
     video = job.keys["video"]
     scene = make_scene(job.params, video)
     frames = track(range(scene.n_frames), f"demo {video}")
-    write_video(job.output("video"), (render(scene, frame) for frame in frames), job.params.fps)
-    return {"x264": X264, "n_frames": scene.n_frames}
+    x264 = X264 | quantiser(job.params, video)
+    write_video(job.output("video"), (render(scene, frame) for frame in frames), scene.fps, x264)
+    return {"x264": x264, "n_frames": scene.n_frames}
+
+
+def quantiser(params: DemoVideoParams, video: str) -> dict[str, str]:
+    """x264's option for the quantiser that a video has drawn; nothing where there is no choice."""
+    choices = params.untidy.quantisers
+    if not choices:
+        return {}
+    rng = np.random.default_rng([params.seed or 0, *parse_video(params, video), QUANTISER])
+    return {"qp": str(choices[rng.integers(len(choices))])}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, Generic, TypeVar
 
 import numpy as np
@@ -84,6 +85,10 @@ class SpottingMethod(ABC, Generic[M, O]):
     @abstractmethod
     def streams(self, options: O) -> tuple[str, ...]:
         """Feature streams that it reads; () for none."""
+
+    def starts_from(self, options: O) -> Path | None:
+        """The model file that training starts from, if any; one that knows people of the experiment is refused."""
+        return None
 
     @abstractmethod
     def fit(self, videos: Sequence[SpottingVideo], truth: Truth, options: O, context: Context) -> M:

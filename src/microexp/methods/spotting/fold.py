@@ -22,6 +22,7 @@ from microexp.methods.find import find_method, source_of
 from microexp.methods.people import Sides, same_person
 from microexp.methods.spotting.base import FitRequest, SpottingMethod, SpottingVideo, Truth
 from microexp.methods.spotting.params import FoldParams
+from microexp.methods.spotting.start import Start, check_start, trained_on
 from microexp.methods.spotting.usable import without_unseen
 from microexp.records.features import Features, Files, Key, list_features, whose
 from microexp.records.index import KINDS, Expression, Video, read_expressions, read_videos
@@ -131,9 +132,11 @@ def run(job: Job[FoldParams]) -> Mapping[str, Any]:
     settings = validate(method.Options, options.options, "config", f"{options.experiment}.methods.{options.name}")
     device = str(pick_device(job.device)) if method.gpu else "cpu"
     sources = Sources.of(job, held_out_subject(job.keys["fold"]))
+    path = method.starts_from(settings)
+    start = check_start(path, {key[:2] for key in sources.videos}, options.people) if path else None
     with Files() as files:
         training = sources.training_videos(method.streams(settings), files)
-        fold = Fold(method, settings, options, training, sources.truth, job.keys["fold"], device)
+        fold = Fold(method, settings, options, training, sources.truth, job.keys["fold"], device, start)
         key = fold.fingerprint(sources.training_paths())
         checkpoint = Checkpoint(Path(f"{job.output('trained')}.checkpoint"), key)
         plans = plan_fits(fold.subjects(), options, learns=method.learns, seeded=method.seeded)
@@ -148,7 +151,8 @@ def run(job: Job[FoldParams]) -> Mapping[str, Any]:
                 proposals += fold.propose(plan, models[plan.name], video, TEST)
     write_proposals(job.output("proposals"), proposals, fold.about())
     checkpoint.remove()
-    return {"device": device, "fits": len(plans), "method": f"{options.method} {method.version}"}
+    done = {"device": device, "fits": len(plans), "method": f"{options.method} {method.version}"}
+    return done | ({"start_from": start.sha256} if start else {})
 
 
 @dataclass(frozen=True)
@@ -300,6 +304,7 @@ class Fold:
     truth: Truth
     fold: str
     device: str
+    start: Start | None = None
 
     def subjects(self) -> list[Subject]:
         """Training subjects, sorted."""
@@ -319,7 +324,7 @@ class Fold:
         return fingerprint(
             self.options.model_dump_json(), self.fold, self.method.version, source_sha256(), source_of(self.method),
             self.device, sorted(self.truth.items()), [(v.key, v.n_frames, v.fps) for v in self.videos],
-            [storage.input_hash(p) for p in paths],
+            [storage.input_hash(p) for p in paths], self.start and self.start.sha256,
         )  # fmt: skip
 
     def train(self, plans: Sequence[FitPlan], checkpoint: Checkpoint) -> dict[str, Any]:
@@ -395,6 +400,7 @@ class Fold:
             "reference": self.options.method,
             "version": self.method.version,
             "options": self.settings.model_dump(mode="json"),
+            **trained_on(self.subjects(), self.start),
             "streams": {
                 name: {
                     "step_frames": f.step_frame, "clip_frames": f.clip_frame, "channels": list(f.channels),

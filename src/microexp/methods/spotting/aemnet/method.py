@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +13,9 @@ import numpy as np
 from microexp.errors import UserError
 from microexp.methods.context import Context
 from microexp.methods.spotting.aemnet.params import AemnetParams
+from microexp.methods.spotting.aemnet.start import start_weights
 from microexp.methods.spotting.base import FitRequest, Found, SpottingMethod, SpottingVideo, Truth
+from microexp.methods.spotting.start import start_path
 from microexp.records.index import KINDS
 
 if TYPE_CHECKING:
@@ -47,6 +50,10 @@ class AemNetMethod(SpottingMethod[Model, AemnetParams]):
     def streams(self, options: AemnetParams) -> tuple[str, ...]:
         """The streams of `network.streams`."""
         return options.network.streams
+
+    def starts_from(self, options: AemnetParams) -> Path | None:
+        """The model of `start_from`."""
+        return start_path(options.start_from) if options.start_from else None
 
     def fit(self, videos: Sequence[SpottingVideo], truth: Truth, options: AemnetParams, context: Context) -> Model:
         """Train one network.
@@ -96,6 +103,10 @@ class AemNetMethod(SpottingMethod[Model, AemnetParams]):
                 )
                 for r in requests
             ]  # fmt: skip
+            if options.start_from:
+                weights = start_weights(start_path(options.start_from), options, requests[0].videos[0].streams)
+                for fit in fits:
+                    fit.network.load_state_dict(weights)
             if context.state is not None:
                 restore_fits(fits, context.state)
             request_of = {id(fit): request for fit, request in zip(fits, requests, strict=True)}

@@ -71,6 +71,12 @@ class AemnetParams(Params):
         description="Of matrix products. auto: bfloat16 on GPUs that have it, float32 on CPUs; "
         "bfloat16: also on CPUs (faster for wide networks where the CPU has AMX or AVX512-BF16).",
     )
+    start_from: str | None = Field(
+        None,
+        min_length=1,
+        description="Model that training starts from: `shipped`, or a model file of the same network on the same "
+        "streams; nobody of the experiment may be among its people.",
+    )
     proposals_kept: int = Field(30, ge=1, description="Proposals kept per kind and 128 frames of video, best first.")
 
     @model_validator(mode="after")

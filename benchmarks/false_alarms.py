@@ -1,0 +1,202 @@
+"""False candidates a minute on people who show no expression, and recall on the same people when they do.
+
+    python benchmarks/false_alarms.py --work false_alarms          # the shipped model, flow_magnitude beside it
+    python benchmarks/false_alarms.py --work false_alarms --spotting MODEL --people 12 --seconds 60
+
+Renders people of a seed that no model, demo or test uses, twice: once they show nothing but sway, blinks, glances,
+speech, turns of the head and changes of the seat; once they show expressions beside all that. Both runs are the
+ordinary workflow with `apply:`, in folders below `--work`; what is there is not computed again. The rule
+`flow_magnitude` has no shipped model: its threshold and lengths are chosen on the very people with expressions, which
+favours it. A hit is an intersection over union of at least .5, one to one; `any kind` does not ask whether micro and
+macro were told apart. Candidates that carry a flag (where events have flags) are counted apart.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from microexp.metrics.spotting import KINDS, Interval, count
+from microexp.models import SPOTTING, shipped
+from microexp.records.index import read_expressions, read_videos
+from microexp.run import bundle, storage
+
+ROOT = Path(__file__).resolve().parents[1]
+SEED = 9001
+UNTIDY = {
+    "speech": 0.15, "gaze": 1.5, "turns": 3, "seat_changes": 1, "flicker": 0.02, "cameras": 0.7,
+    "quantisers": [14, 20, 24],
+}  # fmt: skip
+RULE = "flow_magnitude"
+DATASET = "rendered_fresh"
+SHOWN = {"micro": 6, "macro": 3}
+"""Expressions of 24 s."""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What one model finds.
+
+    Attributes:
+        false_a_minute: candidates a minute where nothing is shown.
+        unflagged_a_minute: those of them that carry no flag.
+        recall: kind -> share of the expressions that are found as their kind.
+        recall_any_kind: share that is found, whatever the kind.
+        precision_any_kind: share of candidates that find one, in the videos with expressions.
+        minutes: without expressions; expressions: in the other videos.
+    """
+
+    false_a_minute: float
+    unflagged_a_minute: float
+    recall: Mapping[str, float]
+    recall_any_kind: float
+    precision_any_kind: float
+    minutes: float
+    expressions: int
+
+
+def configuration(model: Path, rule: Path | None, shown: bool, args: argparse.Namespace) -> dict[str, Any]:
+    """The run of people with or without expressions; data are prepared as the model asks for."""
+    expressions = {kind: round(n * args.seconds / 24) if shown else 0 for kind, n in SHOWN.items()}
+    look = {"rates": [25, 30], "sizes": [[240, 180], [288, 216], [320, 240]], "untidy": UNTIDY}
+    people = {"subjects": args.people, "seconds": args.seconds}
+    own_rule = f"results/spotting/fresh/{RULE}/all/model.safetensors"
+    found: dict[str, Any] = {
+        "seed": args.seed,
+        "datasets": {DATASET: {"adapter": "demo"}},
+        "demo": {**people, **expressions, **look},
+        **bundle.read(model).about["preprocessing"],
+        "apply": {
+            "model": {"datasets": [DATASET], "spotting": str(model.resolve())},
+            "rule": {"datasets": [DATASET], "spotting": str(rule.resolve()) if rule else own_rule},
+        },
+    }
+    if rule is None:
+        found["spotting"] = {"fresh": {"datasets": [DATASET], "methods": {RULE: {}}, "select": {"top_k": [1000]}}}
+    return found
+
+
+def run(folder: Path, config: Mapping[str, Any], cores: int) -> None:
+    """Run the workflow up to the events."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "config.yaml"
+    text = json.dumps(config, indent=1) + "\n"  # JSON is YAML
+    if not path.exists() or path.read_text() != text:
+        path.write_text(text)
+    people = [f"s{n:02d}" for n in range(1, config["demo"]["subjects"] + 1)]
+    targets = [f"results/apply/{name}/{DATASET}/{s}/events.csv" for name in config["apply"] for s in people]
+    if "spotting" in config:
+        targets += [f"results/spotting/fresh/{RULE}/all/model.safetensors"]
+    snakemake(folder, path, targets, cores)
+
+
+def snakemake(folder: Path, config: Path, targets: Sequence[str], cores: int) -> None:
+    """The ordinary workflow in `folder`, with this Python."""
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
+    command += ["--configfile", str(config.resolve()), "--cores", str(cores), "--rerun-incomplete", *targets]
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    subprocess.run(command, check=True, env={**os.environ, "PATH": path})
+
+
+def events(folder: Path, name: str) -> list[dict[str, str]]:
+    """Rows of all `events.csv` of a model."""
+    rows: list[dict[str, str]] = []
+    for path in sorted((folder / "results/apply" / name / DATASET).glob("*/events.csv")):
+        with path.open(newline="", encoding="utf-8") as file:
+            rows += csv.DictReader(file)
+    return rows
+
+
+def figures(still: Path, shown: Path, name: str) -> Figures:
+    """What a model found in both runs; numbers of frames count from 1 in the events."""
+    index = "results/index/" + DATASET
+    quiet = read_videos(still / index / "videos.csv")
+    minutes = sum(v.n_frames / v.fps for v in quiet) / 60
+    false = events(still, name)
+    listed = read_videos(shown / index / "videos.csv")
+    truth = [
+        Interval(e.subject, e.video, e.onset, e.offset, e.kind)
+        for e in read_expressions(shown / index / "expressions.csv", listed)
+    ]
+    found = [
+        Interval(e["subject"], e["video"], int(e["onset"]) - 1, int(e["offset"]) - 1, e["kind"])
+        for e in events(shown, name)
+    ]
+    by_kind = count(found, truth, "one_to_one")
+    either = count(_as_one(found), _as_one(truth), "one_to_one")["overall"]
+    return Figures(
+        false_a_minute=len(false) / minutes,
+        unflagged_a_minute=sum(not e.get("flags") for e in false) / minutes,
+        recall={kind: by_kind[kind].recall for kind in KINDS},
+        recall_any_kind=either.recall,
+        precision_any_kind=either.precision,
+        minutes=minutes,
+        expressions=len(truth),
+    )
+
+
+def _as_one(intervals: Sequence[Interval]) -> list[Interval]:
+    return [Interval(i.subject, i.video, i.onset, i.offset, "macro") for i in intervals]
+
+
+def measure(args: argparse.Namespace) -> dict[str, Figures]:
+    """Figures of the model and of the rule."""
+    model = args.spotting or shipped(SPOTTING)
+    still, shown = args.work / "still", args.work / "shown"
+    run(shown, configuration(model, None, True, args), args.cores)
+    rule = shown / f"results/spotting/fresh/{RULE}/all/model.safetensors"
+    run(still, configuration(model, rule, False, args), args.cores)
+    return {"model": figures(still, shown, "model"), RULE: figures(still, shown, "rule")}
+
+
+def table(found: Mapping[str, Figures]) -> str:
+    """The figures as a Markdown table."""
+    lines = [
+        "| | false candidates a minute | without a flag | recall | recall micro / macro, as their kind | precision |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    for name, f in found.items():
+        kinds = " / ".join(f"{f.recall[kind]:.2f}" for kind in KINDS)
+        lines.append(
+            f"| {name} | {f.false_a_minute:.1f} | {f.unflagged_a_minute:.1f} | {f.recall_any_kind:.2f} | {kinds} "
+            f"| {f.precision_any_kind:.2f} |"
+        )
+    return "\n".join(lines)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    found = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    found.add_argument("--work", type=Path, default=Path("false_alarms"), help="folder of both runs")
+    found.add_argument("--spotting", type=Path, help="model file; none takes the shipped one")
+    found.add_argument("--people", type=int, default=6)
+    found.add_argument("--seconds", type=float, default=24.0)
+    found.add_argument("--seed", type=int, default=SEED)
+    found.add_argument("--cores", type=int, default=1)
+    found.add_argument("--json", type=Path, help="write the figures here, too")
+    return found
+
+
+def main() -> None:
+    """Measure and print."""
+    args = parser().parse_args()
+    found = measure(args)
+    print(table(found))
+    first = found["model"]
+    print(
+        f"{args.people} people of seed {args.seed}: {first.minutes:.1f} minutes still, {first.expressions} expressions"
+    )
+    if args.json:
+        storage.write_json(args.json, {name: asdict(f) for name, f in found.items()})
+
+
+if __name__ == "__main__":
+    main()
