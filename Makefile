@@ -6,12 +6,13 @@ PYTEST ?= -n 2 --dist loadfile
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo resume ablation test quick lint docs clean install install-dev install-docs
+.PHONY: help demo resume ablation models test quick lint docs clean install install-dev install-docs
 
 help:
 	@echo "make demo     run the whole workflow on the demo data, from videos to tables and results/report.html"
 	@echo "make resume   go on after an interrupted run, also one that was killed"
 	@echo "make ablation what each part of AEM-Net is worth, on a longer demo (hours on two cores; docs/spotting.md)"
+	@echo "make models   train the models that the package brings again"
 	@echo "make test     all tests;  make quick: the unit tests only;  make lint: style, types, workflow"
 	@echo "make docs     the documentation as a site, site/index.html"
 	@echo "make clean    remove results, ablation, logs and Snakemake's notes (not .venv, not weights)"
@@ -51,6 +52,9 @@ lint: install-dev
 	$(BIN)/lint-imports
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
+
+models: install-dev
+	$(BIN)/python tools/train_action_units.py
 
 docs: install-docs
 	$(BIN)/python tools/docs_pages.py

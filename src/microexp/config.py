@@ -75,6 +75,12 @@ class Application(Params):
         min_length=1,
         description="Recognition model for what was spotted: a file, or results/recognition/…/all/model.safetensors.",
     )
+    action_units: str | None = Field(
+        None,
+        min_length=1,
+        description="Model that tells the action units of what was spotted: a file, or `shipped` for the one that the "
+        "package brings (trained on rendered flow alone).",
+    )
 
 
 class Config(Params):
@@ -119,6 +125,12 @@ class Config(Params):
         """A method of an experiment and its options."""
         entry = dict(self.experiments(kind)[experiment].methods[name])
         method = find_method(kind, str(entry.pop("method", name)))
+        target = getattr(self.experiments(kind)[experiment], "target", None)
+        if target is not None and target not in method.targets:  # type: ignore[union-attr]
+            raise UserError(
+                file="config", where=f"{kind}.{experiment}.methods.{name}", got=f"target: {target}",
+                expected=f"target: {' or '.join(method.targets)}, which the method recognises",  # type: ignore[union-attr]
+            )  # fmt: skip
         return method, validate(method.Options, entry, "config", f"{kind}.{experiment}.methods.{name}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from microexp.apexdiff.events import apex_and_maps
 from microexp.apexdiff.params import ApexdiffParams
 from microexp.errors import UserError
 from microexp.methods.model import Model, check_preprocessing, read_model
+from microexp.methods.recognition import action_units
 from microexp.methods.spotting.base import SpottingVideo
 from microexp.methods.spotting.fold import checked
 from microexp.methods.spotting.postprocess import clean
@@ -50,9 +52,10 @@ def run(job: Job[ApplyStageParams]) -> Mapping[str, Any]:
         features = by_video(list_features(job.inputs["features"], files))
         for video in videos:
             events += spot(spotter, video, features.get(video.video, {}))
-    if recogniser is not None:
-        events = [recognise(event, recogniser, job) for event in events]
-    write_events(job.output("events"), events, videos, recogniser.classes if recogniser else ())
+    units = action_units.load(job.input("action_units")) if job.inputs.get("action_units") else None
+    events = [described(event, recogniser, units, job) for event in events]
+    classes = recogniser.classes if recogniser else ()
+    write_events(job.output("events"), events, videos, classes, action_units.unit_names(units) if units else ())
     return {"events": len(events)}
 
 
@@ -95,12 +98,18 @@ def spot(model: Model, video: Video, streams: Mapping[str, Features]) -> list[Ev
     return sorted(events, key=lambda e: (e.onset, e.offset, e.kind))
 
 
-def recognise(event: Event, model: Model, job: Job[ApplyStageParams]) -> Event:
-    """The event with its apex and class probabilities; as it was where the crops show no second frame of it.
+def described(
+    event: Event, recogniser: Model | None, units: action_units.UnitModel | None, job: Job[ApplyStageParams]
+) -> Event:
+    """The event with its apex, class probabilities and action units, as far as there are models.
+
+    It stays as it was where the crops show no second frame of it.
 
     Raises:
-        UserError: when its maps have another size than those of training.
+        UserError: as of `recognise`.
     """
+    if recogniser is None and units is None:
+        return event
     with open_crops(job.input("crops")) as crops:
         found = apex_and_maps(
             crops.need(event.key[2]),
@@ -112,6 +121,30 @@ def recognise(event: Event, model: Model, job: Job[ApplyStageParams]) -> Event:
     if found is None:
         return event
     apex, maps = found
+    event = replace(event, apex=apex)
+    if units is not None:
+        event = with_units(event, units, maps)
+    return event if recogniser is None else recognise(event, recogniser, maps)
+
+
+def with_units(event: Event, model: action_units.UnitModel, maps: Maps) -> Event:
+    """The event with the probabilities of the model's action units, and which are shown, in words."""
+    p = action_units.sided(maps.flow[None], model, px=True)[0]
+    named = zip(action_units.unit_names(model), p[:, 0].tolist(), strict=True)
+    return replace(
+        event,
+        units=action_units.in_words(p, model.units),
+        unit_probabilities={name: round(value, 6) for name, value in named},
+        unit_model=model.name,
+    )
+
+
+def recognise(event: Event, model: Model, maps: Maps) -> Event:
+    """The event with its class probabilities.
+
+    Raises:
+        UserError: when its maps have another size than those of training.
+    """
     side = maps.difference.shape[-1]
     if side != model.size_px:
         raise UserError(
@@ -123,10 +156,7 @@ def recognise(event: Event, model: Model, job: Job[ApplyStageParams]) -> Event:
         )
     p = model.method.predict(model.fitted, as_clips(event, maps))[0]  # type: ignore[union-attr]
     probabilities = {c: round(float(v), 6) for c, v in zip(model.classes, p, strict=True)}
-    return Event(
-        event.key, event.onset, event.offset, event.kind, event.score, event.spotting_model, apex, probabilities,
-        model.label,
-    )  # fmt: skip
+    return replace(event, probabilities=probabilities, recognition_model=model.label)
 
 
 def as_clips(event: Event, maps: Maps) -> Clips:

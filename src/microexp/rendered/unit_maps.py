@@ -89,7 +89,7 @@ def draw_maps(
     maps = np.empty((count, 2, size, size), np.float32)
     halves = np.zeros((count, len(UNITS), 2), bool)
     for k in range(count):
-        face = faces[rng.integers(len(faces))]
+        face = faces[int(rng.integers(len(faces)))]
         flow, halves[k] = _expression(rng, face, how)
         cut = _as_computed(rng, _crop(rng, flow, face.eyes, size, how), how)
         maps[k] = np.moveaxis(_as_stored(rng, cut, how), -1, 0)
