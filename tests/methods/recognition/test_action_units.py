@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from microexp.config import parse
+from microexp.config import parse, stage_options
 from microexp.datasets.units import KNOWN, NAMES, shown, shown_sides
 from microexp.errors import UserError
 from microexp.methods.context import Context
@@ -210,6 +210,15 @@ def test_a_fold_of_units_from_shards_to_predictions(coded, tmp_path, learn_from)
     assert contents(tmp_path / "clean", "trained", "training") == contents(tmp_path / "poisoned", "trained", "training")
 
 
+def test_both_is_the_mean_of_the_two_in_log_odds(coded):
+    subjects, rendered, both = (
+        np.array([list(r.p.values()) for r in loso.predict_units(coded, FoldParams.model_validate(options(how)))])
+        for how in ("subjects", "rendered", "both")
+    )
+    odds = [np.log(p / (1 - p)) for p in (subjects, rendered, both)]
+    np.testing.assert_allclose(odds[2], (odds[0] + odds[1]) / 2, atol=1e-6)
+
+
 def test_a_unit_that_nobody_shows_is_answered_by_the_shipped_model(coded):
     method = find_method("recognition", "action_units")
     e = FoldParams.model_validate(options("subjects"))
@@ -234,6 +243,11 @@ def config_of(**experiment):
 def test_an_experiment_on_units_needs_no_more_than_its_target():
     config = config_of(target="action_units")
     assert config.recognition["units"].methods == UNIT_METHODS
+    for row, entry in UNIT_METHODS.items():
+        told = stage_options(config, "recognition-fold", "units", row)
+        assert told["target"] == "action_units" and told["method"] == "action_units"
+        assert told["options"]["learn_from"] == entry.get("learn_from", "both")
+    assert stage_options(config, "tables-recognition", "units")["task"]["target"] == "action_units"
     for text, changes in (
         ("neither classes nor a protocol", {"protocol": "megc2019"}),
         ("got target: action_units; expected target: emotion", {"methods": {"mdml": {}}}),

@@ -29,8 +29,8 @@ class ActionUnitsOptions(Params):
     learn_from: Literal["both", "subjects", "rendered"] = Field(
         "both",
         description="rendered: the shipped model as it is, which has seen no real face (zero-shot). subjects: a "
-        "class-balanced logistic regression on the flow of the training subjects. both: the same, with the shipped "
-        "model's answers as further features.",
+        "class-balanced logistic regression on the flow of the training subjects. both: the mean of the two, in "
+        "log-odds (for emotions: the regression reads the shipped model's answers, too).",
     )
 
 
@@ -69,8 +69,8 @@ class ActionUnits(RecognitionMethod[Fitted, ActionUnitsOptions]):
                 )
             return Fitted(training.classes, options, (None,) * len(training.classes))
         clips, label = training.targets()
-        x, mirrored = features(clips, options), features(clips, options, mirror=True)
-        both = np.concatenate([x, mirrored])
+        answers = training.units is None and options.learn_from == "both"
+        both = np.concatenate([features(clips, answers), features(clips, answers, mirror=True)])
         if training.units is None:
             return Fitted(training.classes, options, (fit(both, np.tile(label, 2), len(training.classes), C),))
         shown = training.units[training.target]
@@ -83,14 +83,19 @@ class ActionUnits(RecognitionMethod[Fitted, ActionUnitsOptions]):
     def predict(self, model: Fitted, clips: Clips) -> np.ndarray:
         """Class probabilities (N, classes), or (N, units) probabilities that each unit is shown.
 
-        A unit that the training subjects did not show, or all of them did, is answered by the shipped model.
+        A unit that the training subjects did not show, or all of them did, is answered by the shipped model. With
+        `both`, the log-odds of regression and shipped model are averaged.
         """
-        x = features(clips, model.options) if any(model.regressions) else np.empty((len(clips), 0))
+        both = model.options.learn_from == "both"
         if len(model.regressions) == 1 and len(model.names) > 1:
             assert model.regressions[0] is not None
-            return model.regressions[0].predict(x)
-        rest = shipped_model.probabilities(flow_of(clips), px=True)
-        columns = [rest[:, u] if r is None else r.predict(x)[:, 1] for u, r in enumerate(model.regressions)]
+            return model.regressions[0].predict(features(clips, both))
+        shipped = shipped_model.probabilities(flow_of(clips), px=True)
+        x = features(clips, answers=False)
+        columns = []
+        for unit, regression in enumerate(model.regressions):
+            own = shipped[:, unit] if regression is None else regression.predict(x)[:, 1]
+            columns.append(_between(own, shipped[:, unit]) if both else own)
         return np.stack(columns, 1)
 
     def to_bytes(self, model: Fitted) -> bytes:
@@ -126,14 +131,26 @@ def flow_of(clips: Clips) -> np.ndarray:
     return clips.maps[:, [clips.channels.index(c) for c in ("u", "v")]]
 
 
-def features(clips: Clips, options: ActionUnitsOptions, mirror: bool = False) -> np.ndarray:
-    """(N, D) what the regressions read: u and v at 14 px, root mean square 1, and the shipped model's raw answers."""
+def _between(p: np.ndarray, q: np.ndarray) -> np.ndarray:
+    """The probabilities whose log-odds are the mean of those of `p` and `q`."""
+    yes, no = np.sqrt(p * q), np.sqrt((1 - p) * (1 - q))
+    return np.asarray(yes / np.maximum(yes + no, 1e-300))
+
+
+def features(clips: Clips, answers: bool, mirror: bool = False) -> np.ndarray:
+    """(N, D) what the regressions read: u and v at 14 px, root mean square 1.
+
+    Args:
+        clips: N clips.
+        answers: add the shipped model's raw answers.
+        mirror: of the mirror images.
+    """
     flow = flow_of(clips)
     if mirror:
         flow = flow[..., ::-1] * np.array([-1.0, 1.0], np.float32).reshape(1, 2, 1, 1)
     maps = shipped_model.prepare(flow, px=True)
     half = SIZE_PX, maps.shape[-1] // SIZE_PX
     parts: list[np.ndarray] = [maps.reshape(len(maps), 2, *half, *half).mean((3, 5)).reshape(len(maps), -1)]
-    if options.learn_from == "both":
+    if answers:
         parts.append(shipped_model.logits(maps, shipped_model.load())[..., 0])
     return np.concatenate(parts, 1).astype(np.float64)
