@@ -34,6 +34,7 @@ ablation: install
 	  --results ablation/results --out ablation/variants --jobs $(CORES)
 
 models: install
+	$(BIN)/python tools/train_action_units.py
 	$(BIN)/python tools/train_spotting.py --work models --cores $(CORES)
 
 .PHONY: results-are-here

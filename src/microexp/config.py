@@ -92,6 +92,12 @@ class Application(Params):
         min_length=1,
         description="Recognition model for what was spotted: a file, or results/recognition/…/all/model.safetensors.",
     )
+    action_units: str | None = Field(
+        None,
+        min_length=1,
+        description="Model that tells the action units of what was spotted: a file, or `shipped` for the one that the "
+        "package brings (trained on rendered flow alone).",
+    )
 
 
 class Config(Params):
@@ -140,6 +146,12 @@ class Config(Params):
         """A method of an experiment and its options."""
         entry = dict(self.experiments(kind)[experiment].methods[name])
         method = find_method(kind, str(entry.pop("method", name)))
+        target = getattr(self.experiments(kind)[experiment], "target", None)
+        if target is not None and target not in method.targets:  # type: ignore[union-attr]
+            raise UserError(
+                file="config", where=f"{kind}.{experiment}.methods.{name}", got=f"target: {target}",
+                expected=f"target: {' or '.join(method.targets)}, which the method recognises",  # type: ignore[union-attr]
+            )  # fmt: skip
         return method, validate(method.Options, entry, "config", f"{kind}.{experiment}.methods.{name}")
 
 
@@ -246,7 +258,12 @@ def _check_recogniser(config: Config, where: str, experiment: SpottingExperiment
     known = [f"{e}/{m}" for e, found in config.recognition.items() for m in found.methods]
     if name not in known:
         raise UserError(file=file, where=where, got=repr(name), expected=f"one of {', '.join(known) or '(none)'}")
-    missing = sorted(set(experiment.datasets) - set(config.recognition[name.partition("/")[0]].datasets))
+    recogniser = config.recognition[name.partition("/")[0]]
+    if recogniser.target == "action_units":
+        raise UserError(
+            file=file, where=where, problem=f"{name} has action units for a target", expected="one with classes"
+        )
+    missing = sorted(set(experiment.datasets) - set(recogniser.datasets))
     if missing:
         raise UserError(
             file=file, where=where, problem=f"no fold of {name} holds out {missing[0]}",

@@ -331,6 +331,7 @@ STAGES: dict[str, Stage] = {
                 ),
                 "spotting": Input("a spotting model", "plan.applied_spotting", after=("model",)),
                 "recognition": Input("a recognition model", "plan.applied_recognition", "optional", after=("model",)),
+                "action_units": Input("a model of action units", "plan.applied_units", "optional"),
             },
             {"events": Output("results/apply/{application}/{dataset}/{subject}/events.csv", "what was found")},
             "microexp.methods.apply:ApplyStageParams",

@@ -18,6 +18,7 @@ from microexp.errors import UserError
 from microexp.features.params import I3dParams
 from microexp.flow.params import GPU_BACKENDS
 from microexp.methods.spotting.base import SpottingMethod
+from microexp.models import ACTION_UNITS, SHIPPED, shipped
 from microexp.pipeline import STAGES, STREAMS, pattern
 from microexp.rendered.layout import video_path
 from microexp.run.names import NAME, WHOLE_DATASET, check_name, fold_name, split_fold
@@ -407,6 +408,11 @@ class Plan:
     def applied_recognition(self, application: str) -> list[str]:
         """The recognition model of an application, if it has one."""
         return [m for m in [self.config.apply[application].recognition] if m]
+
+    def applied_units(self, application: str) -> list[str]:
+        """The model of action units of an application, if it has one."""
+        asked = self.config.apply[application].action_units
+        return [str(shipped(ACTION_UNITS)) if asked == SHIPPED else asked] if asked else []
 
     # --- tables and report --------------------------------------------------------------------------------------------
 

@@ -6,9 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+
+from microexp.datasets.units import KNOWN
+from microexp.methods.recognition.action_units.model import pack
+from microexp.methods.recognition.action_units.network import UnitNetwork
 from microexp.methods.spotting.fold import ALL
 from microexp.pipeline import STAGES
 from microexp.records.index import read_videos, write_videos
+from microexp.run import bundle
 from microexp.run.runner import run_stage
 from microexp.run.stage import Job
 from tests.methods.recognition import synthetic
@@ -46,6 +53,14 @@ def recognition_model(folder: Path, method: str = "logistic_regression") -> Path
     return model_of(outputs["trained"], None, {"crops": {"size": 224}})
 
 
+def unit_model(path: Path, seed: int = 0) -> Path:
+    """A model of action units with random weights."""
+    torch.manual_seed(seed)
+    network, ones = UnitNetwork(len(KNOWN)).eval(), np.ones((len(KNOWN), 3))
+    bundle.write(path, pack(network, KNOWN, 3 * ones, -0.5 * ones, name="made/units"))
+    return path
+
+
 def run_apply(
     data: MadeUp,
     folder: Path,
@@ -53,6 +68,7 @@ def run_apply(
     subject: str = "s01",
     *,
     recognition: Path | None = None,
+    action_units: Path | None = None,
     crops: Path | None = None,
     **params: Any,
 ) -> Path:
@@ -65,6 +81,7 @@ def run_apply(
         "videos": [folder / "videos.csv"], "crops": [crops], "spotting": [model],
         "features": [p for p in data.features if p.stem == subject],
         "recognition": [recognition] if recognition else [],
+        "action_units": [action_units] if action_units else [],
     }  # fmt: skip
     stage = STAGES["apply"]
     out = folder / "events.csv"

@@ -13,12 +13,13 @@ from microexp.errors import UserError
 from microexp.flow.params import Tvl1Params
 from microexp.methods.apply import as_clips
 from microexp.methods.model import read_model
+from microexp.methods.recognition import action_units
 from microexp.methods.spotting.postprocess import clean
 from microexp.methods.spotting.selection import take
 from microexp.records.crops import open_crops
 from microexp.records.events import Event
 from microexp.records.proposals import CALIBRATION, read_proposals
-from tests.methods.applied import PREPROCESSING, recognition_model, run_apply, spotting_model
+from tests.methods.applied import PREPROCESSING, recognition_model, run_apply, spotting_model, unit_model
 from tests.methods.spotting.made_up import edit, garble, write_data
 from tests.methods.spotting.quick import QUICK
 from tests.shards import write_crops
@@ -153,6 +154,31 @@ def test_events_are_recognised_as_the_model_says(data, model, crops, tmp_path):
             p = [float(row[f"p_{c}"]) for c in found.classes]
             assert p == pytest.approx(expected, abs=1e-6) and sum(p) == pytest.approx(1, abs=1e-5)
             assert row["emotion"] == found.classes[int(np.argmax(p))] and row["recognition_model"] == "made/mine"
+
+
+def test_events_have_the_action_units_that_the_model_says(data, model, crops, tmp_path):
+    path = unit_model(tmp_path / "units.safetensors")
+    plain = rows_of(run_apply(data, tmp_path / "plain", model))
+    rows = rows_of(run_apply(data, tmp_path / "out", model, action_units=path, crops=crops, apexdiff=MAPS))
+    assert [r["onset"] for r in rows] == [r["onset"] for r in plain] and "AU12" not in plain[0] and len(rows) > 1
+    loaded = action_units.load(path)
+    with open_crops(crops) as file:
+        for row in rows:
+            _, maps = apex_and_maps(file["s01_0"], (int(row["onset"]) - 1, int(row["offset"]) - 1), MAPS)
+            expected = action_units.of_map(maps.flow, loaded)
+            assert {name: float(row[name]) for name in expected} == pytest.approx(expected, abs=1e-6)
+            assert row["action_units"] == action_units.in_words(
+                action_units.sided(maps.flow[None], loaded, px=True)[0], loaded.units
+            )
+            assert row["action_unit_model"] == "made/units" and row["apex"] and not row["emotion"]
+
+
+def test_emotions_and_action_units_stand_side_by_side(data, model, crops, tmp_path):
+    recognition, path = recognition_model(tmp_path / "r"), unit_model(tmp_path / "units.safetensors")
+    rows = rows_of(
+        run_apply(data, tmp_path, model, recognition=recognition, action_units=path, crops=crops, apexdiff=MAPS)
+    )
+    assert all(r["emotion"] and r["p_positive"] and r["AU1"] for r in rows) and len(rows) > 1
 
 
 def test_maps_of_another_size_are_refused(data, model, crops, tmp_path):

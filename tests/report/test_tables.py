@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from microexp.commands import main as cli
+from microexp.datasets.units import NAMES
 from microexp.metrics.recognition import Prediction
 from microexp.metrics.spotting import Interval
 from microexp.records.detections import COLUMNS as DETECTION_COLUMNS
@@ -204,6 +205,46 @@ def test_recognition_table_has_chance_and_confusion(demo: Run) -> None:
 
 
 TASK = ("--set", "task=" + json.dumps({"datasets": ["demo"], "classes": {"good": ["happiness"], "bad": ["disgust"]}}))
+
+
+UNITS = ("--set", "task=" + json.dumps({"datasets": ["demo"], "target": "action_units"}))
+
+
+def coded(demo: Run, expressions: Sequence[Expression], p: float = 0.9) -> list[Path]:
+    """Folds that say `p` of unit 12, whatever the clip."""
+    found = []
+    for subject in SUBJECTS:
+        own = [e for e in expressions if e.subject == subject]
+        rows = [
+            (
+                "mine",
+                0,
+                "demo",
+                subject,
+                e.video,
+                e.expression,
+                e.aus,
+                "12",
+                *(p if n == "AU12" else 0.1 for n in NAMES),
+            )
+            for e in own
+        ]
+        found.append(demo.path("recognition", "mine", subject, "predictions.csv"))
+        write_predictions(found[-1], rows, NAMES)
+    return found
+
+
+def test_action_units_have_a_table_of_their_own(demo: Run, capsys: Capture) -> None:
+    chosen = [replace(e, aus="L12" if e.expression % 4 == 1 else "4") for e in demo.expressions]
+    write_expressions(demo.root / "expressions.csv", chosen, VIDEOS)
+    assert demo.tables("recognition", coded(demo, micro(chosen)), *UNITS) == 0
+    rows = {row["unit"]: row for row in demo.record["table"]["rows"]}
+    assert set(rows) == {"mean", "AU4", "AU12"}
+    assert rows["AU12"]["auc"] == 0.5 and (rows["AU12"]["shown"], rows["AU4"]["shown"]) == (6, 3)
+    assert rows["AU12"]["unit_f1"] == pytest.approx(2 * 6 / (6 + 9))
+    assert "confusion" not in demo.record
+    assert demo.tables("recognition", coded(demo, micro(chosen)[1:]), *UNITS) == 2
+    assert "demo/s01/s01_1/1: no prediction; expected 'L12', as the index says" in one_line(capsys)
 
 
 def micro(expressions: Iterable[Expression]) -> list[Expression]:

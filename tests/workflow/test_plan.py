@@ -267,6 +267,7 @@ ELSEWHERE = {
     "spotting.demo.datasets": "changes which jobs there are",
     "recognition.demo.datasets": "changes which jobs there are",
     "recognition.demo.protocol": "excludes `classes`; has its own test",
+    "recognition.demo.target": "excludes `classes`; has its own test",
     "spotting.demo.same_people": "groups of data sets; has its own test",
     "recognition.demo.same_people": "groups of data sets; has its own test",
     **dict.fromkeys(

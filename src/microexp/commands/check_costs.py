@@ -147,7 +147,9 @@ def _empty_classes(config: Config, name: str, experiment: str, index: Index) -> 
     task = TaskParams(**fields, adapters={name: config.datasets[name].adapter or name})
     items = [e for e in index.expressions if e.kind in options.kinds]
     try:
-        found = {class_in(task, name, e.subject, e.video, e.emotion) for e in items}
+        found = {class_in(task, name, e.subject, e.video, e.emotion, str(e.aus)) for e in items}
+        if task.target == "action_units":
+            return [] if found - {None} else ["any action unit"]
         return [label for label in class_names(task) if label not in found]
     except UserError:
         return []  # an unknown protocol is said where the configuration is checked

@@ -15,6 +15,7 @@ from microexp.datasets.classes import check_emotions, class_names, labels_of
 from microexp.errors import UserError
 from microexp.methods.recognition import loso
 from microexp.methods.recognition.params import FoldParams
+from microexp.metrics import action_units
 from microexp.metrics import recognition as evaluation
 from microexp.records.clips import Clips, read_shards
 from microexp.records.predictions import COLUMNS
@@ -67,11 +68,19 @@ def main(args: argparse.Namespace) -> int:
     methods, clips = read_experiment(args.config, args.experiment, args.apexdiff)
     first, device = methods[0], str(pick_device(args.device))
     without = int((labels_of(clips, first) < 0).sum())
-    log(f"recognise {args.experiment}: {len(clips)} clips, {without} of them without a class")
-    rows = [row for method in methods for row in loso.predict_all(clips, method, device=device)]
+    log(f"recognise {args.experiment}: {len(clips)} clips, {without} of them without a class or unit")
     title = f"Recognition, {args.experiment}"
-    table = evaluation.table(title, rows, class_names(first), args.bootstrap, first.seed)
-    storage.write_csv(args.out / "predictions.csv", COLUMNS, map(astuple, rows))
+    if first.target == "action_units":
+        units = [row for method in methods for row in loso.predict_units(clips, method)]
+        names = class_names(first)
+        table = action_units.table(title, units, names, args.bootstrap, first.seed)
+        columns = (*COLUMNS, *(f"p_{name}" for name in names))
+        cells = [(*(getattr(r, c) for c in COLUMNS), *r.p.values()) for r in units]
+        storage.write_csv(args.out / "predictions.csv", columns, cells)
+    else:
+        rows = [row for method in methods for row in loso.predict_all(clips, method, device=device)]
+        table = evaluation.table(title, rows, class_names(first), args.bootstrap, first.seed)
+        storage.write_csv(args.out / "predictions.csv", COLUMNS, map(astuple, rows))
     write(table, *(args.out / f"table.{suffix}" for suffix in ("csv", "md", "tex")))
     storage.write_json(args.out / "table.json", as_json(table))
     print(markdown(table), end="")

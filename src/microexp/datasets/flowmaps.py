@@ -4,7 +4,7 @@ Two forms are read; names of keys and columns in any case, `os` (optical strain)
 (N, h, w, C) or (N, C, h, w), `label`, `subject`, `dataset`, `sample` and, unless they are u, v, strain, `channels`. Or
 an index CSV `dataset,subject,sample,label,u,v,strain`, whose last three columns name grey images relative to the CSV;
 `strain` may be missing, and one column `image` may name colour images instead, whose red is u, green v and blue strain
-(`order="bgr"`: the other way round).
+(`order="bgr"`: the other way round). A further key or column `aus` may hold action units (`4+7+L10`).
 
 What the numbers mean is found in them, see `rest`. The maps hold no grey-level difference, so MDML's second view is a
 surrogate; say so wherever a number from them is shown.
@@ -30,6 +30,7 @@ from microexp.run.names import check_name
 
 CHANNELS = ("u", "v", "strain")
 COLUMNS = ("dataset", "subject", "sample", "label")
+UNITS = "aus"
 Order = Literal["rgb", "bgr"]
 SecondView = Literal["strain", "v_minus_u"]
 
@@ -73,6 +74,7 @@ def read_maps(
         kind=np.full(len(maps), "micro"),
         emotion=np.array([_label(v, classes, path, row) for row, v in enumerate(columns["label"], 1)], dtype=str),
         channels=tuple(kept),
+        aus=np.array([str(v) for v in columns.get(UNITS, [])], dtype=str),
     )
     _check_once(clips, path)
     return clips
@@ -120,7 +122,7 @@ def _npz(path: Path) -> tuple[np.ndarray, list[str], Mapping[str, Any]]:
         with np.load(path, allow_pickle=False) as data:
             keys = {name.lower(): name for name in data.files}
             flow = data[keys["flow"]]
-            columns = {name: _text(data[keys[name]]) for name in COLUMNS}
+            columns = {name: _text(data[keys[name]]) for name in (*COLUMNS, *([UNITS] if UNITS in keys else []))}
             given = data[keys["channels"]].astype(str).tolist() if "channels" in keys else []
     except KeyError as error:
         raise UserError(
@@ -168,7 +170,7 @@ def _index(path: Path, order: Order) -> tuple[np.ndarray, list[str], Mapping[str
             maps.append(_stacked(path, number, [_image(path, number, row, c) for c in images]))
         if maps[-1].shape != maps[0].shape:
             raise UserError(file=path, where=f"row {number}", got=maps[-1].shape, expected=f"images of {maps[0].shape}")
-    columns = {c: [row[c] for row in rows] for c in COLUMNS}
+    columns = {c: [row[c] for row in rows] for c in (*COLUMNS, *([UNITS] if UNITS in rows[0] else []))}
     return np.array(maps), list(CHANNELS) if "image" in rows[0] else images, columns
 
 

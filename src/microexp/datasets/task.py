@@ -17,6 +17,11 @@ class RecognitionTask(Params):
     datasets: Annotated[list[str], AfterValidator(each_once)] = Field(
         min_length=1, description="Data sets whose subjects are the folds."
     )
+    target: Literal["emotion", "action_units"] = Field(
+        "emotion",
+        description="What is recognised: one class of emotions per expression, or its action units (no `classes`, no "
+        "`protocol`; expressions whose sheet names no unit are excluded).",
+    )
     classes: dict[str, list[str]] | None = Field(
         None, min_length=2, description="Class -> emotions that belong to it; other emotions are excluded."
     )
@@ -33,7 +38,10 @@ class RecognitionTask(Params):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if (self.classes is None) == (self.protocol is None):
+        if self.target == "action_units":
+            if self.classes is not None or self.protocol is not None:
+                raise ValueError("target action_units has neither classes nor a protocol")
+        elif (self.classes is None) == (self.protocol is None):
             raise ValueError("needs either classes or a protocol")
         emotions = [e for members in (self.classes or {}).values() for e in members]
         if len(set(emotions)) < len(emotions):

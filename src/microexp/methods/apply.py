@@ -14,6 +14,7 @@ from microexp.apexdiff.events import apex_and_maps
 from microexp.apexdiff.params import ApexdiffParams
 from microexp.errors import UserError
 from microexp.methods.model import Model, check_preprocessing, read_model
+from microexp.methods.recognition import action_units
 from microexp.methods.spotting.base import SpottingVideo
 from microexp.methods.spotting.candidates import flags_of
 from microexp.methods.spotting.flow_magnitude import STREAM as MOTION
@@ -52,11 +53,16 @@ def run(job: Job[ApplyStageParams]) -> Mapping[str, Any]:
         for video in videos:
             own = features.get(video.video, {})
             events += [with_flags(event, own.get(MOTION)) for event in spot(spotter, video, own)]
-    if recogniser is not None:
+    units = action_units.load(job.input("action_units")) if job.inputs.get("action_units") else None
+    if recogniser is not None or units is not None:
         how: dict[str, Any] = {"threads": job.threads, "device": job.device}
         with open_crops(job.input("crops")) as crops:
-            events = [recognise(e, recogniser, crops.need(e.key[2]), job.params.apexdiff, **how) for e in events]
-    write_events(job.output("events"), events, videos, recogniser.classes if recogniser else ())
+            events = [
+                described(e, crops.need(e.key[2]), job.params.apexdiff, recogniser=recogniser, units=units, **how)
+                for e in events
+            ]
+    classes = recogniser.classes if recogniser else ()
+    write_events(job.output("events"), events, videos, classes, action_units.unit_names(units) if units else ())
     return {"events": len(events)}
 
 
@@ -111,28 +117,60 @@ def spot(model: Model, video: Video, streams: Mapping[str, Features]) -> list[Ev
     return sorted(events, key=lambda e: (e.onset, e.offset, e.kind))
 
 
-def recognise(
-    event: Event, model: Model | None, crops: Crops, params: ApexdiffParams, *, threads: int = 1, device: str = "auto"
+def described(
+    event: Event,
+    crops: Crops,
+    params: ApexdiffParams,
+    *,
+    recogniser: Model | None = None,
+    units: action_units.UnitModel | None = None,
+    threads: int = 1,
+    device: str = "auto",
 ) -> Event:
-    """The event with its apex and class probabilities; as it was where the crops show no second frame of it.
+    """The event with its apex, and with class probabilities and action units as far as there are models.
+
+    It stays as it was where the crops show no second frame of it.
 
     Args:
         event: what was spotted.
-        model: of recognition; None finds the apex alone.
         crops: of its video.
         params: how maps are made.
+        recogniser: model of recognition.
+        units: model of action units.
         threads: of the flow.
         device: of the flow.
 
     Raises:
-        UserError: when its maps have another size than those of training.
+        UserError: as of `recognise`.
     """
     found = apex_and_maps(crops, (event.onset, event.offset), params, threads=threads, device=device)
     if found is None:
         return event
     apex, maps = found
-    if model is None:
-        return event.at(apex)
+    event = replace(event, apex=apex)
+    if units is not None:
+        event = with_units(event, units, maps)
+    return event if recogniser is None else recognise(event, recogniser, maps)
+
+
+def with_units(event: Event, model: action_units.UnitModel, maps: Maps) -> Event:
+    """The event with the probabilities of the model's action units, and which are shown, in words."""
+    p = action_units.sided(maps.flow[None], model, px=True)[0]
+    named = zip(action_units.unit_names(model), p[:, 0].tolist(), strict=True)
+    return replace(
+        event,
+        units=action_units.in_words(p, model.units),
+        unit_probabilities={name: round(value, 6) for name, value in named},
+        unit_model=model.name,
+    )
+
+
+def recognise(event: Event, model: Model, maps: Maps) -> Event:
+    """The event with its class probabilities.
+
+    Raises:
+        UserError: when its maps have another size than those of training.
+    """
     side = maps.difference.shape[-1]
     if side != model.size_px:
         raise UserError(
@@ -144,7 +182,7 @@ def recognise(
         )
     p = model.method.predict(model.fitted, as_clips(event, maps))[0]  # type: ignore[union-attr]
     probabilities = {c: round(float(v), 6) for c, v in zip(model.classes, p, strict=True)}
-    return replace(event, apex=apex, probabilities=probabilities, recognition_model=model.label)
+    return replace(event, probabilities=probabilities, recognition_model=model.label)
 
 
 def as_clips(event: Event, maps: Maps) -> Clips:

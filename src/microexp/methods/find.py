@@ -32,6 +32,7 @@ SHIPPED: Mapping[str, Mapping[str, str]] = {
     "recognition": {
         "mdml": "microexp.methods.recognition.mdml.method:MdmlMethod",
         "logistic_regression": "microexp.methods.recognition.logistic_regression:LogisticRegression",
+        "action_units": "microexp.methods.recognition.action_units.method:ActionUnits",
         "majority": "microexp.methods.recognition.majority:Majority",
     },
 }

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from microexp.apexdiff.params import ApexdiffParams
 from microexp.errors import UserError
-from microexp.methods.apply import recognise, with_flags
+from microexp.methods.apply import described, with_flags
 from microexp.methods.model import Model, read_trained
 from microexp.records.crops import open_crops
 from microexp.records.detections import Detection, read_detections
@@ -75,7 +75,8 @@ def describe(
         for d in sorted(found, key=lambda d: (d.video, d.onset, d.offset, d.kind)):
             event = with_flags(Event(d.key, d.onset, d.offset, d.kind, d.score, label), motion.get(d.key))
             video = crops.need(d.video)
-            events.append(recognise(event, model, video, job.params.apexdiff, threads=job.threads, device=job.device))
+            how: dict[str, Any] = {"threads": job.threads, "device": job.device}
+            events.append(described(event, video, job.params.apexdiff, recogniser=model, **how))
     return events
 
 

@@ -6,6 +6,8 @@ from microexp.errors import UserError
 
 SPOTTING = "spotting_motion"
 ACTION_UNITS = "action_units"
+SHIPPED = "shipped"
+"""Names, in a configuration, the model that the package brings."""
 
 
 def shipped(name: str) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,6 +27,7 @@ class Clips:
         maps: (N, C, s, s) float32: the C `channels`; flow in px at the stored size, difference in grey levels.
         dataset, subject, video, kind, emotion: (N,) text.
         expression: (N,) int64, number within the video.
+        aus: (N,) text, action units such as 4+7+L10; empty where none are coded (the default).
         channels: names of the maps.
     """
 
@@ -38,6 +39,11 @@ class Clips:
     kind: np.ndarray
     emotion: np.ndarray
     channels: tuple[str, ...] = ALL_CHANNELS
+    aus: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=str))
+
+    def __post_init__(self) -> None:
+        if not len(self.aus):
+            object.__setattr__(self, "aus", np.full(len(self.maps), ""))
 
     def __len__(self) -> int:
         return len(self.maps)
@@ -75,6 +81,7 @@ def read_shard(path: Path) -> Clips:
         expression=np.asarray(record.expression, dtype=np.int64),
         kind=np.asarray(record.kind, dtype=str),
         emotion=np.asarray(record.emotion, dtype=str),
+        aus=np.asarray(record.aus, dtype=str),
     )
 
 
@@ -94,7 +101,7 @@ def split(clips: Clips) -> dict[Subject, Apexdiff]:
         found[Subject(dataset, subject)] = Apexdiff(
             difference, np.stack([u, v], -1), strain, onset,
             video=part.video, expression=part.expression, kind=part.kind, emotion=part.emotion,
-            onset=unknown, apex=unknown, offset=unknown, aus=[""] * len(part),
+            onset=unknown, apex=unknown, offset=unknown, aus=part.aus,
         )  # fmt: skip
     return found
 

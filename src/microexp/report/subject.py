@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from microexp.datasets.units import numbers
 from microexp.records.apexdiff import Apexdiff, read_apexdiff
 from microexp.records.crops import Crops
 from microexp.records.detections import COLUMNS as DETECTION_COLUMNS
@@ -128,8 +129,14 @@ def predictions_of(expression: Expression, folds: Sequence[Rows]) -> list[tuple[
             if key == (expression.dataset, expression.subject, expression.video, str(expression.expression)):
                 name = row["method"].replace("_", " ")
                 name = f"{fold.experiment}: {name}" if several else name
-                found.setdefault(name, (name, row["prediction"], row["prediction"] == row["label"]))
+                found.setdefault(name, (name, row["prediction"], _right(row["label"], row["prediction"])))
     return list(found.values())
+
+
+def _right(label: str, prediction: str) -> bool:
+    """The same class; of action units the same numbers, whichever sides the label names."""
+    units = numbers(label)
+    return units == numbers(prediction) if units else label == prediction
 
 
 class Sources:

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from microexp.datasets.classes import class_in, class_names
+from microexp.datasets.task import TaskParams
 from microexp.errors import UserError
-from microexp.metrics import recognition
+from microexp.metrics import action_units, recognition
 from microexp.metrics.coverage import check_clips, check_folds, check_methods, labelled_clips
 from microexp.metrics.spotting import OVERALL, Interval, count_subjects, strs
 from microexp.records.detections import read_detections
@@ -90,7 +91,7 @@ def named_classes(truths: Sequence[Interval], options: TablesStageParams) -> lis
     found = []
     for t in truths:
         dataset, subject = t.subject.split("/")
-        found.append(replace(t, emotion=class_in(options.task, dataset, subject, t.video, t.emotion) or "others"))
+        found.append(replace(t, emotion=class_in(options.task, dataset, subject, t.video, t.emotion, "") or "others"))
     return found
 
 
@@ -156,16 +157,15 @@ def recognise(job: Job[TablesStageParams], title: str) -> tuple[Table, dict[str,
         UserError: when the folds do not predict exactly the labelled clips of the index that could be used.
     """
     options = job.params
+    if options.task is not None and options.task.target == "action_units":
+        return recognise_units(job, title)
     predictions = recognition.read_predictions(job.inputs["folds"])
     check_methods(options.methods, recognition.grouped(predictions))
     if options.task is None:
         classes = recognition.classes_of(predictions)
     else:
         classes = list(class_names(options.task))
-        videos = [v for path in job.inputs["videos"] for v in read_videos(path)]
-        expressions = [e for path in job.inputs["expressions"] for e in read_expressions(path, videos)]
-        expected = labelled_clips(expressions, options.task, all_exclusions(job.inputs["shards"], ()))
-        check_clips(expected, predictions)
+        check_clips(_expected(job, options.task), predictions)
     table = recognition.table(title, predictions, classes, options.bootstrap, options.seed or 0)
     groups = recognition.grouped(predictions)
     rows = []
@@ -185,6 +185,25 @@ def recognise(job: Job[TablesStageParams], title: str) -> tuple[Table, dict[str,
         }
     }
     return replace(table, columns=columns, rows=rows, notes=[*table.notes, note]), details
+
+
+def _expected(job: Job[TablesStageParams], task: TaskParams) -> dict[tuple[str, str, str, str], str]:
+    """Clip -> what it shows, of all clips that must be predicted."""
+    videos = [v for path in job.inputs["videos"] for v in read_videos(path)]
+    expressions = [e for path in job.inputs["expressions"] for e in read_expressions(path, videos)]
+    return labelled_clips(expressions, task, all_exclusions(job.inputs["shards"], ()))
+
+
+def recognise_units(job: Job[TablesStageParams], title: str) -> tuple[Table, dict[str, Any]]:
+    """Table of an experiment on action units; errors as of `recognise`."""
+    options = job.params
+    assert options.task is not None
+    predictions = action_units.read_predictions(job.inputs["folds"])
+    check_methods(options.methods, recognition.grouped(predictions))
+    recognition.check_once(predictions)
+    check_clips(_expected(job, options.task), predictions)
+    names = class_names(options.task)
+    return action_units.table(title, predictions, names, options.bootstrap, options.seed or 0), {}
 
 
 def with_exclusions(table: Table, exclusions: Sequence[Exclusion], allowed: bool) -> Table:

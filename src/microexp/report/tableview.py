@@ -12,6 +12,8 @@ HEADINGS = {
     "f1": "F1",
     "uf1": "UF1",
     "uar": "UAR",
+    "auc": "AUC",
+    "unit_f1": "F1",
     "true_positives": "TP",
     "ground_truths": "truths",
     "chance_f1": "F1 by chance",
@@ -20,7 +22,7 @@ HEADINGS = {
     "chance_p": "p",
 }
 SPREADS = ("_sd", "_low", "_high")
-SHARES = ("f1", "uf1", "uar", "accuracy", "precision", "recall")
+SHARES = ("f1", "uf1", "uar", "auc", "unit_f1", "accuracy", "precision", "recall")
 HEADLINES = ("f1", "uf1", "uar")
 
 

@@ -33,6 +33,8 @@ class TrainingClips:
         own: data set of the held-out subject; None where a whole data set, or nobody, is held out.
         datasets: names of the data sets whose clips are to be recognised.
         sources: names of the source domains.
+        units: (N, classes) bool where action units are the target: which of `classes` each clip shows; `label` is 0
+            then. None where the target is one class per clip.
     """
 
     clips: Clips
@@ -43,6 +45,7 @@ class TrainingClips:
     own: str | None
     datasets: tuple[str, ...]
     sources: tuple[str, ...]
+    units: np.ndarray | None = None
 
     def targets(self) -> tuple[Clips, np.ndarray]:
         """The clips like those to recognise, and their labels: all that a plain classifier needs."""
@@ -53,7 +56,8 @@ class TrainingClips:
 class RecognitionMethod(ABC, Generic[M, O]):
     """A recognition method. Subclasses have no state: what is trained is the model that `fit` returns.
 
-    Class attributes as in `microexp.methods.spotting.base.SpottingMethod`.
+    Class attributes as in `microexp.methods.spotting.base.SpottingMethod`; `targets` says what the method can
+    recognise: one `emotion` class per clip, `action_units` (several at once), or both.
     """
 
     Options: ClassVar[type[Params]] = NoParams
@@ -61,6 +65,7 @@ class RecognitionMethod(ABC, Generic[M, O]):
     gpu: ClassVar[bool] = False
     seeded: ClassVar[bool] = True
     stacks: ClassVar[bool] = False
+    targets: ClassVar[tuple[str, ...]] = ("emotion",)
 
     @abstractmethod
     def fit(self, training: TrainingClips, options: O, context: Context) -> M:
@@ -72,7 +77,7 @@ class RecognitionMethod(ABC, Generic[M, O]):
 
     @abstractmethod
     def predict(self, model: M, clips: Clips) -> np.ndarray:
-        """Class probabilities (N, classes) of clips."""
+        """Class probabilities (N, classes) of clips; of action units each one's own, which do not sum to 1."""
 
     @abstractmethod
     def to_bytes(self, model: M) -> bytes:

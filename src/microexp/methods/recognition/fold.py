@@ -126,10 +126,12 @@ class Fold:
                 problem=f"predictions of shape {p.shape}, or values that are no numbers",
                 expected=f"({len(test)}, {len(classes)}) probabilities",
             )
-        return [
-            (self.options.name, seed, *clips.key(row), classes[label[row]], classes[int(np.argmax(q))], *map(float, q))
-            for row, q in zip(test, p, strict=True)
-        ]
+        rows: list[tuple[object, ...]] = []
+        for row, q in zip(test, p, strict=True):
+            shown = folds.label_text(clips, row, label, self.options, classes)
+            answer = folds.answer_text(q, self.options, classes)
+            rows.append((self.options.name, seed, *clips.key(row), shown, answer, *map(float, q)))
+        return rows
 
     def bundle(self, models: Mapping[int, Any], classes: Sequence[str], clips: Clips) -> bundle.Bundle:
         """The file of what was trained."""

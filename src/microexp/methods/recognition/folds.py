@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from microexp.datasets import units
 from microexp.errors import UserError
 from microexp.methods.recognition.base import TrainingClips
 from microexp.methods.recognition.params import FoldParams
@@ -98,6 +99,7 @@ def training_clips(
     return TrainingClips(
         clips.take(rows), role.label[rows], classes, target, domain, own,
         tuple(experiment.datasets), tuple(experiment.sources),
+        units.shown(clips.aus[rows]) if experiment.target == "action_units" else None,
     )  # fmt: skip
 
 
@@ -106,3 +108,15 @@ def test_rows(clips: Clips, role: Roles, experiment: FoldParams, fold: str) -> n
     if fold == WHOLE_DATASET:
         return np.empty(0, np.int64)
     return np.flatnonzero(role.target & held_out(clips, fold, experiment.leave))
+
+
+def label_text(clips: Clips, row: int, label: np.ndarray, experiment: FoldParams, classes: tuple[str, ...]) -> str:
+    """What a clip shows, as `predictions.csv` says it: its class, or its units as its sheet writes them."""
+    return str(clips.aus[row]) if experiment.target == "action_units" else classes[label[row]]
+
+
+def answer_text(p: np.ndarray, experiment: FoldParams, classes: tuple[str, ...]) -> str:
+    """What probabilities (classes,) say: the most probable class, or the units of at least one half (`4+12`)."""
+    if experiment.target == "action_units":
+        return "+".join(name.removeprefix("AU") for name, value in zip(classes, p, strict=True) if value >= 0.5)
+    return classes[int(np.argmax(p))]

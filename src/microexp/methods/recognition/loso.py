@@ -24,6 +24,7 @@ from microexp.methods.recognition.mdml.members import make_member, network_seeds
 from microexp.methods.recognition.mdml.params import MdmlParams
 from microexp.methods.recognition.mdml.views import pool_of
 from microexp.methods.recognition.params import FoldParams
+from microexp.metrics.action_units import Prediction as UnitPrediction
 from microexp.metrics.recognition import Prediction
 from microexp.records.clips import Clips
 from microexp.run.names import split_fold
@@ -162,6 +163,30 @@ def predictions(
             Prediction(method, seed, dataset, subject, video, str(expression), classes[label[row]], classes[answer])
         )
     return found
+
+
+def unit_predictions(
+    method: str, seed: int, clips: Clips, p: np.ndarray, classes: Sequence[str]
+) -> list[UnitPrediction]:
+    """The same for action units."""
+    found = []
+    for row in np.flatnonzero(np.isfinite(p).all(1)).tolist():
+        dataset, subject, video, expression = clips.key(row)
+        answers = dict(zip(classes, p[row].tolist(), strict=True))
+        label = str(clips.aus[row])
+        found.append(UnitPrediction(method, seed, dataset, subject, video, str(expression), label, "", answers))
+    return found
+
+
+def predict_units(clips: Clips, experiment: FoldParams) -> list[UnitPrediction]:
+    """Predictions of all folds of an experiment on action units, by the method that it names."""
+    classes = class_names(experiment)
+    role = folds.roles(clips, labels_of(clips, experiment), experiment)
+    method = find_method("recognition", experiment.method)
+    assert isinstance(method, RecognitionMethod)
+    settings = validate(method.Options, experiment.options, "config", f"methods.{experiment.name}")
+    found = _fold_by_fold(clips, role, experiment, method, settings, classes, device="cpu")
+    return [row for seed, p in found.items() for row in unit_predictions(experiment.name, seed, clips, p, classes)]
 
 
 def predict_all(clips: Clips, experiment: FoldParams, *, device: str = "cpu") -> list[Prediction]:

@@ -10,6 +10,12 @@ from microexp.datasets.task import RecognitionTask, TaskParams
 from microexp.run.names import each_once
 
 DEFAULT_METHODS: dict[str, dict[str, Any]] = {"mdml": {}, "logistic_regression": {}, "majority": {}}
+UNIT_METHODS: dict[str, dict[str, Any]] = {
+    "both": {"method": "action_units"},
+    "subjects": {"method": "action_units", "learn_from": "subjects"},
+    "zero_shot": {"method": "action_units", "learn_from": "rendered"},
+}
+"""Rows of an experiment with `target: action_units` that names none."""
 
 
 class RecognitionExperiment(RecognitionTask):
@@ -29,8 +35,16 @@ class RecognitionExperiment(RecognitionTask):
     methods: dict[str, dict[str, Any]] = Field(
         DEFAULT_METHODS,
         min_length=1,
-        description="Row of the table -> options of its method; `method` names it where it is not the row's name.",
+        description="Row of the table -> options of its method; `method` names it where it is not the row's name. With "
+        "`target: action_units` the default is `action_units`, learning from both, from subjects alone, and zero-shot.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _methods_of_target(cls, data: object) -> object:
+        if isinstance(data, dict) and data.get("target") == "action_units":
+            return {"methods": UNIT_METHODS, **data}
+        return data
 
     @model_validator(mode="after")
     def _check_sources(self) -> Self:
