@@ -104,7 +104,12 @@ except UserError as error:
     sys.exit(f"microexp: error: {error}")
 
 CONDA = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
-RUN = lock.shell_prefix(SOURCE, CONDA)  # of our own rules, and of no others
+try:
+    RUN = lock.shell_prefix(
+        SOURCE if SOURCE.is_dir() else None, CONDA
+    )  # of our own rules, and of no others
+except UserError as error:
+    sys.exit(f"microexp: error: {error}")
 
 
 wildcard_constraints:
