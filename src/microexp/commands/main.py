@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from microexp import __version__
 from microexp.errors import UserError
 from microexp.pipeline import STAGES
+from microexp.run.log import to_stderr
 
 TOOLS: dict[str, tuple[str, str]] = {
     # sub-command: (module with add_arguments(parser) and main(args) -> int, one line of help)
@@ -31,6 +32,7 @@ TOOLS: dict[str, tuple[str, str]] = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `microexp`; returns the exit status: 0 done, 1 a check failed, 2 a problem that the user can correct."""
     argv = list(sys.argv[1:] if argv is None else argv)
+    to_stderr()
     try:
         name = argv[0] if argv else ""
         if name in STAGES:
