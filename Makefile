@@ -81,9 +81,9 @@ $(VENV)/installed-docs: $(VENV)/installed
 
 $(VENV)/made:
 	@if $(BIN)/python -m pip --version >/dev/null 2>&1; then touch $@; exit 0; fi; \
-	for python in "$(PYTHON)" python3.11 python3 python; do \
+	for python in "$(PYTHON)" python3.11 python3.12 python3.13 python3.14 python3 python; do \
 	  [ -n "$$python" ] || continue; \
-	  "$$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || continue; \
+	  "$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null || continue; \
 	  echo "making $(VENV) with $$python"; "$$python" -m venv --clear $(VENV) && touch $@ && exit 0; exit 1; \
 	done; \
-	echo "microexp needs Python 3.11 (python3.11 on PATH, with venv), or: make PYTHON=/path/to/python3.11" >&2; exit 1
+	echo "microexp needs Python 3.11 to 3.14 on PATH, with venv, or: make PYTHON=/path/to/python3" >&2; exit 1
