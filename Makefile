@@ -12,7 +12,7 @@ help:
 	@echo "make demo     run the whole workflow on the demo data, from videos to tables and results/report.html"
 	@echo "make resume   go on after an interrupted run, also one that was killed"
 	@echo "make ablation what each part of AEM-Net is worth, on a longer demo (hours on two cores; docs/spotting.md)"
-	@echo "make test     all tests;  make quick: the unit tests only;  make lint: style, types, workflow"
+	@echo "make test     all tests;  make quick: the unit tests only;  make lint: style, words, types, workflow"
 	@echo "make docs     the documentation as a site, site/index.html"
 	@echo "make clean    remove results, ablation, logs and Snakemake's notes (not .venv, not weights)"
 
@@ -46,6 +46,8 @@ quick: install-dev
 
 lint: install-dev
 	$(BIN)/ruff check .
+	$(BIN)/codespell
+	$(BIN)/python tools/words.py
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports

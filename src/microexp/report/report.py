@@ -95,7 +95,7 @@ def experiments(tables: Sequence[ResultTable], logs: Mapping[tuple[str, str], Se
 
 
 def folds_text(folds: Sequence[Rows]) -> str:
-    """What the folds leave out, which their names say; empty without any."""
+    """What the folds hold out, which their names say; empty without any."""
     if not folds:
         return ""
     names = sorted({fold.fold for fold in folds})
