@@ -24,6 +24,7 @@ from microexp.report.alignment import HEADINGS, Alignment, worst_of
 from microexp.report.collect import ResultTable, Rows, read_rows, read_table, read_versions
 from microexp.report.curves import training_panels, training_picture
 from microexp.report.lanes import video_lanes
+from microexp.report.methods import adapters_of, describe
 from microexp.report.page import render
 from microexp.report.params import FrontParams
 from microexp.report.subject import expression_pictures, maps_of
@@ -249,6 +250,7 @@ def run(job: Job[FrontParams]) -> None:
         faces=job.params.faces,
         wheel=images.drawing(images.colour_wheel(64)),
         versions=versions,
+        methods=describe(versions, tables, videos, expressions, adapters_of(job.inputs["videos"])),
         release=dict.fromkeys(v.split()[0] for v in versions.software.get("microexp", [])),
         kinds=KINDS,
         alignment_headings=HEADINGS,
