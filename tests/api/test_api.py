@@ -166,14 +166,14 @@ def test_recognition_is_scored() -> None:
 def test_folds_say_who_is_held_out(tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
     config.write_text(
-        "datasets: {demo: {}, demo-b: {adapter: demo}}\ndemo: {subjects: 2}\n"
-        "spotting: {x: {datasets: [demo, demo-b], methods: {random_intervals: {}, flow_magnitude: {}}}}\n"
+        "datasets: {demo: {}, demo_b: {adapter: demo}}\ndemo: {subjects: 2}\n"
+        "spotting: {x: {datasets: [demo, demo_b], methods: {random_intervals: {}, flow_magnitude: {}}}}\n"
         "recognition: {y: {datasets: [demo], leave: dataset, methods: {majority: {}},"
         " classes: {p: [happiness], n: [disgust]}}}\n"
     )
     found = api.folds(config)
     spotted = found[(found["kind"] == "spotting") & (found["method"] == "flow_magnitude")]
-    assert spotted["held_out"].tolist() == ["demo/s01", "demo/s02", "demo-b/s01", "demo-b/s02"]
+    assert spotted["held_out"].tolist() == ["demo/s01", "demo/s02", "demo_b/s01", "demo_b/s02"]
     assert found[found["kind"] == "recognition"]["held_out"].tolist() == ["demo"]
     assert spotted["folder"].iloc[0] == "results/spotting/x/flow_magnitude/demo-s01"
     assert list(tmp_path.iterdir()) == [config], "nothing is written"

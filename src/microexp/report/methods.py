@@ -19,8 +19,8 @@ from microexp.run import storage
 OWN = f"@software{{microexp, author={{{{The microexp maintainers}}}}, title={{microexp}}, version={{{__version__}}}}}"
 FOLDS = {"spotting": "spotting-fold", "recognition": "recognition-fold"}
 IDENTITY = frozenset(
-    ("experiment", "name", "method", "method_version", "people", "adapters", "content", "adapter", "datasets", "methods",
-     "releases", "seed", "title")
+    ("experiment", "name", "method", "method_version", "people", "adapters", "content", "adapter", "datasets",
+     "methods", "releases", "seed", "title")
 )  # fmt: skip
 """Options that say what is worked on, not how; the first seed is named with the seeds."""
 SHOWN = 40
