@@ -13,7 +13,7 @@ help:
 	@echo "make resume   go on after an interrupted run, also one that was killed"
 	@echo "make ablation what each part of AEM-Net is worth, on a longer demo (hours on two cores; docs/spotting.md)"
 	@echo "make models   train the models that travel with the package (src/microexp/models), with their cards"
-	@echo "make test     all tests;  make quick: the unit tests only;  make lint: style, types, workflow"
+	@echo "make test     all tests;  make quick: the unit tests only;  make lint: style, words, types, workflow"
 	@echo "make gpu      what a GPU brings, in less than eight minutes, as a table (PYTHON=… names another Python)"
 	@echo "make docs     the documentation as a site, site/index.html"
 	@echo "make clean    remove results, ablation, models, logs and Snakemake's notes (not .venv, not weights)"
@@ -52,6 +52,8 @@ quick: install-dev
 
 lint: install-dev
 	$(BIN)/ruff check .
+	$(BIN)/codespell
+	$(BIN)/python tools/words.py
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
@@ -92,9 +94,9 @@ $(VENV)/installed-docs: $(VENV)/installed
 
 $(VENV)/made:
 	@if $(BIN)/python -m pip --version >/dev/null 2>&1; then touch $@; exit 0; fi; \
-	for python in "$(PYTHON)" python3.11 python3 python; do \
+	for python in "$(PYTHON)" python3.11 python3.12 python3.13 python3.14 python3 python; do \
 	  [ -n "$$python" ] || continue; \
-	  "$$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || continue; \
+	  "$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null || continue; \
 	  echo "making $(VENV) with $$python"; "$$python" -m venv --clear $(VENV) && touch $@ && exit 0; exit 1; \
 	done; \
-	echo "microexp needs Python 3.11 (python3.11 on PATH, with venv), or: make PYTHON=/path/to/python3.11" >&2; exit 1
+	echo "microexp needs Python 3.11 to 3.14 on PATH, with venv, or: make PYTHON=/path/to/python3" >&2; exit 1

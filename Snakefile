@@ -13,7 +13,8 @@ if not workflow.configfiles:  # your own file replaces config.yaml as a whole
 SOURCE = (
     Path(str(workflow.current_basedir)) / "src"
 )  # of this Snakefile, also when another one takes it in
-sys.path.insert(0, str(SOURCE))
+if SOURCE.is_dir():  # otherwise this file came in a wheel, and the package is installed
+    sys.path.insert(0, str(SOURCE))
 
 
 include: "workflow/rules/common.smk"

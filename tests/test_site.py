@@ -175,3 +175,32 @@ def test_the_spotting_method_of_the_page_works(my_net: ModuleType) -> None:
     assert set(found) == {"macro"}
     intervals, scores = checked(found, video, "bursts")["macro"]
     assert intervals[scores.argmax()].tolist() == [80, 119]
+
+
+def test_every_function_of_the_api_is_in_the_reference() -> None:
+    from microexp import api
+
+    page = (DOCS / "api.md").read_text(encoding="utf-8")
+    listed = [name for names in re.findall(r"members: \[([^\]]*)\]", page) for name in names.split(", ")]
+    assert set(api.__all__) <= set(listed)
+
+
+def test_version_and_citation_agree() -> None:
+    from microexp import __version__
+
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    newest = re.search(r"^## \[([^\]]+)\] - (\S+)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.M)
+    assert newest is not None and citation["version"] == __version__ == newest[1]
+    assert str(citation["date-released"]) == newest[2]
+
+
+def test_all_places_name_the_same_versions_of_python() -> None:
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    named = [c.rpartition(" ")[2] for c in project["classifiers"] if re.search(r"Python :: 3\.\d+$", c)]
+    assert named == ["3.11", "3.12", "3.13", "3.14"] and project["requires-python"] == ">=3.11,<3.15"
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert "(3, 11) <= sys.version_info[:2] <= (3, 14)" in makefile
+    assert all(f"python{version}" in makefile for version in named)
+    assert all("Python 3.11 to 3.14" in (ROOT / page).read_text("utf-8") for page in ("README.md", "docs/index.md"))

@@ -1,3 +1,3 @@
 """microexp: from face videos to honest tables of micro-expression spotting and recognition."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

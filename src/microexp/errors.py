@@ -1,4 +1,4 @@
-"""The one kind of error that a user can mend; everything else is a bug and keeps its traceback."""
+"""The one kind of error that a user can correct; everything else is a bug and keeps its traceback."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ def test_cas_me2_video_files(tmp_path: Path, make_video) -> None:
     index = read("cas_me2", tmp_path)
     assert spans(index)[0] == ("s15_0101", 4, 8, 13)  # frame 1 of the sheet is the first of the file
     assert spans(read("cas_me2", tmp_path, first_number=0))[0] == ("s15_0101", 5, 9, 14)
-    assert ("s40/s40_0508 is not on disk", "row left out") in [(p, a) for _, p, a in notes(index, "video")]
+    assert ("s40/s40_0508 is not on disk", "row excluded") in [(p, a) for _, p, a in notes(index, "video")]
 
 
 def test_two_copies_that_cannot_be_told_apart(tmp_path: Path) -> None:
@@ -265,7 +265,7 @@ def test_another_sheet_that_differs_is_noted_and_a_copy_is_not(tmp_path: Path) -
 def test_a_clip_twice_in_the_sheet_counts_once(tmp_path: Path) -> None:
     index = read("casme2", releases.casme2(tmp_path, rows=[*releases.CASME2_ROWS, releases.CASME2_ROWS[0]]))
     assert len(index.expressions) == 7
-    assert notes(index, "video") == [(9, "sub01/EP02_01f has an earlier row", "left out")]
+    assert notes(index, "video") == [(9, "sub01/EP02_01f has an earlier row", "excluded")]
 
 
 # --- SAMM -------------------------------------------------------------------------------------------------------------
@@ -326,7 +326,7 @@ def test_smic_empty_clip_is_left_out_and_noted(tmp_path: Path) -> None:
         frame.unlink()
     index = read("smic", tmp_path)
     assert len(index.videos) == len(index.expressions) == 2
-    assert (0, "no frame", "left out") in notes(index, "video")
+    assert (0, "no frame", "excluded") in notes(index, "video")
 
 
 def test_apex_by_flow(tmp_path: Path) -> None:
@@ -397,7 +397,7 @@ def test_cas_me3_kinds_from_the_label_sheets(tmp_path: Path) -> None:
     workbook(tmp_path / "part_A/annotation/CAS(ME)3_part_A_v2.xlsx", label=rows)
     index = read("cas_me3", tmp_path)
     assert index.expressions == whole
-    assert notes(index, "kind") == [(5, "in none of the sheets", "row left out")]
+    assert notes(index, "kind") == [(5, "in none of the sheets", "row excluded")]
     assert [(e.subject, e.video) for e in index.exclusions] == [("spNO.10", "b")]
 
 
@@ -486,7 +486,7 @@ def test_gaps_sizes_and_strangers_are_noted(tmp_path: Path) -> None:
     index = read("folder", tmp_path, source_fps=30)
     assert spans(index, "anna") == [("v1", 2, 3, 6)]  # 3, 6, 7, 8, 9: the apex 5 is missing, 6 is nearest
     assert notes(index, "frames") == [
-        (0, "'cover.jpg' has no number", "left out"),
+        (0, "'cover.jpg' has no number", "excluded"),
         (0, "3 missing, first 4", "kept; numbers follow the file names"),
         (0, "img40.jpg has 20x10 px, the first 16x12", "scaled to the first frame's size when read"),
     ]

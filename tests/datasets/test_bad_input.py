@@ -336,7 +336,7 @@ def test_rows_of_another_form_are_left_out_by_name(tmp_path: Path, name: str, sp
     make, rows = getattr(releases, name), getattr(releases, f"{name.upper()}_ROWS")
     index(make(tmp_path / "a", rows=rows), tmp_path / "good", name)
     index(make(tmp_path / "b", rows=[*rows, spoil]), tmp_path / "bad", name)
-    (issue,) = [i for i in schema.read_issues(tmp_path / "bad/issues.csv") if i.action == "row left out"]
+    (issue,) = [i for i in schema.read_issues(tmp_path / "bad/issues.csv") if i.action == "row excluded"]
     assert issue.field == field and issue.row > 0
     good, bad = (read_labels(tmp_path / which) for which in ("good", "bad"))
     assert good == bad

@@ -204,7 +204,7 @@ def test_a_video_cut_off_keeps_what_is_left_of_it(tmp_path: Path, make_video, na
 
 @pytest.mark.parametrize("seed", range(3))
 def test_damage_is_a_bad_video_and_nothing_else(tmp_path: Path, make_video, seed: int) -> None:
-    """Whatever the decoder makes of it: it can be left out, and there is never a traceback."""
+    """Whatever the decoder makes of it: it can be excluded, and there is never a traceback."""
     rng = np.random.default_rng(seed)
     path = make_video(tmp_path / "v.mkv", 5)
     whole = path.read_bytes()

@@ -88,7 +88,7 @@ def test_whatever_the_cells_say_the_interval_is_one(numbers, onset, apex, offset
     notes: list[tuple[str, ...]] = []
     found = as_interval(onset, apex, offset, numbers, rule, lambda *n: notes.append(n))
     if found is None:
-        assert any(action == "row left out" for _, _, action in notes)
+        assert any(action == "row excluded" for _, _, action in notes)
         return
     numbering = Numbering.of(numbers)
     check_frames(found, numbering, lambda *n: notes.append(n))

@@ -38,7 +38,7 @@ def test_round_trip(tmp_path: Path) -> None:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
 @given(text=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\0"), max_size=30))
 def test_issues_hold_any_text(tmp_path: Path, text: str) -> None:
-    issues = [Issue(text, 7, text, text, "left out")]
+    issues = [Issue(text, 7, text, text, "excluded")]
     schema.write_issues(tmp_path / "i.csv", issues)
     assert schema.read_issues(tmp_path / "i.csv") == issues
 

@@ -203,7 +203,7 @@ def test_check_of_a_sheet_without_frames_still_counts_the_sheet(
         "emotion micro disgust 63 3 0 *", "megc2019 official list 145 1 0 *", "casme2_5 surprise 25 1 0 *",
     ):  # fmt: skip
         assert line in lines
-    assert "CASME2-coding-20140508.xlsx: video: none of the 7 videos is on disk: all rows left out" in lines
+    assert "CASME2-coding-20140508.xlsx: video: none of the 7 videos is on disk: all rows excluded" in lines
     assert "CASME2-coding-20140508.xlsx, row 4: apex: '/' is no frame: put by the rule for a missing apex" in lines
     assert "is not on disk" not in out and "INCOMPLETE" not in out
     (last,) = [line for line in lines if "no frames on disk" in line]

@@ -75,7 +75,7 @@ def test_an_absent_class_leaves_the_means_with_a_note():
         prediction("3", dataset="y"),
     ]
     summary, notes = r.summary(rows, ["a", "b"], 0)
-    assert notes == ["y: no clip of b; left out of UF1 and UAR there"]
+    assert notes == ["y: no clip of b; excluded from UF1 and UAR there"]
     assert [row["uf1"] for row in summary] == [pytest.approx((4 / 5) / 2), pytest.approx((2 / 3) / 2), 1.0]
     assert np.isnan(r.scores(np.zeros((2, 2), int)).uf1)
 

@@ -7,7 +7,7 @@ TABLE = Table(
     "Spotting, demo_1 (100 %)",
     ["method", "F1", "TP"],
     [{"method": "aem_net | ±", "F1": 1 / 3, "TP": 5}, {"method": "random", "F1": float("nan"), "TP": None}],
-    ["INCOMPLETE: one video left out"],
+    ["INCOMPLETE: one video excluded"],
 )
 
 
@@ -17,14 +17,14 @@ def test_markdown_aligns_numbers_and_escapes_bars():
     assert lines[3] == "| --- | ---: | ---: |"
     assert lines[4] == r"| aem_net \| ± | 0.333 | 5 |"
     assert lines[5] == "| random |  |  |"
-    assert lines[-1] == "- INCOMPLETE: one video left out"
+    assert lines[-1] == "- INCOMPLETE: one video excluded"
 
 
 def test_latex_escapes_and_keeps_the_notes():
     text = latex(TABLE)
     assert r"aem\_net \textbar{} $\pm$ & 0.333 & 5 \\" in text
     assert r"\begin{tabular}{lrr}" in text
-    assert "% INCOMPLETE: one video left out" in text
+    assert "% INCOMPLETE: one video excluded" in text
 
 
 def test_csv_keeps_every_digit_and_json_has_no_nan(tmp_path):

@@ -257,7 +257,7 @@ def test_a_class_without_a_clip_leaves_with_a_note(demo: Run) -> None:
     record = demo.record
     assert record["table"]["rows"][0]["uf1"] == 1
     assert record["confusion"]["mdml"] == {"classes": ["good", "bad"], "matrix": [[9.0, 0.0], [0.0, 0.0]]}
-    assert "all: no clip of bad; left out of UF1 and UAR there" in record["table"]["notes"]
+    assert "all: no clip of bad; excluded from UF1 and UAR there" in record["table"]["notes"]
 
 
 def test_every_labelled_clip_must_be_predicted_unless_it_was_excluded(demo: Run, capsys: Capture) -> None:

@@ -10,7 +10,7 @@ from tests.report.conftest import Tree
 def test_spread_moves_into_its_figure(finished: Tree) -> None:
     table = read_table(finished.path("tables", "spotting_main.json"))
     shown = view(table)
-    assert shown.headings == ("method", "kind", "F1", "F1 by chance")  # empty columns are left out
+    assert shown.headings == ("method", "kind", "F1", "F1 by chance")  # empty columns are excluded
     style, cells = shown.rows[0]
     assert style == "main first" and [c.text for c in cells] == ["aemnet", "micro", "0.512", "0.050"]
     assert cells[2].spread == "[0.10, 0.70]" and cells[2].share == pytest.approx(0.512)

@@ -1,4 +1,4 @@
-"""The stages of the workflow itself: lists of shards, and the check that nothing was left out."""
+"""The stages of the workflow itself: lists of shards, and the check that nothing was excluded."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from microexp.errors import UserError
 from microexp.pipeline import STAGES, command
 from microexp.plan import Untracked, read_plan
 from microexp.run import lock, yaml_file
+from microexp.run.log import to_stderr
 from microexp.run.gpu_pool import visible_gpus
 from microexp.run.shell_words import words
 
@@ -91,6 +92,7 @@ def environment(stage):
     return f"../../envs/{kind}.yaml"
 
 
+to_stderr()
 gc.set_threshold(
     200_000, 20, 100
 )  # a plan is millions of objects that stay: looking for garbage costs a tenth
@@ -104,7 +106,12 @@ except UserError as error:
     sys.exit(f"microexp: error: {error}")
 
 CONDA = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
-RUN = lock.shell_prefix(SOURCE, CONDA)  # of our own rules, and of no others
+try:
+    RUN = lock.shell_prefix(
+        SOURCE if SOURCE.is_dir() else None, CONDA
+    )  # of our own rules, and of no others
+except UserError as error:
+    sys.exit(f"microexp: error: {error}")
 
 
 wildcard_constraints:

@@ -138,7 +138,7 @@ def read_pairs(
             pair = read_pair(expression, crops.get(expression.video), size)
         except LeftOut as reason:
             left_out.append((expression.video, f"expression {expression.expression}: {reason}"))
-            log(f"{expression.dataset}/{expression.subject}/{expression.video} {left_out[-1][1]}: left out")
+            log(f"{expression.dataset}/{expression.subject}/{expression.video} {left_out[-1][1]}: excluded")
             continue
         yield expression, pair
 

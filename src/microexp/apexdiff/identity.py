@@ -48,7 +48,7 @@ def appearance_map(
     - `difference`: apex - onset in grey levels. What does not change, which is who it is, cancels.
     - `flow`: the flow's magnitude. No grey level is left, so neither skin nor light.
     - `median`: the difference minus its median over the clip.
-    - `strain`: the strain's magnitude, which moreover leaves out what the head does as a whole.
+    - `strain`: the strain's magnitude, which moreover does not count what the head does as a whole.
     - `none`: the apex itself; the yardstick for what the other ways bring.
 
     Args:

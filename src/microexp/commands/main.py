@@ -11,9 +11,12 @@ from collections.abc import Sequence
 from microexp import __version__
 from microexp.errors import UserError
 from microexp.pipeline import STAGES
+from microexp.run.log import to_stderr
 
 TOOLS: dict[str, tuple[str, str]] = {
     # sub-command: (module with add_arguments(parser) and main(args) -> int, one line of help)
+    "init": ("microexp.commands.init", "write a commented configuration for chosen data sets"),
+    "run": ("microexp.commands.run", "run the whole workflow of a configuration"),
     "check": ("microexp.commands.check", "what the configured data sets hold, against the published counts"),
     "evaluate": ("microexp.commands.evaluate", "score predictions of any method"),
     "flowmaps": ("microexp.commands.flowmaps", "turn flow maps that others published into apexdiff shards"),
@@ -22,12 +25,14 @@ TOOLS: dict[str, tuple[str, str]] = {
     "verify": ("microexp.commands.verify", "re-check every file under results"),
     "provenance": ("microexp.commands.provenance", "print what a result was made from"),
     "config": ("microexp.commands.config", "check a configuration; print its defaults or JSON schema"),
+    "completion": ("microexp.commands.completion", "print the completion of sub-commands and options for a shell"),
 }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `microexp`; returns the exit status: 0 done, 1 a check failed, 2 a problem that the user can correct."""
     argv = list(sys.argv[1:] if argv is None else argv)
+    to_stderr()
     try:
         name = argv[0] if argv else ""
         if name in STAGES:

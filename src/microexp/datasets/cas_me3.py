@@ -102,7 +102,7 @@ def _is_label(path: Path, kind: str) -> bool:
 def _labelled(release: Release, path: Path, labels: Sequence[Row]) -> list[Row]:
     """Rows of the sheet of all expressions, each with the label that has its frames, or else overlaps it best.
 
-    A label that belongs to no row is noted, and so is a row that is left without a kind, which is left out.
+    A label that belongs to no row is noted, and so is a row that is left without a kind, which is excluded.
     """
     by_video: dict[tuple[str, str], list[Row]] = {}
     for label in labels:

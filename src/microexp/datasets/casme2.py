@@ -41,7 +41,7 @@ def find_videos(release: Release) -> list[Found]:
         if subject:
             found.append(Found(_subject(subject[1]), _clip(match[0]), path))
         else:
-            release.note(release.relative(path), 0, "subject", f"{path.parent.name!r} is not like sub01", "left out")
+            release.note(release.relative(path), 0, "subject", f"{path.parent.name!r} is not like sub01", "excluded")
     return found
 
 

@@ -17,7 +17,7 @@ def find_videos(release: Release) -> list[Found]:
         if (item.subject, item.video) in named:
             found.append(item)
         else:
-            release.note(release.relative(item.path), 0, "video", "not in the sheet", "left out")
+            release.note(release.relative(item.path), 0, "video", "not in the sheet", "excluded")
     return found
 
 

@@ -79,7 +79,7 @@ def _videos(release: Release, folder: Path, depth: int, seen: set[Path]) -> Iter
         yield folder
         return
     if images:
-        release.note(release.relative(folder), 0, "video", f"{images} images beside videos or folders", "left out")
+        release.note(release.relative(folder), 0, "video", f"{images} images beside videos or folders", "excluded")
     if not inside and depth > 1:
         yield folder
     for path in inside:
@@ -104,7 +104,7 @@ def _inside(release: Release, folder: Path) -> tuple[list[Path], int]:
         elif looks_like_video(path):
             inside.append(path)
         else:
-            release.note(release.relative(path), 0, "video", "not a video by its name, nor by its content", "left out")
+            release.note(release.relative(path), 0, "video", "not a video by its name, nor by its content", "excluded")
     return sorted(inside, key=lambda p: natural(p.name)), images
 
 

@@ -1,4 +1,4 @@
-"""Stage `index`: read a release through its adapter into one schema, and say what was found and what was mended."""
+"""Stage `index`: read a release through its adapter into one schema, and say what was found and what was corrected."""
 
 from __future__ import annotations
 
@@ -171,5 +171,5 @@ def run(job: Job[IndexParams]) -> None:
     log(
         f"{name}: {len(index.videos)} videos, {len(index.expressions)} expressions, "
         f"{len(index.issues)} issues, "
-        f"{len(index.exclusions)} left out, {len(wrong)} differences to the published counts"
+        f"{len(index.exclusions)} excluded, {len(wrong)} differences to the published counts"
     )

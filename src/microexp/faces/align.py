@@ -95,7 +95,7 @@ def smooth_poses(poses: np.ndarray, frames: np.ndarray, n_frames: int, step_fram
 
 
 def _running_median(values: np.ndarray, half: int) -> np.ndarray:
-    """Median of 2 * half + 1 values around each; the ends, where some are missing, are left out."""
+    """Median of 2 * half + 1 values around each; the ends, where some are missing, are dropped."""
     median: np.ndarray = np.median(np.lib.stride_tricks.sliding_window_view(values, 2 * half + 1), axis=-1)
     return median
 

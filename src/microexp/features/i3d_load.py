@@ -53,7 +53,7 @@ def read_state(path: Path, sha256: str | None) -> State:
 
 
 def check_state(state: Mapping[str, Tensor], channels: int, path: Path) -> State:
-    """The tensors that the features need, as float32; the classifier, which they do not, is left out.
+    """The tensors that the features need, as float32; the classifier, which they do not, is dropped.
 
     Raises:
         UserError: naming the first tensor that is missing, of another shape, or not finite.

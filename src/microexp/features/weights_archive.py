@@ -19,7 +19,7 @@ from microexp.errors import UserError
 from microexp.run import storage
 from microexp.run.watchdog import die_with_parent
 
-#: stands in for setuptools while pip asks for the sdist's metadata: its setup.py is never run
+#: replaces setuptools while pip asks for the sdist's metadata: its setup.py is never run
 STAND_IN_BACKEND = """
 import os
 class __legacy__:

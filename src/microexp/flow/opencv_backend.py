@@ -5,7 +5,7 @@
   GPU's memory, so warm starts are refused.
 * Both give nonsense on images one pixel wide: refused.
 * The CPU class misspells a keyword argument (`innnerIterations`): only setters are used.
-* Float images are multiplied by 255 inside: 8-bit images are handed over as they are, others divided by 255.
+* Float images are multiplied by 255 inside: 8-bit images are passed as they are, others divided by 255.
 * Its rows run in parallel but a serial loop lies between them (1.08x on two cores): one thread each, pairs in parallel.
 """
 

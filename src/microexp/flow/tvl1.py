@@ -27,7 +27,7 @@ class Solver(Protocol):
     name: str
     device: str
     batch: int
-    """Pairs to hand over at a time."""
+    """Pairs to pass at a time."""
     at_once: int
     """Pairs that one call of `solve` works on at once; with fewer it is no faster."""
 

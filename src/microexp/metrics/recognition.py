@@ -50,7 +50,7 @@ class Scores:
         accuracy: share of clips that are right.
         f1: of each class, nan where the class has no clip.
         recall: of each class, nan where the class has no clip.
-        absent: numbers of the classes that have no clip and were left out of the means.
+        absent: numbers of the classes that have no clip and were excluded from the means.
     """
 
     uf1: float
@@ -240,7 +240,7 @@ def summary(
             rows.append(_summary_row(method, part, runs, classes, samples, seed))
             missing = [classes[i] for i in scores(confusion(runs[0], classes)).absent]
             if missing:
-                notes[f"{part}: no clip of {', '.join(missing)}; left out of UF1 and UAR there"] = None
+                notes[f"{part}: no clip of {', '.join(missing)}; excluded from UF1 and UAR there"] = None
     return rows, list(notes)
 
 

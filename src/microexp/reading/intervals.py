@@ -1,4 +1,4 @@
-"""From the cells of a sheet to an interval of frames: what each odd value means, and how it is mended."""
+"""From the cells of a sheet to an interval of frames: what each odd value means, and how it is corrected."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from microexp.records.numbering import Numbering
 Note = Callable[[str, str, str], None]
 """note(field, problem, action)"""
 
-ROW_LEFT_OUT = "row left out"
+ROW_LEFT_OUT = "row excluded"
 """What is done with a row that cannot be used."""
 
 NO_FRAMES = "kept: a ground truth that no detection can hit"
@@ -113,7 +113,7 @@ def as_interval(
         offset: cell of the sheet.
         numbers: (n,) numbers of the video's frames: a 0 is a frame only where frame 0 exists.
         offset_zero: what an offset of 0 means: `apex`, `apex+20` or `2*apex-onset`.
-        note: takes what was mended.
+        note: takes what was corrected.
     """
     start, odd = as_frame(onset)
     if start is None:
@@ -142,9 +142,9 @@ def _end(start: int, apex: int | None, offset: object, numbers: np.ndarray, offs
         end = {"apex": apex, "apex+20": apex + 20, "2*apex-onset": 2 * apex - start}[offset_zero]
         note("offset", problem, f"read as {offset_zero} = {end}")
     if end < start:
-        mended = start if apex is None else apex
-        note("offset", f"{end} before onset {start}", f"read as the {'onset' if apex is None else 'apex'} {mended}")
-        return mended
+        corrected = start if apex is None else apex
+        note("offset", f"{end} before onset {start}", f"read as the {'onset' if apex is None else 'apex'} {corrected}")
+        return corrected
     return end
 
 

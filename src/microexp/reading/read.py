@@ -1,7 +1,7 @@
 """From a release to videos and expressions, for all adapters alike.
 
-File names say which numbers the frames have, every row that was mended, clipped or left out is noted, and what is lost
-to all results is listed.
+File names say which numbers the frames have. Every row that was corrected, clipped or excluded is noted, and what no
+result can cover is listed.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def _open(release: Release, item: Found, adapter: Adapter) -> tuple[Video, Video
         source = open_found(item)
         rate = _rate(release, item, source, adapter)
     except BadVideo as error:
-        release.note(where, 0, "video", error.what, "left out")
+        release.note(where, 0, "video", error.what, "excluded")
         release.lose(item.subject, item.video, reason_of(error))
         return None
     original = "/".join(item.original)
@@ -211,7 +211,7 @@ def _note_numbering(release: Release, where: str, source: VideoSource) -> None:
         first = source.numbers[np.flatnonzero(np.diff(source.numbers) > 1)[0]] + 1
         release.note(where, 0, "frames", f"{missing} missing, first {first}", KEPT_NUMBERS)
     for name in source.ignored:
-        release.note(where, 0, "frames", f"{name!r} has no number", "left out")
+        release.note(where, 0, "frames", f"{name!r} has no number", "excluded")
     if source.frames:
         for index in np.unique(np.linspace(0, source.n_frames - 1, 5).astype(int)):
             try:
@@ -244,7 +244,7 @@ def _expressions(
         if key is None:
             continue
         if adapter.clips and numbers[key]:
-            release.note(row.file, row.row, "video", f"{row.subject}/{row.video} has an earlier row", "left out")
+            release.note(row.file, row.row, "video", f"{row.subject}/{row.video} has an earlier row", "excluded")
             continue
         item = _expression(release, row, *sources[key])
         if item is not None:
@@ -293,7 +293,7 @@ def _note_sheet_alone(release: Release, rows: list[Row]) -> None:
     videos = {(row.subject.casefold(), row.video.casefold()) for row in rows}
     if not rows:
         return
-    release.note(rows[0].file, 0, "video", f"none of the {len(videos)} videos is on disk", "all rows left out")
+    release.note(rows[0].file, 0, "video", f"none of the {len(videos)} videos is on disk", "all rows excluded")
     for row in rows:
 
         def note(field: str, problem: str, action: str, row: Row = row) -> None:

@@ -87,7 +87,7 @@ class Release:
         return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(path)
 
     def note(self, file: str, row: int, field: str, problem: str, action: str) -> None:
-        """Remember something that was mended, clipped or left out."""
+        """Remember something that was corrected, clipped or excluded."""
         self.issues.append(Issue(file, row, field, problem, action))
 
     def lose(self, subject: str, video: str, reason: str) -> None:

@@ -101,10 +101,10 @@ def emotion(cell: object) -> str:
 
 
 def aus(release: Release, file: str, row: int, cell: object) -> str:
-    """Action units in one form; parts that are none are noted and left out."""
+    """Action units in one form; parts that are none are noted and excluded."""
     units, rest = parse_aus(cell)
     if rest:
-        release.note(file, row, "action units", f"{'+'.join(rest)!r} is no action unit", "left out")
+        release.note(file, row, "action units", f"{'+'.join(rest)!r} is no action unit", "excluded")
     return format_aus(units)
 
 

@@ -121,7 +121,7 @@ class Issue:
         row: row of the sheet as a spreadsheet program numbers it; 0 when it is about a file as a whole.
         field: column or property.
         problem: what was found.
-        action: what was done: mended, clipped, left out, kept.
+        action: what was done: corrected, clipped, excluded, kept.
     """
 
     file: str

@@ -84,7 +84,7 @@ def face_unit_names() -> list[str]:
 def face_unit_shapes() -> np.ndarray:
     """Displacements of all face units at weight 1, (52,N,3) float32.
 
-    The eyeballs are left out: they turn with the gaze instead.
+    The eyeballs are not among them: they turn with the gaze instead.
     """
     head = load_head()
     names = face_unit_names()

@@ -1,4 +1,4 @@
-"""Stage `complete`: the last step of a run, which fails when videos had to be left out and that is not allowed."""
+"""Stage `complete`: the last step of a run, which fails when videos had to be excluded and that is not allowed."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class CompleteParams(Params):
 
 
 def run(job: Job[CompleteParams]) -> None:
-    """List what was left out; tables and report already stand when this fails.
+    """List what was excluded; tables and report already stand when this fails.
 
     Raises:
-        UserError: when a video or an expression was left out and `allow_exclusions` is false.
+        UserError: when a video or an expression was excluded and `allow_exclusions` is false.
     """
     found = all_exclusions(job.inputs["shards"], job.inputs["excluded"])
     if found and not job.params.allow_exclusions:

@@ -24,6 +24,7 @@ from microexp.report.alignment import HEADINGS, Alignment, worst_of
 from microexp.report.collect import ResultTable, Rows, read_rows, read_table, read_versions
 from microexp.report.curves import training_panels, training_picture
 from microexp.report.lanes import video_lanes
+from microexp.report.methods import adapters_of, describe
 from microexp.report.page import render
 from microexp.report.params import FrontParams
 from microexp.report.subject import expression_pictures, maps_of
@@ -96,7 +97,7 @@ def experiments(tables: Sequence[ResultTable], logs: Mapping[tuple[str, str], Se
 
 
 def folds_text(folds: Sequence[Rows]) -> str:
-    """What the folds leave out, which their names say; empty without any."""
+    """What the folds hold out, which their names say; empty without any."""
     if not folds:
         return ""
     names = sorted({fold.fold for fold in folds})
@@ -251,6 +252,7 @@ def run(job: Job[FrontParams]) -> None:
         wheel=images.drawing(images.colour_wheel(64)),
         versions=versions,
         own_source=made_by(own_record()),
+        methods=describe(versions, tables, videos, expressions, adapters_of(job.inputs["videos"])),
         release=dict.fromkeys(v.split()[0] for v in versions.software.get("microexp", [])),
         kinds=KINDS,
         alignment_headings=HEADINGS,

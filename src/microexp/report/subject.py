@@ -82,7 +82,7 @@ def crop_near(crops: Crops, source_frame: int) -> np.ndarray:
 
 
 def maps_of(record: Apexdiff, expression: Expression) -> dict[str, np.ndarray]:
-    """Difference and flow of an expression; empty when it was left out."""
+    """Difference and flow of an expression; empty when it was excluded."""
     row = record.row(expression.video, expression.expression)
     return {} if row is None else {"difference": record.difference[row], "flow": record.flow[row]}
 
@@ -158,7 +158,7 @@ class Sources:
         return None if shard is None else shard.usable(video)
 
     def excluded(self, video: str) -> str:
-        """Why a video was left out, as the first shard that knows says; empty when it was not."""
+        """Why a video was excluded, as the first shard that knows says; empty when it was not."""
         reasons = [shard[video].excluded for shard in self.shards.values() if video in shard]
         return next((r for r in reasons if r), "")
 

@@ -159,7 +159,7 @@ def _absolute(folder: str) -> str:
     return folder if Path(folder).is_absolute() else next(started, str(Path(folder).absolute()))
 
 
-def shell_prefix(source: Path, conda: bool) -> str:
+def shell_prefix(source: Path | None, conda: bool) -> str:
     """What stands before each shell command of our own rules: the package's path, the run that the job belongs to, and
     `logged LOG COMMAND`, which keeps what the attempt before printed as `LOG.before`.
 
@@ -167,8 +167,20 @@ def shell_prefix(source: Path, conda: bool) -> str:
     for methods of somebody else (`microexp.methods.find`). It ends in `exec`, so that the job is a direct child of the
     run: signals reach it, no shell stands in between. Without conda, `python` is the interpreter that runs Snakemake.
     The commands say `python -P`: what lies in the working folder is not imported.
+
+    Args:
+        source: folder that holds the package; None where it is installed beside the libraries.
+        conda: whether rules run in environments of their own, which do not hold the package.
+
+    Raises:
+        UserError: with `conda` and without `source`.
     """
-    lines = [f"export PYTHONPATH={shlex.quote(str(source))} PYTHONSAFEPATH=1", f"export {RUN}={token()}"]
+    if conda and source is None:
+        raise UserError(
+            where="--use-conda", problem="environments need the package's source", hint="use a clone of the repository"
+        )
+    path = "" if source is None else shlex.quote(str(source))
+    lines = [f"export PYTHONPATH={path} PYTHONSAFEPATH=1", f"export {RUN}={token()}"]
     lines.append(f"export {USER_PATH}={shlex.quote(user_path())}")
     if not conda:
         lines.append(f'export PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH"')

@@ -1,20 +1,45 @@
-"""Progress on standard error: a bar on a terminal, a line every tenth in a log."""
+"""Progress and notes: through `logging` (logger `microexp`) for libraries, on standard error for commands.
+
+A command calls `to_stderr` once; then notes are lines there, and progress is a bar on a terminal. Whoever imports the
+package gets nothing printed, and may give the logger a handler.
+"""
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sized
 from typing import TypeVar
 
 T = TypeVar("T")
+LOGGER = logging.getLogger("microexp")
+
+
+class _StandardError(logging.Handler):
+    """Lines on whatever standard error is at the moment."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print the message alone: a rule's log file holds nothing else."""
+        print(record.getMessage(), file=sys.stderr, flush=True)
+
+
+def to_stderr() -> None:
+    """Show notes and progress on standard error, as commands do."""
+    if not _shown():
+        LOGGER.addHandler(_StandardError())
+        LOGGER.setLevel(logging.INFO)
+
+
+def _shown() -> bool:
+    return any(isinstance(handler, _StandardError) for handler in LOGGER.handlers)
 
 
 def track(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
     """Yield from `items` while showing how far it is; `total` is asked of `len(items)` when not given."""
     if total is None and isinstance(items, Sized):
         total = len(items)
-    if sys.stderr.isatty():
+    if _shown() and sys.stderr.isatty():
         from rich.console import Console
         from rich.progress import track as rich_track
 
@@ -44,5 +69,5 @@ class Pace:
 
 
 def log(line: str) -> None:
-    """One line on standard error (the rule's log file under Snakemake)."""
-    print(line, file=sys.stderr, flush=True)
+    """One note, level INFO; a line of the rule's log file under Snakemake."""
+    LOGGER.info("%s", line)

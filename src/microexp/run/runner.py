@@ -108,7 +108,7 @@ def source_sha256() -> str:
 
 @functools.cache
 def library_versions() -> dict[str, str]:
-    """Versions of the libraries that a result depends on, under their first name; those not installed are left out.
+    """Versions of the libraries that a result depends on, under their first name; those not installed are missing.
 
     `cv2` is what is really imported: another distribution of OpenCV may have overwritten the one that is recorded.
     """

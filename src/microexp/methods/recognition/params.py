@@ -24,7 +24,7 @@ class RecognitionExperiment(RecognitionTask):
     sources: Annotated[list[str], AfterValidator(each_once)] = Field(
         [], description="Source domains that guide MDML: a data set (`ckplus`) or one kind of it (`demo:macro`)."
     )
-    leave: Literal["subject", "dataset"] = Field("subject", description="What a fold leaves out.")
+    leave: Literal["subject", "dataset"] = Field("subject", description="What a fold holds out.")
     same_people: list[list[str]] = Field(
         [],
         description="More groups of data sets in which the same subject name is the same person; one release read "

@@ -1,7 +1,7 @@
 """Videos and subjects by one name each, whatever the files of predictions and of ground truths call them.
 
 A log says `15_0101`, a folder `15_0101disgustingteeth`, the project `s15_0101`; the challenge's files name no subject.
-Two names that do not meet would count as a miss, so those that can be told are mended and the others reported.
+Two names that do not meet would count as a miss, so those that can be told are corrected and the others reported.
 """
 
 from __future__ import annotations

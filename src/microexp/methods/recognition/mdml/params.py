@@ -26,7 +26,7 @@ class DomainParams(Params):
     others: bool = Field(
         True,
         description="The other target data sets are sources of the held-out subject's data set too; where a whole data "
-        "set is left out, those that are left guide each other.",
+        "set is held out, those that are left guide each other.",
     )
     label_weight: float = Field(
         0.5, ge=0, description="Weight of the classification loss on labelled clips of `sources` (0: features only)."

@@ -1,0 +1,34 @@
+"""The list of words to avoid is kept, and the checker finds them."""
+
+from __future__ import annotations
+
+import pytest
+
+from tools import words
+
+
+def test_no_text_holds_a_word_to_avoid(capsys: pytest.CaptureFixture[str]) -> None:
+    status = words.main()
+    assert (status, capsys.readouterr().out) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("It was mended.", "mended"),
+        ("a Left out row", "Left out"),
+        ("wait for ever", "for ever"),
+        ("-- hands over", "hands over"),
+    ],
+)
+def test_the_checker_finds_them(text: str, word: str) -> None:
+    assert [(line, found) for line, found, _ in words.found(f"fine\n{text}\n")] == [(2, word)]
+
+
+def test_names_in_code_and_longer_words_are_fine() -> None:
+    assert list(words.found("see `left out` of 0.1.0; recommended; ROW_LEFT_OUT; left_out; whatever")) == []
+
+
+def test_pages_and_code_are_read() -> None:
+    read = {str(path.relative_to(words.ROOT)) for path in words.files()}
+    assert {"README.md", "docs/faq.md", "src/microexp/errors.py", "workflow/rules/common.smk"} <= read
