@@ -15,6 +15,7 @@ from microexp.pipeline import STAGES
 TOOLS: dict[str, tuple[str, str]] = {
     # sub-command: (module with add_arguments(parser) and main(args) -> int, one line of help)
     "check": ("microexp.commands.check", "what the configured data sets hold, against the published counts"),
+    "video": ("microexp.commands.video", "your own videos in one command: tables and a page of each"),
     "evaluate": ("microexp.commands.evaluate", "score predictions of any method"),
     "flowmaps": ("microexp.commands.flowmaps", "turn flow maps that others published into apexdiff shards"),
     "rendered": ("microexp.commands.rendered", "render labelled flow of known action units, a source for recognise"),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from microexp.errors import UserError
 from microexp.records.features import Key
 from microexp.records.index import Video
 from microexp.run import storage
@@ -36,6 +37,10 @@ class Event:
     probabilities: Mapping[str, float] = field(default_factory=dict)
     recognition_model: str = ""
 
+    def at(self, apex: int) -> Event:
+        """The event with this frame as its apex."""
+        return replace(self, apex=apex)
+
 
 def write_events(path: Path, events: Iterable[Event], videos: Iterable[Video], classes: Sequence[str]) -> None:
     """Write `events.csv`, events numbered from 1 within their video."""
@@ -56,3 +61,28 @@ def write_events(path: Path, events: Iterable[Event], videos: Iterable[Video], c
             )
         )  # fmt: skip
     storage.write_csv(path, (*COLUMNS, *(f"p_{c}" for c in classes)), rows)
+
+
+def read_events(path: Path, videos: Iterable[Video]) -> list[Event]:
+    """Read `events.csv`; its frame numbers become indices, seconds are not read.
+
+    Raises:
+        UserError: naming file and row of the first value that does not fit, or a video not among `videos`.
+    """
+    known = {v.key: v for v in videos}
+    found = []
+    for number, row in enumerate(storage.read_csv(path, COLUMNS), 2):
+        key = (row["dataset"], row["subject"], row["video"])
+        if key not in known:
+            raise UserError(file=path, where=f"row {number}", got="/".join(key), expected="a video of the index")
+        numbering = known[key].numbering
+        try:
+            onset, offset = (numbering.to_index(int(row[c])) for c in ("onset", "offset"))
+            apex = numbering.to_index(int(row["apex"])) if row["apex"] else None
+            classes = {c.removeprefix("p_"): float(v) for c, v in row.items() if c.startswith("p_") and v}
+            score = float(row["score"])
+        except ValueError as error:
+            raise UserError(file=path, where=f"row {number}", problem=error, expected="numbers") from error
+        models = row["spotting_model"], row["recognition_model"]
+        found.append(Event(key, onset, offset, row["kind"], score, models[0], apex, classes, models[1]))
+    return found

@@ -1,0 +1,42 @@
+# One's own videos: landmarks, tables and a page of each, as `microexp video` asks for them.
+
+rule landmarks:
+    input:
+        **inputs("landmarks"),
+    output:
+        **outputs("landmarks"),
+    log:
+        "logs/landmarks/{application}/{dataset}/{subject}.log",
+    benchmark:
+        "logs/benchmarks/landmarks/{application}/{dataset}/{subject}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(3000),
+        runtime=minutes(240),
+    params:
+        **options("landmarks"),
+    shell:
+        run_stage("landmarks")
+
+
+rule video_tables:
+    input:
+        **inputs("video-tables"),
+    output:
+        **outputs("video-tables"),
+    log:
+        "logs/video_tables/{application}/{dataset}/{subject}.log",
+    benchmark:
+        "logs/benchmarks/video_tables/{application}/{dataset}/{subject}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(3000),
+        runtime=minutes(60),
+    params:
+        **options("video-tables"),
+    shell:
+        run_stage("video-tables")
