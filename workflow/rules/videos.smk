@@ -40,3 +40,24 @@ rule video_tables:
         **options("video-tables"),
     shell:
         run_stage("video-tables")
+
+
+rule video_page:
+    input:
+        **inputs("video-page"),
+    output:
+        **outputs("video-page"),
+    log:
+        "logs/video_page/{application}/{dataset}/{subject}.log",
+    benchmark:
+        "logs/benchmarks/video_page/{application}/{dataset}/{subject}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(3000),
+        runtime=minutes(60),
+    params:
+        **options("video-page"),
+    shell:
+        run_stage("video-page")

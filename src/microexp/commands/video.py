@@ -77,7 +77,9 @@ def work(args: argparse.Namespace, videos: Sequence[OwnVideo], out: Path) -> Non
 def report(rows: Sequence[dict[str, Any]], out: Path) -> None:
     """Say what came of each video, and where to look."""
     for row in rows:
-        events = f"{row['events']} {'events' if row.get('trained') else 'candidates'}" if row["status"] != "none" else ""
+        events = (
+            f"{row['events']} {'events' if row.get('trained') else 'candidates'}" if row["status"] != "none" else ""
+        )
         parts = [events, row["why"] or "", str(out / row["page"]) if row.get("page") else ""]
         say(f"{row['name']}: {row['status']}: " + "; ".join(part for part in parts if part))
     say(f"All: {out / 'summary.csv'}")

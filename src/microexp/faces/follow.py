@@ -6,15 +6,16 @@ is what tells blinks and turns of the head from expressions. `faces: {backend: g
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from microexp.errors import UserError
 from microexp.faces import given
-from microexp.faces.dlib_backend import DlibBackend
+from microexp.faces.dlib_backend import FINE_PX, SHIFTS, DlibBackend, predict
 from microexp.faces.faces import make_backend, open_listed, place_of, read_subject, whose
+from microexp.faces.geometry import rebox
 from microexp.faces.observe import Backend, Face
 from microexp.faces.params import FacesParams
 from microexp.faces.people import NEAR, centre, side
@@ -28,6 +29,8 @@ from microexp.run.stage import Job
 
 LOOKS_PER_S = 31
 """Of videos with twice this rate or more, not every frame is looked at."""
+DETECT_EVERY = 5
+"""The detector looks at every fifth frame, a sixth of a second at 30 frames/s."""
 
 
 def run(job: Job[FacesParams]) -> None:
@@ -103,22 +106,67 @@ def follow(source: VideoSource, frames: np.ndarray, faces: Faces, backend: Backe
         faces: looks of the stage `faces`.
         backend: finds faces.
     """
-    known = [
-        Face(b.astype(float), p.astype(float), float(s))
-        for b, p, s in zip(faces.read("boxes"), faces.read("landmarks"), faces.read("score"), strict=True)
-    ]
-    seen_at = faces.read("frames")
-    backend.start()
-    for frame, image in zip(frames.tolist(), source.read(frames, grey=True), strict=True):
-        after = min(int(np.searchsorted(seen_at, frame)), len(known) - 1)
-        around = [known[max(after - 1, 0)], known[after]]
-        if isinstance(backend, DlibBackend) and backend.last is None:
-            backend.last = around[1]  # of several people, the one that is meant is looked for first
-        face = None if image is None else backend.find(image)
+    person = Person(faces, backend)
+    waiting: list[tuple[int, np.ndarray | None]] = []
+    images = zip(frames.tolist(), source.read(frames, grey=True), strict=True)
+    for number, (frame, image) in enumerate(images):
+        waiting.append((frame, image))
+        if number % DETECT_EVERY == 0 or number == len(frames) - 1:
+            yield from person.see(waiting)
+            waiting = []
+
+
+class Person:
+    """Follows one person: the detector looks at every few frames, and between two in which it finds the face the
+    landmarks go on from those before, which costs a third.
+
+    Args:
+        faces: looks of the stage `faces`, which say whose face is meant.
+        backend: finds faces.
+    """
+
+    def __init__(self, faces: Faces, backend: Backend) -> None:
+        parts = (faces.read(name) for name in ("boxes", "landmarks", "score"))
+        self.known = [Face(b.astype(float), p.astype(float), float(s)) for b, p, s in zip(*parts, strict=True)]
+        self.seen_at = faces.read("frames")
+        self.backend = backend
+        self.last: Face | None = None
+        backend.start()
+
+    def see(self, images: Sequence[tuple[int, np.ndarray | None]]) -> list[Face | None]:
+        """The face in each of these (frame, grey picture); the detector looks at the last one alone."""
+        before, now = self.last, self.detect(*images[-1])
+        between: list[Face | None] = []
+        for frame, image in images[:-1]:
+            if not isinstance(self.backend, DlibBackend):
+                between.append(self.detect(frame, image))
+            elif image is None or before is None or now is None:
+                between.append(None)
+            else:
+                before = refined(image, before)
+                between.append(before)
+        self.last = now
+        return [*between, now]
+
+    def detect(self, frame: int, image: np.ndarray | None) -> Face | None:
+        """The person's face by the backend's detector."""
+        if image is None:
+            return None
+        after = min(int(np.searchsorted(self.seen_at, frame)), len(self.known) - 1)
+        around = [self.known[max(after - 1, 0)], self.known[after]]
+        if isinstance(self.backend, DlibBackend) and self.backend.last is None:
+            self.backend.last = around[1]  # of several people, the one that is meant is looked for first
+        face = self.backend.find(image)
         if face is not None and not any(near(face, other) for other in around):
-            face = None
-            backend.start()
-        yield face
+            self.backend.start()
+            return None
+        return face
+
+
+def refined(image: np.ndarray, before: Face) -> Face:
+    """The face of the frame before in this one: its landmarks from that face's box, which they hardly leave."""
+    landmarks = predict(image, before.box, FINE_PX, SHIFTS[:3])
+    return Face(rebox(landmarks), landmarks, before.score)
 
 
 def near(face: Face, known: Face) -> bool:

@@ -25,7 +25,7 @@ NAME = ("candidates", "flow_magnitude")
 """Experiment and method of the file."""
 LENGTH_S = 0.5
 """Length of a candidate: that of the longest micro-expression (Yan et al. 2013)."""
-THRESHOLD = 4.0
+THRESHOLD = 0.5
 """Least prominence of a peak, in units of the video's median motion. docs/own_video.md says what it gives."""
 NEVER = {"threshold": 1e9, "top_k": 0, "f1": 0.0}
 ALL = 10**6
@@ -75,12 +75,3 @@ def stream_layout(params: MotionParams) -> dict[str, Any]:
 def _any_landmarks() -> np.ndarray:
     """(68, 2) points that differ: names of places do not depend on where they are."""
     return np.stack([np.arange(68.0), np.arange(68.0) ** 2], 1)
-
-
-def learns(reference: str) -> bool:
-    """Whether a method of this name learns from annotations: if not, what it finds are candidates."""
-    from microexp.methods.find import find_method
-
-    return bool(getattr(find_method("spotting", reference), "learns", True))
-
-

@@ -121,7 +121,9 @@ def link_videos(videos: Iterable[OwnVideo], folder: Path) -> None:
                 (folder / name).symlink_to(path)
     except OSError as error:
         problem = one_line(error.strerror or str(error))
-        raise UserError(file=folder, problem=problem, expected="a folder that can be written and holds links") from error
+        raise UserError(
+            file=folder, problem=problem, expected="a folder that can be written and holds links"
+        ) from error
 
 
 def _link_name(video: OwnVideo) -> str:
