@@ -10,6 +10,7 @@ from typing import Any
 
 from microexp.errors import UserError
 from microexp.own_videos.inputs import OwnVideo, find_inputs, link_videos
+from microexp.own_videos.labels import Label, read_labels, write_annotations
 from microexp.own_videos.running import run_workflow
 from microexp.own_videos.setup import choose_models, configuration, write_configuration
 from microexp.own_videos.summary import collect, targets
@@ -29,6 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--face", type=face, default="largest", help="whose face: largest (default), left, right, or N from the left"
     )
     parser.add_argument("--fps", type=float, metavar="RATE", help="frames/s of what says none, as folders of frames")
+    parser.add_argument(
+        "--labels", metavar="FILE", help="known expressions: CSV, workbook, or the text of ELAN or BORIS"
+    )
     parser.add_argument("--annotated", action="store_true", help="also write each video with what was found drawn in")
     parser.add_argument("--cores", type=int, default=os.cpu_count() or 1, help="CPU cores (default: all)")
 
@@ -51,11 +55,12 @@ def main(args: argparse.Namespace) -> int:
     if args.fps is not None and not args.fps > 0:
         raise UserError(file="command line", where="--fps", got=args.fps, expected="frames a second, above 0")
     out: Path = args.out
+    labels = read_labels(args.labels) if args.labels else []
     videos = find_inputs(args.videos, out, args.fps)
     usable = [video for video in videos if not video.problem]
     say(f"{len(videos)} video{'' if len(videos) == 1 else 's'}, {len(videos) - len(usable)} of them cannot be read")
     if usable:
-        work(args, videos, out)
+        work(args, videos, out, labels)
     rows = collect(videos, out / "run", out, args.annotated)
     report(rows, out)
     if all(row["status"] == "none" for row in rows):
@@ -63,10 +68,16 @@ def main(args: argparse.Namespace) -> int:
     return SOME_DID_NOT_RUN if any(row["status"] == "none" for row in rows) else 0
 
 
-def work(args: argparse.Namespace, videos: Sequence[OwnVideo], out: Path) -> None:
+def work(args: argparse.Namespace, videos: Sequence[OwnVideo], out: Path, labels: Sequence[Label]) -> None:
     """Write the configuration, and run the workflow on the videos that can be read."""
     run = out / "run"
     link_videos(videos, run / "videos")
+    sheet = run / "videos" / "annotations.csv"
+    if labels:
+        strange = write_annotations(sheet, labels, videos, args.labels)
+        say(f"{len(labels) - strange} known expressions" + f"; {strange} rows are of other videos" * bool(strange))
+    else:
+        sheet.unlink(missing_ok=True)
     choice = choose_models(args.model, run)
     say(choice.about)
     options = configuration(choice, run / "videos", face=args.face, fps=args.fps, annotated=args.annotated)
