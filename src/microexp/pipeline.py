@@ -364,6 +364,20 @@ STAGES: dict[str, Stage] = {
             drawn=False,
         ),
         Stage(
+            "annotated",
+            "microexp.report.video.annotated",
+            "a copy of one's own video with what was found drawn in",
+            "own video",
+            {
+                "videos": VIDEOS,
+                "root": ROOT,
+                "landmarks": Input("landmarks of every frame", "landmarks.landmarks"),
+                "events": Input("events.csv of the video", "video-tables.events"),
+            },
+            {"annotated": Output(f"{OWN}/annotated.mp4", "the marked copy")},
+            drawn=False,
+        ),
+        Stage(
             "tables",
             "microexp.report.tables",
             "evaluate all folds of an experiment",

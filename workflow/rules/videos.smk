@@ -61,3 +61,24 @@ rule video_page:
         **options("video-page"),
     shell:
         run_stage("video-page")
+
+
+rule annotated:
+    input:
+        **inputs("annotated"),
+    output:
+        **outputs("annotated"),
+    log:
+        "logs/annotated/{application}/{dataset}/{subject}.log",
+    benchmark:
+        "logs/benchmarks/annotated/{application}/{dataset}/{subject}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(3000),
+        runtime=minutes(60),
+    params:
+        **options("annotated"),
+    shell:
+        run_stage("annotated")

@@ -22,7 +22,7 @@ encodings of one clip gave 10 different files. One thread, since the bytes depen
 MP4 = {"fflags": "+bitexact", "movflags": "+faststart"}
 
 
-def write_video(path: Path, frames: Iterable[np.ndarray], fps: int) -> None:
+def write_video(path: Path, frames: Iterable[np.ndarray], fps: int | Fraction) -> None:
     """Write frames (H,W,3) uint8 RGB as H.264 in mp4, atomically; equal frames give equal bytes."""
     import av
 
