@@ -49,7 +49,7 @@ class Page:
             case "Network.requestWillBeSent":
                 self.requests.append(params["request"]["url"])
             case "Runtime.exceptionThrown":
-                self.errors.append(json.dumps(params["exceptionDetails"])[:500])
+                self.errors.append(json.dumps(params["exceptionDetails"].get("exception", {}))[:500])
             case "Runtime.consoleAPICalled" if params["type"] in ("error", "warning", "assert"):
                 self.errors.append(json.dumps(params["args"])[:500])
             case "Log.entryAdded" if params["entry"]["level"] in ("error", "warning"):

@@ -16,7 +16,8 @@ from microexp.run.runner import run_stage
 from microexp.run.stage import Job
 
 ORDER = (
-    "index-subject", "faces", "crops", "flow", "motion", "landmarks", "apply", "video-tables", "video-page", "annotated",
+    "index-subject", "faces", "crops", "flow", "motion", "landmarks", "apply", "video-tables", "video-page",
+    "annotated",
 )  # fmt: skip
 TARGET = re.compile(r"results/videos/video/video/([^/]+)/(.+)")
 

@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ def _check(folder: Path, row: dict[str, str]) -> None:
     about = json.loads((folder / "summary.json").read_text())
     assert len(frames) == about["frames"] == int(row["frames"])
     times = [float(frame["time_s"]) for frame in frames]
-    assert all(a < b for a, b in zip(times, times[1:], strict=False)), folder.name
+    assert all(a < b for a, b in pairwise(times)), folder.name
     for event in csv.DictReader((folder / "events.csv").open(encoding="utf-8")):
         assert event["kind"] == "candidate", "nothing was trained here"
     assert "http" not in (folder / "page.html").read_text(encoding="utf-8")

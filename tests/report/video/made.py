@@ -28,10 +28,8 @@ VIDEO = Video(*KEY, "ann.mp4", N, FPS, 320, 240)
 WHOM = Subject("video", "ann")
 BLINK = range(60, 64)
 HIDDEN = range(100, 110)
-EVENTS = (
-    Event(KEY, 20, 34, "micro", 1.25, "candidates/flow_magnitude"),
-    Event(KEY, 56, 70, "micro", 0.7, "candidates/flow_magnitude"),
-)
+MODEL = "candidates/flow_magnitude"
+EVENTS = (Event(KEY, 20, 34, "micro", 1.25, MODEL), Event(KEY, 56, 70, "micro", 0.7, MODEL))
 TRUTHS = (Expression(*KEY, 1, 21, 26, 33, "micro", "", ""), Expression(*KEY, 2, 80, 84, 90, "micro", "", ""))
 
 
@@ -45,7 +43,7 @@ def points(opening: float = 0.3, shift: float = 0.0) -> np.ndarray:
             (x - 4, 100 + half),
         ]  # fmt: skip
     found[33] = (160, 130)
-    return found + [shift, 0]
+    return found + np.array([shift, 0])
 
 
 def looks() -> list[Look]:

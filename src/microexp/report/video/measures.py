@@ -82,7 +82,7 @@ def _in_head(offset: np.ndarray, roll_deg: np.ndarray) -> np.ndarray:
 
 
 def _median(values: np.ndarray) -> np.ndarray:
-    seen = np.isfinite(values).reshape(len(values), -1).all(1)
+    seen = np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
     found: np.ndarray = np.median(values[seen], 0) if seen.any() else np.ones(values.shape[1:])
     return found
 

@@ -54,14 +54,14 @@ class Seen:
         times_s: (n_frames,) of every frame.
         measures: of the looks.
         looks: the looks themselves.
-        regions: speed of the face's regions; None where the motion could not be followed.
+        regions: speed of the face's regions.
     """
 
     reason: np.ndarray
     times_s: np.ndarray
     measures: Measures
     looks: Sequence[Look]
-    regions: Regions | None
+    regions: Regions
 
 
 def run(job: Job[VideoTablesParams]) -> None:
@@ -80,9 +80,11 @@ def run(job: Job[VideoTablesParams]) -> None:
             _write_nothing(job, video, shard[video.video].excluded)
             return
         motion = {f.video: f for f in list_features([job.input("motion")], files)}.get(video.video)
+        if motion is None:
+            _write_nothing(job, video, f"no motion can be measured in {video.n_frames} frames")
+            return
         looks = read_landmarks(job.input("landmarks"))
-        regions = None if motion is None else regions_of(motion)
-        seen = Seen(*_per_source_frame(crops, video), measure(looks), looks, regions)
+        seen = Seen(*_per_source_frame(crops, video), measure(looks), looks, regions_of(motion))
         found = read_events(job.input("found"), videos)
         events = [with_apex(event, crops, job) for event in found]
         n_faces = faces[video.video].n_faces
@@ -133,11 +135,10 @@ def with_apex(event: Event, crops: Crops, job: Job[VideoTablesParams]) -> Event:
 def frame_table(video: Video, seen: Seen) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
     """Columns and rows of `frames.csv`: a row per frame of the decoded video."""
     n = video.n_frames
-    names = seen.regions.names if seen.regions else ()
-    speed = per_frame(seen.regions, n) if seen.regions else np.zeros((n, 0))
+    names, speed = seen.regions.names, per_frame(seen.regions, n)
     numbers = video.numbering.values
     looked = {int(number): i for i, number in enumerate(seen.measures.numbers)}
-    rows = []
+    rows: list[tuple[object, ...]] = []
     for frame in range(n):
         reason = Reason(int(seen.reason[frame]))
         in_crop = reason not in (Reason.NO_FACE, Reason.OUTSIDE, Reason.DAMAGED)
@@ -175,7 +176,7 @@ def event_table(
     """Columns and rows of `events.csv`."""
     classes = list(dict.fromkeys(c for e in events for c in e.probabilities))
     met = hits_of(events, truths, model)
-    rows = []
+    rows: list[tuple[object, ...]] = []
     for number, event in enumerate(events, 1):
         frames = (event.onset, event.apex, event.offset)
         units = {c: p for c, p in event.probabilities.items() if is_unit(c)}
@@ -186,7 +187,7 @@ def event_table(
                 *(None if f is None else video.numbering.to_number(f) for f in frames),
                 *(None if f is None else round(float(seen.times_s[f]), 3) for f in frames),
                 kind_of(event, model), event.score,
-                " ".join(moving(seen.regions, event.onset, event.offset) if seen.regions else []),
+                " ".join(moving(seen.regions, event.onset, event.offset)),
                 " ".join(f"{c}:{p:.2f}" for c, p in sorted(units.items(), key=lambda u: -u[1]) if p >= AU_SURE),
                 max(emotions, key=lambda c: emotions[c]) if emotions else None,
                 " ".join(flags(event, seen, video)), met[number - 1],
