@@ -95,6 +95,7 @@ def test_rows_go_to_their_video_by_any_of_its_names(tmp_path: Path) -> None:
     rows = out.read_text().splitlines()
     assert rows[0] == "subject,video,onset,apex,offset,kind,emotion"
     assert [line.split(",")[0] for line in rows[1:]] == ["My_Video", "My_Video", "b", "b", "My_Video"]
+    assert rows[1].split(",")[1] == "My Video", "as the link is called"
 
 
 def test_without_a_video_column_there_must_be_one_video(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 # One's own videos: landmarks, tables and a page of each, as `microexp video` asks for them.
 
+
 rule landmarks:
     input:
         **inputs("landmarks"),

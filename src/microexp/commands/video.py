@@ -12,7 +12,7 @@ from microexp.errors import UserError
 from microexp.own_videos.inputs import OwnVideo, find_inputs, link_videos
 from microexp.own_videos.labels import Label, read_labels, write_annotations
 from microexp.own_videos.running import run_workflow
-from microexp.own_videos.setup import choose_models, configuration, write_configuration
+from microexp.own_videos.setup import SHEET, choose_models, configuration, write_configuration
 from microexp.own_videos.summary import collect, targets
 
 SOME_DID_NOT_RUN = 3
@@ -72,12 +72,9 @@ def work(args: argparse.Namespace, videos: Sequence[OwnVideo], out: Path, labels
     """Write the configuration, and run the workflow on the videos that can be read."""
     run = out / "run"
     link_videos(videos, run / "videos")
-    sheet = run / "videos" / "annotations.csv"
+    strange = write_annotations(run / "videos" / SHEET, labels, videos, args.labels)
     if labels:
-        strange = write_annotations(sheet, labels, videos, args.labels)
         say(f"{len(labels) - strange} known expressions" + f"; {strange} rows are of other videos" * bool(strange))
-    else:
-        sheet.unlink(missing_ok=True)
     choice = choose_models(args.model, run)
     say(choice.about)
     options = configuration(choice, run / "videos", face=args.face, fps=args.fps, annotated=args.annotated)

@@ -7,6 +7,7 @@ line in the summary, with the reason, and costs no other.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +40,15 @@ class OwnVideo:
     given: str
     path: Path
     problem: str = ""
+
+    @property
+    def link(self) -> Path:
+        """Where the link to it lies: `NAME/ORIGINAL`, with a suffix by which the adapter knows a video."""
+        name = self.path.name
+        plain = name.isprintable() and name[0] not in "._~"
+        if self.path.is_dir() or self.path.suffix.lower() in VIDEO_SUFFIXES:
+            return Path(self.name, name if plain else safe_name(name))
+        return Path(self.name, (name if plain else safe_name(name)) + ".mp4")
 
 
 def find_inputs(paths: Sequence[Path], out: Path, fps: float | None) -> list[OwnVideo]:
@@ -105,30 +115,22 @@ def _problem(path: Path, fps: float | None) -> str:
 
 
 def link_videos(videos: Iterable[OwnVideo], folder: Path) -> None:
-    """Make `folder` hold a link for every video that can be read, under its name, and nothing else.
+    """Make `folder` hold a link `NAME/ORIGINAL` for every video that can be read, and no other links.
 
     Raises:
         UserError: when the folder cannot be written.
     """
-    wanted = {_link_name(v): v.path for v in videos if not v.problem}
+    wanted = {folder / v.link: v.path for v in videos if not v.problem}
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for old in list(folder.iterdir()):
-            if old.is_symlink() and (old.name not in wanted or old.readlink() != wanted[old.name]):
+        for old in list(folder.glob("*/*")) if folder.is_dir() else []:
+            if old.is_symlink() and (old not in wanted or old.readlink() != wanted[old]):
                 old.unlink()
-        for name, path in wanted.items():
-            if not (folder / name).is_symlink():
-                (folder / name).symlink_to(path)
+                with suppress(OSError):  # others may lie there
+                    old.parent.rmdir()
+        for link, path in wanted.items():
+            link.parent.mkdir(parents=True, exist_ok=True)
+            if not link.is_symlink():
+                link.symlink_to(path)
     except OSError as error:
         problem = one_line(error.strerror or str(error))
-        raise UserError(
-            file=folder, problem=problem, expected="a folder that can be written and holds links"
-        ) from error
-
-
-def _link_name(video: OwnVideo) -> str:
-    """A name that the adapter takes for a video, whatever the file is called."""
-    if video.path.is_dir():
-        return video.name
-    suffix = video.path.suffix.lower()
-    return video.name + (suffix if suffix in VIDEO_SUFFIXES else ".mp4")
+        raise UserError(file=folder, problem=problem, expected="a folder that takes links") from error

@@ -195,7 +195,9 @@ def _without_header(sheet: Sheet) -> list[Label]:
 
 
 def write_annotations(path: Path, labels: Sequence[Label], videos: Sequence[OwnVideo], file: object) -> int:
-    """Write the sheet that the adapter `folder` reads; returns how many rows are of no video that was given.
+    """Write the sheet that the adapter `folder` reads, with or without rows.
+
+    Returns how many rows are of no video that was given.
 
     Raises:
         UserError: when rows do not say of which of several videos they are, or none is of any.
@@ -209,7 +211,7 @@ def write_annotations(path: Path, labels: Sequence[Label], videos: Sequence[OwnV
             continue
         ends = (label.onset, label.apex, label.offset)
         cells = [None if v is None else v if label.in_seconds else int(v) for v in ends]
-        rows.append((video.name, video.name, *cells, label.kind, label.emotion))
+        rows.append((video.name, stem(video.link), *cells, label.kind, label.emotion))
     if labels and not rows:
         raise UserError(
             file=file, where="video", got=repr(labels[0].video), expected="one of " + ", ".join(v.given for v in videos)

@@ -21,6 +21,8 @@ SECTIONS = {"i3d-rgb": "i3d", "i3d-flow": "i3d"}
 CROP_SIZE_PX = 96
 """Side of the crops where no model says it: that of the demo, three times as fast as 224."""
 CANDIDATES = "candidates.safetensors"
+SHEET = "annotations.csv"
+"""In the folder of links: named, since folders of frames may hold sheets of their own."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def configuration(
         fps: rate of folders of frames and of files that say none.
         annotated: whether a marked copy of each video is wanted.
     """
-    dataset: dict[str, Any] = {"adapter": "folder", "root": str(videos.resolve())}
+    dataset: dict[str, Any] = {"adapter": "folder", "root": str(videos.resolve()), "videos": ".", "sheet": SHEET}
     if fps is not None:
         dataset["source_fps"] = fps
     found: dict[str, Any] = {"allow_exclusions": True, "datasets": {NAME: dataset}, "faces": {"choose": face}}
