@@ -25,6 +25,7 @@ include: "workflow/rules/folds.smk"
 include: "workflow/rules/spotting.smk"
 include: "workflow/rules/recognition.smk"
 include: "workflow/rules/models.smk"
+include: "workflow/rules/videos.smk"
 include: "workflow/rules/report.smk"
 
 

@@ -39,7 +39,14 @@ def has_compiler() -> bool:
     return any(map(shutil.which, ("cc", "gcc", "clang")))
 
 
-NEEDS: Mapping[str, Callable[[], bool]] = {"SLURM": has_slurm, "mount": can_mount, "C compiler": has_compiler}
+def has_browser() -> bool:
+    """Whether pages can be opened as people see them."""
+    return any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome")))
+
+
+NEEDS: Mapping[str, Callable[[], bool]] = {
+    "SLURM": has_slurm, "mount": can_mount, "C compiler": has_compiler, "browser": has_browser,
+}  # fmt: skip
 """Word in the reason of a skip -> whether what it asks for is there."""
 
 

@@ -27,6 +27,7 @@ TREE = re.compile(r"^\| file \| stage \|.*?(?=\n\n)", re.S | re.M)
 UNITS = {
     "run": "the run", "dataset": "a data set", "subject": "a subject", "video": "a video", "fold": "a method and fold",
     "experiment": "an experiment", "list": "a list", "model": "a method", "apply": "a subject",
+    "own video": "a video",
 }  # fmt: skip
 COUNTS = {"one": "one file", "optional": "at most one file", "many": "files", "list": "files, or a list of them"}
 

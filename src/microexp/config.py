@@ -37,6 +37,7 @@ PARTS: dict[str, tuple[str, type[Params]]] = {
     "i3d-rgb": ("i3d", I3dRgbParams),
     "i3d-flow": ("i3d", I3dFlowParams),
     "given": ("given", GivenParams),
+    "landmarks": ("faces", FacesParams),
     "report-subject": ("report", PageParams),
     "report": ("report", FrontParams),
 }
@@ -98,6 +99,12 @@ class Application(Params):
         description="Model that tells the action units of what was spotted: a file, or `shipped` for the one that the "
         "package brings (trained on rendered flow alone).",
     )
+    each_video: bool = Field(
+        False,
+        description="Also write tables and a page of every video, as `microexp video` does; each video must be a "
+        "subject of its own.",
+    )
+    annotated: bool = Field(False, description="With each_video: also write a copy of every video with what was found.")
 
 
 class Config(Params):
@@ -304,6 +311,8 @@ def stage_options(config: Config, stage: str, name: str | None = None, method: s
             "preprocessing": preprocessing(config, "spotting") | preprocessing(config, "recognition"),
             "apexdiff": _apexdiff_options(config),
         }
+    if stage in ("video-tables", "video-page"):
+        return {"apexdiff": config.apexdiff.model_dump(mode="json")}
     if stage in ("tables-spotting", "tables-recognition"):
         return _tables_options(config, stage.partition("-")[2], str(name))
     if stage == "index":

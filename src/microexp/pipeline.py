@@ -32,6 +32,7 @@ REPORTED = (
 )  # fmt: skip
 SPOT = "results/spotting/{experiment}/{method}/{fold}"
 RECOGNISE = "results/recognition/{experiment}/{method}/{fold}"
+OWN = "results/videos/{application}/{dataset}/{subject}"
 TABLE = "results/tables/{kind}_{experiment}"
 
 
@@ -335,6 +336,73 @@ STAGES: dict[str, Stage] = {
             },
             {"events": Output("results/apply/{application}/{dataset}/{subject}/events.csv", "what was found")},
             "microexp.methods.apply:ApplyStageParams",
+            drawn=False,
+        ),
+        Stage(
+            "landmarks",
+            "microexp.faces.follow",
+            "landmarks of every frame of one's own video, with OpenFace's column names",
+            "own video",
+            {"videos": VIDEOS, "faces": FACES, "root": ROOT},
+            {"landmarks": Output(f"{OWN}/landmarks.csv", "landmarks of every frame")},
+            "microexp.faces.params:FacesParams",
+            drawn=False,
+        ),
+        Stage(
+            "video-tables",
+            "microexp.report.video.tables",
+            "tables of one's own video: its frames, its events, and a summary",
+            "own video",
+            {
+                "videos": VIDEOS,
+                "expressions": EXPRESSIONS,
+                "faces": FACES,
+                "crops": CROPS,
+                "motion": Input("motion of the subject", "motion.features"),
+                "landmarks": Input("landmarks of every frame", "landmarks.landmarks"),
+                "found": Input("events.csv of the stage apply", "apply.events"),
+                "spotting": Input("the spotting model", "plan.applied_spotting", after=("model",)),
+            },
+            {
+                "frames": Output(f"{OWN}/frames.csv", "what each frame shows"),
+                "events": Output(f"{OWN}/events.csv", "what was found, with what may have caused it"),
+                "summary": Output(f"{OWN}/summary.json", "how much of the video could be used, and why no more"),
+            },
+            "microexp.report.video.params:VideoTablesParams",
+            drawn=False,
+        ),
+        Stage(
+            "video-page",
+            "microexp.report.video.page",
+            "a page about one's own video: what was found where, and what that rests on",
+            "own video",
+            {
+                "videos": VIDEOS,
+                "expressions": EXPRESSIONS,
+                "crops": CROPS,
+                "frames": Input("frames.csv of the video", "video-tables.frames"),
+                "events": Input("events.csv of the video", "video-tables.events"),
+                "summary": Input("summary.json of the video", "video-tables.summary"),
+                "spotting": Input("the spotting model", "plan.applied_spotting", after=("model",)),
+                "recognition": Input("the recognition model", "plan.applied_recognition", "optional", after=("model",)),
+                "action_units": Input("the model of action units", "plan.applied_units", "optional"),
+            },
+            {"page": Output(f"{OWN}/page.html", "the page")},
+            "microexp.report.video.params:VideoTablesParams",
+            drawn=False,
+        ),
+        Stage(
+            "annotated",
+            "microexp.report.video.annotated",
+            "a copy of one's own video with what was found drawn in",
+            "own video",
+            {
+                "videos": VIDEOS,
+                "root": ROOT,
+                "landmarks": Input("landmarks of every frame", "landmarks.landmarks"),
+                "events": Input("events.csv of the video", "video-tables.events"),
+            },
+            {"annotated": Output(f"{OWN}/annotated.mp4", "the marked copy")},
             drawn=False,
         ),
         Stage(

@@ -105,6 +105,8 @@ class Plan:
         for name, application in self.config.apply.items():
             for stream in self._applied[name]:
                 needed[STREAM_STAGES[stream]] |= set(application.datasets)
+            if application.each_video:
+                needed["motion"] |= set(application.datasets)
         for stage in ("i3d-flow", "motion"):
             needed["flow"] |= needed[stage]
         for e in self.config.recognition:
@@ -492,10 +494,11 @@ class Plan:
                     for path in (application.spotting, application.recognition or ""):
                         if made := self._own_model(path):
                             yield dict(zip(("kind", "experiment", "method"), made, strict=True))
-            case "apply":
+            case "apply" | "own video" as unit:
                 for name, application in self.config.apply.items():
-                    for d in application.datasets:
-                        yield from ({"application": name, "dataset": d, "subject": s} for s in self.subjects[d])
+                    if unit == "apply" or (application.each_video and (stage != "annotated" or application.annotated)):
+                        for d in application.datasets:
+                            yield from ({"application": name, "dataset": d, "subject": s} for s in self.subjects[d])
             case "fold":
                 kind = "recognition" if stage in FOLD_STAGES["recognition"] else "spotting"
                 for e, experiment in self.config.experiments(kind).items():

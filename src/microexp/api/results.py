@@ -17,6 +17,7 @@ from microexp.errors import UserError
 from microexp.methods.apply import described
 from microexp.methods.model import read_model
 from microexp.methods.recognition import action_units as units
+from microexp.models import SPOTTING, shipped
 from microexp.pipeline import STAGES
 from microexp.plan import KINDS, Plan
 from microexp.records.clips import Clips, read_shards
@@ -91,7 +92,7 @@ def spot(
     Raises:
         UserError: no such model, or features made in another way than in training.
     """
-    path = models.shipped(models.SPOTTING) if model is None else Path(model)
+    path = shipped(SPOTTING) if model is None else Path(model)
     stage = STAGES["apply"]
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "events.csv")

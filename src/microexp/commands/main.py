@@ -18,6 +18,7 @@ TOOLS: dict[str, tuple[str, str]] = {
     "init": ("microexp.commands.init", "write a commented configuration for chosen data sets"),
     "run": ("microexp.commands.run", "run the whole workflow of a configuration"),
     "check": ("microexp.commands.check", "what the configured data sets hold, against the published counts"),
+    "video": ("microexp.commands.video", "your own videos in one command: tables and a page of each"),
     "evaluate": ("microexp.commands.evaluate", "score predictions of any method"),
     "flowmaps": ("microexp.commands.flowmaps", "turn flow maps that others published into apexdiff shards"),
     "rendered": ("microexp.commands.rendered", "render labelled flow of known action units, a source for recognise"),

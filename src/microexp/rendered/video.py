@@ -25,7 +25,7 @@ QUANTISER = 31
 MP4 = {"fflags": "+bitexact", "movflags": "+faststart"}
 
 
-def write_video(path: Path, frames: Iterable[np.ndarray], fps: int, x264: Mapping[str, str] = X264) -> None:
+def write_video(path: Path, frames: Iterable[np.ndarray], fps: int | Fraction, x264: Mapping[str, str] = X264) -> None:
     """Write frames (H,W,3) uint8 RGB as H.264 in mp4, atomically; equal frames give equal bytes."""
     import av
 

@@ -40,7 +40,7 @@ P = TypeVar("P", bound=Params)
 
 Count = Literal["one", "optional", "many", "list"]
 """How many files an input takes; `list`: a file that lists them (`--name X.list`), as a stage `shards` wrote it."""
-Unit = Literal["run", "dataset", "subject", "video", "list", "experiment", "fold", "model", "apply"]
+Unit = Literal["run", "dataset", "subject", "video", "list", "experiment", "fold", "model", "apply", "own video"]
 """What one job of a stage is about."""
 
 

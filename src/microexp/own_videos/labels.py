@@ -1,0 +1,250 @@
+"""One's own ground truth as annotation programs write it: frames or seconds, ELAN, BORIS, or any sheet.
+
+Whatever the form, it becomes the `annotations.csv` that the adapter `folder` reads beside the videos.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from microexp.errors import UserError
+from microexp.own_videos.inputs import OwnVideo
+from microexp.reading.intervals import as_frame, as_seconds
+from microexp.reading.sheets import Line, Sheet, as_text, choose_sheet, open_named, read_sheets, split_name, table
+from microexp.reading.trees import stem
+from microexp.run import storage
+
+VIDEO = (
+    "video", "file", "filename", "file name", "video name", "clip", "media file", "media file name", "media file(path)",
+    "media", "name", "vid", "video id", "path",
+)  # fmt: skip
+KIND = ("kind", "type", "expression type", "exp type")
+LABEL = ("emotion", "label", "behavior", "behaviour", "annotation", "value", "code", "estimated emotion", "tier")
+OPTIONAL = ("video", "kind", "emotion", "apex", "state", "subject")
+ENDS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
+    # unit -> names of onset, offset and apex
+    "s": (
+        ("onset_s", "start_s", "start (s)", "onset (s)", "begin time - ss.msec", "begin time - hh:mm:ss.ms",
+         "start time", "begin time", "onset time", "start seconds"),
+        ("offset_s", "end_s", "stop_s", "stop (s)", "end (s)", "offset (s)", "end time - ss.msec",
+         "end time - hh:mm:ss.ms", "end time", "stop time", "offset time", "end seconds"),
+        ("apex_s", "apex (s)", "peak_s", "apex time"),
+    ),
+    "ms": (
+        ("onset_ms", "start_ms", "start (ms)", "begin time - msec"),
+        ("offset_ms", "end_ms", "stop_ms", "end (ms)", "end time - msec"),
+        ("apex_ms",),
+    ),
+    "": (
+        ("onset", "onset frame", "start", "start frame", "begin", "begin frame", "first frame", "from"),
+        ("offset", "offset frame", "end", "end frame", "stop", "stop frame", "last frame", "to"),
+        ("apex", "apex frame", "peak", "peak frame"),
+    ),
+}  # fmt: skip
+STATE = ("status", "start/stop", "behavior type", "event type")
+CLOCK = re.compile(r"\d+:\d\d(:\d\d)?([.,]\d+)?")
+ANY_KIND = re.compile(r"\b(micro|macro)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Label:
+    """One annotated expression, as it was written.
+
+    Attributes:
+        row: of the sheet.
+        video: what the sheet calls the video; '' where it does not say.
+        onset, apex, offset: seconds or frame numbers; None where there is none.
+        in_seconds: which of the two.
+        kind: `micro`, `macro` or ''.
+        emotion: any word, or ''.
+    """
+
+    row: int
+    video: str
+    onset: float
+    apex: float | None
+    offset: float
+    in_seconds: bool
+    kind: str
+    emotion: str
+
+
+def read_labels(path: str) -> list[Label]:
+    """All expressions of a file; `file.xlsx#sheet` names a sheet.
+
+    Raises:
+        UserError: when its columns are not known, or a row holds no interval.
+    """
+    file, name = split_name(path)
+    sheets = [open_named(Path(file), name)] if name else read_sheets(file)
+    forms = [_forms(unit) for unit in ENDS]
+    sheet = choose_sheet(sheets, (), forms[-1])
+    for unit, columns in zip(ENDS, forms, strict=True):
+        lines = _lines(sheet, columns)
+        if lines:
+            return _labels(sheet, lines, unit)
+    return _boris_events(sheet) or _without_header(sheet) or _refuse(sheet, forms[-1])
+
+
+def _forms(unit: str) -> dict[str, Sequence[str]]:
+    onset, offset, apex = ENDS[unit]
+    return {"onset": onset, "offset": offset, "apex": apex, "video": VIDEO, "kind": KIND, "emotion": LABEL}
+
+
+def _lines(sheet: Sheet, columns: Mapping[str, Sequence[str]]) -> list[Line]:
+    try:
+        return table(sheet, columns, [c for c in OPTIONAL if c in columns])
+    except UserError:
+        return []
+
+
+def _refuse(sheet: Sheet, columns: Mapping[str, Sequence[str]]) -> list[Label]:
+    table(sheet, columns, [c for c in OPTIONAL if c in columns])  # says which columns are missing
+    raise UserError(file=sheet.path, problem="no expression", expected="rows with an onset and an offset")
+
+
+def _labels(sheet: Sheet, lines: Sequence[Line], unit: str) -> list[Label]:
+    """Rows with both ends; without a unit in the column's name, a fraction or a clock in any row means seconds."""
+    cells = [(line, line.text("onset"), line.text("offset")) for line in lines]
+    cells = [(line, a, b) for line, a, b in cells if a or b]
+    in_seconds = unit == "s" or (not unit and any(_is_time(text) for _, *ends in cells for text in ends))
+    found = []
+    for line, *_ in cells:
+        onset, offset, apex = (_number(sheet, line, c, unit, in_seconds) for c in ("onset", "offset", "apex"))
+        if onset is None:
+            raise UserError(file=sheet.path, where=f"row {line.row}", problem="no onset", expected="a frame or a time")
+        end = onset if offset is None else offset
+        if end < onset:
+            raise UserError(file=sheet.path, where=f"row {line.row}", problem=f"it ends at {end:g}, before {onset:g}")
+        kind = _kind(line.text("kind")) or _kind(line.text("emotion"))
+        emotion = line.text("emotion") if not _kind(line.text("emotion")) else ""
+        found.append(Label(line.row, line.text("video"), onset, apex, end, in_seconds or unit == "ms", kind, emotion))
+    return found
+
+
+def _is_time(text: str) -> bool:
+    value = as_seconds(text)
+    return value is not None and (bool(CLOCK.fullmatch(text)) or value % 1 != 0)
+
+
+def _number(sheet: Sheet, line: Line, column: str, unit: str, in_seconds: bool) -> float | None:
+    text = line.text(column)
+    if not text:
+        return None
+    value = as_seconds(text) if in_seconds or unit == "ms" else as_frame(text)[0]
+    if value is None:
+        if column == "apex":
+            return None
+        expected = "a time" if in_seconds or unit == "ms" else "a frame number"
+        raise UserError(file=sheet.path, where=f"row {line.row}, {column}", got=repr(text), expected=expected)
+    return value / 1000 if unit == "ms" else float(value)
+
+
+def _kind(text: str) -> str:
+    match = ANY_KIND.search(text)
+    return match[1].lower() if match else ""
+
+
+def _boris_events(sheet: Sheet) -> list[Label]:
+    """BORIS's list of events: a row where a state starts and one where it stops."""
+    columns = {
+        "onset": ("time", "time (s)"), "state": STATE, "emotion": LABEL, "video": VIDEO, "subject": ("subject",),
+    }  # fmt: skip
+    lines = _lines(sheet, columns)
+    found, open_ = [], {}
+    for line in lines:
+        state = line.text("state").casefold()
+        who = (line.text("video"), line.text("subject"), line.text("emotion"))
+        time_s = as_seconds(line.text("onset"))
+        if time_s is None:
+            raise UserError(
+                file=sheet.path, where=f"row {line.row}", got=repr(line.text("onset")), expected="a time in seconds"
+            )
+        if "start" in state:
+            open_[who] = time_s
+        elif "stop" in state and who in open_:
+            text = who[2]
+            kind = _kind(text)
+            emotion = "" if kind else text
+            found.append(Label(line.row, who[0], open_.pop(who), None, time_s, True, kind, emotion))
+        elif "point" in state:
+            found.append(Label(line.row, who[0], time_s, None, time_s, True, _kind(who[2]), who[2]))
+    return found
+
+
+def _without_header(sheet: Sheet) -> list[Label]:
+    """ELAN's tab-delimited text, which has no header: tier, participant, begin, end (and the length), annotation."""
+    found = []
+    for number, row in enumerate(sheet.rows, 1):
+        cells = [as_text(cell) for cell in row]
+        times = [as_seconds(c) for c in cells if CLOCK.fullmatch(c) and ":" in c]
+        if len(times) < 2 or times[0] is None or times[1] is None:
+            continue
+        text = " ".join(c for c in cells if c and as_seconds(c) is None)
+        words = [c for c in cells if c and as_seconds(c) is None]
+        kind = _kind(text)
+        label = words[-1] if len(words) > 1 and not _kind(words[-1]) else ""
+        found.append(Label(number, "", times[0], None, times[1], True, kind, label))
+    return found
+
+
+# --- whose ------------------------------------------------------------------------------------------------------------
+
+
+def write_annotations(path: Path, labels: Sequence[Label], videos: Sequence[OwnVideo], file: object) -> int:
+    """Write the sheet that the adapter `folder` reads, with or without rows.
+
+    Returns how many rows are of no video that was given.
+
+    Raises:
+        UserError: when rows do not say of which of several videos they are, or none is of any.
+    """
+    names = _names(videos)
+    rows, strange = [], 0
+    for label in labels:
+        video = _whose(label, videos, names, file)
+        if video is None:
+            strange += 1
+            continue
+        ends = (label.onset, label.apex, label.offset)
+        cells = [None if v is None else v if label.in_seconds else int(v) for v in ends]
+        rows.append((video.name, stem(video.link), *cells, label.kind, label.emotion))
+    if labels and not rows:
+        raise UserError(
+            file=file, where="video", got=repr(labels[0].video), expected="one of " + ", ".join(v.given for v in videos)
+        )
+    unit = "_s" if any(label.in_seconds for label in labels) else ""
+    ends_named = [f"{name}{unit}" for name in ("onset", "apex", "offset")]
+    storage.write_csv(path, ("subject", "video", *ends_named, "kind", "emotion"), rows)
+    return strange
+
+
+def _names(videos: Sequence[OwnVideo]) -> dict[str, list[OwnVideo]]:
+    found: dict[str, list[OwnVideo]] = {}
+    for video in videos:
+        for name in {video.name, video.given, video.path.name, stem(video.path), str(video.path)}:
+            found.setdefault(name.casefold(), []).append(video)
+    return found
+
+
+def _whose(
+    label: Label, videos: Sequence[OwnVideo], names: Mapping[str, list[OwnVideo]], file: object
+) -> OwnVideo | None:
+    if not label.video:
+        if len(videos) == 1:
+            return videos[0]
+        expected = f"a column that says which of the {len(videos)} videos each row is of"
+        raise UserError(file=file, where=f"row {label.row}", problem="no video", expected=expected)
+    last = re.split(r"[\\/]", label.video)[-1]
+    for name in (label.video, last, last.rpartition(".")[0]):
+        owners = names.get(name.casefold(), [])
+        if len(owners) == 1:
+            return owners[0]
+        if owners:
+            raise UserError(
+                file=file, where=f"row {label.row}", got=repr(label.video), expected="a name that one video alone has"
+            )
+    return None

@@ -1,0 +1,101 @@
+"""The configuration of a run on one's own videos: made of the model, which says how its data must be prepared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from microexp.errors import UserError
+from microexp.methods.candidates import write_candidates_model
+from microexp.models import SHIPPED, SPOTTING, shipped
+from microexp.run import bundle, storage
+
+NAME = "video"
+"""Of the data set and of the application in the configuration."""
+SECTIONS = {"i3d-rgb": "i3d", "i3d-flow": "i3d"}
+"""Stage -> section of the configuration, where they differ."""
+CROP_SIZE_PX = 96
+"""Side of the crops where no model says it: that of the demo, three times as fast as 224."""
+CANDIDATES = "candidates.safetensors"
+SHEET = "annotations.csv"
+"""In the folder of links: named, since folders of frames may hold sheets of their own."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which spotting model is applied.
+
+    Attributes:
+        spotting: file of the spotting model.
+        about: what to tell the user, in a line.
+    """
+
+    spotting: Path
+    about: str
+
+
+def choose_models(model: Path | None, folder: Path) -> Choice:
+    """The user's own spotting model, else the one that is shipped, else a file for candidates in `folder`.
+
+    Raises:
+        UserError: when the user's file is no spotting model.
+    """
+    if model is not None:
+        about = bundle.read(model).about
+        if about.get("kind") != "spotting":
+            raise UserError(file=model, got=about.get("kind"), expected="a spotting model (see docs/apply.md)")
+        return Choice(model.resolve(), f"events by your model {about.get('experiment')}/{about.get('method')}")
+    path = _shipped(SPOTTING)
+    if path is not None:
+        return Choice(path, f"events by the model {SPOTTING} that microexp ships")
+    path = folder / CANDIDATES
+    write_candidates_model(path, CROP_SIZE_PX)
+    about_it = "candidates by the motion of facial regions: no trained model is at hand, so nothing is called detected"
+    return Choice(path.resolve(), about_it)
+
+
+def _shipped(name: str) -> Path | None:
+    try:
+        return shipped(name)
+    except UserError:
+        return None
+
+
+def configuration(
+    choice: Choice, videos: Path, *, face: str | int, fps: float | None, annotated: bool
+) -> dict[str, Any]:
+    """The configuration of the run.
+
+    Args:
+        choice: the models.
+        videos: folder of links.
+        face: whose face is taken where there are several.
+        fps: rate of folders of frames and of files that say none.
+        annotated: whether a marked copy of each video is wanted.
+    """
+    dataset: dict[str, Any] = {"adapter": "folder", "root": str(videos.resolve()), "videos": ".", "sheet": SHEET}
+    if fps is not None:
+        dataset["source_fps"] = fps
+    found: dict[str, Any] = {"allow_exclusions": True, "datasets": {NAME: dataset}, "faces": {"choose": face}}
+    about = bundle.read(choice.spotting).about
+    for stage, options in about.get("preprocessing", {}).items():
+        section = found.setdefault(SECTIONS.get(stage, stage), {})
+        section |= options
+    rates = [r for s, layout in about.get("streams", {}).items() if s != "motion" for r in layout["fps"]]
+    if rates:
+        dataset["fps"] = float(rates[0])
+    application: dict[str, Any] = {"datasets": [NAME], "spotting": str(choice.spotting), "each_video": True}
+    application["action_units"] = SHIPPED
+    if annotated:
+        application["annotated"] = True
+    return found | {"apply": {NAME: application}}
+
+
+def write_configuration(path: Path, options: Mapping[str, Any]) -> None:
+    """Write it as YAML, with a line that says whose it is."""
+    text = yaml.safe_dump(dict(options), sort_keys=False, allow_unicode=True)
+    storage.write_text(path, f"# Written by `microexp video`, which writes it anew each time.\n{text}")

@@ -1,0 +1,186 @@
+"""Stage `video-page`: one self-contained page about one's own video, for a phone as for a desk."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from microexp.apexdiff.events import apex_and_maps
+from microexp.records.crops import Crops, open_crops
+from microexp.records.index import Expression, Video, read_expressions, read_videos
+from microexp.report import images
+from microexp.report.page import render
+from microexp.report.subject import crop_near
+from microexp.report.video.measures import stretches
+from microexp.report.video.params import VideoTablesParams
+from microexp.report.video.tables import EVENT_COLUMNS, FRAME_COLUMNS, read_summary
+from microexp.report.video.view import Mark, lanes
+from microexp.run import bundle, storage
+from microexp.run.stage import Job
+
+MODELS = ("spotting", "recognition", "action_units")
+STRIP = 8
+LIKELIEST = 6
+"""Classes and action units that are named with their probability."""
+SHOWN = 60
+"""Events with pictures; of more, only the surest have any, so that a page of an hour stays small."""
+FLAGS = {
+    "head_turn": "the head turns",
+    "blink": "a blink",
+    "occlusion": "the face is hidden for a part of it",
+    "cut": "a cut or a gap in time",
+    "repeated": "repeated frames",
+}
+STATUS = {
+    "ok": "The whole video could be used.",
+    "partly": "Only a part of the video could be used; the rest is shaded.",
+    "none": "Nothing of the video could be used.",
+}
+
+
+@dataclass(frozen=True)
+class Card:
+    """An event as the page shows it."""
+
+    row: Mapping[str, str]
+    pictures: tuple[tuple[str, str], ...]
+    flags: tuple[str, ...]
+    probabilities: tuple[tuple[str, float], ...]
+    units: tuple[tuple[str, float], ...]
+
+
+def run(job: Job[VideoTablesParams]) -> None:
+    """Write the page of one video."""
+    videos = read_videos(job.input("videos"))
+    about = read_summary(job.input("summary"))
+    events = storage.read_csv(job.input("events"), EVENT_COLUMNS)
+    frames = storage.read_csv(job.input("frames"), FRAME_COLUMNS)
+    truths = read_expressions(job.input("expressions"), videos)
+    cards: list[Card] = []
+    strip: list[str] = []
+    if videos and about["status"] != "none":
+        with open_crops(job.input("crops")) as shard:
+            crops = shard.need(videos[0].video)
+            places = np.linspace(0, len(crops) - 1, STRIP).round().astype(int)
+            strip = [images.photo(crops.frames[int(i)], 120) for i in places]
+            cards = event_cards(events, videos[0], crops, job)
+    text = render(
+        "video.html",
+        title=videos[0].original.rpartition("/")[2] or videos[0].video if videos else job.keys.get("subject", "video"),
+        about=about,
+        status=STATUS[about["status"]],
+        facts=facts(about),
+        strip=strip,
+        timeline=timeline(events, frames, truths, videos[0] if videos else None, about),
+        cards=cards,
+        wheel=images.drawing(images.colour_wheel(64)),
+        models=[model_about(job.inputs[name][0]) for name in MODELS if job.inputs.get(name)],
+        truths=len(truths),
+        missed=missed(truths, about),
+    )
+    storage.write_text(job.output("page"), text)
+
+
+def facts(about: Mapping[str, Any]) -> list[str]:
+    """What the head of the page says of the video."""
+    found = []
+    if "seconds" in about:
+        found += [f"{about['seconds']:.1f} s", f"{about['frames']} frames", f"{about['fps']:g} frames/s"]
+        found += [f"{about['width']} x {about['height']} px"]
+    found.append(f"{about['usable']:.0%} usable")
+    if about.get("people", 1) > 1:
+        found.append(f"{about['people']} people in the picture, one of them followed")
+    return found + [about["why"]] * bool(about["why"])
+
+
+def missed(truths: Sequence[Expression], about: Mapping[str, Any]) -> str:
+    """How what was found compares with what is known."""
+    if not truths:
+        return ""
+    return f"{about['hits']} of {len(truths)} known expressions were met (overlap of at least one half, IoU)."
+
+
+def event_cards(
+    events: Sequence[Mapping[str, str]], video: Video, crops: Crops, job: Job[VideoTablesParams]
+) -> list[Card]:
+    """What the page shows of every event, in the order of time."""
+    surest = sorted(events, key=lambda row: -float(row["score"]))[:SHOWN]
+    shown = {row["event"] for row in surest}
+    cards = []
+    for row in events:
+        pictures = event_pictures(row, video, crops, job) if row["event"] in shown else []
+        flags = tuple(FLAGS[f] for f in row["flags"].split())
+        cards.append(Card(row, tuple(pictures), flags, likeliest(row, r"p_(.+)"), likeliest(row, r"(AU\d+)")))
+    return cards
+
+
+def likeliest(row: Mapping[str, str], column: str) -> tuple[tuple[str, float], ...]:
+    """Names and values of the likeliest of the columns of such names, the first of them first."""
+    found = [(m[1], float(v)) for c, v in row.items() if v and (m := re.fullmatch(column, c))]
+    return tuple(sorted(found, key=lambda chance: -chance[1])[:LIKELIEST])
+
+
+def event_pictures(
+    row: Mapping[str, str], video: Video, crops: Crops, job: Job[VideoTablesParams]
+) -> list[tuple[str, str]]:
+    """(caption, address) of onset, apex and the flow between them."""
+    onset = video.numbering.to_index(int(row["onset"]))
+    shown = [("onset", images.photo(crop_near(crops, onset), 120))]
+    if not row["apex"]:
+        return shown
+    apex = video.numbering.to_index(int(row["apex"]))
+    shown.append(("apex", images.photo(crop_near(crops, apex), 120)))
+    found = apex_and_maps(crops, (onset, apex), job.params.apexdiff, threads=job.threads, device=job.device)
+    if found is not None:
+        flow = found[1].flow
+        bound = images.bound_of(flow)
+        px = bound * crops.side / flow.shape[0]
+        shown.append((f"motion, {px:.1f} px", images.drawing(images.flow_colours(flow, bound))))
+    return shown
+
+
+def timeline(
+    events: Sequence[Mapping[str, str]],
+    frames: Sequence[Mapping[str, str]],
+    truths: Sequence[Expression],
+    video: Video | None,
+    about: Mapping[str, Any],
+) -> Markup:
+    """The drawing; empty where there is no frame."""
+    if not frames or video is None:
+        return Markup("")
+    times = np.array([float(row["time_s"]) for row in frames])
+    names = [c for c in frames[0] if c.startswith("motion_")]
+    curves = [(c.removeprefix("motion_"), np.array([float(row[c] or "nan") for row in frames])) for c in names]
+    lost = np.array([row["in_crop"] == "0" for row in frames])
+    half = 0.5 / float(about["fps"])
+    shaded = [(times[a] - half, times[b] + half, frames[a]["problem"]) for a, b in stretches(lost)]
+    marks = [
+        Mark(
+            float(row["onset_s"]), float(row["offset_s"]), f"#event-{row['event']}",
+            f"event {row['kind']}{' flagged' if row['flags'] else ''}{' ' + row['truth'] if row['truth'] else ''}",
+            f"{row['kind']} {row['event']}, {row['onset_s']} s",
+        )
+        for row in events
+    ]  # fmt: skip
+    last = len(times) - 1
+    known = [
+        Mark(times[min(max(t.onset, 0), last)], times[min(max(t.offset, 0), last)], "", f"event {t.kind}", t.kind)
+        for t in truths
+    ]
+    return lanes(float(times[-1]) + 2 * half, curves, shaded, marks, known)
+
+
+def model_about(path: Path) -> dict[str, str]:
+    """Name and card of a model; a card is a Markdown file of the same name beside it."""
+    about = bundle.read(path).about
+    card = path.with_suffix(".md")
+    text = card.read_text(encoding="utf-8") if card.is_file() else ""
+    name = f"{about['experiment']}/{about['method']}" if "method" in about else str(about.get("name", path.stem))
+    return {"name": name, "kind": str(about.get("kind")), "card": text}
