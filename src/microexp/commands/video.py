@@ -25,7 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, default=Path("microexp_video"), help="folder of the results (default: microexp_video)"
     )
-    parser.add_argument("--model", type=Path, metavar="FILE", help="spotting model of your own; see docs/apply.md")
+    parser.add_argument(
+        "--model", type=Path, metavar="FILE", help="spotting model of your own (see docs/apply.md), or: candidates"
+    )
     parser.add_argument(
         "--face", type=face, default="largest", help="whose face: largest (default), left, right, or N from the left"
     )

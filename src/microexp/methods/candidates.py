@@ -1,4 +1,4 @@
-"""A model file for videos when nobody has trained one: peaks of the motion in facial regions, at a fixed threshold.
+"""A model file for videos without any training: motion that stands out from a video's own noise, at a fixed threshold.
 
 What it finds are candidates, not detections: nothing was learnt from annotations. It has the form of any other model
 file, so that the stage `apply` needs no second way.
@@ -18,16 +18,17 @@ from microexp.features.motion.stage import layout_of, with_regions
 from microexp.features.motion.tracking import PlaceMotion
 from microexp.features.params import MotionParams
 from microexp.methods.model import FORMAT
-from microexp.methods.spotting.flow_magnitude import STREAM, FlowMagnitude
+from microexp.methods.spotting.candidates import threshold_for
+from microexp.methods.spotting.candidates_method import STREAM, CandidatesMethod, CandidatesParams
+from microexp.metrics.spotting import KINDS
 from microexp.run import bundle
 
-NAME = ("candidates", "flow_magnitude")
+NAME = ("untrained", "candidates")
 """Experiment and method of the file."""
-LENGTH_S = 0.5
-"""Length of a candidate: that of the longest micro-expression (Yan et al. 2013)."""
-THRESHOLD = 0.5
-"""Least prominence of a peak, in units of the video's median motion. docs/own_video.md says what it gives."""
-NEVER = {"threshold": 1e9, "top_k": 0, "f1": 0.0}
+PER_MINUTE = 1.0
+"""Unflagged false alarms a minute that are put up with."""
+DURATION_S = (0.1, 4.0)
+"""Shortest and longest candidate: a frame or two is noise, and what lasts longer no expression."""
 ALL = 10**6
 
 
@@ -38,8 +39,8 @@ def write_candidates_model(path: Path, crop_size_px: int) -> None:
         path: where.
         crop_size_px: side of the crops that it is applied to.
     """
-    method = FlowMagnitude()
-    fitted = {"micro": LENGTH_S, "macro": LENGTH_S}
+    method, options = CandidatesMethod(), CandidatesParams(per_minute=PER_MINUTE)
+    choice = {"threshold": threshold_for(PER_MINUTE), "top_k": ALL, "f1": 0.0}
     about = {
         "kind": "spotting",
         "format": FORMAT,
@@ -48,14 +49,14 @@ def write_candidates_model(path: Path, crop_size_px: int) -> None:
         "method": NAME[1],
         "reference": NAME[1],
         "version": method.version,
-        "options": {},
+        "options": options.model_dump(mode="json"),
         "streams": {STREAM: stream_layout(MotionParams())},
-        "selection": {"micro": {"threshold": THRESHOLD, "top_k": ALL, "f1": 0.0}, "macro": NEVER},
+        "selection": dict.fromkeys(KINDS, choice),
         "choice": {},
-        "duration_s": {"micro": [LENGTH_S / 4, 4 * LENGTH_S], "macro": [LENGTH_S / 4, 4 * LENGTH_S]},
+        "duration_s": {kind: list(DURATION_S) for kind in KINDS},
         "preprocessing": {"crops": {"size": crop_size_px}},
     }
-    bundle.write(path, bundle.Bundle(about, {"method.0": method.to_bytes(fitted)}))
+    bundle.write(path, bundle.Bundle(about, {"method.0": method.to_bytes(options)}))
 
 
 def stream_layout(params: MotionParams) -> dict[str, Any]:

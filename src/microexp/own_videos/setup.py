@@ -20,6 +20,8 @@ SECTIONS = {"i3d-rgb": "i3d", "i3d-flow": "i3d"}
 """Stage -> section of the configuration, where they differ."""
 CROP_SIZE_PX = 96
 """Side of the crops where no model says it: that of the demo, three times as fast as 224."""
+UNTRAINED = Path("candidates")
+"""In place of a model: what stands out, without any training."""
 CANDIDATES = "candidates.safetensors"
 SHEET = "annotations.csv"
 """In the folder of links: named, since folders of frames may hold sheets of their own."""
@@ -39,30 +41,21 @@ class Choice:
 
 
 def choose_models(model: Path | None, folder: Path) -> Choice:
-    """The user's own spotting model, else the one that is shipped, else a file for candidates in `folder`.
+    """The user's own spotting model, else the one that is shipped; for `UNTRAINED` a file in `folder` that needs none.
 
     Raises:
         UserError: when the user's file is no spotting model.
     """
+    if model == UNTRAINED:
+        path = folder / CANDIDATES
+        write_candidates_model(path, CROP_SIZE_PX)
+        return Choice(path.resolve(), "candidates by motion that stands out; no trained model was asked for")
     if model is not None:
         about = bundle.read(model).about
         if about.get("kind") != "spotting":
             raise UserError(file=model, got=about.get("kind"), expected="a spotting model (see docs/apply.md)")
         return Choice(model.resolve(), f"events by your model {about.get('experiment')}/{about.get('method')}")
-    path = _shipped(SPOTTING)
-    if path is not None:
-        return Choice(path, f"events by the model {SPOTTING} that microexp ships")
-    path = folder / CANDIDATES
-    write_candidates_model(path, CROP_SIZE_PX)
-    about_it = "candidates by the motion of facial regions: no trained model is at hand, so nothing is called detected"
-    return Choice(path.resolve(), about_it)
-
-
-def _shipped(name: str) -> Path | None:
-    try:
-        return shipped(name)
-    except UserError:
-        return None
+    return Choice(shipped(SPOTTING), f"events by the model {SPOTTING} that microexp ships")
 
 
 def configuration(

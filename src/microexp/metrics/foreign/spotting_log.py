@@ -216,7 +216,7 @@ def _read_text(path: Path) -> str:
 def _cells(line: str) -> list[str]:
     """Cells that spaces, or else semicolons or commas, set apart; an empty one is a `-`.
 
-    A line of four cells leaves out the interval that FP or FN says is missing.
+    A line of four cells lacks the interval that FP or FN says is missing.
     """
     mark = next((m for m in ";," if m in line), "\t" if len(line.split("\t")) == _CELLS else None)
     cells = [cell.strip() for cell in line.strip(f" \t{mark}").split(mark)] if mark else line.split()
