@@ -42,10 +42,11 @@ def test_every_reason_in_the_tests_is_known() -> None:
         "SLURM": runs.ROOT / "tests/workflow/test_slurm.py",
         "mount": runs.ROOT / "tests/workflow/test_kill.py",
         "C compiler": runs.ROOT / "tests/no_locks.py",
+        "browser": runs.ROOT / "tests/browser.py",
     }
     assert set(reasons) == set(check_skips.NEEDS)
     for word, file in reasons.items():
-        assert any(word in line for line in file.read_text().splitlines() if "skip(" in line), word
+        assert any(word in line for line in file.read_text().splitlines() if "skip(" in line or "skipif(" in line), word
 
 
 def test_no_skip_is_said_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

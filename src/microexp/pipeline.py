@@ -317,6 +317,7 @@ STAGES: dict[str, Stage] = {
             {"model": Output("results/{kind}/{experiment}/{method}/all/model.safetensors", "the model")},
             "microexp.methods.model:ModelParams",
             {"kind": "spotting or recognition"},
+            version=2,
             drawn=False,
         ),
         Stage(
@@ -336,6 +337,7 @@ STAGES: dict[str, Stage] = {
             },
             {"events": Output("results/apply/{application}/{dataset}/{subject}/events.csv", "what was found")},
             "microexp.methods.apply:ApplyStageParams",
+            version=2,
             drawn=False,
         ),
         Stage(

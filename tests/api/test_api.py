@@ -166,7 +166,7 @@ def test_recognition_is_scored() -> None:
 def test_folds_say_who_is_held_out(tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
     config.write_text(
-        "datasets: {demo: {}, demo_b: {adapter: demo}}\ndemo: {subjects: 2}\n"
+        "datasets: {demo: {}, demo_b: {adapter: demo, first_number: 2}}\ndemo: {subjects: 2}\n"
         "spotting: {x: {datasets: [demo, demo_b], methods: {random_intervals: {}, flow_magnitude: {}}}}\n"
         "recognition: {y: {datasets: [demo], leave: dataset, methods: {majority: {}},"
         " classes: {p: [happiness], n: [disgust]}}}\n"

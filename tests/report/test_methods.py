@@ -92,7 +92,7 @@ def test_options_of_a_method_are_compared_with_its_own_defaults() -> None:
 
 
 def test_every_data_set_has_a_reference() -> None:
-    assert set(ADAPTERS) - {"demo", "folder"} <= set(methods.references())
+    assert set(ADAPTERS) - {"demo", "folder", "listed"} <= set(methods.references())
     for key, entry in methods.references().items():
         assert entry.count("{") == entry.count("}") and "year={" in entry, key
 

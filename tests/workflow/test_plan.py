@@ -236,6 +236,8 @@ RULES_OF = [
     ("demo.width", {"demo"}),
     ("demo.height", {"demo"}),
     ("demo.noise", {"demo"}),
+    ("demo.untidy", {"demo"}),
+    ("demo.sizes", {"demo"}),
     ("faces", {"faces"}),
     ("crops", {"crops"}),
     ("flow", {"flow"}),
@@ -259,12 +261,15 @@ RULES_OF = [
     ("report.title", {"report", "report-subject"}),
     ("report.faces", {"report", "report-subject"}),
     ("report.expressions", {"report-subject"}),
+    ("report.detections", {"report-subject"}),
     ("report.gallery", {"report"}),
     ("report.timelines", {"report"}),
 ]
 ELSEWHERE = {
     # options that are not tried one by one, and why
     "spotting.demo.datasets": "changes which jobs there are",
+    "spotting.demo.train_on": "changes which jobs there are",
+    "spotting.demo.recognise_with": "changes which jobs there are",
     "recognition.demo.datasets": "changes which jobs there are",
     "recognition.demo.protocol": "excludes `classes`; has its own test",
     "recognition.demo.target": "excludes `classes`; has its own test",
@@ -302,7 +307,17 @@ def other_values(value: Any) -> list[Any]:
         return [value + "x", *LITERALS]
     if isinstance(value, list):
         scaled = [[v * 2 + 1 for v in value]] if all(isinstance(v, (int, float)) for v in value) else []
-        return [*scaled, value + value[-1:], value[:-1], [*value, "demo"], [*value, 1], [[*value, "demo"]], ["macro"]]
+        return [
+            *scaled,
+            value + value[-1:],
+            value[:-1],
+            [*value, "demo"],
+            [*value, 1],
+            [[*value, "demo"]],
+            ["macro"],
+            [20],
+            [[320, 200]],
+        ]
     if isinstance(value, dict):
         return [{**value, "extra": ["anger"]}, {**value, "extra": ["u"]}]
     return [1, 0.05, 0.6, [1.0, 1.0, 2.0], ["x"], "a", "0" * 64, *LITERALS]

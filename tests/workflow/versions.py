@@ -39,6 +39,10 @@ EXEMPT = {
     "report-list": "a list of hashes",
     "report": "a page for people",
     "report-subject": "a page for people",
+    "video-page": "a page for people",
+    "annotated": "a video for people",
+    "landmarks": "what the stage faces sees, written as text",
+    "events": "detections with the apex of apexdiff and what a stored recogniser says",
 }
 """Stages without stored values, and why."""
 TOLERANCE, LEARNED = 1e-3, 2e-2
@@ -243,6 +247,14 @@ def tables(folder: Path) -> Sequence[Path]:
     return [folder / f"t.{form}" for form in ("csv", "json")]
 
 
+def video_tables(folder: Path) -> Sequence[Path]:
+    """Of a made-up video with three events."""
+    from tests.report.video.made import write_inputs
+
+    return run("video-tables", folder, {n: [p] for n, p in write_inputs(folder).items()}, {}, subject="ann",
+               dataset="video", application="video")  # fmt: skip
+
+
 def complete(folder: Path) -> Sequence[Path]:
     """A video without a face."""
     path = shards.write_crops(folder / "crops/d/s1.h5", {"v": images(2), "w": "dark"})
@@ -278,6 +290,7 @@ CASES: dict[str, Case] = {
     "detect": Case(detect, ("spotting-fold", "detect"), method=("spotting", "flow_magnitude")),
     "model": Case(model, ("spotting-fold", "detect", "model"), method=("spotting", "flow_magnitude")),
     "apply": Case(apply, ("spotting-fold", "detect", "model", "apply"), method=("spotting", "flow_magnitude")),
+    "video-tables": Case(video_tables, ("video-tables",)),
     "tables": Case(tables, ("tables",)),
     "complete": Case(complete, ("complete",)),
 }

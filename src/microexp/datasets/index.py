@@ -89,7 +89,7 @@ def listing(name: str, dataset: DatasetParams, demo: DemoParams, known: Fingerpr
     parts: dict[str, dict[str, object]] = {}
     for item in found:
         own = parts.setdefault(item.subject, {"rows": rows.get(item.subject.casefold(), rows.get(""))})
-        own[f"{item.video}\t{release.relative(item.path)}"] = known.of(item.path)
+        own[f"{item.video}\t{release.relative(item.path)}"] = item.length or known.of(item.path)
     return Listing(tuple(parts), {s: combined(own) for s, own in parts.items()}, str(release.root), emotions)
 
 

@@ -288,7 +288,7 @@ def test_the_fold_all_trains_on_everybody_and_predicts_nobody(shards, tmp_path, 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_page_s_lines_apply_the_model_of_the_fold_all(shards, tmp_path, monkeypatch, method):
-    run(shards, tmp_path, params(method), "all")
+    run(shards, tmp_path, params(method) | {"experiment": "mine", "name": "mdml"}, "all")
     model = tmp_path / "results" / "recognition" / "mine" / "mdml" / "all" / "model.safetensors"
     files = ["--trained", str(tmp_path / "trained.safetensors"), "--out-model", str(model)]
     assert main(["model", "--kind", "recognition", *files]) == 0

@@ -25,6 +25,8 @@ from tests.shards import recorded
 LENGTHS = {"micro": (9, 14), "macro": (22, 46)}
 PLACES = ("brow_inner_left_v", "mouth_corner_left_v")
 """Channels of places, which networks read; the regions are the rule's."""
+SPANS = ("brow_inner_left.span6", "cheek_left.span6", "mouth_corner_left.span6", "lid_upper_left.span6")
+"""Displacement over six frames, which candidates and flags look at; the same numbers as of the first channels."""
 REGIONS = ("region_brows", "region_eyes", "region_cheeks", "region_mouth", "region_chin")
 JUNK = 520
 """Frames of the video that stands in the held-out subject's place in a canary's data."""
@@ -167,7 +169,9 @@ def write_motion(
         third = max(2, (item.offset - item.onset) // 3)
         magnitude[item.onset : item.onset + third] += 0.3
         magnitude[item.offset - third : item.offset] += 0.3
-    shard.add(name, magnitude.astype(np.float32), records.Layout(1, 2, fps, (*PLACES, *REGIONS)), np.arange(n_frames))
+    magnitude = np.concatenate([magnitude, magnitude[:, : len(SPANS)]], 1)
+    layout = records.Layout(1, 2, fps, (*PLACES, *REGIONS, *SPANS))
+    shard.add(name, magnitude.astype(np.float32), layout, np.arange(n_frames))
 
 
 def garble(data: MadeUp, folder: Path, dataset: str = "fake", subject: str = "s00", noise: float = 100.0) -> MadeUp:

@@ -18,7 +18,7 @@ from microexp.records.features import Files, list_features
 from microexp.records.index import read_expressions, read_videos
 from microexp.records.proposals import TEST, read_proposals
 from microexp.run import bundle
-from tests.methods.spotting.made_up import PLACES, run_fold, write_data
+from tests.methods.spotting.made_up import PLACES, SPANS, run_fold, write_data
 from tests.methods.spotting.quick import NETWORK, QUICK
 
 METHOD = AemNetMethod()
@@ -118,7 +118,7 @@ def test_several_streams_are_read_together(training):
     both = AemnetParams.model_validate({**QUICK, "network": {**NETWORK, "streams": ["i3d_rgb", "motion"]}})
     assert METHOD.streams(both) == ("i3d_rgb", "motion")
     model = METHOD.fit(videos[:3], truth, both, Context(0))
-    assert model.in_channels == 8 + len(PLACES)  # the speeds of regions are not for networks
+    assert model.in_channels == 8 + len(PLACES) + len(SPANS)  # the speeds of regions are not for networks
     assert len(METHOD.propose(model, videos[3])["micro"][0])
     alone = METHOD.fit(videos[:3], truth, OPTIONS, Context(0))
     with pytest.raises(UserError, match="8 channels; expected 10"):

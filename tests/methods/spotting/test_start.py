@@ -55,7 +55,7 @@ def test_who_is_in_a_model_is_recorded_with_those_of_the_model_that_it_started_f
     others = [f"others/s{s:02d}" for s in range(3)]
     assert bundle.read(known).about["trained_on"] == others
     assert about["trained_on"] == ["fake/s01", "fake/s02", *others]
-    assert about["start_from"] == storage.input_hash(known)
+    assert about["start_from"] == storage.input_hash(known)["sha256"]
     plain = bundle.read(known).about
     assert "start_from" not in plain and plain["options"]["start_from"] is None
 
