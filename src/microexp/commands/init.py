@@ -29,7 +29,7 @@ VALENCE = {
 """Classes where no protocol is published: those of MMEW."""
 DEMO_CLASSES = {"positive": ["happiness"], "negative": ["disgust", "repression"], "surprise": ["surprise"]}
 OFTEN_CHANGED = (
-    "seed", "allow_exclusions", "faces.backend", "faces.alignment", "faces.choose", "crops.size", 
+    "seed", "allow_exclusions", "faces.backend", "faces.alignment", "faces.choose", "crops.size",
     "flow.preset", "flow.backend", "apexdiff.size", "i3d.step_frames", "tables.bootstrap", "report.title",
 )  # fmt: skip
 """Options that the file names with their defaults, as comments."""
