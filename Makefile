@@ -3,7 +3,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 CORES ?= $(shell nproc 2>/dev/null || echo 2)
 PYTEST ?= -n 2 --dist loadfile
-SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
+OPTIONS ?= # more of Snakemake's, for make demo and make resume
+SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) $(OPTIONS)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo resume ablation models test quick lint docs clean install install-dev install-docs
