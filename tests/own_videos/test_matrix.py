@@ -42,7 +42,7 @@ def test_every_kind_of_video_has_its_line_and_costs_no_other(tmp_path: Path) -> 
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         make(root / name)
     given = [str(root / name) for name, _, _ in made]
-    assert main(["video", *given, "--out", str(out), "--fps", "30", "--cores", "1"]) == 3
+    assert main(["video", "--model", "candidates", *given, "--out", str(out), "--fps", "30", "--cores", "1"]) == 3
     assert not (out / "run" / "failed.txt").read_text(), "no stage may fail: what is wrong is said in the summary"
     found = lines(out)
     assert {name: found[str(root / name)]["status"] for name, _, _ in made} == {name: s for name, _, s in made}
@@ -105,7 +105,7 @@ def test_labels_landmarks_and_the_marked_copy(tmp_path: Path, film: Callable[[st
 
 def test_without_any_video_that_can_be_read_nothing_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "a.mp4").write_text("no video")
-    assert main(["video", str(tmp_path / "a.mp4"), str(tmp_path / "b.mp4"), "--out", str(tmp_path / "out")]) == 2
+    assert main(["video", "--model", "candidates", str(tmp_path / "a.mp4"), str(tmp_path / "b.mp4"), "--out", str(tmp_path / "out")]) == 2
     rows = lines(tmp_path / "out")
     assert [row["status"] for row in rows.values()] == ["none", "none"]
     assert rows[str(tmp_path / "b.mp4")]["why"] == "no such file"
