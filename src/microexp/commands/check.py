@@ -56,9 +56,9 @@ def main(args: argparse.Namespace) -> int:
         except UserError as error:
             unread = True
             print(f"microexp: error: {error}", file=sys.stderr)
-    for error in absent_emotions(config, emotions, args.config):
+    for absent in absent_emotions(config, emotions, args.config):
         unread = True
-        print(f"microexp: error: {error}", file=sys.stderr)
+        print(f"microexp: error: {absent}", file=sys.stderr)
     if failed:
         print(f"strict, and not as published: {', '.join(failed)}")
     return 2 if unread else 1 if failed else 0
