@@ -127,3 +127,11 @@ def test_what_may_be_thousands_is_refused(tmp_path):
     (tmp_path / "t.csv").write_text('vid,onset,offset,type\nv,"1,234","2,345",me\n')
     with pytest.raises(UserError, match=r"row 2: onset: got '1,234'"):
         read_truths(tmp_path / "t.csv")
+
+
+def test_lines_of_a_log_are_never_read_as_a_table_without_header(tmp_path):
+    """Their first interval is the ground truth: it would hit itself."""
+    path = tmp_path / "p.csv"
+    path.write_text("v,1,9,40,60,TP,0.4\nv,11,19,70,90,TP,0.3\n")
+    with pytest.raises(UserError, match="no such header"):
+        read_predictions(path, "micro")

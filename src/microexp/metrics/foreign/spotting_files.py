@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from microexp.errors import UserError
+from microexp.metrics.foreign.spotting_log import VERDICTS
 from microexp.metrics.spotting import Interval
 from microexp.reading.intervals import decimal_point, same_text
 from microexp.reading.sheets import Line, Sheet, as_text, choose_sheet, open_named, read_sheets, split_name, table
@@ -229,10 +230,10 @@ def _read(path: Path, columns: Columns, kind: str, more: Columns | None = None) 
 
 
 def _positions(sheet: Sheet) -> tuple[str, ...]:
-    """Columns of a file that begins with an interval and not with a header; else none."""
+    """Columns of a file that begins with an interval and not with a header; else none, also for lines of a log."""
     first = [as_text(cell) for cell in next((row for row in sheet.rows if any(row)), ())]
     numbers = [re.fullmatch(r"[+-]?\d+([.,]\d*)?", text) is not None for text in first]
-    if len(first) < 3 or not numbers[1] or not numbers[2]:
+    if len(first) < 3 or not numbers[1] or not numbers[2] or any(text.upper() in VERDICTS for text in first):
         return ()
     return ("video", "onset", "offset", *(("score" if numbers[3] else "kind",) if len(first) > 3 else ()))
 
