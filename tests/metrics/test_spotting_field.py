@@ -323,6 +323,21 @@ def test_a_sheet_of_a_workbook_is_named(capsys, tmp_path):
     assert status == 2 and "expected one of 'notes', 'first', 'b'" in out.err
 
 
+def test_a_hidden_sheet_is_read_only_by_its_name(capsys, tmp_path):
+    import openpyxl
+
+    from tests.datasets.releases import workbook
+
+    head = ("vid", "onset", "offset", "type")
+    path = workbook(tmp_path / "t.xlsx", old=[head, ("v", 31, 39, "me")], new=[head, ("v", 5, 9, "me")])
+    book = openpyxl.load_workbook(path)
+    book["old"].sheet_state = "hidden"
+    book.save(path)
+    predictions = write(tmp_path / "p.csv", HEADER + "v,5,9,me\n")
+    assert hits_of(score(capsys, predictions, path))["micro"] == (1, 1, 1)
+    assert hits_of(score(capsys, predictions, f"{path}#old"))["micro"] == (0, 1, 1)
+
+
 @pytest.mark.parametrize("dataset", [(), ("--dataset", "cas_me2")])
 def test_a_workbook_that_costs_too_much_says_so(capsys, tmp_path, monkeypatch, dataset):
     from microexp.reading import xlsx

@@ -68,7 +68,8 @@ def test_no_common_video_is_an_error_and_a_few_without_truth_are_told(capsys):
     ("subject", "video", "person", "name"),
     [
         ("5", "anger1", "s21", "s21_0401"), ("22", "Happy5.mp4", "s40", "s40_0508"),
-        ("S21", "anger1", "s21", "s21_0401"), ("23", "anger1", "23", "anger1"), ("s17", "anger1", "s17", "anger1"), ("5", "anger9", "5", "anger9"),
+        ("S21", "anger1", "s21", "s21_0401"), ("23", "anger1", "23", "anger1"),
+        ("s17", "anger1", "s17", "anger1"), ("5", "anger9", "5", "anger9"),
         ("", "anger1", "anger1", "anger1"), ("x/5", "anger1", "x/5", "anger1"),
     ],
 )  # fmt: skip
