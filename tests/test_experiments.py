@@ -141,8 +141,8 @@ def test_people_of_a_data_set_that_is_not_there_are_refused(
     ((kind, options),) = experiment.items()
     data = {"datasets": {name: {"adapter": "folder", "root": name} for name in ("one", "other")}}
     parse(data | {kind: {"x": {**options["x"], "same_people": [["one", "other"]]}}}, "c")
-    with pytest.raises(UserError, match=rf"{kind}\.x\.same_people: got 'othre', expected one of datasets: one, other"):
-        parse(data | {kind: {"x": {**options["x"], "same_people": [["one", "othre"]]}}}, "c")
+    with pytest.raises(UserError, match=rf"{kind}\.x\.same_people: got 'third', expected one of datasets: one, other"):
+        parse(data | {kind: {"x": {**options["x"], "same_people": [["one", "third"]]}}}, "c")
 
 
 def test_people_of_a_model_s_data_sets_may_be_named() -> None:
