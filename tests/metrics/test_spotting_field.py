@@ -115,6 +115,8 @@ def test_predictions_that_count_otherwise_are_moved_when_told(capsys, tmp_path, 
         assert hits_of(score(capsys, predictions, tmp_path / "expressions.csv"))["overall"][0] < 7
     _, out = run(capsys, predictions, tmp_path / "expressions.csv", *told)
     assert f"predictions count from {first}, moved to the ground truths' numbers" in out.out
+    result = score(capsys, predictions, tmp_path / "expressions.csv", *told)
+    assert result["frame_numbers"] == f"predictions count from {first}, moved to the ground truths' numbers"
 
 
 def test_detections_without_seconds_are_indices(capsys, tmp_path):
