@@ -32,7 +32,7 @@ def task(**classes: list[str]) -> RecognitionTask:
 def test_emotions_are_spelt_as_in_sheets() -> None:
     chosen = task(positive=["Happiness", "amusement "], negative=["Sad", "DISGUSTED"])
     assert chosen.classes == {"positive": ["happiness", "amusement"], "negative": ["sadness", "disgust"]}
-    with pytest.raises(ValueError, match="hold an emotion twice"):
+    with pytest.raises(ValueError, match="each emotion once, and 'happiness' stands there twice"):
         task(positive=["happy"], other=["Happiness"])
 
 
@@ -103,7 +103,8 @@ def test_sources_and_what_models_are_applied_to_are_given_once(key: str) -> None
         "sources": {"recognition": {"x": {"datasets": ["demo"], "sources": ["ck", "ck"], "classes": classes}}},
         "apply": {"apply": {"x": {"datasets": ["demo", "demo"], "spotting": "m.safetensors"}}},
     }
-    with pytest.raises(UserError, match=r"\.x\.(sources|datasets): got .* holds '\w+' twice"):
+    expected = r"\.x\.(sources|datasets): got .*, expected each once, and '\w+' stands there twice"
+    with pytest.raises(UserError, match=expected):
         parse({"datasets": {"demo": {}, "ck": {"adapter": "ck_plus", "root": "r"}}, **data[key]}, "c")
 
 
@@ -130,3 +131,22 @@ def test_one_release_under_two_names_is_refused(
 def test_two_parts_of_one_release_are_two_data_sets(other: dict[str, object]) -> None:
     datasets = {"one": {"adapter": "cas_me3", "root": "r"}, "other": {"adapter": "cas_me3", **other}}
     parse({"datasets": datasets, **SPOTTING}, "c")
+
+
+@pytest.mark.parametrize("experiment", [SPOTTING, RECOGNITION], ids=["spotting", "recognition"])
+def test_people_of_a_data_set_that_is_not_there_are_refused(
+    experiment: dict[str, dict[str, dict[str, object]]],
+) -> None:
+    """A slip of the pen would train on the person who is held out."""
+    ((kind, options),) = experiment.items()
+    data = {"datasets": {name: {"adapter": "folder", "root": name} for name in ("one", "other")}}
+    parse(data | {kind: {"x": {**options["x"], "same_people": [["one", "other"]]}}}, "c")
+    with pytest.raises(UserError, match=rf"{kind}\.x\.same_people: got 'third', expected one of datasets: one, other"):
+        parse(data | {kind: {"x": {**options["x"], "same_people": [["one", "third"]]}}}, "c")
+
+
+def test_people_of_a_model_s_data_sets_may_be_named() -> None:
+    """Those that a model to start from was trained on, in another run."""
+    methods = {"aemnet": {"start_from": "m.safetensors"}}
+    options = {"datasets": ["one"], "methods": methods, "same_people": [["one", "elsewhere"]]}
+    parse({"datasets": {"one": {"adapter": "folder", "root": "r"}}, "spotting": {"x": options}}, "c")

@@ -242,6 +242,9 @@ def _check_experiment(
     names = list(dict.fromkeys((*experiment.datasets, *guides(experiment))))
     _check_datasets(config, f"{kind}.{name}.datasets", names, file)
     _check_distinct(config, f"{kind}.{name}.datasets", names, file)
+    if not any(isinstance(e, Mapping) and e.get("start_from") for e in experiment.methods.values()):
+        for group in experiment.same_people:  # a model to start from may know data sets of other runs
+            _check_datasets(config, f"{kind}.{name}.same_people", group, file)
     if isinstance(experiment, SpottingExperiment) and experiment.recognise_with:
         _check_recogniser(config, f"{kind}.{name}.recognise_with", experiment, file)
     for method, entry in experiment.methods.items():

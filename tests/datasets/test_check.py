@@ -83,7 +83,8 @@ def test_clips_and_short_windows_bring_no_warning() -> None:
 def test_what_is_too_little_to_train_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = tmp_path / "own"
     releases.folder(root)
-    (root / "annotations.csv").write_text("subject,video,onset,offset,kind,emotion\nanna,v1,3,9,micro,Happy\n")
+    rows = "anna,v1,3,9,micro,Happy\ncarl,v7,3,9,micro,fear\n"  # carl's video is not there
+    (root / "annotations.csv").write_text(f"subject,video,onset,offset,kind,emotion\n{rows}")
     classes = {"good": ["happiness"], "bad": ["fear"]}
     options: dict[str, object] = {
         "datasets": {"mine": {"adapter": "folder", "root": str(root), "source_fps": 30}},
@@ -96,3 +97,25 @@ def test_what_is_too_little_to_train_is_told(tmp_path: Path, capsys: pytest.Capt
     assert "  warning: recognition.x: one subject: nobody is left to train on when it is held out" in check(
         tmp_path, capsys, options
     )
+
+
+@pytest.mark.parametrize(("emotion", "status"), [("Scared", 2), ("Fearful", 0)])
+def test_an_emotion_that_no_row_has_is_an_error_before_anything_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], emotion: str, status: int
+) -> None:
+    """As the run itself would say it; `Fearful` is fear, as in a sheet."""
+    rows = {"one": "anna,v1,3,9,micro,Happy", "other": "anna,v1,3,9,micro,fear"}
+    for name, row in rows.items():
+        releases.folder(tmp_path / name)
+        (tmp_path / name / "annotations.csv").write_text(f"subject,video,onset,offset,kind,emotion\n{row}\n")
+    classes = {"good": ["happiness"], "bad": [emotion]}
+    options = {
+        "datasets": {n: {"adapter": "folder", "root": str(tmp_path / n), "source_fps": 30} for n in rows},
+        "recognition": {"x": {"datasets": ["one"], "sources": ["other:micro"], "classes": classes}},
+    }
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(options))
+    assert main(["check", str(tmp_path / "c.yaml")]) == status
+    errors = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
+    expected = "recognition.x.classes.bad: got 'scared', expected an emotion of some clip: fear, happiness"
+    assert errors == ([f"microexp: error: {tmp_path}/c.yaml: {expected}"] if status else [])
+    assert main(["check", str(tmp_path / "c.yaml"), "--dataset", "one"]) == 0  # half of it says nothing of the whole

@@ -308,6 +308,9 @@ def test_the_list_of_all_clips_may_spell_them_in_any_usual_way(tmp_path, text):
     completeness.check_expected([(*clip, "1") for clip in NAMED], tmp_path / "list.csv")
     with pytest.raises(UserError, match="1 of 3 clips missing"):
         completeness.check_expected([(*clip, "1") for clip in NAMED[:2]], tmp_path / "list.csv")
+    more = [*NAMED, ("samm", "007", "007_1_1"), ("samm", "009", "009_1_1")]
+    with pytest.raises(UserError, match="2 of 5 clips not expected, first samm/007/007_1_1/1"):
+        completeness.check_expected([(*clip, "1") for clip in more], tmp_path / "list.csv")
 
 
 def test_a_log_may_be_called_csv_and_predictions_may_be_called_txt(tmp_path, capsys):

@@ -115,6 +115,8 @@ def test_predictions_that_count_otherwise_are_moved_when_told(capsys, tmp_path, 
         assert hits_of(score(capsys, predictions, tmp_path / "expressions.csv"))["overall"][0] < 7
     _, out = run(capsys, predictions, tmp_path / "expressions.csv", *told)
     assert f"predictions count from {first}, moved to the ground truths' numbers" in out.out
+    result = score(capsys, predictions, tmp_path / "expressions.csv", *told)
+    assert result["frame_numbers"] == f"predictions count from {first}, moved to the ground truths' numbers"
 
 
 def test_detections_without_seconds_are_indices(capsys, tmp_path):
@@ -323,6 +325,21 @@ def test_a_sheet_of_a_workbook_is_named(capsys, tmp_path):
     assert status == 2 and "expected one of 'notes', 'first', 'b'" in out.err
 
 
+def test_a_hidden_sheet_is_read_only_by_its_name(capsys, tmp_path):
+    import openpyxl
+
+    from tests.datasets.releases import workbook
+
+    head = ("vid", "onset", "offset", "type")
+    path = workbook(tmp_path / "t.xlsx", old=[head, ("v", 31, 39, "me")], new=[head, ("v", 5, 9, "me")])
+    book = openpyxl.load_workbook(path)
+    book["old"].sheet_state = "hidden"
+    book.save(path)
+    predictions = write(tmp_path / "p.csv", HEADER + "v,5,9,me\n")
+    assert hits_of(score(capsys, predictions, path))["micro"] == (1, 1, 1)
+    assert hits_of(score(capsys, predictions, f"{path}#old"))["micro"] == (0, 1, 1)
+
+
 @pytest.mark.parametrize("dataset", [(), ("--dataset", "cas_me2")])
 def test_a_workbook_that_costs_too_much_says_so(capsys, tmp_path, monkeypatch, dataset):
     from microexp.reading import xlsx
@@ -445,7 +462,7 @@ HEADERS = (
 
 def in_some_form(path, spans, random, shift):
     """A CSV of these intervals in a form drawn at random."""
-    header, mark, spell = random.choice(HEADERS), random.choice(",;\t"), random.choice(SPELT)
+    header, mark, spell = random.choice(HEADERS), random.choice(",;\t|"), random.choice(SPELT)
     names = list(header)
     random.shuffle(names)
     rows = []
@@ -464,9 +481,67 @@ def in_some_form(path, spans, random, shift):
 def test_any_form_of_the_same_intervals_scores_the_same(capsys, tmp_path, found, real, random, first):
     real = list(dict.fromkeys(real))  # a ground truth given twice counts once
     sides = [[Interval("", NAMES[v], a, a + n, kind) for v, a, n, kind in spans] for spans in (found, real)]
-    if not {i.video for i in sides[0]} & {i.video for i in sides[1]}:
-        return  # an error of its own
     expected = {k: (c.true_positives, c.predictions, c.truths) for k, c in count(*sides, "one_to_one").items()}
     predictions = in_some_form(tmp_path / "p.csv", found, random, first)
     truth = in_some_form(tmp_path / "t.csv", real, random, 1)
+    if not {i.video for i in sides[0]} & {i.video for i in sides[1]}:
+        status, out = run(capsys, predictions, truth, "--first-frame", first)
+        assert status == 2 and "predictions: videos: got " in out.err and "Traceback" not in out.err
+        return
     assert hits_of(score(capsys, predictions, truth, "--first-frame", first)) == expected
+
+
+PLACES = ("15_0101", "16_0402", "s15/15_0102eatingworms*", "S16_0401")
+NONE = ("-", "__", "nan", "n/a", "–", "")
+
+
+def as_log(path, found, real, random):
+    """A log of these predictions as the official script writes it, in a form drawn at random."""
+    lines, hit_by = [], {}
+    for item in found:
+        hit = next((t for t in real if t[0] == item[0] and iou(item, t) >= 0.5), None)
+        lines.append((item[0], hit, item, "TP" if hit else "FP"))
+    for item in real:
+        hit_by[item] = next((f for f in found if f[0] == item[0] and iou(item, f) >= 0.5), None)
+        line = (item[0], item, hit_by[item], "TP" if hit_by[item] else "FN")
+        lines += [] if line in lines else [line]
+    mark, none, quote = random.choice("\t,;| "), random.choice(NONE), random.choice(["", '"'])
+    none = none or ("" if mark in ",;|" else "-")
+    rows = []
+    for place, truth, prediction, verdict in random.sample(lines, len(lines)):
+        spans = [str(n) for span in (truth, prediction) for n in (span[1:] if span else (none, none))]
+        rows.append(mark.join(f"{quote}{cell}{quote}" for cell in (PLACES[place], *spans, verdict)))
+    path.write_text("\n".join([*random.choice([[], ["2"], ["CAS(ME)^2"]]), *rows]) + "\n", encoding="utf-8")
+    return path
+
+
+def iou(one, other):
+    overlap = min(one[2], other[2]) - max(one[1], other[1]) + 1
+    return max(overlap, 0) / (one[2] - one[1] + other[2] - other[1] + 2 - max(overlap, 0))
+
+
+LOGGED = st.lists(st.tuples(st.integers(0, 3), st.integers(1, 60), st.integers(1, 25)), min_size=1, max_size=8)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@given(found=LOGGED, real=LOGGED, random=st.randoms(use_true_random=False))
+def test_any_form_of_a_log_scores_as_its_intervals(capsys, tmp_path, found, real, random):
+    found, real = ([(v, a, a + n) for v, a, n in spans] for spans in (found, real))
+    real = list(dict.fromkeys(real))
+    sides = [[Interval("", str(v), a, b, "micro") for v, a, b in spans] for spans in (found, real)]
+    truth = write(
+        tmp_path / "t.csv",
+        "vid,onset,offset,type\n" + "".join(f"{PLACES[v].rstrip('*')},{a},{b},me\n" for v, a, b in real),
+    )
+    log = as_log(tmp_path / "log.txt", found, real, random)
+    for matching in ("megc", "one_to_one"):
+        status, out = run(
+            capsys, log, truth, "--dataset", "cas_me2", "--kind", "micro", "--matching", matching, "--json",
+            "--bootstrap", "0",
+        )  # fmt: skip
+        if not {v for v, *_ in found} & {v for v, *_ in real}:
+            assert status == 2 and "predictions: videos: got " in out.err
+            continue
+        assert status == 0, out.err
+        counts = count(*sides, matching)["micro"]
+        assert hits_of(json.loads(out.out))["micro"] == (counts.true_positives, counts.predictions, counts.truths)

@@ -127,3 +127,27 @@ def test_what_may_be_thousands_is_refused(tmp_path):
     (tmp_path / "t.csv").write_text('vid,onset,offset,type\nv,"1,234","2,345",me\n')
     with pytest.raises(UserError, match=r"row 2: onset: got '1,234'"):
         read_truths(tmp_path / "t.csv")
+
+
+def test_lines_of_a_log_are_never_read_as_a_table_without_header(tmp_path):
+    """Their first interval is the ground truth: it would hit itself."""
+    path = tmp_path / "p.csv"
+    path.write_text("v,1,9,40,60,TP,0.4\nv,11,19,70,90,TP,0.3\n")
+    with pytest.raises(UserError, match="no such header"):
+        read_predictions(path, "micro")
+
+
+@pytest.mark.parametrize(("cell", "subject", "kind"), [("006", "006", ""), ("sub06", "sub06", ""), ("me", "", "micro")])
+def test_the_fourth_cell_without_a_header_may_be_the_subject(tmp_path, cell, subject, kind):
+    path = tmp_path / "p.csv"
+    path.write_text(f"006_1,337,435,{cell}\n006_1,617,722,{cell}\n")
+    assert read_predictions(path) == [
+        Interval(subject, "006_1", 337, 435, kind), Interval(subject, "006_1", 617, 722, kind)
+    ]  # fmt: skip
+
+
+def test_numbers_without_a_header_may_be_written_with_an_exponent(tmp_path):
+    path = tmp_path / "p.txt"
+    path.write_text("v\t3.81e+02\t4.31E2\t1e-3\nv\t781.\t831\t.4\n")
+    assert [(p.onset, p.offset) for p in read_predictions(path)] == [(381, 431), (781, 831)]
+    assert [(p.onset, p.offset) for p in read_predictions(path, min_score=0.2)] == [(781, 831)]

@@ -62,3 +62,18 @@ def test_no_common_video_is_an_error_and_a_few_without_truth_are_told(capsys):
     assert capsys.readouterr().err == "1 of 2 videos with predictions have no ground truth: a/a_2\n"
     check_videos([], [item("a", "a_1")])
     check_videos([item("a", "a_1")], [])
+
+
+@pytest.mark.parametrize(
+    ("subject", "video", "person", "name"),
+    [
+        ("5", "anger1", "s21", "s21_0401"), ("22", "Happy5.mp4", "s40", "s40_0508"),
+        ("S21", "anger1", "s21", "s21_0401"), ("23", "anger1", "23", "anger1"),
+        ("s17", "anger1", "s17", "anger1"), ("5", "anger9", "5", "anger9"),
+        ("", "anger1", "anger1", "anger1"), ("x/5", "anger1", "x/5", "anger1"),
+    ],
+)  # fmt: skip
+def test_participant_and_film_name_a_video_of_cas_me2_as_its_sheet_does(subject, video, person, name):
+    """A name of no release keeps its subject: several people's videos would become one."""
+    (renamed,) = rename([item(subject, video)], "cas_me2")
+    assert (renamed.subject, renamed.video) == (person, name)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from openpyxl import Workbook
 
+from microexp.commands.main import main
 from microexp.errors import UserError
 from microexp.metrics.foreign.release_sheet import read_sheet
 from microexp.metrics.foreign.spotting_log import is_log, log_predictions, read_log
@@ -148,3 +151,13 @@ def test_bad_logs_and_sheets_are_named(tmp_path, log, cas_me2):
     book.save(cas_me2)
     with pytest.raises(UserError, match="row 1"):
         read_sheet(cas_me2, "cas_me2")
+
+
+def test_a_spotted_and_recognised_file_by_participant_and_film_meets_the_sheet(tmp_path, cas_me2, capsys):
+    """As entries of the challenge of 2024 name videos."""
+    path = tmp_path / "cas_pred.csv"
+    path.write_text("subject,video,onset,offset,emotion\n1,disgust1,200,209,negative\n2,anger1,1,9,others\n")
+    options = ["--dataset", "cas_me2", "--kind", "micro", "--json", "--bootstrap", "0"]
+    assert main(["evaluate", "spotting", str(path), str(cas_me2), *options]) == 0
+    micro = json.loads(capsys.readouterr().out)["micro"]
+    assert (micro["true_positives"], micro["predictions"], micro["ground_truths"]) == (1, 2, 1)

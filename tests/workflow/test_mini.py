@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import shutil
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from microexp.plan import read_plan
 from tests.workflow import runs
 
 pytestmark = [pytest.mark.long]
+
+COUNTS = ("true_positives", "predictions", "ground_truths")
 
 
 def test_one_core_and_two_cores_give_the_same_bytes(finished: Path, tmp_path: Path) -> None:
@@ -43,6 +46,30 @@ def test_every_result_is_a_target(finished: Path) -> None:
     plan = read_plan(yaml.safe_load(runs.MINI.read_text()), "mini.yaml")
     found = {p.relative_to(finished).as_posix() for p in (finished / "results").rglob("*") if p.is_file()}
     assert set(plan.everything()) == {name for name in found if not name.endswith(".prov.json")}
+
+
+@pytest.mark.parametrize("matching", ["megc", "one_to_one"])
+def test_detections_score_alike_against_the_demo_s_sheet_its_index_and_the_table(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], matching: str
+) -> None:
+    """With the challenge's file in between, too."""
+    results, name, megc = finished / "results", "flow_magnitude", str(tmp_path / "megc.csv")
+    folds = sorted(map(str, (results / "spotting/demo" / name).glob("*/detections.csv")))
+    assert len(folds) == 3
+
+    def counts(*files: object) -> dict[str, list[int]]:
+        assert main(["evaluate", "spotting", *map(str, files), "--matching", matching, "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        return {k: [found[k][n] for n in COUNTS] for k in ("micro", "macro", "overall")}
+
+    with (results / "tables/spotting_demo.csv").open(newline="") as file:
+        table = {row["kind"]: [int(row[n]) for n in COUNTS] for row in csv.DictReader(file) if row["method"] == name}
+    sheet, index = results / "demo/annotations.csv", results / "index/demo/expressions.csv"
+    inside = counts(*folds, index, "--method", name)
+    assert inside["overall"][0] > 0 and inside["overall"][2] == 12
+    assert counts(*folds, sheet, "--method", name, "--write-megc", megc) == inside
+    assert counts(megc, sheet) == counts(megc, index) == inside
+    assert matching == "megc" or table == inside
 
 
 def test_a_deleted_fold_costs_one_job_and_what_depends_on_it(finished: Path, copy: Path) -> None:

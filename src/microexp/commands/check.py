@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from microexp.commands.check_costs import describe as estimate
 from microexp.commands.check_costs import warnings
-from microexp.config import Config, load
+from microexp.config import Config, guides, load
 from microexp.datasets.adapters import load_adapter
+from microexp.datasets.classes import check_emotions
 from microexp.datasets.counts import Count, compare, differences
 from microexp.datasets.index import open_release
 from microexp.errors import UserError, one_line
@@ -34,7 +36,8 @@ def main(args: argparse.Namespace) -> int:
     """`microexp check [CONFIG] [--dataset NAME]`: all data sets, whatever is wrong with one.
 
     Returns:
-        2 when one could not be read, else 1 when a strict one differs from what was published, else 0.
+        2 when one could not be read, or an experiment asks for an emotion that nobody shows; else 1 when a strict one
+        differs from what was published; else 0.
     """
     config = load(args.config)
     for name in args.dataset or []:
@@ -43,21 +46,39 @@ def main(args: argparse.Namespace) -> int:
                 file="command line", where="--dataset", got=repr(name), expected="one of " + ", ".join(config.datasets)
             )
     failed, unread = [], False
+    emotions: dict[str, frozenset[str]] = {}
     listed = sys.maxsize if args.issues else 0 if args.summary else LISTED
     for name in args.dataset or config.datasets:
         try:
-            if not check(name, config, listed):
-                failed.append(name)
+            found = check(name, config, listed)
+            failed += [] if found.passes else [name]
+            emotions |= {} if found.emotions is None else {name: found.emotions}
         except UserError as error:
             unread = True
             print(f"microexp: error: {error}", file=sys.stderr)
+    for absent in absent_emotions(config, emotions, args.config):
+        unread = True
+        print(f"microexp: error: {absent}", file=sys.stderr)
     if failed:
         print(f"strict, and not as published: {', '.join(failed)}")
     return 2 if unread else 1 if failed else 0
 
 
-def check(name: str, config: Config, listed: int) -> bool:
-    """Print what data set `name` holds: what is excluded first and last; whether it passes.
+@dataclass(frozen=True)
+class Checked:
+    """What was found of a data set.
+
+    Attributes:
+        passes: whether it is as published, or need not be.
+        emotions: of all rows of its sheets; None where the run renders it.
+    """
+
+    passes: bool
+    emotions: frozenset[str] | None
+
+
+def check(name: str, config: Config, listed: int) -> Checked:
+    """Print what data set `name` holds: what is excluded first and last.
 
     Args:
         name: of the data set.
@@ -72,7 +93,7 @@ def check(name: str, config: Config, listed: int) -> bool:
     root = dataset.root or adapter.default_root
     if adapter.planned is not None and root is not None and not Path(root).is_dir():
         print(f"{name}: made by the run itself, not there yet\n")
-        return True
+        return Checked(True, None)
     adapter, release = open_release(name, dataset)
     index = read_release(adapter, release)
     counts = compare(name, dataset.adapter or name, index, adapter.published(release), adapter.other_totals(release))
@@ -83,7 +104,25 @@ def check(name: str, config: Config, listed: int) -> bool:
     notes = [f"  note: {line}" for line in too_little(index)]
     last = [verdict(counts, frames=bool(index.videos)), *warned, *notes, *excluded]
     print("\n".join([f"{name}: {release.root}", *excluded, *lines, *last, ""]))
-    return not (dataset.strict and differences(counts))
+    emotions = frozenset(row.emotion for row in index.rows) if adapter.planned is None else None
+    return Checked(not (dataset.strict and differences(counts)), emotions)
+
+
+def absent_emotions(config: Config, emotions: Mapping[str, frozenset[str]], file: object) -> Iterator[UserError]:
+    """What the run would say of experiments with an emotion that no row has, where all their data sets were checked.
+
+    Args:
+        config: the configuration.
+        emotions: of the rows of each data set that was checked.
+        file: of the configuration.
+    """
+    for name, experiment in config.recognition.items():
+        used = (*experiment.datasets, *guides(experiment))
+        if all(dataset in emotions for dataset in used):
+            try:
+                check_emotions(frozenset().union(*(emotions[d] for d in used)), experiment, file, f"recognition.{name}")
+            except UserError as error:
+                yield error
 
 
 def exclusions(index: Index, listed: int) -> list[str]:

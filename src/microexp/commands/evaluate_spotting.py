@@ -108,6 +108,7 @@ def main(args: argparse.Namespace) -> int:
     result = evaluate(inputs.predictions, inputs.truths, args.matching, args.bootstrap, args.seed)
     if inputs.kinds_ignored:
         _without_kinds(result)
+    result["frame_numbers"] = numbering(options)
     if args.json:
         print(json.dumps(result, indent=1))
     else:
@@ -115,13 +116,16 @@ def main(args: argparse.Namespace) -> int:
     return 1 if inputs.contradicted else 0
 
 
+def numbering(options: Options) -> str:
+    """How frames are numbered."""
+    if options.first_frame is None:
+        return "as the ground truths count them (the release's own numbers)"
+    return f"predictions count from {options.first_frame}, moved to the ground truths' numbers"
+
+
 def about(inputs: Inputs, options: Options) -> list[str]:
     """How frames are numbered and kinds are told apart, in a line each."""
-    if options.first_frame is None:
-        numbers = "as the ground truths count them (the release's own numbers)"
-    else:
-        numbers = f"predictions count from {options.first_frame}, moved to the ground truths' numbers"
-    lines = [f"frame numbers: {numbers}"]
+    lines = [f"frame numbers: {numbering(options)}"]
     if inputs.kinds_ignored:
         lines.append("kinds: not told apart")
     elif options.kinds:

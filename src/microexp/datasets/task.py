@@ -44,8 +44,9 @@ class RecognitionTask(Params):
         elif (self.classes is None) == (self.protocol is None):
             raise ValueError("needs either classes or a protocol")
         emotions = [e for members in (self.classes or {}).values() for e in members]
-        if len(set(emotions)) < len(emotions):
-            raise ValueError("classes hold an emotion twice")
+        again = [e for number, e in enumerate(emotions) if e in emotions[:number]]
+        if again:
+            raise ValueError(f"classes with each emotion once, and {again[0]!r} stands there twice")
         return self
 
 

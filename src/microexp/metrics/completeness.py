@@ -63,7 +63,7 @@ def check_expected(clips: Iterable[Clip], path: Path, protocol: str | None = Non
             first = "/".join(min(clips_of))
             raise UserError(
                 file=path,
-                problem=f"{len(clips_of)} of {len(wanted)} clips {problem}, first {first}",
+                problem=f"{len(clips_of)} of {len(some)} clips {problem}, first {first}",
                 expected="each once",
             )
 

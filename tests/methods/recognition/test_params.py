@@ -9,6 +9,7 @@ DATASETS = {
     "samm": {"adapter": "samm", "root": "x"},
     "lv": {"adapter": "samm_lv", "root": "x"},
     "demo": {"adapter": "demo"},
+    "mine": {"adapter": "folder", "root": "y"},
 }
 CLASSES = {"a": ["happiness"], "b": ["surprise"]}
 
@@ -27,8 +28,8 @@ def test_the_stage_gets_everything_that_it_reads():
     assert MdmlParams.model_validate(found["options"]) == MdmlParams()
     assert options(sources=["demo"])["people"] == []
     assert options(sources=["lv"], same_people=[["demo", "lv"]])["people"] == [["demo", "lv", "samm"]]
-    known = options(sources=["lv"], same_people=[["demo", "x"]])
-    assert known["people"] == [["demo", "x"], ["samm", "lv"]]
+    known = options(sources=["lv"], same_people=[["demo", "mine"]])
+    assert known["people"] == [["demo", "mine"], ["samm", "lv"]]
     assert options(seed=9, seeds=2) == {**options(), "seed": 9, "seeds": 2}
 
 
@@ -50,7 +51,7 @@ def test_adapters_matter_to_protocols_alone():
     [
         ({"classes": None}, "either classes or a protocol"),
         ({"protocol": "megc2019"}, "either classes or a protocol"),
-        ({"classes": {"a": ["x"], "b": ["x"]}}, "an emotion twice"),
+        ({"classes": {"a": ["x"], "b": ["x"]}}, "each emotion once, and 'x' stands there twice"),
         ({"sources": ["samm:mikro"]}, "micro or macro"),
         ({"sources": ["nobody:micro"]}, "'nobody'"),
         ({"methods": {"mdml": {"stage_weights": [1.0]}}}, r"now nothing: all stages weigh alike"),

@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from microexp.errors import UserError
+from microexp.metrics.foreign.spotting_log import VERDICTS
 from microexp.metrics.spotting import Interval
 from microexp.reading.intervals import decimal_point, same_text
 from microexp.reading.sheets import Line, Sheet, as_text, choose_sheet, open_named, read_sheets, split_name, table
@@ -63,7 +64,7 @@ OWN = ("vid", "video", "video_name", "video_id", "vid_name", "video_path", "path
 def read_predictions(path: Path, kind: str = "", min_score: float | None = None) -> list[Interval]:
     """Predictions, such as MEGC2022's `vid,pred_onset,pred_offset,type`; further columns may follow.
 
-    A file without a header holds video, onset, offset, and the score or the kind.
+    A file without a header holds video, onset, offset, and the score, the kind or the subject.
 
     Args:
         path: CSV file or workbook; `file.xlsx#sheet` names one of its sheets.
@@ -229,12 +230,22 @@ def _read(path: Path, columns: Columns, kind: str, more: Columns | None = None) 
 
 
 def _positions(sheet: Sheet) -> tuple[str, ...]:
-    """Columns of a file that begins with an interval and not with a header; else none."""
+    """Columns of a file that begins with an interval and not with a header; else none, also for lines of a log."""
     first = [as_text(cell) for cell in next((row for row in sheet.rows if any(row)), ())]
-    numbers = [re.fullmatch(r"[+-]?\d+([.,]\d*)?", text) is not None for text in first]
-    if len(first) < 3 or not numbers[1] or not numbers[2]:
+    if len(first) < 3 or not all(map(_is_number, first[1:3])) or any(text.upper() in VERDICTS for text in first):
         return ()
-    return ("video", "onset", "offset", *(("score" if numbers[3] else "kind",) if len(first) > 3 else ()))
+    return ("video", "onset", "offset", *(_fourth(text) for text in first[3:4]))
+
+
+def _fourth(text: str) -> str:
+    """What the fourth cell of a file without a header is: `006` and `sub01` are subjects, other numbers scores."""
+    if re.fullmatch(r"0\d+|s(ub)?\d+", text, re.IGNORECASE):
+        return "subject"
+    return "score" if _is_number(text) else "kind"
+
+
+def _is_number(text: str) -> bool:
+    return re.fullmatch(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)(e[+-]?\d+)?", text, re.IGNORECASE) is not None
 
 
 def _kind(path: Path, line: Line) -> str:

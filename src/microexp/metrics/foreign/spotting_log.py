@@ -214,12 +214,13 @@ def _read_text(path: Path) -> str:
 
 
 def _cells(line: str) -> list[str]:
-    """Cells that spaces, or else semicolons or commas, set apart; an empty one is a `-`.
+    """Cells that spaces, or else semicolons, commas or bars, set apart, quoted or not; an empty one is a `-`.
 
     A line of four cells lacks the interval that FP or FN says is missing.
     """
-    mark = next((m for m in ";," if m in line), "\t" if len(line.split("\t")) == _CELLS else None)
-    cells = [cell.strip() for cell in line.strip(f" \t{mark}").split(mark)] if mark else line.split()
+    mark = next((m for m in ";,|" if m in line), "\t" if len(line.split("\t")) == _CELLS else None)
+    cells = line.strip(f" \t{mark}").split(mark) if mark else line.split()
+    cells = [cell.strip(" \t'\"") for cell in cells]
     if len(cells) == _CELLS - 2 and cells[-1].upper() in ("FP", "FN"):
         at = 1 if cells[-1].upper() == "FP" else 3
         cells[at:at] = ["", ""]

@@ -17,6 +17,7 @@ from microexp.metrics.spotting import Interval
 from microexp.run.log import log
 
 _SAMM_LV = re.compile(r"(\d{1,3})_(\d{1,2})")
+_OF_A_RELEASE = re.compile(r"s?\d+_\d+")
 
 
 def video_name(name: str, dataset: str) -> str:
@@ -37,13 +38,27 @@ def subject_of(video: str) -> str:
 
 
 def rename(items: Sequence[Interval], dataset: str) -> list[Interval]:
-    """The intervals under the project's names of the videos of `dataset`; a subject without data set follows them."""
+    """The intervals under the project's names of the videos of `dataset`.
+
+    A subject without a data set follows them, unless a name has another form and may be several people's.
+    """
     renamed = []
     for item in items:
-        video = video_name(item.video, dataset)
-        subject = item.subject if "/" in item.subject else subject_of(video)
+        video = (_watched(item) if dataset == "cas_me2" else None) or video_name(item.video, dataset)
+        own = "/" in item.subject or (item.subject and not _OF_A_RELEASE.fullmatch(video))
+        subject = item.subject if own else subject_of(video)
         renamed.append(replace(item, video=video, subject=subject))
     return renamed
+
+
+def _watched(item: Interval) -> str | None:
+    """The project's name of `5` and `anger1`: participant and film, as the sheet of CAS(ME)^2 calls a video; else None.
+
+    A subject of the folders has its letter (`s20`): plain numbers are participants, as in the sheet.
+    """
+    film, person = cas_me2.FILMS.get(_plain(item.video).lower()), item.subject.lower()
+    subject = cas_me2.SUBJECTS.get(int(person)) if person.isdecimal() else person
+    return f"{subject}_{film}" if film and subject in cas_me2.SUBJECTS.values() else None
 
 
 def name_subjects(items: Sequence[Interval], others: Sequence[Interval]) -> list[Interval]:
