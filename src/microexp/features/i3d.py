@@ -116,6 +116,7 @@ def stream_features(
     clips = clip_count(frames, params.clip_frames, params.step_frames)
 
     def work() -> Iterator[Callable[[], np.ndarray]]:
+        """One piece of work per batch of snippets."""
         for start, stop, _ in batches(clips, params.clip_frames, params.step_frames, params.size_px):
             images = read(start, stop)
             yield lambda images=images: batch_features(images, network, params)  # type: ignore[misc]

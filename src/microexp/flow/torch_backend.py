@@ -61,6 +61,7 @@ def compiled_iteration() -> Callable[..., tuple[State, Tensor]]:
     now: Callable[..., tuple[State, Tensor]] = torch.compile(iteration, dynamic=False)
 
     def run(*arguments: object) -> tuple[State, Tensor]:
+        """The compiled iteration, or the plain one once compiling has failed."""
         nonlocal now
         if now is iteration:
             return iteration(*arguments)  # type: ignore[arg-type]
@@ -92,6 +93,7 @@ def gradient(image: Tensor, axis: int, scheme: str) -> Tensor:
     index = torch.arange(n, device=image.device)
 
     def at(offset: int) -> Tensor:
+        """The image moved by `offset` px along the axis, edge repeated."""
         return image.index_select(axis, (index + offset).clamp(0, n - 1))
 
     near = at(1) - at(-1)
