@@ -1,7 +1,7 @@
 """TV-L1 on the CPU: numba kernels that make one pass over memory per iteration.
 
 The method is Zach, Pock & Bischof 2007 as written down by Sanchez, Meinhardt-Llopis & Facciolo (IPOL 2013) and
-implemented in OpenCV; `reference.py` says the same in plain NumPy and is what the tests compare with.
+implemented in OpenCV; `tests/flow/reference.py` says the same in plain NumPy.
 
 An iteration walks down the image once: as soon as the flow of row y is new, the dual field of row y-1 can follow. Rows
 are separate functions whose arguments are declared not to overlap, which is what lets LLVM turn their loops into vector

@@ -1,7 +1,7 @@
 """TV-L1 in torch, for whole batches; within a batch a fixed schedule never waits for the GPU.
 
-The same steps as `reference.py`, on (N, H, W) tensors. With a stopping rule each pair of the batch stops on its own:
-its flow is frozen on the device, and the host asks only every `ASK_EVERY` iterations whether all have stopped.
+The same steps as `tests/flow/reference.py`, on (N, H, W) tensors. With a stopping rule each pair of the batch stops on
+its own: its flow is frozen on the device, and the host asks only every `ASK_EVERY` iterations whether all have stopped.
 """
 
 from __future__ import annotations
