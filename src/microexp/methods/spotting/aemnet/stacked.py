@@ -55,7 +55,7 @@ class Leaf:
 
 
 @dataclass(frozen=True)
-class Layout:
+class LeafLayout:
     """Leaves of a fit, one after the other in its row of parameters."""
 
     leaves: tuple[Leaf, ...]
@@ -94,11 +94,11 @@ class Layout:
                 yield parameters[part.name], part.view(leaves[leaf.name][0], self.shapes[part.name])
 
 
-def layout_of(network: AemNet) -> Layout:
+def layout_of(network: AemNet) -> LeafLayout:
     """Where each parameter of networks like `network` lies in a row."""
     shapes = {name: p.shape for name, p in network.named_parameters()}
     leaves = [leaf for leaf in _leaves(shapes, len(network.pyramid.lengths)) if leaf.parts]
-    return Layout(tuple(leaves), shapes)
+    return LeafLayout(tuple(leaves), shapes)
 
 
 def _leaves(shapes: dict[str, torch.Size], levels: int) -> Iterator[Leaf]:
