@@ -40,12 +40,6 @@ def test_fit_never_mirrors() -> None:
     assert np.linalg.det(g.fit_similarity(points, points * [-1, 1])[:, :2]) >= 0
 
 
-def test_compose_applies_the_first_first() -> None:
-    points = np.random.default_rng(1).normal(size=(5, 2))
-    first, second = similarity(0.3, 2, 1, 2), similarity(-1, 0.5, 3, -4)
-    np.testing.assert_allclose(g.apply(g.compose(second, first), points), g.apply(second, g.apply(first, points)))
-
-
 def template() -> np.ndarray:
     """Landmarks whose eyes and nose stand exactly where the canonical face has them."""
     points = np.zeros((68, 2))

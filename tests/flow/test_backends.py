@@ -16,10 +16,10 @@ from microexp.errors import UserError
 from microexp.flow.median import median_filter, median_network
 from microexp.flow.parallel import for_each
 from microexp.flow.params import FlowParams
-from microexp.flow.reference import cubic_weights, spline_basis
 from microexp.flow.torch_backend import TorchSolver, compiled_iteration
 from microexp.flow.torch_batches import filled_size, gpu_batch
 from microexp.flow.tvl1 import compute_flow, make_solver, stream_flow
+from tests.flow.reference import cubic_weights, spline_basis
 
 from .conftest import moved_pairs
 

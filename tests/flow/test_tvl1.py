@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from microexp.errors import UserError
 from microexp.flow import tvl1
 from microexp.flow.params import PRESETS, FlowParams
-from microexp.flow.reference import reference_flow
 from microexp.flow.tvl1 import compute_flow, resolve_backend, stream_flow
+from tests.flow.reference import reference_flow
 
 from .conftest import grey, moved_pairs, shifted, texture
 

@@ -5,13 +5,13 @@ import pytest
 from sklearn.metrics import f1_score, roc_auc_score
 
 from microexp.errors import UserError
-from microexp.metrics.action_units import Prediction, arrays, auc, f1, read_predictions, table
+from microexp.metrics.action_units import UnitPrediction, arrays, auc, f1, read_predictions, table
 from microexp.run import storage
 
 
 def prediction(row, label, p, method="m", dataset="d"):
     named = dict(zip(("AU1", "AU12"), p, strict=True))
-    return Prediction(method, 0, dataset, f"s{row % 3}", f"v{row}", "1", label, "", named)
+    return UnitPrediction(method, 0, dataset, f"s{row % 3}", f"v{row}", "1", label, "", named)
 
 
 @pytest.mark.parametrize("levels", [3, 1000])

@@ -136,9 +136,20 @@ def test_the_interval_draws_subjects_and_not_clips():
     assert np.isnan(r.bootstrap([rows], ["a", "b"], 0, 3)["uf1"][0])
 
 
+def write_log(path, predictions, classes=log.CLASSES):
+    """Write the predictions of one method and seed as a log, subjects in the order in which they come."""
+    number = {c: i for i, c in enumerate(classes)}
+    subjects: dict[tuple[str, str], list[str]] = {}
+    for p in predictions:
+        clip = p.video if p.expression in ("", "1") else f"{p.video}_{p.expression}"
+        subjects.setdefault((p.dataset, p.subject), []).append(f"{clip} {number[p.label]} {number[p.prediction]}")
+    lines = [line for (d, s), clips in subjects.items() for line in (f"{d} {s}", *clips)]
+    path.write_text("\n".join(lines) + "\n")
+
+
 def test_logs_survive_writing_and_bad_lines_are_named(tmp_path):
     rows = log.read_log(ststnet_log(tmp_path / "a.txt"), method="m")
-    log.write_log(tmp_path / "b.txt", rows)
+    write_log(tmp_path / "b.txt", rows)
     assert log.read_log(tmp_path / "b.txt", method="m") == rows
     for text, message in (
         ("f 0 0\n", "line 1"),

@@ -79,6 +79,7 @@ def shrink(maps: Maps, size: int) -> Maps:
     factor = size / maps.flow.shape[0]
 
     def area(values: np.ndarray) -> np.ndarray:
+        """A map at the stored size: each pixel is the mean of the area it covers."""
         small: np.ndarray = cv2.resize(values, (size, size), interpolation=cv2.INTER_AREA)
         return small
 

@@ -101,6 +101,7 @@ def _rows(adapter: Adapter, release: Release, known: Fingerprints) -> Mapping[st
     sheets = adapter.find_sheets(release)
 
     def read() -> dict[str, str]:
+        """Hash of each subject's rows, and all emotions that the sheets name."""
         found: dict[str, list[Row]] = {}
         for row in adapter.read_rows(release):
             found.setdefault(row.subject.casefold(), []).append(replace(row, row=0))

@@ -30,11 +30,3 @@ PUBLISHED = (
     PublishedRow("AUW-GCN", 0.383, 0.373, True),
     PublishedRow("LGSNet", 0.464, 0.388, True),
 )
-
-OFFICIAL_COUNTS = {
-    ("cas_me2", "micro"): (21, 5035, 57),
-    ("cas_me2", "macro"): (109, 1523, 300),
-    ("samm_lv", "micro"): (29, 1436, 159),
-    ("samm_lv", "macro"): (22, 356, 343),
-}
-"""MEGC2020's MDMD baseline: (true positives, predictions, ground truths) by data set and kind, `matching: megc`."""

@@ -29,16 +29,3 @@ def shown(cells: Iterable[object], units: Sequence[int] = KNOWN) -> np.ndarray:
     """(N, U) bool: which of `units` each cell names."""
     found = [numbers(str(cell)) for cell in cells]
     return np.array([[unit in own for unit in units] for own in found], dtype=bool).reshape(len(found), len(units))
-
-
-def shown_sides(cells: Iterable[object], units: Sequence[int] = KNOWN) -> np.ndarray:
-    """(N, U, 2) bool: on the face's own left, on its right; a unit without a side is on both, as A, T and B are."""
-    found = np.zeros((0, len(units), 2), bool)
-    rows = []
-    for cell in cells:
-        row = np.zeros((len(units), 2), bool)
-        for unit in parse_aus(str(cell))[0]:
-            if unit.number in units:
-                row[units.index(unit.number)] |= [unit.side != "R", unit.side != "L"]
-        rows.append(row)
-    return np.array(rows) if rows else found

@@ -109,6 +109,7 @@ def load(folder: str | None, device: str) -> FanBackend:
         ) from error
 
     def supplied(url: str, *_: Any, **__: Any) -> str:
+        """The weight file of one's own, in place of a download."""
         name = url.rsplit("/", 1)[-1]
         if name not in WEIGHTS:
             raise UserError(file="faces.weights", problem=f"a request for {name}", expected="face-alignment 1.5.0")

@@ -51,11 +51,6 @@ def apply(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
     return mapped
 
 
-def compose(second: np.ndarray, first: np.ndarray) -> np.ndarray:
-    """The (2, 3) matrix that applies `first`, then `second`."""
-    return np.hstack([second[:, :2] @ first[:, :2], second[:, :2] @ first[:, 2:] + second[:, 2:]])
-
-
 def invert(matrix: np.ndarray) -> np.ndarray:
     """The inverse of a (2, 3) matrix."""
     inverse = np.linalg.inv(matrix[:, :2])

@@ -126,6 +126,7 @@ def view(looks: Looks, source: VideoSource, fps: float, params: FacesParams, vie
     segments = _segments(first, geometry, source.n_frames, fps, params)
 
     def label(of: Looks) -> np.ndarray:
+        """(n,) the segment of every frame that was looked at, or why it is in none."""
         labels = np.where(of.damaged, UNKNOWN, NO_FACE)
         if of.seen.any():
             landmarks = np.array([face.landmarks for face in of.faces if face is not None])

@@ -102,7 +102,7 @@ def pad(frames: np.ndarray, count: int, repeat: bool) -> np.ndarray:
 
 
 def stream_features(
-    frames: int, read: Callable[[int, int], np.ndarray], network: FastI3d, params: I3dClipParams, pool: Pool
+    frames: int, read: Callable[[int, int], np.ndarray], network: FastI3d, params: I3dClipParams, pool: BatchPool
 ) -> np.ndarray:
     """(T', 1024) float32 of one video.
 
@@ -116,6 +116,7 @@ def stream_features(
     clips = clip_count(frames, params.clip_frames, params.step_frames)
 
     def work() -> Iterator[Callable[[], np.ndarray]]:
+        """One piece of work per batch of snippets."""
         for start, stop, _ in batches(clips, params.clip_frames, params.step_frames, params.size_px):
             images = read(start, stop)
             yield lambda images=images: batch_features(images, network, params)  # type: ignore[misc]
@@ -137,7 +138,7 @@ def batch_features(images: np.ndarray, network: FastI3d, params: I3dClipParams) 
     return np.asarray(features.float().cpu().numpy())
 
 
-class Pool:
+class BatchPool:
     """Calls functions on `threads` threads, each of which computes alone, and gives results in the order of calls."""
 
     def __init__(self, threads: int) -> None:
@@ -156,7 +157,7 @@ class Pool:
         while pending:
             yield pending.popleft().result()
 
-    def __enter__(self) -> Pool:
+    def __enter__(self) -> BatchPool:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -213,7 +214,7 @@ def run_stream(
     with (
         open_crops(job.input("crops")) as crops,
         create_features(job.output("features"), stream, crops.subject, about) as out,
-        Pool(job.threads if device == "cpu" else 1) as pool,
+        BatchPool(job.threads if device == "cpu" else 1) as pool,
     ):
         for name in track(list(crops), stream):
             own = crops[name]

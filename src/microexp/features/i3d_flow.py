@@ -25,12 +25,14 @@ def run(job: Job[I3dFlowParams]) -> dict[str, Any]:
     with open_flow(job.input("flow"), Subject.of_path(job.input("crops"))) as flow:
 
         def read_video(crops: Crops, name: str) -> tuple[str, Callable[[int, int], np.ndarray] | None]:
+            """Why a video is excluded, or how to read its prepared flow."""
             pairs = check_pair(name, crops, flow)
             excluded = crops.excluded or pairs.excluded
             if excluded:
                 return excluded, None
 
             def read(start: int, stop: int) -> np.ndarray:
+                """Flow of the frames from `start` to `stop`, as the network takes it."""
                 found = pad(pairs.read(start, stop), stop - start, repeat=False)
                 return prepare_flow(found, params.size_px, params.flow_bound_px)
 

@@ -21,12 +21,14 @@ def run(job: Job[I3dRgbParams]) -> dict[str, Any]:
     state, about = load_rgb(job.input("weights"), params.rgb_weights_sha256)
 
     def read_video(crops: Crops, name: str) -> tuple[str, Callable[[int, int], np.ndarray] | None]:
+        """Why a video is excluded, or how to read its prepared crops."""
         if crops.excluded:
             return crops.excluded, None
         frames = crops.frames
         common = max(1, len(frames) - 1)  # the last frame has no flow, and both streams span the same frames
 
         def read(start: int, stop: int) -> np.ndarray:
+            """The frames from `start` to `stop`, as the network takes them."""
             return prepare_rgb(pad(frames[start : min(stop, common)], stop - start, repeat=True), params.size_px)
 
         return "", read

@@ -1,7 +1,7 @@
 """TV-L1 on the CPU: numba kernels that make one pass over memory per iteration.
 
 The method is Zach, Pock & Bischof 2007 as written down by Sanchez, Meinhardt-Llopis & Facciolo (IPOL 2013) and
-implemented in OpenCV; `reference.py` says the same in plain NumPy and is what the tests compare with.
+implemented in OpenCV; `tests/flow/reference.py` says the same in plain NumPy.
 
 An iteration walks down the image once: as soon as the flow of row y is new, the dual field of row y-1 can follow. Rows
 are separate functions whose arguments are declared not to overlap, which is what lets LLVM turn their loops into vector
@@ -35,7 +35,11 @@ PLANES = 10
 
 
 @njit(pipeline_class=NoOverlap, **OPTIONS)
-def flow_row(wx, wy, inverse, rho, u, v, p11, p12, p12_up, p21, p22, p22_up, change, limit, theta, width, end):  # type: ignore[no-untyped-def]
+def flow_row(
+    wx: np.ndarray, wy: np.ndarray, inverse: np.ndarray, rho: np.ndarray, u: np.ndarray, v: np.ndarray,
+    p11: np.ndarray, p12: np.ndarray, p12_up: np.ndarray, p21: np.ndarray, p22: np.ndarray, p22_up: np.ndarray,
+    change: np.ndarray, limit: float, theta: float, width: int, end: int,
+) -> None:  # fmt: skip
     """Thresholding and primal step on one row, in place; adds the squared changes to `change`.
 
     `width` px are computed, in whole blocks; beyond `end` px u and v repeat themselves.
@@ -55,7 +59,10 @@ def flow_row(wx, wy, inverse, rho, u, v, p11, p12, p12_up, p21, p22, p22_up, cha
 
 
 @njit(pipeline_class=NoOverlap, **OPTIONS)
-def dual_row(u, u_down, v, v_down, p11, p12, p21, p22, ratio, width):  # type: ignore[no-untyped-def]
+def dual_row(
+    u: np.ndarray, u_down: np.ndarray, v: np.ndarray, v_down: np.ndarray, p11: np.ndarray, p12: np.ndarray,
+    p21: np.ndarray, p22: np.ndarray, ratio: float, width: int,
+) -> None:  # fmt: skip
     """Dual step on one row, in place."""
     one = float32(1)
     for x in range(1, width + 1):
@@ -72,13 +79,15 @@ def dual_row(u, u_down, v, v_down, p11, p12, p21, p22, ratio, width):  # type: i
 
 
 @njit(inline="always", **OPTIONS)
-def row_length(w):  # type: ignore[no-untyped-def]
+def row_length(w: int) -> int:
     """Numbers in a row of the workspace: whole blocks for `w` px, one number before and some behind."""
     return (w + LANES - 1) // LANES * LANES + LANES
 
 
 @njit(**OPTIONS)
-def iterate(work, h, w, count, limit, theta, ratio, stop):  # type: ignore[no-untyped-def]
+def iterate(
+    work: np.ndarray, h: int, w: int, count: int, limit: float, theta: float, ratio: float, stop: float
+) -> float:
     """At most `count` iterations, until the sum of squared changes is not above `stop`; returns that sum."""
     change = np.empty(work.shape[2], np.float32)
     width = row_length(w) - LANES
@@ -107,7 +116,10 @@ def iterate(work, h, w, count, limit, theta, ratio, stop):  # type: ignore[no-un
 
 
 @njit(pipeline_class=NoOverlap, **OPTIONS)
-def linearise_row(first, second, u, v, wx, wy, inverse, rho, width):  # type: ignore[no-untyped-def]
+def linearise_row(
+    first: np.ndarray, second: np.ndarray, u: np.ndarray, v: np.ndarray, wx: np.ndarray, wy: np.ndarray,
+    inverse: np.ndarray, rho: np.ndarray, width: int,
+) -> None:  # fmt: skip
     """The data term of a row, from the first image and the warped second one (both 4 channels a pixel)."""
     for x in range(width):
         gx = second[4 * x + 1]
@@ -120,7 +132,9 @@ def linearise_row(first, second, u, v, wx, wy, inverse, rho, width):  # type: ig
 
 
 @njit(**OPTIONS)
-def warp(first, second, work, rows, h, w, a, spline):  # type: ignore[no-untyped-def]
+def warp(
+    first: np.ndarray, second: np.ndarray, work: np.ndarray, rows: np.ndarray, h: int, w: int, a: float, spline: bool
+) -> None:
     """Fill the planes of the data term; `first` and `second` are levels (h + 2 PAD, w + 2 PAD, 4)."""
     flat = second.reshape(-1)
     stride = 4 * (w + 2 * PAD)
@@ -149,7 +163,10 @@ def warp(first, second, work, rows, h, w, a, spline):  # type: ignore[no-untyped
 
 
 @njit(**OPTIONS)
-def solve_pair(first, second, sizes, levels, numbers, counts, spline, work, out, warm):  # type: ignore[no-untyped-def]
+def solve_pair(
+    first: np.ndarray, second: np.ndarray, sizes: np.ndarray, levels: int, numbers: tuple[np.float32, ...],
+    counts: tuple[int, int, int, int], spline: bool, work: np.ndarray, out: np.ndarray, warm: bool,
+) -> None:  # fmt: skip
     """Flow between two pyramids, into `out` (h, w, 2), px; with `warm` it starts from what `out` holds.
 
     Args:
@@ -192,7 +209,10 @@ def solve_pair(first, second, sizes, levels, numbers, counts, spline, work, out,
 
 
 @njit(**OPTIONS)
-def start_level(flow, out, local, sizes, level, levels, step, warm):  # type: ignore[no-untyped-def]
+def start_level(
+    flow: np.ndarray, out: np.ndarray, local: np.ndarray, sizes: np.ndarray, level: int, levels: int, step: float,
+    warm: bool,
+) -> None:  # fmt: skip
     """Fill u and v of `local`: from the level above, from `out` when started warm, else they stay zero."""
     h = sizes[level, 0]
     w = sizes[level, 1]

@@ -37,7 +37,7 @@ NETWORK_5 = median_network(25)
 
 
 @njit(pipeline_class=NoOverlap, **OPTIONS)
-def exchange_rows(low, high):  # type: ignore[no-untyped-def]
+def exchange_rows(low: np.ndarray, high: np.ndarray) -> None:
     """Put the smaller numbers into `low`, the larger into `high`."""
     for x in range(low.shape[0]):
         a = low[x]
@@ -47,7 +47,7 @@ def exchange_rows(low, high):  # type: ignore[no-untyped-def]
 
 
 @njit(**OPTIONS)
-def median_filter(plane, side):  # type: ignore[no-untyped-def]
+def median_filter(plane: np.ndarray, side: int) -> None:
     """Median over side x side (3 or 5) px of `plane` (h, w), in place, edge repeated."""
     h, w = plane.shape
     radius = side // 2

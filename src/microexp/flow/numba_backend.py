@@ -82,10 +82,12 @@ class NumbaSolver:
         out = np.empty((len(first), *self.shape, 2), np.float32)
 
         def start() -> Callable[[int], None]:
+            """Working memory of one thread, and what solves a pair in it."""
             work = kernels.make_workspace(*self.shape)
             one, two = np.empty((2, self.pyramid_length), np.float32)
 
             def pair(i: int) -> None:
+                """Build both pyramids of pair `i` and solve it."""
                 self._build(first[i], one)
                 self._build(second[i], two)
                 self._solve(one, two, len(self.sizes), work, out[i], False)
@@ -108,9 +110,11 @@ class NumbaSolver:
         levels = len(self.sizes) if warm is None else min(scales, len(self.sizes))
 
         def start() -> Callable[[int], None]:
+            """Working memory of one thread, and what solves a pair in it."""
             work = kernels.make_workspace(*self.shape)
 
             def one(i: int) -> None:
+                """Solve pair `i` from pyramids that exist."""
                 self._solve(first[i], second[i], levels, work, out[i], warm is not None)
 
             return one

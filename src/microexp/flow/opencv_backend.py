@@ -66,7 +66,10 @@ class OpencvSolver:
         out = np.empty((len(first), *self.shape, 2), np.float32)
 
         def start() -> Callable[[int], None]:
+            """What solves a pair; OpenCV's object is made for each, since it keeps its last flow."""
+
             def one(i: int) -> None:
+                """Solve pair `i`."""
                 method = self._method(scales if warm is not None else self.tvl1.scales)
                 if warm is None:
                     out[i] = method.calc(first[i], second[i], None)

@@ -15,6 +15,7 @@ def for_each(prepare: Callable[[], Callable[[int], None]], count: int, threads: 
     items = itertools.count()
 
     def run() -> None:
+        """What one thread does."""
         step = prepare()
         while (item := next(items)) < count:
             step(item)

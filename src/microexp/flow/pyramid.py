@@ -10,7 +10,7 @@ from microexp.flow.sampling import PAD, sample_row, spline_row
 
 
 @njit(**OPTIONS)
-def resize(source, target, y_ratio, x_ratio, factor):  # type: ignore[no-untyped-def]
+def resize(source: np.ndarray, target: np.ndarray, y_ratio: float, x_ratio: float, factor: np.float32) -> None:
     """Bilinear with half-pixel centres and repeated edge (OpenCV's INTER_LINEAR); ratio = source px per target px."""
     height, width = source.shape
     for y in range(target.shape[0]):
@@ -30,14 +30,14 @@ def resize(source, target, y_ratio, x_ratio, factor):  # type: ignore[no-untyped
 
 
 @njit(pipeline_class=NoOverlap, **OPTIONS)
-def add_row(total, row, weight):  # type: ignore[no-untyped-def]
+def add_row(total: np.ndarray, row: np.ndarray, weight: np.float32) -> None:
     """`total += weight * row`."""
     for x in range(total.shape[0]):
         total[x] += weight * row[x]
 
 
 @njit(**OPTIONS)
-def convolve(image, weights, out):  # type: ignore[no-untyped-def]
+def convolve(image: np.ndarray, weights: np.ndarray, out: np.ndarray) -> None:
     """`image` (h, w) filtered with the same odd number of `weights` along x and y, edge repeated, into `out`."""
     h, w = image.shape
     radius = weights.shape[0] // 2
@@ -56,7 +56,7 @@ def convolve(image, weights, out):  # type: ignore[no-untyped-def]
 
 
 @njit(**OPTIONS)
-def level_view(pyramid, sizes, level):  # type: ignore[no-untyped-def]
+def level_view(pyramid: np.ndarray, sizes: np.ndarray, level: int) -> np.ndarray:
     """Level of a flat pyramid as (h + 2 PAD, w + 2 PAD, 4): grey, d/dx, d/dy (or their spline coefficients), grey."""
     start = 0
     for k in range(level):
@@ -67,7 +67,7 @@ def level_view(pyramid, sizes, level):  # type: ignore[no-untyped-def]
 
 
 @njit(**OPTIONS)
-def differentiate(grey, five_point, dx, dy):  # type: ignore[no-untyped-def]
+def differentiate(grey: np.ndarray, five_point: bool, dx: np.ndarray, dy: np.ndarray) -> None:
     """Central differences of 3 or 5 points, edge repeated."""
     h, w = grey.shape
     half = float32(0.5)
@@ -85,7 +85,7 @@ def differentiate(grey, five_point, dx, dy):  # type: ignore[no-untyped-def]
 
 
 @njit(**OPTIONS)
-def value_at_pixels(view, h, w):  # type: ignore[no-untyped-def]
+def value_at_pixels(view: np.ndarray, h: int, w: int) -> None:
     """Fill channel 3 with what a warp by nothing gives, so that equal images have no flow."""
     taps = np.arange(w).astype(np.int32) + np.int32(PAD - 1)
     down = np.empty(w, np.int32)
@@ -99,7 +99,9 @@ def value_at_pixels(view, h, w):  # type: ignore[no-untyped-def]
 
 
 @njit(**OPTIONS)
-def build_pyramid(frame, sizes, ratio, five_point, spline, pyramid):  # type: ignore[no-untyped-def]
+def build_pyramid(
+    frame: np.ndarray, sizes: np.ndarray, ratio: float, five_point: bool, spline: np.ndarray, pyramid: np.ndarray
+) -> None:
     """The flat `pyramid` of `frame` (h, w): 4 channels a pixel, as `level_view` says; `spline` is a filter or empty."""
     grey = frame
     for level in range(sizes.shape[0]):

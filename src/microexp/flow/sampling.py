@@ -13,7 +13,9 @@ PAD = 3
 
 
 @njit(pipeline_class=NoOverlap, **OPTIONS)
-def locate_row(flow, start, step, end, taps, between, count):  # type: ignore[no-untyped-def]
+def locate_row(
+    flow: np.ndarray, start: float, step: float, end: float, taps: np.ndarray, between: np.ndarray, count: int
+) -> None:
     """First of four taps (in the padded image), and the place between the middle two, for start + step * x + flow[x].
 
     The coordinate is held within 2 px of the image, where all four taps see the repeated edge anyway.
@@ -26,7 +28,7 @@ def locate_row(flow, start, step, end, taps, between, count):  # type: ignore[no
 
 
 @njit(pipeline_class=NoOverlap, **OPTIONS)
-def cubic_row(between, a, weights, count):  # type: ignore[no-untyped-def]
+def cubic_row(between: np.ndarray, a: float, weights: np.ndarray, count: int) -> None:
     """Weights (4, count) of Keys' cubic convolution (1981) with slope `a`."""
     one = float32(1)
     for x in range(count):
@@ -42,7 +44,7 @@ def cubic_row(between, a, weights, count):  # type: ignore[no-untyped-def]
 
 
 @njit(pipeline_class=NoOverlap, **OPTIONS)
-def spline_row(between, weights, count):  # type: ignore[no-untyped-def]
+def spline_row(between: np.ndarray, weights: np.ndarray, count: int) -> None:
     """Weights (4, count) of the cubic B-spline."""
     one = float32(1)
     sixth = one / float32(6)
@@ -59,7 +61,10 @@ def spline_row(between, weights, count):  # type: ignore[no-untyped-def]
 
 
 @njit(pipeline_class=NoOverlap, **OPTIONS)
-def sample_row(image, stride, x_taps, x_weights, y_taps, y_weights, out, count):  # type: ignore[no-untyped-def]
+def sample_row(
+    image: np.ndarray, stride: int, x_taps: np.ndarray, x_weights: np.ndarray, y_taps: np.ndarray,
+    y_weights: np.ndarray, out: np.ndarray, count: int,
+) -> None:  # fmt: skip
     """Bicubic values of the 4 channels of `image` (flat, `stride` numbers a row) at each pixel of a row."""
     for x in range(count):
         bicubic_pixel(

@@ -1,7 +1,7 @@
 """TV-L1 in torch, for whole batches; within a batch a fixed schedule never waits for the GPU.
 
-The same steps as `reference.py`, on (N, H, W) tensors. With a stopping rule each pair of the batch stops on its own:
-its flow is frozen on the device, and the host asks only every `ASK_EVERY` iterations whether all have stopped.
+The same steps as `tests/flow/reference.py`, on (N, H, W) tensors. With a stopping rule each pair of the batch stops on
+its own: its flow is frozen on the device, and the host asks only every `ASK_EVERY` iterations whether all have stopped.
 """
 
 from __future__ import annotations
@@ -61,6 +61,7 @@ def compiled_iteration() -> Callable[..., tuple[State, Tensor]]:
     now: Callable[..., tuple[State, Tensor]] = torch.compile(iteration, dynamic=False)
 
     def run(*arguments: object) -> tuple[State, Tensor]:
+        """The compiled iteration, or the plain one once compiling has failed."""
         nonlocal now
         if now is iteration:
             return iteration(*arguments)  # type: ignore[arg-type]
@@ -92,6 +93,7 @@ def gradient(image: Tensor, axis: int, scheme: str) -> Tensor:
     index = torch.arange(n, device=image.device)
 
     def at(offset: int) -> Tensor:
+        """The image moved by `offset` px along the axis, edge repeated."""
         return image.index_select(axis, (index + offset).clamp(0, n - 1))
 
     near = at(1) - at(-1)

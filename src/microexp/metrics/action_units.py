@@ -14,8 +14,7 @@ import numpy as np
 
 from microexp.datasets.units import NAMES, numbers
 from microexp.errors import UserError
-from microexp.metrics.recognition import ALL, parts
-from microexp.metrics.recognition import Prediction as EmotionPrediction
+from microexp.metrics.recognition import ALL, Prediction, parts
 from microexp.records.predictions import COLUMNS
 from microexp.records.tables import Row, Table
 from microexp.run import storage
@@ -25,7 +24,7 @@ MEAN = "mean"
 
 
 @dataclass(frozen=True)
-class Prediction(EmotionPrediction):
+class UnitPrediction(Prediction):
     """One method's answer to one clip; `label` holds the units as the sheet writes them.
 
     Attributes:
@@ -35,7 +34,7 @@ class Prediction(EmotionPrediction):
     p: Mapping[str, float]
 
 
-def read_predictions(paths: Iterable[Path]) -> list[Prediction]:
+def read_predictions(paths: Iterable[Path]) -> list[UnitPrediction]:
     """Read the `predictions.csv` of any number of folds.
 
     Raises:
@@ -47,7 +46,7 @@ def read_predictions(paths: Iterable[Path]) -> list[Prediction]:
             try:
                 p = {name.removeprefix("p_"): float(value) for name, value in row.items() if name.startswith("p_AU")}
                 cells = {name: row[name] for name in COLUMNS if name != "seed"}
-                found.append(Prediction(seed=int(row["seed"]), p=p, **cells))
+                found.append(UnitPrediction(seed=int(row["seed"]), p=p, **cells))
             except ValueError as error:
                 raise UserError(file=path, where=f"row {number}", problem=error, expected="numbers") from error
     return found
@@ -95,7 +94,7 @@ def mean_interval(
     return float(low), float(high)
 
 
-def arrays(rows: Sequence[Prediction], names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+def arrays(rows: Sequence[UnitPrediction], names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Which units clips show (N, U) bool, and their probabilities (N, U).
 
     Raises:
@@ -110,7 +109,7 @@ def arrays(rows: Sequence[Prediction], names: Sequence[str]) -> tuple[np.ndarray
 
 
 def table(
-    title: str, predictions: Sequence[Prediction], names: Sequence[str] = NAMES, samples: int = 1000, seed: int = 0
+    title: str, predictions: Sequence[UnitPrediction], names: Sequence[str] = NAMES, samples: int = 1000, seed: int = 0
 ) -> Table:
     """A row per method, part and unit that some clip shows, and first one of their mean."""
     rows: list[Row] = []
@@ -130,7 +129,7 @@ def table(
 
 
 def _rows(
-    method: str, part: str, own: Sequence[Prediction], names: Sequence[str], samples: int, seed: int
+    method: str, part: str, own: Sequence[UnitPrediction], names: Sequence[str], samples: int, seed: int
 ) -> list[Row]:
     shown, p = arrays(own, names)
     areas, f1s = scores(shown, p)

@@ -297,6 +297,7 @@ def _note_sheet_alone(release: Release, rows: list[Row]) -> None:
     for row in rows:
 
         def note(field: str, problem: str, action: str, row: Row = row) -> None:
+            """Note what is odd in this row."""
             release.note(row.file, row.row, field, problem, action)
 
         as_interval(row.onset, row.apex, row.offset, np.array([1]), release.options.offset_zero, note)
@@ -304,6 +305,7 @@ def _note_sheet_alone(release: Release, rows: list[Row]) -> None:
 
 def _expression(release: Release, row: Row, video: Video, source: VideoSource) -> Expression | None:
     def note(field: str, problem: str, action: str) -> None:
+        """Note what is odd in this row; a row that is excluded is missed by its video."""
         release.note(row.file, row.row, field, problem, action)
         if action == ROW_LEFT_OUT:
             release.lose(video.subject, video.video, f"{row.file}, row {row.row}: {field}: {problem}")

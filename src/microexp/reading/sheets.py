@@ -307,6 +307,7 @@ def _delimiter(text: str) -> str:
     lines = [line for line in lines if line.strip()]
 
     def evenness(mark: str) -> tuple[int, int]:
+        """How many lines have the most common number of `mark`, and that number."""
         counts = Counter(line.count(mark) for line in lines if mark in line)
         number, times = max(counts.items(), key=lambda item: (item[1], item[0]), default=(0, 0))
         return times, number

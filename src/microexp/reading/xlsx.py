@@ -97,6 +97,7 @@ class Workbook:
         parser.buffer_text = True
 
         def started(name: str, attributes: dict[str, str]) -> None:
+            """Count the element, then look at it."""
             self._tags_left -= 1
             if self._tags_left < 0:
                 raise TooLarge(f"more than {MAX_TAGS} elements")
@@ -130,6 +131,7 @@ class Workbook:
             return found
 
         def start(tag: str, attributes: Mapping[str, str]) -> None:
+            """Take a relation of the part."""
             if tag == "Relationship":
                 target = attributes.get("Target", "")
                 whole = target.lstrip("/") if target.startswith("/") else posixpath.normpath(f"{folder}/{target}")
@@ -144,6 +146,7 @@ class Workbook:
         epoch_1904 = False
 
         def start(tag: str, attributes: Mapping[str, str]) -> None:
+            """Take a sheet, or which calendar the book counts in."""
             nonlocal epoch_1904
             if tag == "sheet":
                 relation = next((v for k, v in attributes.items() if k.rpartition(" ")[2] == "id"), "")
@@ -170,6 +173,7 @@ class Workbook:
         inside = False
 
         def start(tag: str, attributes: Mapping[str, str]) -> None:
+            """Take a format of numbers, or the style of a cell."""
             nonlocal inside
             if tag == "numFmt":
                 codes[int(attributes["numFmtId"])] = attributes.get("formatCode", "")
@@ -179,6 +183,7 @@ class Workbook:
                 styles.append(int(attributes.get("numFmtId", "0")))
 
         def end(tag: str) -> None:
+            """The list of styles is over."""
             nonlocal inside
             inside = inside and tag != "cellXfs"
 
@@ -205,6 +210,7 @@ class _Texts:
         self._inside = self._phonetic = False
 
     def start(self, tag: str, _: Mapping[str, str]) -> None:
+        """A text begins, or a part of one."""
         if tag == "si":
             self._parts = []
         elif tag == "rPh":
@@ -213,10 +219,12 @@ class _Texts:
             self._inside = not self._phonetic
 
     def text(self, data: str) -> None:
+        """Characters inside an element."""
         if self._inside:
             self._parts.append(data)
 
     def end(self, tag: str) -> None:
+        """A text is over, or a part of one."""
         if tag == "si":
             self.done.append("".join(self._parts))
         elif tag == "rPh":
@@ -239,6 +247,7 @@ class _Cells:
         self._inside = ""
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
+        """A cell begins, or a part of one."""
         if tag == "c":
             self._cell(attributes)
         elif tag == "row":
@@ -266,11 +275,13 @@ class _Cells:
         self._parts = []
 
     def text(self, data: str) -> None:
+        """Characters inside an element."""
         if self._inside:
             self._parts.append(data)
             self._stored = True
 
     def end(self, tag: str) -> None:
+        """A cell is over, or a part of one."""
         if tag in ("v", "t"):
             self._inside = ""
         elif tag == "rPh":

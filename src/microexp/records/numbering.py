@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Literal, Self, overload
+from typing import Literal, Self, TypeVar
 
 import numpy as np
 
@@ -21,6 +21,8 @@ Side = Literal["exact", "nearest", "first_from", "last_to"]
 """Which index a number has that no frame has: none (an error), that of the nearest frame (of two as near the earlier),
 of the first frame after it, or of the last one before it."""
 
+Whole = TypeVar("Whole", int, np.ndarray)
+"""A whole number, or an array of them: what is asked of one is answered with one."""
 MAX_NUMBER = 10**18
 """Names of files hold numbers of at most 18 digits."""
 _EXPECTED = "ranges of frame numbers such as 7-206 or 1-100,105-300"
@@ -104,22 +106,14 @@ class Numbering:
         """(n,) int64 number of each frame."""
         return np.concatenate([np.arange(first, last + 1, step, dtype=np.int64) for first, last, step in self.runs])
 
-    @overload
-    def to_number(self, index: int) -> int: ...
-    @overload
-    def to_number(self, index: np.ndarray) -> np.ndarray: ...
-    def to_number(self, index: int | np.ndarray) -> int | np.ndarray:
+    def to_number(self, index: Whole) -> Whole:
         """The release's number of each index; of any shape, whole."""
         at, n = np.asarray(index, np.int64), len(self)
         inside = np.clip(at, 0, n - 1)
         found: np.ndarray = self.values[inside] + (at - inside)
         return found if isinstance(index, np.ndarray) else int(found)
 
-    @overload
-    def to_index(self, number: int, side: Side = ...) -> int: ...
-    @overload
-    def to_index(self, number: np.ndarray, side: Side = ...) -> np.ndarray: ...
-    def to_index(self, number: int | np.ndarray, side: Side = "exact") -> int | np.ndarray:
+    def to_index(self, number: Whole, side: Side = "exact") -> Whole:
         """The index of each number; the inverse of `to_number`.
 
         Numbers outside of the video have indices outside of it, but for the side `exact`.

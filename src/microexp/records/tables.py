@@ -46,6 +46,7 @@ def markdown(table: Table, decimals: int = 3) -> str:
     """GitHub-flavoured Markdown."""
 
     def line(cells: Sequence[str]) -> str:
+        """A row of the table."""
         return "| " + " | ".join(map(markdown_text, cells)) + " |"
 
     rule = ["---" if _is_text(table, c) else "---:" for c in table.columns]
@@ -60,6 +61,7 @@ def latex(table: Table) -> str:
     """A `tabular` with booktabs rules, the notes as comments."""
 
     def line(cells: Sequence[str]) -> str:
+        """A row of the table."""
         return " & ".join(map(latex_text, cells)) + r" \\"
 
     columns = "".join("l" if _is_text(table, c) else "r" for c in table.columns)

@@ -89,6 +89,7 @@ def files_under(folder: Path, hidden: list[Problem]) -> Iterator[Path]:
     """Every file under `folder`, also through links to folders; what cannot be looked into goes to `hidden`."""
 
     def refused(error: OSError) -> None:
+        """Remember a folder that cannot be looked into."""
         hidden.append(Problem(Path(str(error.filename)), f"cannot be looked into ({error.strerror})"))
 
     seen: set[str] = set()

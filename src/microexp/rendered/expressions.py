@@ -153,6 +153,7 @@ def unit_flows(seed: int, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarr
     actor, rest = make_actor(make_subject(seed, number), camera), neutral_pose()
 
     def flow_to(**change: object) -> np.ndarray:
+        """(s, s, 2) px flow from rest to a changed pose."""
         flow, valid = flow_between(actor, rest, replace(rest, **change), camera)  # type: ignore[arg-type]
         shown: np.ndarray = cv2.GaussianBlur(np.where(valid[..., None], flow, np.float32(0)), (0, 0), 0.7)
         return shown

@@ -172,6 +172,7 @@ def _draw_hand(linear: np.ndarray, hand: np.ndarray, script: Script, camera: Cam
     along, across = np.array([np.sin(angle), np.cos(angle)]), np.array([np.cos(angle), -np.sin(angle)])
 
     def place(u: float, v: float) -> np.ndarray:
+        """Where a point of the hand lies in the picture, px."""
         point = np.array([x, y]) + u * across + v * along
         return np.asarray(camera.project(np.array([[*point, 1.6]]))[0, :2])
 

@@ -93,11 +93,13 @@ def make_face(seed: int, number: int) -> Face:
     actor, rest = make_actor(make_subject(seed, number), camera), neutral_pose()
 
     def flow_to(pose: Pose, step: float) -> np.ndarray:
+        """(s, s, 2) px flow from rest to a pose, per unit of `step`."""
         flow, valid = flow_between(actor, rest, pose, camera)
         shown: np.ndarray = cv2.GaussianBlur(np.where(valid[..., None], flow, np.float32(0)), (0, 0), 0.7)
         return shown / np.float32(step)
 
     def moved(name: str) -> np.ndarray:
+        """The flow of one movement alone."""
         weights = np.zeros(len(face_unit_names()))
         weights[face_unit_names().index(name)] = STEP
         return flow_to(replace(rest, units=weights), STEP)

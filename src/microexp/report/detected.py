@@ -15,7 +15,7 @@ from microexp.report.lanes import detection_bars, of_video
 
 
 @dataclass(frozen=True)
-class Found:
+class ReportedDetection:
     """A detection in a video.
 
     Attributes:
@@ -34,11 +34,11 @@ class Found:
 
 def detections_of(
     video: Video, expressions: Sequence[Expression], folds: Sequence[Rows], events: Sequence[Event], limit: int
-) -> list[Found]:
+) -> list[ReportedDetection]:
     """Detections of the first seed of every method, at most `limit` of each, the best ones, in the order of time."""
     own = [e for e in expressions if e.video_key == video.key and e.is_inside(video.n_frames)]
     known = {(e.spotting_model, e.onset, e.offset, e.kind): e for e in events if e.key == video.key}
-    found: list[Found] = []
+    found: list[ReportedDetection] = []
     for fold in folds:
         label = f"{fold.experiment}/{fold.method}"
         rows = [r for r in fold.rows if r["method"] == fold.method and int(r["seed"]) == 0 and of_video(r, video)]
@@ -49,7 +49,7 @@ def detections_of(
             event = known.get((label, onset, offset, bar.kind))
             apex = -1 if event is None or event.apex is None else event.apex
             span = Expression(*video.key, 0, onset, apex, offset, bar.kind, "", "")
-            found.append(Found(label, span, float(row["score"]), bar.hit, event))
+            found.append(ReportedDetection(label, span, float(row["score"]), bar.hit, event))
     return found
 
 
@@ -74,7 +74,7 @@ def with_apex(span: Expression, flow: Flow | None, frame_index: np.ndarray) -> E
     return Expression(*span.video_key, 0, span.onset, apex, span.offset, span.kind, "", "")
 
 
-def about(found: Found, video: Video) -> str:
+def about(found: ReportedDetection, video: Video) -> str:
     """Method, place, length and score of a detection in words."""
     first, last = (video.numbering.to_number(f) for f in (found.span.onset, found.span.offset))
     seconds = (found.span.offset - found.span.onset + 1) / video.fps

@@ -11,7 +11,7 @@ from typing import Any
 from microexp import __version__
 from microexp.errors import UserError
 from microexp.methods.find import find_method
-from microexp.pipeline import STAGES
+from microexp.pipeline import STAGES, STREAM_STAGES
 from microexp.records.index import Expression, Video
 from microexp.report.collect import ResultTable, StageRecord, Versions, flatten
 from microexp.run import storage
@@ -54,6 +54,7 @@ def describe(
     cited: dict[str, None] = {}
 
     def cite(key: str) -> str:
+        """The mark of a reference, which is then listed."""
         if key not in references():
             return ""
         cited[key] = None
@@ -106,7 +107,7 @@ def _preprocessing(versions: Versions, cite: Any) -> Iterator[str]:
     flow = _values(versions, "flow") or _values(versions, "apexdiff", "flow.")
     if flow:
         yield f"Optical flow is TV-L1{cite('tvl1')}, preset {_one(flow, 'preset')}."
-    streams = [s for s in ("i3d-rgb", "i3d-flow", "motion", "given") if s in versions.stages]
+    streams = [s for s in STREAM_STAGES if s in versions.stages]
     if streams:
         i3d = cite("i3d") if any(s.startswith("i3d") for s in streams) else ""
         yield f"Feature streams: {', '.join(streams)}{i3d}."

@@ -28,7 +28,7 @@ from microexp.report.methods import adapters_of, describe
 from microexp.report.page import render
 from microexp.report.params import FrontParams
 from microexp.report.subject import expression_pictures, maps_of
-from microexp.report.tableview import Confusion, Headline, View, confusions, headlines, subject_counts, view
+from microexp.report.tableview import Confusion, Headline, TableView, confusions, headlines, subject_counts, view
 from microexp.run import storage
 from microexp.run.names import WHOLE_DATASET, split_fold
 from microexp.run.runner import made_by, own_record
@@ -43,7 +43,7 @@ class Experiment:
 
     anchor: str
     table: ResultTable
-    view: View
+    view: TableView
     headlines: tuple[Headline, ...]
     confusions: tuple[Confusion, ...]
     folds: str
@@ -51,7 +51,7 @@ class Experiment:
 
 
 @dataclass(frozen=True)
-class Person:
+class PersonRow:
     """One subject: a row of the overview, a link to its page, pictures."""
 
     dataset: str
@@ -142,18 +142,18 @@ def data_sets(
     return found
 
 
-def people(job: Job[FrontParams], videos: Sequence[Video], expressions: Sequence[Expression]) -> list[Person]:
+def people(job: Job[FrontParams], videos: Sequence[Video], expressions: Sequence[Expression]) -> list[PersonRow]:
     """One row per subject, the first of them with pictures of an expression."""
     tables = [t for t in map(read_table, job.inputs["tables"]) if t.details.get("per_subject")]
     links = page_links(job.inputs["pages"], job.output("report"))
     shards = {name: by_subject(job.inputs[name]) for name in ("crops", "apexdiff", "flow", "faces")}
-    found: list[Person] = []
+    found: list[PersonRow] = []
     for who in dict.fromkeys((v.dataset, v.subject) for v in videos):
         own = [v for v in videos if (v.dataset, v.subject) == who]
         labels = [e for e in expressions if (e.dataset, e.subject) == who]
         pictures, caption = ([], "") if len(found) >= job.params.gallery else portrait(who, labels, shards, job.params)
         found.append(
-            Person(
+            PersonRow(
                 *who,
                 links.get(who),
                 len(own),

@@ -154,9 +154,11 @@ def spotting_rows(
 
 def _measures(counts: Sequence[Counts]) -> dict[str, float | int | None]:
     def mean(name: str) -> float:
+        """Mean over the repetitions."""
         return float(np.mean([getattr(c, name) for c in counts]))
 
     def number(name: str) -> float | int:
+        """The same, as a whole number where it is one."""
         value = mean(name)
         return int(value) if value == int(value) else value
 

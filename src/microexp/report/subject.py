@@ -25,7 +25,7 @@ from microexp.records.validity import in_words
 from microexp.report import images, svg
 from microexp.report.alignment import HEADINGS, alignment_of
 from microexp.report.collect import Rows, read_rows, read_versions
-from microexp.report.detected import Found, about, classes_of, detections_of, with_apex
+from microexp.report.detected import ReportedDetection, about, classes_of, detections_of, with_apex
 from microexp.report.lanes import of_video, video_lanes
 from microexp.report.page import render
 from microexp.report.params import PageParams
@@ -139,7 +139,7 @@ def _right(label: str, prediction: str) -> bool:
     return units == numbers(prediction) if units else label == prediction
 
 
-class Sources:
+class PageSources:
     """The shards of a subject that are there, by stage."""
 
     def __init__(
@@ -174,7 +174,7 @@ class Sources:
 def view_video(
     video: Video,
     expressions: Sequence[Expression],
-    sources: Sources,
+    sources: PageSources,
     detections: Sequence[Rows],
     predictions: Sequence[Rows],
     params: PageParams,
@@ -213,7 +213,7 @@ def view_video(
     )
 
 
-def _detected(found: Found, video: Video, crops: Crops, flow: Flow | None, faces: bool) -> Detected:
+def _detected(found: ReportedDetection, video: Video, crops: Crops, flow: Flow | None, faces: bool) -> Detected:
     span = with_apex(found.span, flow, crops.frame_index)
     classes = tuple((name, f"{p:.2f}") for name, p in classes_of(found.event).items())
     pictures = expression_pictures(span, crops, flow, {}, faces)
@@ -234,7 +234,7 @@ def run(job: Job[PageParams]) -> None:
         motion = list_features(job.inputs.get("motion", []), stack.enter_context(Files()))
         shards = {r: stack.enter_context(open_videos(path, r)) for r, path in given.items()}
         events = [e for path in job.inputs.get("events", []) for e in read_events(path, videos, others=True)]
-        sources = Sources(shards, maps, motion, events)
+        sources = PageSources(shards, maps, motion, events)
         views = [view_video(v, expressions, sources, detections, predictions, job.params) for v in videos]
     every: list[Path] = [p for paths in job.inputs.values() for p in paths]
     text = render(

@@ -144,6 +144,7 @@ def _chart(chart: Chart, left: int, x_label: str) -> list[Markup]:
     span = max(1, xs[-1] - xs[0]) if xs else 1
 
     def line(values: Mapping[int, float], kind: str) -> Markup:
+        """One curve of the chart."""
         points = " ".join(
             f"{left + CHART_LEFT + width * (x - xs[0]) / span:.1f},{CHART_TOP + height * (1 - min(y / top, 1.05)):.1f}"
             for x, y in sorted(values.items())

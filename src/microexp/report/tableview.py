@@ -46,7 +46,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class View:
+class TableView:
     """A table ready for a page."""
 
     headings: tuple[str, ...]
@@ -87,7 +87,7 @@ def spread_text(row: Mapping[str, Any], column: str) -> str:
     return " ".join(parts)
 
 
-def view(table: ResultTable) -> View:
+def view(table: ResultTable) -> TableView:
     """The table's columns and rows for the page; the first method's rows are marked `main`, published ones `quoted`."""
     merged = {c + s for c in table.columns for s in SPREADS}
     merged |= {c.replace("f1_", "n_", 1) for c in table.columns if c.startswith("f1_")}
@@ -102,7 +102,7 @@ def view(table: ResultTable) -> View:
         style = "quoted" if "(published" in method else "main" if method == table.methods[0] else ""
         rows.append((style + ("" if method == above else " first"), tuple(cells)))
         above = method
-    return View(tuple(map(heading, columns)), numeric, tuple(rows))
+    return TableView(tuple(map(heading, columns)), numeric, tuple(rows))
 
 
 def _cell(row: Mapping[str, Any], column: str, number: bool) -> Cell:

@@ -68,6 +68,7 @@ def parse(text: str, file: object) -> object:
 
 def _json(text: str, file: object) -> object:
     def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        """A mapping; a key that is given twice is an error."""
         keys = [key for key, _ in pairs]
         for key in keys:
             if keys.count(key) > 1:
@@ -97,6 +98,7 @@ def _check_size(root: yaml.Node, file: object) -> None:
     open_nodes: set[int] = set()
 
     def size(node: yaml.Node) -> int:
+        """How many values a node stands for, with what its aliases repeat."""
         if id(node) in open_nodes:
             raise _too_much(file, node.start_mark, "a value that holds itself")
         if id(node) not in sizes:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from microexp.config import parse, stage_options
-from microexp.datasets.units import KNOWN, NAMES, shown, shown_sides
+from microexp.datasets.units import KNOWN, NAMES, shown
 from microexp.errors import UserError
 from microexp.methods.context import Context
 from microexp.methods.find import find_method
@@ -165,8 +165,7 @@ def test_one_map_gives_a_dictionary(maps):
 
 def test_cells_of_a_sheet_become_units():
     assert shown(["4+L12", "1C", "", "99"], (1, 4, 12)).tolist() == [[0, 1, 1], [1, 0, 0], [0, 0, 0], [0, 0, 0]]
-    assert shown_sides(["4+L12+R1+A4"], (1, 4, 12)).tolist() == [[[0, 1], [1, 1], [1, 0]]]
-    assert shown([], (1,)).shape == (0, 1) and shown_sides([], (1,)).shape == (0, 1, 2)
+    assert shown([], (1,)).shape == (0, 1)
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from microexp.methods.recognition.mdml.network import Masks, Shape, StackedStream
+from microexp.methods.recognition.mdml.network import HeadMasks, Shape, StackedStream
 
 SHAPE = Shape(inputs=2, size=28, channels=(4, 6, 8), classes=3, head_size=7, linear_path=True)
 
@@ -66,11 +66,11 @@ def test_where_it_moves_matters():
 
 
 def test_masks_are_drawn_per_seed():
-    masks = Masks([3, 4, 3], 0.25).draw(40, 50)
+    masks = HeadMasks([3, 4, 3], 0.25).draw(40, 50)
     assert torch.equal(masks[0], masks[2]) and not torch.equal(masks[0], masks[1])
     assert masks.unique().tolist() == [0.0, pytest.approx(1 / 0.75)]
     assert masks.mean() == pytest.approx(1, abs=0.05)
-    assert torch.equal(Masks([4], 0.25).draw(40, 50)[0], masks[1])
+    assert torch.equal(HeadMasks([4], 0.25).draw(40, 50)[0], masks[1])
 
 
 def test_members_can_be_stored_and_loaded():

@@ -92,6 +92,7 @@ def logistic(
     train: np.ndarray,
     test: np.ndarray,
     classes: int,
+    *,
     channels: Sequence[str] = ("u", "v"),
     mirror: bool = True,
     size: int = LOGISTIC_SIZE,
@@ -114,7 +115,10 @@ def logistic(
         standardise: divide every pixel by its standard deviation over the training clips.
         c: inverse regularisation; by default `LOGISTIC_C` for the number of pixels.
     """
-    linear = train_logistic(clips.take(train), labels[train], classes, channels, mirror, size, standardise, c)
+    linear = train_logistic(
+        clips.take(train), labels[train], classes,
+        channels=channels, mirror=mirror, size=size, standardise=standardise, c=c,
+    )  # fmt: skip
     return predict_logistic(linear, clips.take(test), channels, size, mirror_test)
 
 
@@ -122,6 +126,7 @@ def train_logistic(
     clips: Clips,
     labels: np.ndarray,
     classes: int,
+    *,
     channels: Sequence[str] = ("u", "v"),
     mirror: bool = True,
     size: int = LOGISTIC_SIZE,

@@ -24,7 +24,7 @@ from microexp.methods.recognition.mdml.members import make_member, network_seeds
 from microexp.methods.recognition.mdml.params import MdmlParams
 from microexp.methods.recognition.mdml.views import pool_of
 from microexp.methods.recognition.params import FoldParams
-from microexp.metrics.action_units import Prediction as UnitPrediction
+from microexp.metrics.action_units import UnitPrediction
 from microexp.metrics.recognition import Prediction
 from microexp.records.clips import Clips
 from microexp.run.names import split_fold

@@ -72,6 +72,7 @@ class _Grid:
     truths: int
 
     def choice(self, index: int, tops: Sequence[int]) -> Choice:
+        """Threshold, top-k and F1 of the place `index` in the flattened grid."""
         i, j = divmod(index, len(tops))
         total = int(self.predictions[i, j]) + self.truths
         f1 = 2 * int(self.true_positives[i, j]) / total if total else 0.0

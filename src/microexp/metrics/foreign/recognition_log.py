@@ -20,7 +20,6 @@ from pathlib import Path
 from microexp.datasets.megc2019 import ALIASES, CLASSES, dataset_name, dataset_of_subject
 from microexp.errors import UserError
 from microexp.metrics.recognition import Prediction
-from microexp.run import storage
 
 UNKNOWN = "log"
 """Data set of subjects of which nothing tells it."""
@@ -185,14 +184,3 @@ def _class(path: Path, number: int, word: str, classes: Sequence[str]) -> str:
     raise UserError(
         file=path, where=f"line {number}", got=repr(word), expected=f"a class from 0 to {len(classes) - 1}, or its name"
     )
-
-
-def write_log(path: Path, predictions: Sequence[Prediction], classes: Sequence[str] = CLASSES) -> None:
-    """Write the predictions of one method and seed as a log, subjects in the order in which they come."""
-    number = {c: i for i, c in enumerate(classes)}
-    subjects: dict[tuple[str, str], list[str]] = {}
-    for p in predictions:
-        clip = p.video if p.expression in ("", "1") else f"{p.video}_{p.expression}"
-        subjects.setdefault((p.dataset, p.subject), []).append(f"{clip} {number[p.label]} {number[p.prediction]}")
-    lines = [line for (d, s), clips in subjects.items() for line in (f"{d} {s}", *clips)]
-    storage.write_text(path, "\n".join(lines) + "\n")

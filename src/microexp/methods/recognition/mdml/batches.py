@@ -68,7 +68,7 @@ class Member:
 
 
 @dataclass(frozen=True)
-class Plan:
+class BatchPlan:
     """All random choices of one member's training: (S, B) clips and mirrors, (S, B, 2) shifts in [0, 2 * shift_px]."""
 
     clips: np.ndarray
@@ -76,7 +76,7 @@ class Plan:
     shift: np.ndarray
 
 
-def plan(member: Member, options: MdmlParams) -> Plan:
+def plan(member: Member, options: MdmlParams) -> BatchPlan:
     """Draw a member's batches: its own clips in ever new order, then half as many from the extra sources, in turn."""
     rng = np.random.default_rng(member.seed)
     steps = member.steps(options)
@@ -89,7 +89,7 @@ def plan(member: Member, options: MdmlParams) -> Plan:
         clips = np.concatenate([clips, *(_stream(g, steps * each, rng).reshape(steps, -1) for g in groups)], 1)
     mirror = rng.random(clips.shape) < (0.5 if options.mirror else 0.0)
     shift = rng.integers(0, 2 * options.shift_px + 1, (*clips.shape, 2))
-    return Plan(clips, mirror, shift)
+    return BatchPlan(clips, mirror, shift)
 
 
 def _stream(items: np.ndarray, length: int, rng: np.random.Generator) -> np.ndarray:

@@ -68,7 +68,7 @@ class StackedStream(nn.Module):
             self.register_buffer(f"mean{k}", torch.zeros(self.members, width))
             self.register_buffer(f"variance{k}", torch.ones(self.members, width))
 
-    def forward(self, x: Tensor, masks: Masks | None = None) -> StageOutputs:
+    def forward(self, x: Tensor, masks: HeadMasks | None = None) -> StageOutputs:
         """Run all members, each on its own batch.
 
         Args:
@@ -106,7 +106,7 @@ class StackedStream(nn.Module):
             h = F.max_pool2d(h, 2, ceil_mode=True)
         return h
 
-    def _head(self, feature: Tensor, k: int, masks: Masks | None) -> Tensor:
+    def _head(self, feature: Tensor, k: int, masks: HeadMasks | None) -> Tensor:
         if masks is not None:
             feature = feature * masks.draw(*feature.shape[1:]).to(feature.device)
         return torch.baddbmm(self.weights[f"bias{k}"].unsqueeze(1), feature, self.weights[f"head{k}"])
@@ -138,7 +138,7 @@ def _pool(h: Tensor, side: int, grid: int) -> Tensor:
     return F.avg_pool2d(h, side // grid) if side % grid == 0 else F.adaptive_avg_pool2d(h, grid)
 
 
-class Masks:
+class HeadMasks:
     """Dropout masks, drawn per seed: a member draws the same whatever it is stacked with."""
 
     def __init__(self, seeds: Sequence[int], dropout: float) -> None:

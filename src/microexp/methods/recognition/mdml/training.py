@@ -10,9 +10,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from microexp.methods.recognition.mdml.batches import Member, Normalisation, Plan, Pool, Source, normalisation, plan
+from microexp.methods.recognition.mdml.batches import (
+    BatchPlan,
+    Member,
+    Normalisation,
+    Pool,
+    Source,
+    normalisation,
+    plan,
+)
 from microexp.methods.recognition.mdml.losses import classification, mutual, ramp
-from microexp.methods.recognition.mdml.network import Masks, Shape, StackedStream, StageOutputs
+from microexp.methods.recognition.mdml.network import HeadMasks, Shape, StackedStream, StageOutputs
 from microexp.methods.recognition.mdml.optimiser import AdamW
 from microexp.methods.recognition.mdml.params import MdmlParams
 from microexp.methods.recognition.mdml.sources import (
@@ -112,7 +120,7 @@ class _Trainer:
             .train()
             for number, (s, c) in enumerate(self.columns.items())
         }
-        self.masks = Masks(seeds, options.dropout) if options.dropout else None
+        self.masks = HeadMasks(seeds, options.dropout) if options.dropout else None
         self.source_weights = SourceWeights(self.members).to(device)
         self.running: dict[tuple[int, str, int], RunningMoments] = {}
         self.optimiser = self._optimiser()
@@ -230,7 +238,7 @@ class _Trainer:
         return Trained(self.streams, self.columns, self.scaling, self.log, weights)
 
 
-def _joined(plans: Sequence[Plan]) -> tuple[Tensor, Tensor, Tensor]:
+def _joined(plans: Sequence[BatchPlan]) -> tuple[Tensor, Tensor, Tensor]:
     """Plans side by side: (S, B, G), (S, B, G), (S, B, G, 2)."""
     clips = torch.from_numpy(np.stack([p.clips for p in plans], 2))
     mirror = torch.from_numpy(np.stack([p.mirror for p in plans], 2))

@@ -79,6 +79,7 @@ class _Convolution(torch.autograd.Function):
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, where: tuple[int, int, int], active: bool,
         dtype: torch.dtype,
     ) -> Tensor:  # fmt: skip
+        """The product of `convolve`, with the slope of Mish where it is active."""
         around, weight = _neighbourhoods(x, *where).to(dtype), weight.to(dtype)
         if bias is None:
             out = torch.bmm(around, weight)
@@ -93,6 +94,7 @@ class _Convolution(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients of input, weights and bias."""
         around, weight, slope = ctx.saved_tensors
         gradient = gradient.reshape(len(weight), -1, weight.shape[2])
         if slope is not None:
@@ -140,12 +142,14 @@ def _gathered(around: Tensor, shape: torch.Size, kernel: int, stride: int, paddi
 class _Mish(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
+        """mish(x); its slope is kept."""
         y, slope = _mish_and_slope(x)
         ctx.save_for_backward(slope)
         return y
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        """The gradient times the slope."""
         slope: Tensor = ctx.saved_tensors[0]
         return gradient * slope
 
@@ -153,6 +157,7 @@ class _Mish(torch.autograd.Function):
 class _NormMish(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, gain: Tensor, shift: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """mish(norm(x)), with mean and unbiased variance of the batch."""
         rows = x.flatten(1, 2)
         out, unit, mean, variance, inverse = _normalised(rows, gain, shift)
         y, slope = _mish_and_slope(out)
@@ -163,6 +168,7 @@ class _NormMish(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
+        """Gradients of input, gain and shift."""
         unit, slope, scale = ctx.saved_tensors
         to_x, to_gain, to_shift = _norm_gradients(gradient.reshape(unit.shape), unit, slope, scale)
         return to_x.view(gradient.shape), to_gain, to_shift
@@ -171,6 +177,7 @@ class _NormMish(torch.autograd.Function):
 class _Halve(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
+        """The greater of each two neighbours; which one it was is kept."""
         even = x.shape[2] // 2 * 2
         first, second = x[:, :, 0:even:2], x[:, :, 1:even:2]
         ctx.taken, ctx.length = first >= second, x.shape[2]
@@ -178,6 +185,7 @@ class _Halve(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        """Each gradient goes to the neighbour that was the greater."""
         pairs = ctx.taken.shape[2]
         out = gradient.new_empty(*gradient.shape[:2], ctx.length, gradient.shape[3])
         paired = gradient[:, :, :pairs]

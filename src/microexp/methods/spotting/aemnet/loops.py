@@ -18,7 +18,7 @@ SMALLEST, LARGEST = float32(-87.0), float32(20.0)
 
 
 @njit(pipeline_class=NoOverlap, **OPTIONS)
-def mish_into(x, y, slope):  # type: ignore[no-untyped-def]
+def mish_into(x: np.ndarray, y: np.ndarray, slope: np.ndarray) -> None:
     """mish(x) and its derivative of (n,) float32 numbers; the exponential is Cephes' expf (Moshier 1992)."""
     one, two = float32(1), float32(2)
     for i in range(x.shape[0]):
@@ -42,7 +42,7 @@ def mish_into(x, y, slope):  # type: ignore[no-untyped-def]
 
 
 @njit(pipeline_class=NoOverlap, **OPTIONS)
-def copy_around(x, out, stride, padding):  # type: ignore[no-untyped-def]
+def copy_around(x: np.ndarray, out: np.ndarray, stride: int, padding: int) -> None:
     """(M, L, C) -> (M, L', K, C): what lies under a kernel of K at each of its places, zeros beyond the ends."""
     for m in range(out.shape[0]):
         for place in range(out.shape[1]):
@@ -57,7 +57,7 @@ def copy_around(x, out, stride, padding):  # type: ignore[no-untyped-def]
 
 
 @njit(pipeline_class=NoOverlap, **OPTIONS)
-def add_around(around, out, stride, padding):  # type: ignore[no-untyped-def]
+def add_around(around: np.ndarray, out: np.ndarray, stride: int, padding: int) -> None:
     """The reverse, (M, L', K, C) -> (M, L, C): sums of all copies of each place; `out` starts as zeros."""
     for m in range(around.shape[0]):
         for place in range(around.shape[1]):
@@ -69,7 +69,7 @@ def add_around(around, out, stride, padding):  # type: ignore[no-untyped-def]
 
 
 @njit(pipeline_class=NoOverlap, **OPTIONS)
-def moments(x, mean, variance):  # type: ignore[no-untyped-def]
+def moments(x: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> None:
     """Mean and (biased) variance (G, C) float64 over the rows of (G, R, C)."""
     rows = x.shape[1]
     for g in range(x.shape[0]):
@@ -90,7 +90,10 @@ def moments(x, mean, variance):  # type: ignore[no-untyped-def]
 
 
 @njit(pipeline_class=NoOverlap, **OPTIONS)
-def normalise(x, mean, inverse, gain, shift, unit, out):  # type: ignore[no-untyped-def]
+def normalise(
+    x: np.ndarray, mean: np.ndarray, inverse: np.ndarray, gain: np.ndarray, shift: np.ndarray, unit: np.ndarray,
+    out: np.ndarray,
+) -> None:  # fmt: skip
     """(G, R, C) -> `unit`, of mean 0 and variance 1, and `out`, unit · gain + shift; the others are (G, C)."""
     for g in range(x.shape[0]):
         for r in range(x.shape[1]):
@@ -101,7 +104,10 @@ def normalise(x, mean, inverse, gain, shift, unit, out):  # type: ignore[no-unty
 
 
 @njit(pipeline_class=NoOverlap, **OPTIONS)
-def slope_sums(gradient, slope, unit, bent, to_gain, to_shift):  # type: ignore[no-untyped-def]
+def slope_sums(
+    gradient: np.ndarray, slope: np.ndarray, unit: np.ndarray, bent: np.ndarray, to_gain: np.ndarray,
+    to_shift: np.ndarray,
+) -> None:  # fmt: skip
     """`bent` = gradient · slope (G, R, C); sums of bent · unit and of bent over the rows, (G, C) float64."""
     for g in range(unit.shape[0]):
         for c in range(unit.shape[2]):
@@ -116,7 +122,9 @@ def slope_sums(gradient, slope, unit, bent, to_gain, to_shift):  # type: ignore[
 
 
 @njit(pipeline_class=NoOverlap, **OPTIONS)
-def norm_gradient(bent, unit, by_unit, constant, scale):  # type: ignore[no-untyped-def]
+def norm_gradient(
+    bent: np.ndarray, unit: np.ndarray, by_unit: np.ndarray, constant: np.ndarray, scale: np.ndarray
+) -> None:
     """In place: bent <- (bent - constant - unit · by_unit) · scale; the last three are (G, C)."""
     for g in range(bent.shape[0]):
         for r in range(bent.shape[1]):

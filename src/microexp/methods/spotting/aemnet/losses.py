@@ -45,6 +45,7 @@ class _Focal(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, labels: Tensor, alpha: float, gamma: float) -> Tensor:
+        """(G,) sums of the loss; its slope is kept."""
         kinds = torch.arange(1, N_KINDS + 1, device=labels.device, dtype=labels.dtype)
         positive = labels[..., None] == kinds
         sign = torch.where(positive, -1.0, 1.0).to(logits.dtype)
@@ -57,6 +58,7 @@ class _Focal(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        """The slope times the gradient."""
         (slope,) = ctx.saved_tensors
         return slope * gradient.view(-1, *[1] * (slope.dim() - 1)), None, None, None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,11 +16,15 @@ from microexp.methods.spotting.aemnet.params import AemnetParams
 from microexp.methods.spotting.aemnet.start import start_weights
 from microexp.methods.spotting.base import FitRequest, Found, SpottingMethod, SpottingVideo, Truth
 from microexp.methods.spotting.start import start_path
+from microexp.records.features import Key
 from microexp.records.index import KINDS
 
 if TYPE_CHECKING:
+    from microexp.methods.spotting.aemnet.features import FeatureVideo
     from microexp.methods.spotting.aemnet.geometry import Geometry
     from microexp.methods.spotting.aemnet.network import AemNet
+    from microexp.methods.spotting.aemnet.training import Fit
+    from microexp.methods.spotting.aemnet.windows import Window
 
 
 @dataclass(frozen=True)
@@ -73,15 +77,8 @@ class AemNetMethod(SpottingMethod[Model, AemnetParams]):
 
         from microexp.methods.reproducible import reproducible
         from microexp.methods.spotting.aemnet.features import FeatureStore, FeatureVideo, common_layout
-        from microexp.methods.spotting.aemnet.training import (
-            LOG_COLUMNS,
-            Fit,
-            restore_fits,
-            start_fit,
-            state_of,
-            train_many,
-        )
-        from microexp.methods.spotting.aemnet.windows import training_windows, warn_if_short
+        from microexp.methods.spotting.aemnet.training import train_many
+        from microexp.methods.spotting.aemnet.windows import warn_if_short
 
         device = torch.device(context.device)
         ours = {v.key: FeatureVideo.of(v, options.network.streams) for r in requests for v in r.videos}
@@ -90,36 +87,11 @@ class AemNetMethod(SpottingMethod[Model, AemnetParams]):
         warn_if_short(list(ours.values()), options.window_frames)
         store = FeatureStore(ours.values(), centre=options.centre == "video")
         with reproducible(device):
-            windows = [
-                training_windows(
-                    [ours[v.key] for v in r.videos], r.truth, geometry, options.train_stride_frames,
-                    options.inside_share, options.empty_ratio, r.context.seed,
-                )
-                for r in requests
-            ]  # fmt: skip
-            fits = [
-                start_fit(
-                    r.context.seed, in_channels=channels, geometry=geometry, options=options, device=device
-                )
-                for r in requests
-            ]  # fmt: skip
-            if options.start_from:
-                weights = start_weights(start_path(options.start_from), options, requests[0].videos[0].streams)
-                for fit in fits:
-                    fit.network.load_state_dict(weights)
-            if context.state is not None:
-                restore_fits(fits, context.state)
-            request_of = {id(fit): request for fit, request in zip(fits, requests, strict=True)}
-
-            def after_epoch(done: Sequence[Fit]) -> None:
-                for fit in done:
-                    own = request_of[id(fit)].context
-                    own.log(**dict(zip(LOG_COLUMNS, fit.log[-1], strict=True)))
-                context.progress(sum(len(fit.log) for fit in fits), len(fits) * options.epochs)
-                context.keep(lambda: state_of(fits))
-
+            windows = [_windows_of(request, ours, geometry, options) for request in requests]
+            fits = _started(requests, options, geometry=geometry, in_channels=channels, context=context)
             train_many(
-                fits, windows, store, geometry=geometry, options=options, device=device, after_epoch=after_epoch
+                fits, windows, store, geometry=geometry, options=options, device=device,
+                after_epoch=_reporter(fits, requests, options, context),
             )  # fmt: skip
         return [Model(fit.network, geometry, options, channels) for fit in fits]
 
@@ -175,3 +147,54 @@ def geometry_of(options: AemnetParams, step_frame: int) -> Geometry:
 
     network = options.network
     return make_geometry(options.window_frames, step_frame, network.stem_stride, network.levels, network.anchor_ratios)
+
+
+def _windows_of(
+    request: FitRequest, ours: Mapping[Key, FeatureVideo], geometry: Geometry, options: AemnetParams
+) -> list[Window]:
+    from microexp.methods.spotting.aemnet.windows import training_windows
+
+    return training_windows(
+        [ours[v.key] for v in request.videos], request.truth, geometry, options.train_stride_frames,
+        options.inside_share, options.empty_ratio, request.context.seed,
+    )  # fmt: skip
+
+
+def _started(
+    requests: Sequence[FitRequest], options: AemnetParams, *, geometry: Geometry, in_channels: int, context: Context
+) -> list[Fit]:
+    """Fresh networks, those of `start_from`, or those of a training that was interrupted."""
+    import torch
+
+    from microexp.methods.spotting.aemnet.training import restore_fits, start_fit
+
+    device = torch.device(context.device)
+    fits = [
+        start_fit(r.context.seed, in_channels=in_channels, geometry=geometry, options=options, device=device)
+        for r in requests
+    ]
+    if options.start_from:
+        weights = start_weights(start_path(options.start_from), options, requests[0].videos[0].streams)
+        for fit in fits:
+            fit.network.load_state_dict(weights)
+    if context.state is not None:
+        restore_fits(fits, context.state)
+    return fits
+
+
+def _reporter(
+    fits: Sequence[Fit], requests: Sequence[FitRequest], options: AemnetParams, context: Context
+) -> Callable[[Sequence[Fit]], None]:
+    """What follows an epoch: a row in the log of each fit, progress, and a state to go on from."""
+    from microexp.methods.spotting.aemnet.training import LOG_COLUMNS, state_of
+
+    request_of = {id(fit): request for fit, request in zip(fits, requests, strict=True)}
+
+    def after_epoch(done: Sequence[Fit]) -> None:
+        """Report the fits that have just done an epoch."""
+        for fit in done:
+            request_of[id(fit)].context.log(**dict(zip(LOG_COLUMNS, fit.log[-1], strict=True)))
+        context.progress(sum(len(fit.log) for fit in fits), len(fits) * options.epochs)
+        context.keep(lambda: state_of(fits))
+
+    return after_epoch

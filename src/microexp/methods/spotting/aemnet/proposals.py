@@ -68,6 +68,7 @@ def propose(
         )
 
         def predict(chosen: np.ndarray) -> Predictions:
+            """Predictions of the windows `chosen`, (B, ...) each."""
             a, b, c, d = stack.forward(features(chosen[None]), slice(0, 1), narrowed=narrow)
             return a[0], b[0], c[0], d[0]
 

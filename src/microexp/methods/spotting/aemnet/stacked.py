@@ -8,7 +8,7 @@ have alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,7 +55,7 @@ class Leaf:
 
 
 @dataclass(frozen=True)
-class Layout:
+class LeafLayout:
     """Leaves of a fit, one after the other in its row of parameters."""
 
     leaves: tuple[Leaf, ...]
@@ -94,11 +94,11 @@ class Layout:
                 yield parameters[part.name], part.view(leaves[leaf.name][0], self.shapes[part.name])
 
 
-def layout_of(network: AemNet) -> Layout:
+def layout_of(network: AemNet) -> LeafLayout:
     """Where each parameter of networks like `network` lies in a row."""
     shapes = {name: p.shape for name, p in network.named_parameters()}
     leaves = [leaf for leaf in _leaves(shapes, len(network.pyramid.lengths)) if leaf.parts]
-    return Layout(tuple(leaves), shapes)
+    return LeafLayout(tuple(leaves), shapes)
 
 
 def _leaves(shapes: dict[str, torch.Size], levels: int) -> Iterator[Leaf]:
@@ -265,6 +265,7 @@ class _Pass:
         return self._heads(levels)
 
     def narrow(self, x: Tensor) -> Tensor:
+        """The first layer alone, which a video needs once for all of its windows."""
         return self._apply(x, "narrow")
 
     def _apply(
@@ -407,8 +408,9 @@ def _norms(network: AemNet) -> list[nn.BatchNorm1d]:
     return [module for module in network.modules() if isinstance(module, nn.BatchNorm1d)]
 
 
-def _buffer(name: str, merge: bool):  # type: ignore[no-untyped-def]
+def _buffer(name: str, merge: bool) -> Callable[[AemNet], list[Tensor]]:
     def buffers(network: AemNet) -> list[Tensor]:
+        """The running values of one network's batch norms."""
         norms = _norms(network)
         return [getattr(norm, name) for norm in (norms[-1:] if merge else norms[:-1])]
 

@@ -106,6 +106,7 @@ def gradient(image: Array, axis: int, scheme: str) -> Array:
     n = image.shape[axis]
 
     def at(offset: int) -> Array:
+        """The image moved by `offset` px along the axis, without its padding."""
         moved = np.take(padded, range(2 + offset, 2 + offset + n), axis)
         return moved[2:-2] if axis == 1 else moved[:, 2:-2]
 

@@ -1,0 +1,67 @@
+"""What a reader of the sources feels: functions that fit on a screen, complete annotations, a docstring each."""
+
+from __future__ import annotations
+
+import ast
+import statistics
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src"
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+LONGEST, MEDIAN = 50, 10
+
+
+def functions(text: str) -> list[Function]:
+    return [node for node in ast.walk(ast.parse(text)) if isinstance(node, Function)]
+
+
+def length(function: Function) -> int:
+    return (function.end_lineno or function.lineno) - function.lineno + 1
+
+
+def annotated(function: Function) -> bool:
+    arguments = [a for a in (*function.args.args, *function.args.kwonlyargs) if a.arg not in ("self", "cls")]
+    return function.returns is not None and all(a.annotation for a in arguments)
+
+
+def documented(function: Function) -> bool:
+    return function.name.startswith("_") or ast.get_docstring(function) is not None
+
+
+FOUND = [
+    (f"{path.relative_to(SOURCE)}:{function.lineno} {function.name}", function)
+    for path in sorted(SOURCE.rglob("*.py"))
+    for function in functions(path.read_text(encoding="utf-8"))
+]
+
+
+def test_functions_are_short() -> None:
+    assert len(FOUND) > 1000
+    assert [name for name, function in FOUND if length(function) > LONGEST] == []
+    assert statistics.median(length(function) for _, function in FOUND) <= MEDIAN
+
+
+def test_functions_are_annotated() -> None:
+    assert [name for name, function in FOUND if not annotated(function)] == []
+
+
+def test_public_functions_have_a_docstring() -> None:
+    assert [name for name, function in FOUND if not documented(function)] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("def f(a: int) -> int:\n    '''Is.'''\n    return a", (True, True)),
+        ("def f(a) -> int:\n    '''Is.'''\n    return a", (False, True)),
+        ("def f(*, a) -> int: ...", (False, False)),
+        ("class C:\n    async def f(self, a: int): ...", (False, False)),
+        ("class C:\n    def _f(self) -> None: ...", (True, True)),
+    ],
+)
+def test_what_is_missing_is_seen(text: str, found: tuple[bool, bool]) -> None:
+    (function,) = functions(text)
+    assert (annotated(function), documented(function)) == found
+    assert length(function) == text.count("\n") + 1 - text.startswith("class")
