@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
 import shutil
 import sys
@@ -125,6 +126,21 @@ def test_a_result_that_was_swapped_with_its_record_is_not_read(
             reads(stage, path)
     found = {p.path.name: p for p in check_folder(Path("results")) if p.path.name == "model.bin"}
     assert "moved or swapped" in found["model.bin"].what and found["model.bin"].remove
+
+
+def test_a_stage_records_the_place_that_it_wrote_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise a swap with the record would pass as intact."""
+    monkeypatch.chdir(tmp_path)
+    stage = made_up(monkeypatch, lambda job: storage.write_text(job.output("out"), job.keys["subject"]))
+    stage = dataclasses.replace(stage, outputs={"out": Output("results/{dataset}/{subject}.txt", "a file")})
+    one, two = Path("results/d/s01.txt"), Path("results/d/s02.txt")
+    for path in (one, two):
+        runner.run_stage(stage, Job({}, {"out": path}, Params(), {"dataset": "d", "subject": path.stem}))
+        assert storage.read_provenance(path)["place"] == {"dataset": "d", "subject": path.stem}
+    one.write_bytes(two.read_bytes())
+    storage.provenance_path(one).write_bytes(storage.provenance_path(two).read_bytes())
+    with pytest.raises(UserError, match=r"subject: 's02' inside a file that was moved or swapped; expected 's01'"):
+        storage.input_hash(one)
 
 
 def test_a_result_without_its_record_is_not_read_and_a_users_own_file_is(
