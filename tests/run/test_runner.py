@@ -143,6 +143,25 @@ def test_a_stage_records_the_place_that_it_wrote_for(tmp_path: Path, monkeypatch
         storage.input_hash(one)
 
 
+def test_a_result_in_the_place_of_another_stage_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its record, which fits it; where files are put by hand anything may lie anywhere."""
+    monkeypatch.chdir(tmp_path)
+    one, two = Path("results/crops/d/s01.h5"), Path("results/flow/d/s01.h5")
+    for path in (one, two):
+        storage.write_text(path, path.parent.parent.name)
+        layout = f"{path.parent.parent.name}/{{dataset}}/{{subject}}.h5"
+        storage.write_provenance(path, {"stage": "t", **place_record(path, layout, {})})
+    stage = made_up(monkeypatch, lambda job: storage.write_text(job.output("out"), "x"), given=Input("a file"))
+    ours = dataclasses.replace(stage, outputs={"out": Output("results/out/{dataset}/{subject}.txt", "a file")})
+    inside, by_hand = Job({"given": [one]}, {"out": Path("results/out/d/s01.txt")}, Params()), Path("results/mine.txt")
+    runner.run_stage(ours, inside)
+    for a, b in ((one, two), (storage.provenance_path(one), storage.provenance_path(two))):
+        a.write_bytes(b.read_bytes())
+    with pytest.raises(UserError, match=r"s01\.h5: a file that was moved or swapped; expected flow/"):
+        runner.run_stage(ours, inside)
+    runner.run_stage(ours, Job({"given": [one]}, {"out": by_hand}, Params()))
+
+
 def test_a_result_without_its_record_is_not_read_and_a_users_own_file_is(
     results: list[Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
