@@ -14,12 +14,13 @@ ERRNOS = (37, 95, 524)
 SOURCE = Path(__file__).with_name("run") / "no_flock.c"
 
 
-def environment(folder: Path, number: int) -> dict[str, str]:
-    """The surroundings of a process whose locks all fail with `number`; the library is built in `folder`."""
+def environment(folder: Path, *numbers: int) -> dict[str, str]:
+    """The surroundings of a process whose locks all fail, with one of `numbers` after the other; the library is built
+    in `folder`."""
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if compiler is None:
         pytest.skip("no C compiler, which builds the stub of a file system without locks")
     library = folder / "no_flock.so"
     command = [compiler, "-shared", "-fPIC", "-O1", "-o", str(library), str(SOURCE), "-ldl"]
     subprocess.run(command, check=True, capture_output=True, timeout=60)
-    return {**os.environ, "LD_PRELOAD": str(library), "NO_FLOCK_ERRNO": str(number)}
+    return {**os.environ, "LD_PRELOAD": str(library), "NO_FLOCK_ERRNO": ",".join(map(str, numbers))}

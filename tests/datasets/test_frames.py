@@ -164,6 +164,19 @@ def test_image_bomb_is_refused(tmp_path: Path) -> None:
             open_video(tmp_path)
 
 
+def test_every_image_is_measured_before_it_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A far too large one in the middle of a folder costs itself alone, and no memory."""
+    small = cv2.imencode(".bmp", image(0))[1].tobytes()
+    huge = small[:18] + struct.pack("<ii", 30_000, 30_000) + small[26:]
+    for number, data in enumerate([small, huge, small]):
+        (tmp_path / f"img{number}.bmp").write_bytes(data)
+    real = cv2.imdecode
+    decoded: list[bytes] = []
+    monkeypatch.setattr(cv2, "imdecode", lambda data, flag: decoded.append(data.tobytes()) or real(data, flag))
+    assert [frame is None for frame in open_video(tmp_path).read()] == [False, True, False]
+    assert decoded and set(decoded) == {small}
+
+
 @pytest.mark.parametrize(
     ("name", "codec", "options"),
     [

@@ -79,8 +79,14 @@ def test_a_method_that_is_not_there_is_named(spotting, tmp_path):
         {"format": 2}, {"selection": {}}, {"selection": {"micro": {}, "macro": {}}}, {"duration_s": {"micro": [1]}},
         {"options": {"epoch": 1}}, {"options": None}, {"choice": {"top_k": "many"}}, {"preprocessing": None},
         {"experiment": None, "version": None},
+        # of another form than the stage writes, which would only show where it is used
+        {"preprocessing": 3}, {"preprocessing": {"crops": 3}}, {"streams": "i3d_rgb"}, {"streams": {"i3d_rgb": 1}},
+        {"size_px": float("inf")}, {"size_px": 10**400}, {"size_px": -1}, {"classes": [{}]}, {"classes": 5},
+        {"selection": {k: {"threshold": "x", "top_k": [], "f1": 0} for k in ("micro", "macro")}},
+        {"duration_s": {k: [10**400, 1] for k in ("micro", "macro")}}, {"duration_s": {"micro": {}, "macro": {}}},
+        {"version": []}, {"choice": [[]]}, {"experiment": ["\n"]},
     ],
-    ids=str,
+    ids=lambda change: str(change)[:60],
 )  # fmt: skip
 def test_a_model_that_lacks_something_is_one_clear_line(spotting, tmp_path, change):
     found = bundle.read(spotting)

@@ -304,6 +304,21 @@ def test_a_copy_of_a_result_may_stand_anywhere(tmp_path: Path) -> None:
         assert storage.input_hash(copy)["stage"] == "model"
 
 
+def test_a_result_at_a_place_of_another_form_is_named_by_verify(tmp_path: Path) -> None:
+    """Whoever is given such a copy may use it, but among results it was moved."""
+    results = tmp_path / "results"
+    path, moved = results / "spotting/e/m/all/model.safetensors", results / "tables/mine.safetensors"
+    write_recorded(path, "model", "model")
+    moved.parent.mkdir()
+    for old, new in ((path, moved), (storage.provenance_path(path), storage.provenance_path(moved))):
+        old.rename(new)
+    (problem,) = verify.check_folder(results)
+    assert problem.path == moved and problem.remove == (moved, storage.provenance_path(moved))
+    assert (
+        problem.what == "a file that was moved or swapped; expected {kind}/{experiment}/{method}/all/model.safetensors"
+    )
+
+
 def test_a_job_writes_only_where_its_unit_belongs(tmp_path: Path) -> None:
     """Refused before it works: nothing is there afterwards."""
     out = tmp_path / "results/index/d/subjects/b"

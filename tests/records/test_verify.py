@@ -261,6 +261,29 @@ def test_what_the_system_refuses_is_one_line_each_and_stops_nothing(
     assert [p.exists() for p in paths] == [True, True, True, False]
 
 
+@pytest.mark.parametrize(
+    ("error", "what"),
+    [
+        (ZeroDivisionError("by nothing"), "could not be checked (ZeroDivisionError: by nothing)"),
+        (OSError(errno.EIO, os.strerror(errno.EIO)), "cannot be read (Input/output error)"),
+    ],
+)
+def test_whatever_a_check_meets_is_one_line_and_the_rest_is_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, what: str
+) -> None:
+    """Nothing is deleted for it."""
+    odd, cut = crops(tmp_path / "a.h5"), crops(tmp_path / "b.h5")
+    cut.write_bytes(cut.read_bytes()[:-1])
+
+    def check(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(verify, "shard_problem", check)
+    found = {p.path: p for p in verify.check_folder(tmp_path)}
+    assert set(found) == {odd, cut} and found[odd].what == what
+    assert found[odd].remove == () and found[cut].remove
+
+
 def test_a_folder_that_cannot_be_looked_into_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     crops(tmp_path / "in" / "a.h5")
     real = os.scandir

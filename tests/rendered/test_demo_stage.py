@@ -1,8 +1,11 @@
 """The two stages, from the command line to the index."""
 
+import fcntl
 import json
+import tempfile
 import threading
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -17,7 +20,7 @@ from microexp.rendered.layout import demo_subjects, demo_videos, video_path
 from microexp.rendered.scene import make_scene, render
 from microexp.rendered.schedule import draw_expressions, n_frames
 from microexp.rendered.video import write_video
-from microexp.run import storage
+from microexp.run import compiled, storage
 
 from .conftest import SMALL
 
@@ -47,6 +50,27 @@ def test_video_holds_the_rendered_frames(tmp_path: Path) -> None:
         assert luminance.std() < 1.8
     record = storage.read_provenance(path)
     assert record["n_frames"] == n_frames(SMALL) and record["keys"] == {"video": "s01_1"}
+
+
+def test_kernels_are_compiled_by_one_job_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first picture compiles them for 12 s; jobs that start together would all do that."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    free: list[bool] = []
+
+    def watched(*arguments: Any) -> np.ndarray:
+        folder = compiled.private_folder()
+        assert folder is not None
+        with (folder / "compiling.lock").open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                free.append(True)
+            except BlockingIOError:
+                free.append(False)
+        return render(*arguments)
+
+    monkeypatch.setattr("microexp.rendered.scene.render", watched)
+    render_small(tmp_path)
+    assert free == [False, *[True] * n_frames(SMALL)]
 
 
 def test_same_seed_same_bytes(tmp_path: Path) -> None:

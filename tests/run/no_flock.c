@@ -1,15 +1,26 @@
-/* A file system that refuses locks, for LD_PRELOAD: flock fails with the number in NO_FLOCK_ERRNO, and so do fcntl's. */
+/* A file system that refuses locks, for LD_PRELOAD: flock fails with a number of NO_FLOCK_ERRNO, and so do fcntl's.
+   Of several, such as "37,95,524", each call and each process takes the next. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 static int refused(void)
 {
-    const char *number = getenv("NO_FLOCK_ERRNO");
-    return number ? atoi(number) : 0;
+    static unsigned calls = 0;
+    const char *numbers = getenv("NO_FLOCK_ERRNO");
+    unsigned count = 1, which;
+    if (!numbers)
+        return 0;
+    for (const char *c = numbers; *c; c++)
+        count += *c == ',';
+    for (which = ((unsigned)getpid() + calls++) % count; which; which--)
+        numbers = strchr(numbers, ',') + 1;
+    return atoi(numbers);
 }
 
 int flock(int descriptor, int operation)

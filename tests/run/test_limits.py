@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import tracemalloc
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save
 
 from microexp.errors import UserError
 from microexp.features.given import read_series
@@ -24,11 +27,27 @@ def sparse(path: Path, size: int) -> Path:
 @pytest.mark.parametrize("name", ["x.npz", "x.csv", "x.safetensors", "x.pt"])
 def test_large_files_are_refused_unread(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     path = sparse(tmp_path / name, max(MODEL_BYTES, SERIES_BYTES) + 1)
-    monkeypatch.setattr(Path, "read_bytes", lambda path: pytest.fail("read"))
+    for name_of_reader in ("read_bytes", "open"):
+        monkeypatch.setattr(Path, name_of_reader, lambda *_: pytest.fail("read"))
     readers = {".npz": lambda: read_series(path, None), ".csv": lambda: read_series(path, None)}
     readers |= {".safetensors": lambda: bundle.read(path), ".pt": lambda: read_state(path, None)}
     with pytest.raises(UserError, match=rf"{name}: \d+ bytes; expected .* of at most \d+ bytes"):
         readers[path.suffix]()
+
+
+@pytest.mark.parametrize("start", [b"", b"\xff" * 8, save({"a": np.ones(2)}), save({"a": np.ones(2)}, {"name": "x"})])
+def test_a_model_of_somebody_else_is_refused_by_its_header(tmp_path: Path, start: bytes) -> None:
+    """Whatever its size, it costs no memory."""
+    path = sparse(tmp_path / "x.safetensors", MODEL_BYTES)
+    with path.open("r+b") as file:
+        file.write(start)
+    tracemalloc.start()
+    try:
+        with pytest.raises(UserError, match=r"x\.safetensors: not readable"):
+            bundle.read(path)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 26
+    finally:
+        tracemalloc.stop()
 
 
 def test_archives_count_as_what_they_unpack_to(tmp_path: Path) -> None:

@@ -16,6 +16,24 @@ from tests import no_locks
 REFUSED = "import fcntl, sys; fcntl.flock(open(sys.argv[1], 'w'), fcntl.LOCK_EX)"
 
 
+EACH = """
+import fcntl, sys
+for n in range(6):
+    try:
+        fcntl.flock(open(sys.argv[1], 'w'), fcntl.LOCK_EX)
+    except OSError as error:
+        print(error.errno)
+"""
+
+
+def test_the_stub_refuses_with_one_number_after_the_other(tmp_path: Path) -> None:
+    """So that one run meets all of them."""
+    environment = no_locks.environment(tmp_path, *no_locks.ERRNOS)
+    done = subprocess.run([sys.executable, "-c", EACH, str(tmp_path / "x")], env=environment, capture_output=True)
+    numbers = [int(n) for n in done.stdout.split()]
+    assert numbers[:3] == numbers[3:] and sorted(numbers[:3]) == sorted(no_locks.ERRNOS)
+
+
 def shards(folder: Path, count: int = 4) -> dict[str, bytes]:
     rng = np.random.default_rng(0)
     for number in range(count):

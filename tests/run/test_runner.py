@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
 import shutil
 import sys
@@ -125,6 +126,40 @@ def test_a_result_that_was_swapped_with_its_record_is_not_read(
             reads(stage, path)
     found = {p.path.name: p for p in check_folder(Path("results")) if p.path.name == "model.bin"}
     assert "moved or swapped" in found["model.bin"].what and found["model.bin"].remove
+
+
+def test_a_stage_records_the_place_that_it_wrote_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise a swap with the record would pass as intact."""
+    monkeypatch.chdir(tmp_path)
+    stage = made_up(monkeypatch, lambda job: storage.write_text(job.output("out"), job.keys["subject"]))
+    stage = dataclasses.replace(stage, outputs={"out": Output("results/{dataset}/{subject}.txt", "a file")})
+    one, two = Path("results/d/s01.txt"), Path("results/d/s02.txt")
+    for path in (one, two):
+        runner.run_stage(stage, Job({}, {"out": path}, Params(), {"dataset": "d", "subject": path.stem}))
+        assert storage.read_provenance(path)["place"] == {"dataset": "d", "subject": path.stem}
+    one.write_bytes(two.read_bytes())
+    storage.provenance_path(one).write_bytes(storage.provenance_path(two).read_bytes())
+    with pytest.raises(UserError, match=r"subject: 's02' inside a file that was moved or swapped; expected 's01'"):
+        storage.input_hash(one)
+
+
+def test_a_result_in_the_place_of_another_stage_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its record, which fits it; where files are put by hand anything may lie anywhere."""
+    monkeypatch.chdir(tmp_path)
+    one, two = Path("results/crops/d/s01.h5"), Path("results/flow/d/s01.h5")
+    for path in (one, two):
+        storage.write_text(path, path.parent.parent.name)
+        layout = f"{path.parent.parent.name}/{{dataset}}/{{subject}}.h5"
+        storage.write_provenance(path, {"stage": "t", **place_record(path, layout, {})})
+    stage = made_up(monkeypatch, lambda job: storage.write_text(job.output("out"), "x"), given=Input("a file"))
+    ours = dataclasses.replace(stage, outputs={"out": Output("results/out/{dataset}/{subject}.txt", "a file")})
+    inside, by_hand = Job({"given": [one]}, {"out": Path("results/out/d/s01.txt")}, Params()), Path("results/mine.txt")
+    runner.run_stage(ours, inside)
+    for a, b in ((one, two), (storage.provenance_path(one), storage.provenance_path(two))):
+        a.write_bytes(b.read_bytes())
+    with pytest.raises(UserError, match=r"s01\.h5: a file that was moved or swapped; expected flow/"):
+        runner.run_stage(ours, inside)
+    runner.run_stage(ours, Job({"given": [one]}, {"out": by_hand}, Params()))
 
 
 def test_a_result_without_its_record_is_not_read_and_a_users_own_file_is(

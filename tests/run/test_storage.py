@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from microexp.errors import UserError
-from microexp.run import storage
+from microexp.run import hdf5, storage
 
 
 def temporaries(folder: Path) -> list[Path]:
@@ -242,6 +242,20 @@ def test_an_error_of_the_system_is_no_damage(tmp_path, monkeypatch, number):
         raise OSError("filter returned failure during read")
 
 
+@pytest.mark.parametrize("number", [errno.EIO, errno.EACCES, errno.ESTALE])
+def test_an_error_of_the_system_is_no_damage_of_a_shard_without_a_record_either(tmp_path, monkeypatch, number):
+    """Then HDF5 reads all of it again, and the system may refuse that too."""
+    path = tmp_path / "a.h5"
+    write_shard(path, np.random.default_rng(1))
+
+    def refuse(*_, **__):
+        raise OSError(number, os.strerror(number), str(path))
+
+    monkeypatch.setattr(hdf5, "open", refuse, raising=False)
+    with pytest.raises(storage.Unreadable, match=os.strerror(number)), storage.open_shard(path):
+        raise OSError("filter returned failure during read")
+
+
 def test_every_flip_in_a_record_is_noticed(tmp_path):
     path = tmp_path / "a.txt"
     storage.write_text(path, "x")
@@ -262,11 +276,13 @@ def test_every_flip_in_a_record_is_noticed(tmp_path):
 
 def test_folders_reach_the_disk_after_what_they_hold(tmp_path, monkeypatch):
     """A name in a folder is on disk only when the folder is; the file first, or the name could hold nothing."""
-    synced = []
+    synced, held = [], []
     real = os.fsync
 
     def fsync(descriptor):
-        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        synced.append(path)
+        held.append(sorted(p.name for p in path.iterdir()) if path.is_dir() else path.read_text())
         real(descriptor)
 
     monkeypatch.setattr(os, "fsync", fsync)
@@ -274,6 +290,7 @@ def test_folders_reach_the_disk_after_what_they_hold(tmp_path, monkeypatch):
     folders = [tmp_path, tmp_path / "new", tmp_path / "new" / "newer"]
     assert [p for p in synced if p in folders[:2]] == folders[:2]
     assert synced[-1] == folders[2] and synced[-2].name.startswith(storage.TEMPORARY)
+    assert held == [["new"], ["newer"], "x", ["a.txt"]], "each when it holds what has to reach the disk"
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", "nonsense"])

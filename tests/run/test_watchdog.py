@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 from microexp.run import watchdog
 
 JOB = """
-import os, sys, time
+import os, signal, sys, time
 from microexp.run import watchdog
 {before}
 with watchdog.job_of_run(os.environ):
@@ -52,6 +53,8 @@ def gone(pid: int, within_s: float = 5) -> bool:
         ("watchdog.die_with_parent = lambda: None  # as on systems without prctl", "time.sleep(60)"),
         ("watchdog._watch = lambda run: None  # by the kernel alone", "time.sleep(60)"),
         ("watchdog._watch = lambda run: None", "while True: pass"),
+        # long in compiled code, which no handler of Python interrupts
+        ("watchdog._watch = lambda run: None; signal.pthread_sigmask(signal.SIG_BLOCK, {15})", "time.sleep(60)"),
     ],
 )
 def test_a_job_dies_with_its_run(before: str, work: str) -> None:
@@ -109,8 +112,10 @@ def test_jobs_hold_a_shared_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     previous = signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr(watchdog, "die_with_parent", lambda: None)
     try:
-        with watchdog.job_of_run({"MICROEXP_RUN": watchdog.token()}), watchdog._shared_lock():
+        with watchdog.job_of_run({"MICROEXP_RUN": watchdog.token()}):
             assert _jobs_alive(tmp_path)
+            with watchdog.JOBS_LOCK.open("a") as file:  # another job of the run does not wait
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             assert any(t.daemon for t in threading.enumerate())
         assert not _jobs_alive(tmp_path)
     finally:
@@ -121,7 +126,7 @@ def test_without_a_run_there_is_nothing_to_watch(tmp_path: Path, monkeypatch: py
     monkeypatch.chdir(tmp_path)
     previous = signal.getsignal(signal.SIGTERM)
     try:
-        with watchdog.job_of_run({}), watchdog._shared_lock():
+        with watchdog.job_of_run({}):
             assert not (tmp_path / ".snakemake").exists()
         with pytest.raises(SystemExit) as exit_info:
             os.kill(os.getpid(), signal.SIGTERM)

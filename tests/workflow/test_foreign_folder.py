@@ -82,8 +82,9 @@ def test_a_clone_that_cannot_be_written_without_a_home_still_works(tmp_path: Pat
     place = tmp_path / "tmp"
     place.mkdir() if temporary else place.write_text("a file in the way")
     environment = {"PYTHONPATH": str(clone), "HOME": "/dev/null", "TMPDIR": str(place), "PATH": os.environ["PATH"]}
-    code = "import tempfile, sys; tempfile.tempdir = sys.argv[1]; from microexp.run import compiled, log; "
-    code += "log.to_stderr(); import microexp.flow.kernels, microexp.rendered.kernels; print(compiled.can_keep())"
+    code = "import tempfile, sys; tempfile.tempdir = sys.argv[1]; from microexp.run import compiled; "
+    code += "from microexp.run.log import to_stderr; to_stderr(); "  # as every command does
+    code += "import microexp.flow.kernels, microexp.rendered.kernels; print(compiled.can_keep())"
     done = subprocess.run(
         [sys.executable, "-P", "-c", code, str(place)], env=environment, capture_output=True, text=True, timeout=120
     )

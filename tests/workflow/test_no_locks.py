@@ -15,11 +15,9 @@ from tests.workflow import runs
 pytestmark = [pytest.mark.long]
 
 
-@pytest.mark.parametrize("number", no_locks.ERRNOS[-1:])
-def test_a_whole_run_without_locks(
-    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
-) -> None:
-    for name, value in no_locks.environment(tmp_path, number).items():
+def test_a_whole_run_without_locks(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its processes meet one number after the other."""
+    for name, value in no_locks.environment(tmp_path, *no_locks.ERRNOS).items():
         monkeypatch.setenv(name, value)
     folder = runs.prepare(tmp_path / "run")
     outcome = runs.run(folder)
@@ -32,4 +30,4 @@ def test_a_whole_run_without_locks(
     assert done.returncode == 0, done.stdout + done.stderr
     assert runs.hashes(folder) == before
     assert runs.differing(finished, folder) == []
-    runs.note(f"a run without locks (errno {number}): {len(before)} files, the same bytes, 0 deleted")
+    runs.note(f"a run without locks (errno {no_locks.ERRNOS}): {len(before)} files, the same bytes, 0 deleted")

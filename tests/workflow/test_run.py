@@ -156,10 +156,13 @@ def test_the_shell_prefix_survives_odd_paths(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(sys, "path", [*sys.path, "/where/it/began/relative"])
     text = run.shell_prefix(source, conda=True)
     log = tmp_path / "a log"
-    command = f"""{text}logged '{log}' sh -c 'echo "$PYTHONPATH|$MICROEXP_RUN|$$|$MICROEXP_PYTHONPATH"'"""
+    command = (
+        f"""{text}logged '{log}' sh -c 'echo "$PYTHONPATH|$MICROEXP_RUN|$$|$MICROEXP_PYTHONPATH|$PYTHONSAFEPATH"'"""
+    )
     with subprocess.Popen(["bash", "-c", command]) as shell:
         shell.wait()
-    path, token, pid, own = log.read_text().strip().split("|")
+    path, token, pid, own, safe = log.read_text().strip().split("|")
+    assert safe == "1", "what a job starts does not import from the working folder either"
     assert int(pid) == shell.pid, "no shell stands between the run and its job"
     assert path == str(source) and ":" in token
     assert own == f"{tmp_path}/own '{{x}}:/where/it/began/relative"  # a job may start in another folder

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from microexp import __version__
 from microexp.errors import UserError
@@ -23,7 +23,7 @@ from microexp.records.index import KINDS
 from microexp.run import bundle
 from microexp.run.identity import check_identity
 from microexp.run.options import validate
-from microexp.run.stage import Job, Params
+from microexp.run.stage import LARGEST, Job, Params
 
 FORMAT = 1
 TRAINED = "{experiment}/{method}/{fold}/trained.safetensors"
@@ -74,6 +74,28 @@ class Model:
     def label(self) -> str:
         """What tells the model in a table: `demo/aemnet`."""
         return self.name
+
+
+class _Trained(BaseModel):
+    """What is taken from the description of a recogniser that a fold trained, in the form that the stage writes."""
+
+    experiment: str
+    method: str
+    classes: tuple[str, ...]
+    size_px: int = Field(ge=0, le=LARGEST)
+
+
+class _Described(BaseModel):
+    """What is taken from the description of a model, in the form that the stage `model` writes."""
+
+    experiment: str
+    method: str
+    preprocessing: dict[str, dict[str, Any]]
+    streams: dict[str, dict[str, Any]] = {}
+    selection: dict[str, Choice] = {}
+    duration_s: dict[str, tuple[float, float]] = {}
+    classes: tuple[str, ...] = ()
+    size_px: int = Field(0, ge=0, le=LARGEST)
 
 
 def run(job: Job[ModelParams]) -> None:
@@ -148,14 +170,14 @@ def read_model(path: Path, kind: str) -> Model:
                 file=path, where="version", got=about["version"], expected=f"{method.version}, as the method is now"
             )
         settings = validate(method.Options, about["options"], path, "options")
+        told = validate(_Described, about, path)
         kinds = KINDS if kind == "spotting" else ()
-        choices = {k: Choice(**about["selection"][k]) for k in kinds}
-        limits = {k: (float(about["duration_s"][k][0]), float(about["duration_s"][k][1])) for k in kinds}
+        choices, limits = {k: told.selection[k] for k in kinds}, {k: told.duration_s[k] for k in kinds}
         fitted = method.from_bytes(found.parts["method.0"], settings)
         return Model(
-            path, kind, f"{about['experiment']}/{about['method']}", method, fitted, about.get("streams", {}), limits,
-            choices, validate(ChoiceParams, about.get("choice", {}), path, "choice"), tuple(about.get("classes", ())),
-            int(about.get("size_px", 0)), about["preprocessing"],
+            path, kind, f"{told.experiment}/{told.method}", method, fitted, told.streams, limits, choices,
+            validate(ChoiceParams, about.get("choice", {}), path, "choice"), told.classes, told.size_px,
+            told.preprocessing,
         )  # fmt: skip
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise UserError(
@@ -200,10 +222,11 @@ def read_trained(path: Path) -> Model | None:
             raise UserError(
                 file=path, where="version", got=about["version"], expected=f"{method.version}, as the method is now"
             )
+        told = validate(_Trained, about, path)
         fitted = method.from_bytes(found.parts["method.0"], validate(method.Options, about["options"], path, "options"))
         return Model(
-            path, "recognition", f"{about['experiment']}/{about['method']}", method, fitted, {}, {}, {}, ChoiceParams(),
-            tuple(about["classes"]), int(about["size_px"]), {},
+            path, "recognition", f"{told.experiment}/{told.method}", method, fitted, {}, {}, {}, ChoiceParams(),
+            told.classes, told.size_px, {},
         )  # fmt: skip
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise UserError(

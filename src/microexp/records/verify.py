@@ -177,7 +177,8 @@ def _check_file(path: Path) -> Problem | None:
     try:
         check_place(path, record, anywhere=False)
     except UserError as error:  # the content is right, and somebody else's
-        return Problem(path, f"{error.where}: {error.what}; expected {error.expected}", _with_record(path))
+        name = f"{error.where}: " if error.where else ""
+        return Problem(path, f"{name}{error.what}; expected {error.expected}", _with_record(path))
     return _check_inside(path, str(record.get("stage")))
 
 

@@ -44,10 +44,13 @@ def run(job: Job[DemoVideoParams]) -> dict[str, object]:
     import cv2
 
     from microexp.rendered.scene import make_scene, render
+    from microexp.run.compiled import one_at_a_time
 
     cv2.setNumThreads(job.threads)
     video = job.keys["video"]
     scene = make_scene(job.params, video)
+    with one_at_a_time():  # the first picture compiles the kernels, or loads them
+        render(scene, 0)
     frames = track(range(scene.n_frames), f"demo {video}")
     x264 = X264 | quantiser(job.params, video)
     write_video(job.output("video"), (render(scene, frame) for frame in frames), scene.fps, x264)

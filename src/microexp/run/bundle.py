@@ -21,6 +21,7 @@ from microexp.run.limits import MODEL_BYTES, check_size
 
 KEY = "microexp"
 HEADER_BYTES = 1 << 24
+_OURS = f'"{KEY}":'.encode()
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,12 @@ def read(path: Path) -> Bundle:
     """
     check_size(path, MODEL_BYTES, "a file written by microexp")
     try:
-        return unpack(path.read_bytes(), path)
+        with path.open("rb") as file:
+            start = file.read(8)
+            length = min(int.from_bytes(start, "little"), HEADER_BYTES)
+            if _OURS not in (head := start + file.read(length)):  # of somebody else: the rest is not read
+                return unpack(head, path)
+            return unpack(head + file.read(), path)
     except OSError as error:
         raise UserError(file=path, problem=error.strerror or error, expected="a file written by microexp") from error
 

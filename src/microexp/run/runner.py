@@ -14,7 +14,7 @@ from typing import Any
 from microexp import __version__
 from microexp.errors import UserError
 from microexp.run import storage
-from microexp.run.identity import place_record
+from microexp.run.identity import place_of, place_record
 from microexp.run.stage import Job, Stage
 
 LIBRARIES = (
@@ -41,7 +41,8 @@ def run_stage(stage: Stage, job: Job[Any]) -> None:
                     expected="an existing file",
                 )
     tops = {path.parts[0] for path in job.outputs.values() if not path.is_absolute()}
-    inputs = {name: [_input_hash(p, tops) for p in paths if p.is_file()] for name, paths in job.inputs.items()}
+    ordered = all(place_of(path, _layout(stage, name)) is not None for name, path in job.outputs.items())
+    inputs = {n: [_input_hash(p, tops, ordered) for p in paths if p.is_file()] for n, paths in job.inputs.items()}
     known = _known(job)
     places = {name: place_record(path, _layout(stage, name), known) for name, path in job.outputs.items()}
     for path in job.outputs.values():  # an old record must not vouch for a new file
@@ -84,16 +85,18 @@ def made_by(record: Mapping[str, Any]) -> str:
     return f"{code.get('version')} (source {str(code.get('source_sha256'))[:12]})"
 
 
-def _input_hash(path: Path, tops: set[str]) -> dict[str, Any]:
-    """What is recorded of an input; one in the folder of the results (`tops`) has to have a record of its own."""
-    if path.parts[0] in tops and not storage.provenance_path(path).exists():
+def _input_hash(path: Path, tops: set[str], ordered: bool) -> dict[str, Any]:
+    """What is recorded of an input; one in the folder of the results (`tops`) has to have a record of its own, and to
+    lie where it was written where the outputs lie as the table of stages says (`ordered`)."""
+    ours = path.parts[0] in tops
+    if ours and not storage.provenance_path(path).exists():
         raise UserError(
             file=path,
             problem="a result without its record",
             expected=f"{storage.provenance_path(path).name} beside it",
             hint="delete it and run again",
         )
-    return storage.input_hash(path)
+    return storage.input_hash(path, anywhere=not (ours and ordered))
 
 
 @functools.cache

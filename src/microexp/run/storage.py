@@ -416,11 +416,15 @@ def check_content(path: Path, record: Mapping[str, Any]) -> None:
         raise unreadable(path, error) from error
 
 
-def input_hash(path: str | Path) -> dict[str, Any]:
+def input_hash(path: str | Path, *, anywhere: bool = True) -> dict[str, Any]:
     """Name, stage, SHA-256 and path in the run's folder of an input with a record; of a foreign one name and SHA-256.
 
     All of the file is read, whatever its size: SHA-256 runs at about 1.2 GB/s, the checksums inside a shard cannot tell
     0x0000 from 0xFFFF.
+
+    Args:
+        path: the input.
+        anywhere: whether it may lie at a place of another form than it was written for, as a copy may.
 
     Raises:
         Damaged: when the input, or its record, is not as it was written.
@@ -435,7 +439,7 @@ def input_hash(path: str | Path) -> dict[str, Any]:
     except OSError as error:
         raise unreadable(path, error) from error
     check_content(path, record)
-    check_place(path, record)
+    check_place(path, record, anywhere=anywhere)
     known = {"file": path.name, "stage": record.get("stage"), "sha256": record["sha256"]}
     return known if path.is_absolute() or ".." in path.parts else {**known, "path": path.as_posix()}
 
