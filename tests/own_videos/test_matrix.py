@@ -105,20 +105,8 @@ def test_labels_landmarks_and_the_marked_copy(tmp_path: Path, film: Callable[[st
 
 def test_without_any_video_that_can_be_read_nothing_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "a.mp4").write_text("no video")
-    assert (
-        main(
-            [
-                "video",
-                "--model",
-                "candidates",
-                str(tmp_path / "a.mp4"),
-                str(tmp_path / "b.mp4"),
-                "--out",
-                str(tmp_path / "out"),
-            ]
-        )
-        == 2
-    )
+    given = [str(tmp_path / name) for name in ("a.mp4", "b.mp4")]
+    assert main(["video", "--model", "candidates", *given, "--out", str(tmp_path / "out")]) == 2
     rows = lines(tmp_path / "out")
     assert [row["status"] for row in rows.values()] == ["none", "none"]
     assert rows[str(tmp_path / "b.mp4")]["why"] == "no such file"
