@@ -7,6 +7,7 @@ from microexp import config as config_module
 from microexp.commands.main import main
 from microexp.config import MOVED, Config, load, parse, stage_options
 from microexp.errors import UserError
+from microexp.pipeline import STAGES
 
 GOOD = {
     "seed": 3,
@@ -108,6 +109,21 @@ def test_stage_options_are_json_and_only_of_the_stage():
     assert options["options"]["epochs"] >= 1 and options["seed"] == 3 and options["method"] == "mdml"
     assert stage_options(config, "spotting-fold", "demo", "aemnet")["calibrate"] == "inner_folds"
     assert "calibrate" not in stage_options(config, "detect", "demo", "aemnet")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_stage_accepts_the_options_that_the_configuration_gives_it(stage):
+    """With `flow.backend`, which maps of events have to follow."""
+    config = parse(with_change(flow={"backend": "numba"}, apexdiff={"preset": "classic"}), "c")
+    tables = [f"tables-{kind}" for kind in ("spotting", "recognition")]
+    names = {"crops": (None,), "model": ("spotting", "i3d_rgb,motion"), "recognition-fold": ("demo", "mdml")}
+    if stage == "index-subject":  # its rule passes the options of `index`
+        stage = "index"
+    for each in tables if stage == "tables" else [stage]:
+        options = stage_options(config, each, *names.get(stage, ("demo", "aemnet")))
+        given = STAGES[stage].params.model_validate(options)
+        if "apexdiff" in options:
+            assert (given.apexdiff.flow.backend, given.apexdiff.flow.preset) == ("numba", "classic")
 
 
 @pytest.mark.parametrize("old", sorted(config_module.MOVED))

@@ -301,7 +301,7 @@ def stage_options(config: Config, stage: str, name: str | None = None, method: s
         method: row of the table, for the stages of a fold.
     """
     if stage == "events":
-        return {"experiment": str(name), "name": str(method), "apexdiff": config.apexdiff.model_dump(mode="json")}
+        return {"experiment": str(name), "name": str(method), "apexdiff": _apexdiff_options(config)}
     if stage in ("spotting-fold", "detect", "recognition-fold"):
         return _fold_options(config, stage, str(name), str(method))
     if stage == "model":
@@ -312,7 +312,7 @@ def stage_options(config: Config, stage: str, name: str | None = None, method: s
             "apexdiff": _apexdiff_options(config),
         }
     if stage in ("video-tables", "video-page"):
-        return {"apexdiff": config.apexdiff.model_dump(mode="json")}
+        return {"apexdiff": _apexdiff_options(config)}
     if stage in ("tables-spotting", "tables-recognition"):
         return _tables_options(config, stage.partition("-")[2], str(name))
     if stage == "index":
