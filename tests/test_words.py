@@ -19,6 +19,8 @@ def test_no_text_holds_a_word_to_avoid(capsys: pytest.CaptureFixture[str]) -> No
         ("a Left out row", "Left out"),
         ("wait for ever", "for ever"),
         ("-- hands over", "hands over"),
+        ("It stands in for a frame that is gone", "stands in"),
+        ("the row is lost", "lost"),
     ],
 )
 def test_the_checker_finds_them(text: str, word: str) -> None:

@@ -16,7 +16,8 @@ AVOIDED = {
     # what is avoided -> what to write
     r"mend(s|ed|ing)?": "correct",
     r"left[ -]out|leaves out": "excluded, held out",
-    r"stands? in for": "replaces",
+    r"st(?:ands?|ood|anding) in": "is in, replaces",
+    r"lost": "missing, excluded",
     r"hand(s|ed)? over": "pass",
     r"for ever": "without end",
 }
@@ -24,6 +25,7 @@ PATTERN = re.compile("|".join(rf"\b(?:{word})\b" for word in AVOIDED), re.I)
 WHERE = (
     "*.md",
     "docs/**/*.md",
+    "docs/**/*.ipynb",
     "examples/**/*.md",
     "src/**/*.py",
     "src/**/*.md",
