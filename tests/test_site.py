@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import re
 from collections.abc import Iterator
@@ -76,7 +77,10 @@ def test_links_into_pages_find_their_headings() -> None:
 
 def test_pages_link_to_nothing_outside_of_the_site() -> None:
     outside = [
-        f"{page.name}: {link}" for page in PAGES for link in re.findall(r"\]\((\.\.[^)]*)\)", page.read_text("utf-8"))
+        f"{page.name}: {link}"
+        for page in PAGES
+        for link in re.findall(r"\]\((\.\.[^)]*)\)", page.read_text("utf-8"))
+        if not (page.parent / link).resolve().is_relative_to(DOCS)
     ]
     assert outside == []
 
@@ -183,6 +187,40 @@ def test_every_function_of_the_api_is_in_the_reference() -> None:
     page = (DOCS / "api.md").read_text(encoding="utf-8")
     listed = [name for names in re.findall(r"members: \[([^\]]*)\]", page) for name in names.split(", ")]
     assert set(api.__all__) <= set(listed)
+
+
+def in_the_reference() -> dict[str, set[str]]:
+    """Module -> names that the page on the API shows of it."""
+    page = (DOCS / "api.md").read_text(encoding="utf-8")
+    found = {}
+    for name, members in re.findall(r"^::: (\S+)\n(?: +options: \{members: \[?([^\]}]*)\]?\})?", page, re.M):
+        module = importlib.import_module(name)
+        everything = {n for n, o in vars(module).items() if getattr(o, "__module__", None) == name and n[0] != "_"}
+        found[name] = set(members.split(", ")) if members else everything
+    return found
+
+
+def test_what_examples_and_pages_import_is_in_the_reference() -> None:
+    """A user's code rests on it, so it is public; and a name that the page shows is there."""
+    reference = in_the_reference()
+    code = [(path.name, path.read_text("utf-8")) for path in (ROOT / "examples").rglob("*.py")]
+    code += [(page.name, text) for page in PAGES for text in blocks(page, "python")]
+    used = {
+        (where, *found) for where, text in code for found in re.findall(r"^from (microexp\S+) import (.+)$", text, re.M)
+    }
+    assert len(used) >= 10
+    private = []
+    for where, module, names in sorted(used):
+        for name in names.split(", "):
+            thing = getattr(importlib.import_module(module), name)
+            if isinstance(thing, ModuleType):
+                known = thing.__name__ in reference
+            else:
+                known = name in reference.get(module, ()) or name in reference.get(getattr(thing, "__module__", ""), ())
+            private += [] if known else [f"{where}: {module}.{name}"]
+    assert private == []
+    shown = [(m, n) for m, names in reference.items() if m != "microexp.api" for n in names]
+    assert [(m, n) for m, n in shown if not hasattr(importlib.import_module(m), n)] == []
 
 
 def test_version_and_citation_agree() -> None:

@@ -19,6 +19,8 @@ def test_no_text_holds_a_word_to_avoid(capsys: pytest.CaptureFixture[str]) -> No
         ("a Left out row", "Left out"),
         ("wait for ever", "for ever"),
         ("-- hands over", "hands over"),
+        ("It stands in for a frame that is gone", "stands in"),
+        ("the row is lost", "lost"),
     ],
 )
 def test_the_checker_finds_them(text: str, word: str) -> None:
@@ -27,6 +29,13 @@ def test_the_checker_finds_them(text: str, word: str) -> None:
 
 def test_names_in_code_and_longer_words_are_fine() -> None:
     assert list(words.found("see `left out` of 0.1.0; recommended; ROW_LEFT_OUT; left_out; whatever")) == []
+
+
+def test_long_sentences_are_found_and_neither_code_nor_tables_are_sentences() -> None:
+    long = " ".join(["Word"] + ["word"] * 40)
+    page = f"# Title\n\nShort. {long}\nthat goes on. End.\n\n- {long}.\n- short\n\n| {long} |\n\n    {long}\n"
+    assert [count for count, _ in words.too_long(page)] == [44, 41]
+    assert list(words.too_long(f"```python\n{long}\n```\n{' '.join(['word'] * 40)}.")) == []
 
 
 def test_pages_and_code_are_read() -> None:

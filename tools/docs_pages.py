@@ -3,6 +3,7 @@
 * `docs/configuration.md`, `docs/config.schema.json`: every option (`microexp.config`).
 * `docs/files.md`: the files that stages exchange (`microexp.records`).
 * `docs/command_line.md`: stages, their files, and the tools around them (`microexp.pipeline`, `microexp.commands`).
+* `docs/notebooks/NAME.md`: the notebook beside it, as a page of the site.
 * The diagram of stages in `README.md` and the table of files in `results/README.md`; the rest of these pages stays.
 """
 
@@ -15,6 +16,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+import nbformat
+
 from microexp import pipeline
 from microexp.commands import formats
 from microexp.commands.main import TOOLS
@@ -22,6 +25,7 @@ from microexp.config import Config, reference
 from microexp.run.stage import Stage
 
 ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted(ROOT.glob("docs/notebooks/*.ipynb"))
 DIAGRAM = re.compile(r"```mermaid\n.*?```", re.S)
 TREE = re.compile(r"^\| file \| stage \|.*?(?=\n\n)", re.S | re.M)
 UNITS = {
@@ -40,6 +44,7 @@ def pages() -> dict[str, str]:
         "docs/config.schema.json": schema,
         "docs/command_line.md": command_line(),
         "docs/files.md": formats.page(),
+        **{str(path.with_suffix(".md").relative_to(ROOT)): notebook(path) for path in NOTEBOOKS},
         "README.md": _with(ROOT / "README.md", DIAGRAM, f"```mermaid\n{pipeline.mermaid()}\n```"),
         "results/README.md": _with(ROOT / "results/README.md", TREE, pipeline.tree()),
     }
@@ -51,6 +56,15 @@ def _with(path: Path, part: re.Pattern[str], new: str) -> str:
     if places != 1:
         raise ValueError(f"{path}: {places} places for what is generated, expected 1")
     return text
+
+
+def notebook(path: Path) -> str:
+    """The cells of a notebook as Markdown, below its heading a link to the file."""
+    heading, *cells = nbformat.read(path, as_version=4).cells
+    title, _, text = heading.source.partition("\n\n")
+    parts = [title, f"The notebook: [{path.name}]({path.name}). Written by `python tools/docs_pages.py`.", text]
+    parts += [f"```python\n{cell.source}\n```" if cell.cell_type == "code" else cell.source for cell in cells]
+    return "\n\n".join(parts) + "\n"
 
 
 def command_line() -> str:

@@ -1,7 +1,7 @@
-"""Words that the project does not use, found in what people read: `python tools/words.py` names each place.
+"""Words that the project does not use, and sentences that are too long: `python tools/words.py` names each place.
 
-Pages, help texts, error messages, docstrings and comments are read; names in code are not words. Spelling is the part
-of codespell (`make lint`).
+Pages, help texts, error messages, docstrings and comments are read for words; names in code are not words. Sentences
+are those of README.md and of the pages, without code and tables. Spelling is the part of codespell (`make lint`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ AVOIDED = {
     # what is avoided -> what to write
     r"mend(s|ed|ing)?": "correct",
     r"left[ -]out|leaves out": "excluded, held out",
-    r"stands? in for": "replaces",
+    r"st(?:ands?|ood|anding) in": "is in, replaces",
+    r"lost": "missing, excluded",
     r"hand(s|ed)? over": "pass",
     r"for ever": "without end",
 }
@@ -24,12 +25,15 @@ PATTERN = re.compile("|".join(rf"\b(?:{word})\b" for word in AVOIDED), re.I)
 WHERE = (
     "*.md",
     "docs/**/*.md",
+    "docs/**/*.ipynb",
     "examples/**/*.md",
     "src/**/*.py",
     "src/**/*.md",
     "workflow/**/*.smk",
     "profiles/**/*.yaml",
 )
+MOST_WORDS = 40
+"""In a sentence; most have far fewer."""
 QUOTED = re.compile(r"`[^`\n]*`")
 """Code in a text: old names may be told there."""
 
@@ -47,12 +51,31 @@ def found(text: str) -> Iterator[tuple[int, str, str]]:
             yield number, match[0], instead
 
 
+def sentences(text: str) -> Iterator[str]:
+    """The sentences of a Markdown page: paragraphs and items of lists, without headings, code and tables."""
+    prose = re.sub(r"^```.*?^```|^(?: {4}|[|#!<:])[^\n]*$|^(?=\s*(?:[-*]|\d+\.) )", "\n\n", text, flags=re.S | re.M)
+    for paragraph in re.split(r"\n\s*\n", re.sub(r"\]\([^)]*\)", "]", prose)):
+        yield from re.split(r"(?<=[.!?:;])\s+(?=[A-Z`*\[\"(])", " ".join(paragraph.split()))
+
+
+def too_long(text: str) -> Iterator[tuple[int, str]]:
+    """(words, beginning) of every sentence with more words than `MOST_WORDS`."""
+    for sentence in sentences(text):
+        count = len(re.findall(r"[^\W_][\w'’.-]*", sentence))
+        if count > MOST_WORDS:
+            yield count, sentence[:60]
+
+
 def main() -> int:
     """Name every place; 1 when there is any."""
     places = [(path.relative_to(ROOT), *place) for path in files() for place in found(path.read_text("utf-8"))]
     for path, number, word, instead in places:
         print(f"{path}:{number}: {word!r}: write {instead}")
-    return 1 if places else 0
+    pages = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
+    long = [(page.relative_to(ROOT), *found) for page in pages for found in too_long(page.read_text("utf-8"))]
+    for path, count, beginning in long:
+        print(f"{path}: {count} words, expected at most {MOST_WORDS}: {beginning} …")
+    return 1 if places or long else 0
 
 
 if __name__ == "__main__":

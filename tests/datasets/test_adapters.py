@@ -138,7 +138,7 @@ def test_samm_lv(tmp_path: Path, version: str) -> None:
     assert (11 + 1, "10.5 is not whole", "read as 11") in notes(index, "onset")
     assert (13, "0 is outside of the frames 1 to 60", "clipped to 1") in notes(index, "onset")
     assert (15, "70 is outside of the frames 1 to 60", "clipped to 60") in notes(index, "offset")
-    assert (17, "037_4_1 stands in row 16 too", "both kept") in notes(index, "filename")
+    assert (17, "037_4_1 is in row 16 too", "both kept") in notes(index, "filename")
     assert {(v.width, v.height) for v in index.videos if v.subject == "032"} == {(24, 16)}
 
 

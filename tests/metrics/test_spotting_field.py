@@ -366,7 +366,7 @@ def test_a_file_is_given_once(capsys, tmp_path, monkeypatch):
     assert status == 2 and "each file of ground truths once" in out.err
     more = write(tmp_path / "more.csv", "vid,onset,offset,type\nw,1,9,me\nv,31,39,me\n")
     status, out = run(capsys, predictions, truth, "--more-truth", more)
-    assert status == 2 and "v, 31 to 39: stands in two files" in out.err
+    assert status == 2 and "v, 31 to 39: is in two files" in out.err
 
 
 @pytest.mark.parametrize("form", ["other order", "semicolons", "names", "halves", "a log"])
@@ -387,7 +387,7 @@ def test_a_copy_in_another_form_is_a_copy(capsys, tmp_path, form):
     if form != "a log":
         copy.write_text(forms[form].replace("pred_", ""))
         status, out = run(capsys, first, truth, "--more-truth", copy, "--dataset", "cas_me2")
-        assert status == 2 and "stands in two files; expected each once" in out.err
+        assert status == 2 and "is in two files; expected each once" in out.err
 
 
 def test_files_of_two_videos_are_no_copies(capsys, tmp_path):
@@ -424,7 +424,7 @@ def test_folds_without_a_detection_are_alike_and_a_video_is_held_out_once(capsys
     assert hits_of(score(capsys, *empty, truth))["micro"] == (0, 0, 1)
     folds = [write(tmp_path / f"{n}.csv", head + f"aemnet,0,d,s,v,{n},9,0,0,micro,.5\n") for n in (1, 2)]
     status, out = run(capsys, *folds, truth)
-    assert status == 2 and "d/s/v: stands in" in out.err and "one fold" in out.err
+    assert status == 2 and "d/s/v: is in" in out.err and "one fold" in out.err
 
 
 def test_an_interval_that_ends_before_it_begins_is_refused(capsys, tmp_path):

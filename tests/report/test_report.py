@@ -42,6 +42,7 @@ def test_the_whole_report(tree: Tree) -> None:
         "1 / 2 / 3",
         "nested.rate",
         "1.2.3 (source abababababab)",
+        "toy · 2 experiments · microexp 1.2.3",
         "flow magnitude",
         "2 folds, each holds one subject out.",
         "side of the crop, source px",

@@ -1,7 +1,7 @@
 """Flow maps that others published: what their numbers mean, where they are at rest, and what an image is divided by.
 
 Maps come as grey levels (8 or 16 bits, or the same as floats up to 1 or 255, or from -1 to 1): min-maxed per image, so
-that the magnitude is lost for good and zero motion has another level in each. Or they come as flow in px, recognised by
+that the magnitude is gone for good and zero motion has another level in each. Or they come as flow in px, recognised by
 values below 0 in images that do not each fill -1 to 1: there zero motion is 0 and the magnitude is kept.
 """
 
@@ -67,7 +67,7 @@ def centred(maps: np.ndarray, zero: Zero | None = None, scale: Scale | None = No
             (`robust`), the `middle` of the scale (half of the grey levels; 0 px), or `known` (0 px). By default
             `robust` for grey levels and `known` for px.
         scale: an image is divided by its root mean square (`rms`), its `range` (grey levels are), or nothing (`none`).
-            By default `rms` for grey levels, whose magnitude is lost, and `none` for px.
+            By default `rms` for grey levels, whose magnitude is gone, and `none` for px.
         file: named in errors.
 
     Raises:

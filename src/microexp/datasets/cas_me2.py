@@ -97,7 +97,7 @@ def _subject_rule(sheets: list[Sheet]) -> dict[int, str]:
 
 
 def _film_rule(sheets: list[Sheet]) -> dict[str, str]:
-    """Film -> code from rows such as ('0401', 'anger1'); a copy may have lost the leading zero."""
+    """Film -> code from rows such as ('0401', 'anger1'); a copy may lack the leading zero."""
     rule = {}
     for row in _named_rows(sheets, "naming rule2"):
         cells = [as_text(cell).lower() for cell in row]
@@ -109,7 +109,7 @@ def _film_rule(sheets: list[Sheet]) -> dict[str, str]:
 
 
 def _named_rows(sheets: list[Sheet], name: str) -> Sequence[Sequence[object]]:
-    """Rows of the sheet `name`; none when a copy has lost it."""
+    """Rows of the sheet `name`; none when a copy lacks it."""
     return next((s.rows for s in sheets if s.name.strip().casefold() == name), ())
 
 

@@ -85,7 +85,7 @@ def read_rows(release: Release) -> list[Row]:
         return _rows(release, sheets[0], "")
     kinds = {path: kind for path in sheets for kind in LABELS if _is_label(path, kind)}
     whole = [path for path in sheets if path not in kinds]
-    reader = _apart(release) if whole else release  # a label lost is none lost
+    reader = _apart(release) if whole else release  # without a label nothing is excluded
     labels = [row for path, kind in kinds.items() for row in _rows(reader, path, kind)]
     return _labelled(release, whole[0], labels) if whole else labels
 

@@ -59,7 +59,7 @@ def read_rows(release: Release) -> list[Row]:
             left_out(release, file, line, "kind", "Macro or Micro - 1/2")
         else:
             if name[0] in seen:
-                release.note(file, line.row, "filename", f"{name[0]} stands in row {seen[name[0]]} too", "both kept")
+                release.note(file, line.row, "filename", f"{name[0]} is in row {seen[name[0]]} too", "both kept")
             seen[name[0]] = line.row
             subject = name[1].zfill(3)
             rows.append(common_row(release, file, line, subject, f"{subject}_{name[2]}", kind))

@@ -34,7 +34,7 @@ def gaussian_weights(sigma_px: float) -> npt.NDArray[np.float32]:
 def spline_weights() -> npt.NDArray[np.float32]:
     """The filter (17,) float32 that turns numbers into coefficients of the cubic B-spline through them (Unser 1999).
 
-    Its impulse response falls by 2 - sqrt(3) per step, so that little is lost by the cut at 8.
+    Its impulse response falls by 2 - sqrt(3) per step, so that the cut at 8 changes little.
     """
     weights = (np.sqrt(3) - 2) ** np.abs(np.arange(-8, 9))
     normalised: npt.NDArray[np.float32] = (weights / weights.sum()).astype(np.float32)

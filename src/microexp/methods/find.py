@@ -79,7 +79,7 @@ def find_method(kind: str, name: str) -> Method:
 
 
 def source_of(method: Method) -> str:
-    """Hash of the module that a method's class stands in: tells an edited network from that of a former run."""
+    """Hash of the module that holds a method's class: tells an edited network from that of a former run."""
     file = getattr(sys.modules.get(type(method).__module__), "__file__", None)
     return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""
 

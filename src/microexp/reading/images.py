@@ -96,7 +96,7 @@ def _header(path: Path, file: Any) -> tuple[tuple[int, int], Orientation]:
             warnings.simplefilter("ignore")  # of PIL about sizes and odd EXIF, which are checked here
             with Image.open(file) as image:
                 (width, height) = image.size
-                # only where it stands in the header: PNG would be decoded as a whole
+                # only where it is in the header: PNG would be decoded as a whole
                 about = image.getexif() if image.format in ("JPEG", "MPO", "WEBP") or "exif" in image.info else {}
     except Image.DecompressionBombError as error:
         raise BadVideo(file=path, problem="a far too large image", expected="at most 89 million pixels") from error

@@ -105,7 +105,7 @@ def as_interval(
 ) -> Interval | None:
     """The interval that three cells mean, in the release's numbering; None, with a note, when there is no onset.
 
-    A row with an onset is never dropped, so that no ground truth is lost: at worst it is the onset frame alone.
+    A row with an onset is never dropped, so that no ground truth is missing: at worst it is the onset frame alone.
 
     Args:
         onset: cell of the sheet.

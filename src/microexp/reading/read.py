@@ -87,7 +87,7 @@ def read_release(adapter: Adapter, release: Release, subject: str | None = None)
 def read_rows(adapter: Adapter, release: Release) -> list[Row]:
     """The rows of a release's sheets, each once.
 
-    A row that stands in a sheet again, the same in all that is read of it, is the same expression and noted; unless the
+    A row that is in a sheet again, the same in all that is read of it, is the same expression and noted; unless the
     release's published count has it.
 
     Raises:

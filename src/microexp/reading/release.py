@@ -50,7 +50,7 @@ class Row:
     Attributes:
         file: sheet or folder, relative to the root.
         row: row of the sheet; 0 where the release has none.
-        onset: cell as it stands in the sheet, in the release's numbering; None for the video's first frame.
+        onset: cell as it is in the sheet, in the release's numbering; None for the video's first frame.
         apex: the same; None where the release has no apex.
         offset: the same; None for the video's last frame.
         kind: `micro`, `macro`, or '' where the length decides.
@@ -74,7 +74,7 @@ class Row:
 
 @dataclass
 class Release:
-    """A data set on disk while it is read, with what was found wrong in it so far, and what of it is lost."""
+    """A data set on disk while it is read, with what was found wrong in it so far, and what of it is excluded."""
 
     name: str
     root: Path
@@ -135,7 +135,7 @@ class Index:
 
     Attributes:
         rows: all rows of the sheets, also those whose video is not on disk.
-        exclusions: videos and annotated expressions that are lost: tables without them are incomplete.
+        exclusions: videos and annotated expressions that are excluded: tables without them are incomplete.
         clips: whether each video is cut around one expression.
     """
 

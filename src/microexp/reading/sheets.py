@@ -148,7 +148,7 @@ def table(
     positions: Sequence[str] = (),
     may_be_empty: bool = False,
 ) -> list[Line]:
-    """Rows under the header, or by position where a copy has lost its header.
+    """Rows under the header, or by position where a copy lacks its header.
 
     The header is the first of the first 40 rows that holds all needed columns; lines of text before it are skipped. A
     sheet whose header lacks a needed column is never read by position: its columns may stand elsewhere.
@@ -302,7 +302,7 @@ def _read_xls(path: Path, data: bytes) -> list[Sheet]:
 
 
 def _delimiter(text: str) -> str:
-    """The character that parts the first lines most evenly: a comma may stand in decimals, too (`3562,0;3632,0`)."""
+    """The character that parts the first lines most evenly: a comma may be in decimals, too (`3562,0;3632,0`)."""
     lines = [re.sub(r'"[^"]*"', "", line) for line in text[:20_000].splitlines()[:HEADER_WITHIN_ROWS]]
     lines = [line for line in lines if line.strip()]
 

@@ -8,7 +8,7 @@ import numpy as np
 
 
 class Reason(IntEnum):
-    """What is the matter with a frame; the numbers stand in shards.
+    """What is the matter with a frame; the numbers are in shards.
 
     The frames themselves are usable after a `GAP` or a `CUT`: it is the motion from the frame before that is not.
     """

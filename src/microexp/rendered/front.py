@@ -40,7 +40,7 @@ class Glasses:
 
 @dataclass(frozen=True, eq=False)
 class Front:
-    """All that stands in front, over the frames of a video.
+    """All that is in front, over the frames of a video.
 
     Attributes:
         glasses: or None.
@@ -67,7 +67,7 @@ class Front:
 
 
 def make_front(script: Script, untidy: UntidyParams, fps: int, take: int) -> Front | None:
-    """What stands in front in a video; None when nothing can."""
+    """What is in front in a video; None when nothing can."""
     if not (untidy.glasses or untidy.hands or untidy.flicker or untidy.cameras):
         return None
     key, total = (script.subject.seed, script.subject.number), len(script.units)

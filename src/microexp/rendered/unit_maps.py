@@ -2,7 +2,7 @@
 
 A map is a sum of a face's own flows (`unit_faces`), then made worse in all the ways in which a real map is worse than
 the exact flow: motion of the head that is left, gaze, blinks, movements that are no unit; the smoothing, shrinking and
-local gain of a regularised flow; noise, outliers; a crop that nobody knows; a lost magnitude and 8 bits. The amounts
+local gain of a regularised flow; noise, outliers; a crop that nobody knows; no magnitude and 8 bits. The amounts
 are round figures, wider than what is likely; docs/action_units.md says which were looked at with real maps.
 """
 
@@ -40,7 +40,7 @@ class Variation:
         blob_share: maps with outliers.
         widths: crop's width over the distance between the eyes, smallest and largest.
         log_aspect, place: sd of the logarithm of height over width, and of the crop's place over that distance.
-        apart_share: maps of which u and v lost their magnitude separately, as published ones did.
+        apart_share: maps of which u and v were scaled separately, as published ones did.
     """
 
     none_share: float = 0.06

@@ -165,7 +165,7 @@ def shell_prefix(source: Path | None, conda: bool) -> str:
 
     The user's own PYTHONPATH does not come before the libraries of the job's environment, but it is kept as `USER_PATH`
     for methods of somebody else (`microexp.methods.find`). It ends in `exec`, so that the job is a direct child of the
-    run: signals reach it, no shell stands in between. Without conda, `python` is the interpreter that runs Snakemake.
+    run: signals reach it, no shell is in between. Without conda, `python` is the interpreter that runs Snakemake.
     The commands say `python -P`: what lies in the working folder is not imported.
 
     Args:

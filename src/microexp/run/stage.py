@@ -1,7 +1,7 @@
 """What a stage is: a step of the pipeline, which is at once a module, a sub-command and a Snakemake rule.
 
 A stage's module holds pure functions and `run(job)`; its options are a frozen pydantic model in the package's
-`params.py`. Everything else about it (files, units, help) stands in one row of the table in `microexp.pipeline`.
+`params.py`. Everything else about it (files, units, help) is in one row of the table in `microexp.pipeline`.
 """
 
 from __future__ import annotations

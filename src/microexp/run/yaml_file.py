@@ -41,7 +41,7 @@ def read(path: str | Path) -> object:
 
 
 def parse(text: str, file: object) -> object:
-    """The one document of a text that stands in `file`.
+    """The one document of a text that is in `file`.
 
     Raises:
         UserError: as `read`.

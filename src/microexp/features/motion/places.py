@@ -40,7 +40,7 @@ HEAD_REACH_EYES = (1.0, 0.9)
 
 
 def places(landmarks: np.ndarray) -> tuple[tuple[str, ...], np.ndarray]:
-    """Names (P,) and centres (P, 2) of the places, in the unit of (68, 2) landmarks; left and right stand in turn."""
+    """Names (P,) and centres (P, 2) of the places, in the unit of (68, 2) landmarks; left and right alternate."""
     names, centres = [], []
     for name, sides in PAIRS.items():
         for side, points in zip(("left", "right"), sides, strict=True):

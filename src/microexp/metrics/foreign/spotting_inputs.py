@@ -132,7 +132,7 @@ def _read_all_truths(paths: Sequence[Path], options: Options) -> list[Interval]:
     """Ground truths of all files, a video under the name that the first file has for it.
 
     Raises:
-        UserError: when one stands in two files; what stands in one file was settled when it was read.
+        UserError: when one is in two files; what is in one file was settled when it was read.
     """
     found: list[Interval] = []
     for path in paths:
@@ -141,7 +141,7 @@ def _read_all_truths(paths: Sequence[Path], options: Options) -> list[Interval]:
         again = next((t for t in items if replace(t, emotion="") in seen), None)
         if again is not None:
             where = f"{again.video}, {again.onset:g} to {again.offset:g}"
-            raise UserError(file="ground truths", where=where, problem="stands in two files", expected="each once")
+            raise UserError(file="ground truths", where=where, problem="is in two files", expected="each once")
         found += items
     return found
 
@@ -218,7 +218,7 @@ def _read_detections(
                 raise UserError(
                     file=path,
                     where=f"{item.subject}/{item.video}",
-                    problem=f"stands in {other} too",
+                    problem=f"is in {other} too",
                     expected="one fold",
                 )
             if kinds[path] in ("", item.kind):

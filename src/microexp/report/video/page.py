@@ -158,9 +158,9 @@ def timeline(
     times = np.array([float(row["time_s"]) for row in frames])
     names = [c for c in frames[0] if c.startswith("motion_")]
     curves = [(c.removeprefix("motion_"), np.array([float(row[c] or "nan") for row in frames])) for c in names]
-    lost = np.array([row["in_crop"] == "0" for row in frames])
+    unusable = np.array([row["in_crop"] == "0" for row in frames])
     half = 0.5 / float(about["fps"])
-    shaded = [(times[a] - half, times[b] + half, frames[a]["problem"]) for a, b in stretches(lost)]
+    shaded = [(times[a] - half, times[b] + half, frames[a]["problem"]) for a, b in stretches(unusable)]
     marks = [
         Mark(
             float(row["onset_s"]), float(row["offset_s"]), f"#event-{row['event']}",

@@ -238,8 +238,8 @@ def summary(
     video: Video, seen: Seen, events: Sequence[Event], truths: Sequence[Expression], model: Model
 ) -> dict[str, Any]:
     """What `summary.json` says."""
-    lost = np.isin(seen.reason, [Reason.NO_FACE, Reason.OUTSIDE, Reason.DAMAGED])
-    usable = float(1 - lost.mean())
+    unusable = np.isin(seen.reason, [Reason.NO_FACE, Reason.OUTSIDE, Reason.DAMAGED])
+    usable = float(1 - unusable.mean())
     met = hits_of(events, truths, model)
     learnt = bool(getattr(model.method, "learns", True))
     kinds = [kind_of(e, model) for e in events]

@@ -3,7 +3,7 @@
 `fidelity: paper` is the network as its authors describe it. Where their released code differs, `fidelity: released`
 follows the code; every such place:
 
-* Stem: the released convolutions all have kernel 5 and padding 1 (so two steps are lost), and the next one pads 2.
+* Stem: the released convolutions all have kernel 5 and padding 1 (so two steps are cut off), and the next one pads 2.
   Paper: kernels 3, 5, 7 with same padding, which is what makes the stem multi-stage.
 * Attention block: in the released code the window slides over *channels*, one tensor is an alias of another, so theta
   never matters nor gets a gradient, and the channel attention is built but never called. Paper: the window slides over

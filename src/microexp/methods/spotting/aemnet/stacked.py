@@ -214,7 +214,7 @@ class StackedAemNet:
                 norm.num_batches_tracked.fill_(steps)
 
     def narrow(self, x: Tensor, rows: slice) -> Tensor:
-        """The first layer alone, (G, B, W, C) -> (G, B, W, D), for features that stand in several windows."""
+        """The first layer alone, (G, B, W, C) -> (G, B, W, D), for features that are in several windows."""
         return _Pass(self, self.leaves(rows), rows, None).narrow(x)
 
     def forward(
