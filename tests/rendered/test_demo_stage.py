@@ -147,6 +147,16 @@ def test_sheet_and_videos_are_read_back_as_a_release(tmp_path: Path) -> None:
     assert [(i.file, i.problem) for i in index.issues] == [("videos/s07/s07_1.mp4", "not in the sheet")]
 
 
+@pytest.mark.parametrize("still", [{"still": 1.0}, {"micro": 0, "macro": 0}])
+def test_people_who_show_no_expression_are_in_the_data_set(tmp_path: Path, still: dict[str, float]) -> None:
+    options = json.dumps(json.loads(SHEET_OPTIONS) | still)
+    assert main(["demo-sheet", "--out-sheet", str(tmp_path / "annotations.csv"), "--params", options]) == 0
+    for _, video in demo_videos(SMALL):
+        render_small(tmp_path, video)
+    index = read_release(load_adapter("demo", "demo"), Release("demo", tmp_path, IndexParams(adapter="demo")))
+    assert [v.subject for v in index.videos] == ["s01", "s02"] and not index.expressions and not index.issues
+
+
 def test_subjects_are_planned_before_anything_is_rendered() -> None:
     adapter = load_adapter("demo", "demo")
     assert adapter.planned is not None and adapter.planned(SMALL) == demo_subjects(SMALL) == ["s01", "s02"]

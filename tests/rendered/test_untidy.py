@@ -10,6 +10,7 @@ from microexp.commands.main import main
 from microexp.errors import UserError
 from microexp.reading.params import DemoParams, DemoSheetParams, DemoVideoParams, UntidyParams
 from microexp.rendered.front import TARGETS, draw_hands
+from microexp.rendered.layout import demo_subjects
 from microexp.rendered.scene import Scene, make_scene, render
 from microexp.rendered.schedule import STRONGEST, check_length, draw_expressions, make_script, recorded
 from microexp.rendered.sheet import sheet_rows
@@ -123,9 +124,12 @@ def test_each_video_draws_its_rate_and_size() -> None:
 
 def test_some_videos_show_no_expression() -> None:
     params = SMALL.model_copy(update={"still": 0.5, "subjects": 20})
-    shown = Counter(row[0] for row in sheet_rows(params))
+    rows = sheet_rows(params)
+    shown = Counter(row[0] for row in rows if row[2] is not None)
     assert 4 < len(shown) < 16 and set(shown.values()) == {3}
-    assert not sheet_rows(params.model_copy(update={"still": 1.0}))
+    still = sheet_rows(params.model_copy(update={"still": 1.0}))
+    assert [row[0] for row in still] == demo_subjects(params), "each is named"
+    assert {cell for row in still for cell in row[2:]} == {None}
     assert add_to(make_script(params.model_copy(update={"still": 1.0}), 1, 1), UntidyParams(), 10, 1).expressions == ()
 
 

@@ -1,11 +1,14 @@
-"""The rendered demo as a data set: a folder of videos with a sheet whose frames count from 1."""
+"""The rendered demo as a data set: a folder of videos with a sheet whose frames count from 1.
+
+A row without frames names a video in which nobody shows an expression.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from microexp.datasets import folder
-from microexp.reading.release import Found, Release
+from microexp.reading.release import Found, Release, Row
 from microexp.rendered.layout import demo_subjects
 
 
@@ -21,4 +24,11 @@ def find_videos(release: Release) -> list[Found]:
     return found
 
 
-ADAPTER = replace(folder.ADAPTER, find_videos=find_videos, default_root="results/demo", planned=demo_subjects)
+def read_rows(release: Release) -> list[Row]:
+    """Rows of expressions: those with frames."""
+    return [row for row in folder.read_rows(release) if any((row.onset, row.apex, row.offset))]
+
+
+ADAPTER = replace(
+    folder.ADAPTER, find_videos=find_videos, read_rows=read_rows, default_root="results/demo", planned=demo_subjects
+)

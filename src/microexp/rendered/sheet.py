@@ -12,11 +12,13 @@ COLUMNS = ("subject", "video", "onset", "apex", "offset", "kind", "emotion", "AU
 
 
 def sheet_rows(params: DemoSheetParams) -> list[tuple[object, ...]]:
-    """One row per expression, by video and time; frames are 1-based."""
+    """One row per expression, by video and time; frames are 1-based. A video without any has a row without frames."""
     rows: list[tuple[object, ...]] = []
     for subject, video in demo_videos(params):
-        for e in draw_expressions(params, *parse_video(params, video)):
-            rows.append((subject, video, e.onset + 1, e.apex + 1, e.offset + 1, e.kind, e.emotion, e.aus))
+        shown = draw_expressions(params, *parse_video(params, video))
+        rows += [(subject, video, e.onset + 1, e.apex + 1, e.offset + 1, e.kind, e.emotion, e.aus) for e in shown]
+        if not shown:
+            rows.append((subject, video, *[None] * (len(COLUMNS) - 2)))
     return rows
 
 
