@@ -121,7 +121,7 @@ def test_several_streams_are_read_together(training):
     assert model.in_channels == 8 + len(PLACES) + len(SPANS)  # the speeds of regions are not for networks
     assert len(METHOD.propose(model, videos[3])["micro"][0])
     alone = METHOD.fit(videos[:3], truth, OPTIONS, Context(0))
-    with pytest.raises(UserError, match="8 channels; expected 10"):
+    with pytest.raises(UserError, match="8 channels; expected 14"):
         METHOD.propose(type(model)(model.network, model.geometry, OPTIONS, model.in_channels), videos[3])
     assert alone.in_channels == 8
 
