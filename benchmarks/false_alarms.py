@@ -93,6 +93,7 @@ def run(folder: Path, config: Mapping[str, Any], cores: int) -> None:
         path.write_text(text)
     people = [f"s{n:02d}" for n in range(1, config["demo"]["subjects"] + 1)]
     targets = [f"results/apply/{name}/{DATASET}/{s}/events.csv" for name in config["apply"] for s in people]
+    targets += [f"results/index/{DATASET}/{table}.csv" for table in ("videos", "expressions")]
     if "spotting" in config:
         targets += [f"results/spotting/fresh/{RULE}/all/model.safetensors"]
     snakemake(folder, path, targets, cores)
