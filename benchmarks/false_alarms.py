@@ -7,7 +7,8 @@ Renders people of a seed that no model, demo or test uses, twice: once they show
 speech, turns of the head and changes of the seat; once they show expressions beside all that. Both runs are the
 ordinary workflow with `apply:`, in folders below `--work`; what is there is not computed again. The rule
 `flow_magnitude` has no shipped model: its threshold and lengths are chosen on the very people with expressions, which
-favours it. A hit is an intersection over union of at least .5, one to one; `any kind` does not ask whether micro and
+favours it. `candidates` needs no training; its threshold is the documented one.
+A hit is an intersection over union of at least .5, one to one; `any kind` does not ask whether micro and
 macro were told apart. Candidates that carry a flag (where events have flags) are counted apart.
 """
 
@@ -24,6 +25,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from microexp.methods.candidates import write_candidates_model
 from microexp.metrics.spotting import KINDS, Interval, count
 from microexp.models import SPOTTING, shipped
 from microexp.records.index import read_expressions, read_videos
@@ -36,6 +38,7 @@ UNTIDY = {
     "quantisers": [14, 20, 24],
 }  # fmt: skip
 RULE = "flow_magnitude"
+UNTRAINED = "candidates"
 DATASET = "rendered_fresh"
 SHOWN = {"micro": 6, "macro": 3}
 """Expressions of 24 s."""
@@ -77,6 +80,7 @@ def configuration(model: Path, rule: Path | None, shown: bool, args: argparse.Na
         "apply": {
             "model": {"datasets": [DATASET], "spotting": str(model.resolve())},
             "rule": {"datasets": [DATASET], "spotting": str(rule.resolve()) if rule else own_rule},
+            UNTRAINED: {"datasets": [DATASET], "spotting": str((args.work / f"{UNTRAINED}.safetensors").resolve())},
         },
     }
     if rule is None:
@@ -152,10 +156,15 @@ def measure(args: argparse.Namespace) -> dict[str, Figures]:
     """Figures of the model and of the rule."""
     model = args.spotting or shipped(SPOTTING)
     still, shown = args.work / "still", args.work / "shown"
+    args.work.mkdir(parents=True, exist_ok=True)
+    write_candidates_model(
+        args.work / f"{UNTRAINED}.safetensors", bundle.read(model).about["preprocessing"]["crops"]["size"]
+    )
     run(shown, configuration(model, None, True, args), args.cores)
     rule = shown / f"results/spotting/fresh/{RULE}/all/model.safetensors"
     run(still, configuration(model, rule, False, args), args.cores)
-    return {"model": figures(still, shown, "model"), RULE: figures(still, shown, "rule")}
+    names = {"model": "model", RULE: "rule", UNTRAINED: UNTRAINED}
+    return {name: figures(still, shown, application) for name, application in names.items()}
 
 
 def table(found: Mapping[str, Figures]) -> str:

@@ -63,8 +63,8 @@ class Candidate:
 def threshold_for(per_minute: float) -> float:
     """The least score with so many unflagged false alarms a minute, log-linear between the points of FALSE_ALARMS.
 
-    Measured on rendered people without any expression who blink, swallow, look around and sway
-    (`benchmarks/false_alarms.py`); docs/spotting.md has the recall that goes with it.
+    Nominal: of rendered people without any expression who sit still, blink, look around and sway. Where people talk and
+    turn their heads there are more; docs/apply.md has what was measured there, and the recall.
 
     Raises:
         UserError: when it lies outside of what was measured.
