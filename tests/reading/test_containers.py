@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from microexp.errors import UserError
+from microexp.reading import containers
 from microexp.reading.errors import BadVideo
 from microexp.reading.frames import frame_times, open_video
 from microexp.reading.rates import gaps
@@ -125,6 +126,17 @@ def test_pixels_become_square(tmp_path: Path, name: str, aspect: Fraction, size:
     assert (source.width, source.height) == size
     assert all(frame is not None and frame.shape[:2] == size[::-1] for frame in source.read())
     assert any(note.startswith(f"pixels of {aspect}") for note in source.notes)
+
+
+def test_a_picture_that_grows_too_large_on_the_way_is_not_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = [write(tmp_path / name, 6, container="mpegts", size=size) for name, size in
+             (("a.ts", (WIDTH, HEIGHT)), ("b.ts", (5 * WIDTH, 5 * HEIGHT)))]  # fmt: skip
+    (tmp_path / "c.ts").write_bytes(b"".join(path.read_bytes() for path in parts))
+    monkeypatch.setattr(containers, "MAX_PIXELS", 2 * WIDTH * HEIGHT)
+    shapes = {None if f is None else f.shape[:2] for f in open_video(tmp_path / "c.ts").read()}
+    assert shapes == {None, (HEIGHT, WIDTH)}
 
 
 # --- rates ------------------------------------------------------------------------------------------------------------

@@ -98,3 +98,22 @@ def test_parts_cannot_be_swapped():
     body = one[:-2] + two[-2:]
     with pytest.raises(UserError, match="changed"):
         unpack(body)
+
+
+def test_a_large_file_with_other_bytes_is_refused_without_being_held(tmp_path):
+    import tracemalloc
+
+    size = 300_000_000
+    packed = bundle.pack(bundle.Bundle({"kind": "x"}, {"a": b"y"}))
+    length = int.from_bytes(packed[:8], "little")
+    header = json.loads(packed[8 : 8 + length])
+    header["a"] |= {"shape": [size], "data_offsets": [0, size]}
+    text = json.dumps(header).encode()
+    with (tmp_path / "model.safetensors").open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        file.truncate(8 + len(text) + size)
+    tracemalloc.start()
+    with pytest.raises(UserError, match="bytes that have changed"):
+        bundle.read(tmp_path / "model.safetensors")
+    assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    tracemalloc.stop()

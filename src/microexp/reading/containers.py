@@ -142,6 +142,7 @@ def _video_stream(path: Path, container: Any) -> Any:
     if width * height > MAX_PIXELS:
         raise too_large(path, width, height)
     stream.thread_type, stream.codec_context.thread_count = "SLICE", 1
+    stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}  # the size may change on the way
     return stream
 
 

@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -20,7 +20,8 @@ from microexp.run import storage
 from microexp.run.limits import MODEL_BYTES, check_size
 
 KEY = "microexp"
-HEADER_BYTES = 1 << 24
+HEADER_BYTES, BLOCK_BYTES = 1 << 24, 1 << 20
+_NONSENSE = (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError)
 _OURS = f'"{KEY}":'.encode()
 
 
@@ -53,21 +54,35 @@ def unpack(data: bytes, file: object = None) -> Bundle:
     from safetensors.numpy import load
 
     try:
-        length = int.from_bytes(data[:8], "little")
-        if not 2 <= length <= min(HEADER_BYTES, len(data) - 8):
-            raise ValueError("a header that does not fit the file")
-        header = json.loads(data[8 : 8 + length])
-        outer = json.loads(header["__metadata__"][KEY])
-        about, digest = str(outer["about"]), str(outer["sha256"])
+        about, digest, _ = _outline(data)
         parts = {name: array.tobytes() for name, array in load(data).items()}
         known = json.loads(about)
-    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise UserError(
-            file=file, problem=f"not readable ({type(error).__name__})", expected="a file written by microexp"
-        ) from error
+    except (SafetensorError, *_NONSENSE) as error:
+        raise _unreadable(file, error) from error
     if _digest(about, parts) != digest or not isinstance(known, dict):
-        raise UserError(file=file, problem="bytes that have changed since they were written", hint="delete it")
+        raise _changed(file)
     return Bundle(known, parts)
+
+
+def _outline(data: bytes) -> tuple[str, str, dict[str, tuple[int, int]]]:
+    """Description, digest, and part -> first and last byte in the file, from the start of a file; else `_NONSENSE`."""
+    length = int.from_bytes(data[:8], "little")
+    if not 2 <= length <= min(HEADER_BYTES, len(data) - 8):
+        raise ValueError("a header that does not fit the file")
+    header = json.loads(data[8 : 8 + length])
+    outer = json.loads(header.pop("__metadata__")[KEY])
+    spans = {
+        str(name): tuple(8 + length + int(place) for place in part["data_offsets"]) for name, part in header.items()
+    }
+    return str(outer["about"]), str(outer["sha256"]), {name: (first, last) for name, (first, last) in spans.items()}
+
+
+def _unreadable(file: object, error: Exception) -> UserError:
+    return UserError(file=file, problem=f"not readable ({type(error).__name__})", expected="a file written by microexp")
+
+
+def _changed(file: object) -> UserError:
+    return UserError(file=file, problem="bytes that have changed since they were written", hint="delete it")
 
 
 def write(path: Path, bundle: Bundle) -> None:
@@ -88,9 +103,30 @@ def read(path: Path) -> Bundle:
             length = min(int.from_bytes(start, "little"), HEADER_BYTES)
             if _OURS not in (head := start + file.read(length)):  # of somebody else: the rest is not read
                 return unpack(head, path)
+            _check_by_blocks(file, head, path)
+            file.seek(len(head))
             return unpack(head + file.read(), path)
     except OSError as error:
         raise UserError(file=path, problem=error.strerror or error, expected="a file written by microexp") from error
+
+
+def _check_by_blocks(file: BinaryIO, head: bytes, path: Path) -> None:
+    """Compare the digest without holding the file: one with foreign bytes is refused at little cost."""
+    try:
+        about, expected, spans = _outline(head)
+    except _NONSENSE as error:
+        raise _unreadable(path, error) from error
+    size = path.stat().st_size
+    if any(not len(head) <= first <= last <= size for first, last in spans.values()):
+        raise _changed(path)
+    digest = hashlib.sha256(about.encode())
+    for name, (first, last) in sorted(spans.items()):
+        digest.update(f"\n{name} {last - first}\n".encode())
+        file.seek(first)
+        while block := file.read(min(BLOCK_BYTES, last - file.tell())):
+            digest.update(block)
+    if digest.hexdigest() != expected:
+        raise _changed(path)
 
 
 def _digest(about: str, parts: Mapping[str, bytes]) -> str:
