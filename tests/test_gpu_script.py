@@ -58,6 +58,6 @@ def test_the_rehearsal_runs_whole_and_agrees(script: ModuleType, capsys: pytest.
     assert script.main(["--device", "cpu"]) == 0, capsys.readouterr().out
     printed = capsys.readouterr().out
     assert "**CPU: a rehearsal with small sizes, no measurement**" in printed
-    for title in ("tests marked `gpu`", "torch, batch 8", "OpenCV on CUDA", "bfloat16", "AEM-Net, narrow", "MDML, 4"):
+    for title in ("tests marked `gpu`", "torch, batch 4", "OpenCV on CUDA", "bfloat16", "AEM-Net, narrow", "MDML, 4"):
         assert title in printed
     assert "**not** within" not in printed

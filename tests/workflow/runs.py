@@ -15,6 +15,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from microexp.run import storage
+from microexp.run.storage import RECORD_HASH
+
 ROOT = Path(__file__).resolve().parents[2]
 MINI = Path(__file__).with_name("mini.yaml")
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
@@ -200,9 +203,10 @@ def copy_run(source: Path, target: Path) -> Path:
     return target
 
 
-def brought_by_the_user(path: Path) -> None:
-    """Make a file that stands for a release's own what it would be there: without a record of how it was made."""
-    path.with_name(path.name + ".prov.json").unlink()
+def record_anew(path: Path) -> None:
+    """Give a result that was replaced the record that the stage which writes it would have given it."""
+    record = storage.read_provenance(path)
+    storage.write_provenance(path, {n: v for n, v in record.items() if n not in ("size_bytes", "sha256", RECORD_HASH)})
 
 
 def mini(folder: Path, name: str, change: Sequence[tuple[str, str]]) -> Path:

@@ -128,7 +128,7 @@ def test_a_wrong_configuration_is_one_clear_line(finished: Path, tmp_path: Path,
 BACKENDS = [
     # replacement of "preset: opencv" in the configuration, the rules that then use a GPU besides those that always do
     ("preset: opencv", set[str]()),
-    ("preset: micro, backend: torch", {"flow"}),
+    ("preset: micro, backend: torch", {"flow", "apexdiff"}),
     ("preset: opencv}\nfaces: {backend: face_alignment", {"faces"}),
 ]
 

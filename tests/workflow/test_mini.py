@@ -115,7 +115,7 @@ def test_a_video_without_a_face_is_an_exclusion_and_the_other_results_stand(fini
         count = file.streams.video[0].frames
     rng = np.random.default_rng(0)
     write_video(video, (rng.integers(0, 40, (120, 160, 3), dtype=np.uint8) for _ in range(count)), 30)
-    runs.brought_by_the_user(video)
+    runs.record_anew(video)
     four = ("subjects: 3", "subjects: 4")  # so that each fold of spotting has two people left to learn from
     config = runs.mini(copy, "c.yaml", [four])
     outcome = runs.run(copy, config=config)
@@ -143,7 +143,7 @@ def test_a_video_without_a_face_is_an_exclusion_and_the_other_results_stand(fini
 def test_an_empty_sheet_is_one_clear_line(copy: Path) -> None:
     sheet = copy / "results/demo/annotations.csv"
     sheet.write_text("")
-    runs.brought_by_the_user(sheet)
+    runs.record_anew(sheet)
     (copy / "results/index/demo/videos.csv").unlink()
     outcome = runs.run(copy)
     errors = {line for line in outcome.text.splitlines() if "microexp: error:" in line}
@@ -185,7 +185,7 @@ def test_a_changed_row_of_a_sheet_costs_one_subject_and_the_folds(copy: Path) ->
     fields[3] = str(int(fields[3]) + 1)  # apex
     lines[row] = ",".join(fields)
     sheet.write_text("\n".join(lines) + "\n")
-    runs.brought_by_the_user(sheet)
+    runs.record_anew(sheet)
     first = runs.run(copy, "--until", "index_subject")
     assert first.status == 0 and set(first.rules()) <= {"index", "index_subject", "all"}, first.text
     jobs = runs.run(copy, "-n", "--quiet", "rules").jobs()

@@ -78,6 +78,7 @@ def test_rounding_of_another_cpu_is_no_change() -> None:
 def test_a_corrected_word_runs_nothing_again(finished: Path, tmp_path: Path) -> None:
     """A copy of the sources in which an error message of `run/storage.py` has another word."""
     own = tmp_path / "own"
+    own.mkdir()
     for part in ("Snakefile", "src", "workflow", "profiles", "envs"):
         source = runs.ROOT / part
         (shutil.copytree if source.is_dir() else shutil.copy)(source, own / part)
