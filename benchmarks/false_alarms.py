@@ -25,7 +25,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from microexp.methods.candidates import write_candidates_model
+from microexp.methods.untrained import write_candidates_model
 from microexp.metrics.spotting import KINDS, Interval, count
 from microexp.models import SPOTTING, shipped
 from microexp.records.index import read_expressions, read_videos

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from microexp.errors import UserError
-from microexp.methods.candidates import write_candidates_model
+from microexp.methods.untrained import write_candidates_model
 from microexp.models import SHIPPED, SPOTTING, shipped
 from microexp.run import bundle, storage
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from microexp.features.params import MotionParams
-from microexp.methods.candidates import stream_layout, write_candidates_model
+from microexp.methods.untrained import stream_layout, write_candidates_model
 from microexp.pipeline import STAGES
 from microexp.records.crops import create_crops
 from microexp.records.events import Event, write_events
