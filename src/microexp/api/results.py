@@ -105,8 +105,8 @@ def recognise(
     events: pd.DataFrame,
     videos: str | Path,
     crops: str | Path,
-    model: str | Path,
     *,
+    model: str | Path,
     device: str = "auto",
     threads: int = 1,
     **options: Any,
@@ -133,7 +133,7 @@ def recognise(
     need_columns(events, ("video", "onset", "offset"), "events")
     known = {v.video: v for v in read_videos(videos)}
     found = read_model(Path(model), "recognition")
-    apexdiff = validate(ApexdiffParams, options, "options", "apexdiff")
+    apexdiff = validate(ApexdiffParams, options, "options", where="apexdiff")
     done = []
     for row in events.to_dict("records"):
         if row["video"] not in known:
@@ -146,7 +146,7 @@ def recognise(
             done.append(described(event, made, apexdiff, recogniser=found, threads=threads, device=device))
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "events.csv")
-        write_events(out, done, known.values(), found.classes)
+        write_events(out, done, known.values(), classes=found.classes)
         return _events(out).drop(columns="spotting_model")
 
 

@@ -64,7 +64,9 @@ def _label(release: Release, path: Path | None, read: Callable[[Path], str]) -> 
         return read(path) if path else ""
     except BadLabel as error:
         assert path is not None
-        release.note(release.relative(path), 0, "label", f"{error.what}, not {error.expected}", "left empty")
+        release.note(
+            release.relative(path), 0, "label", problem=f"{error.what}, not {error.expected}", action="left empty"
+        )
         return ""
 
 

@@ -194,7 +194,7 @@ def _without_header(sheet: Sheet) -> list[Label]:
 # --- whose ------------------------------------------------------------------------------------------------------------
 
 
-def write_annotations(path: Path, labels: Sequence[Label], videos: Sequence[OwnVideo], file: object) -> int:
+def write_annotations(path: Path, labels: Sequence[Label], videos: Sequence[OwnVideo], *, file: object) -> int:
     """Write the sheet that the adapter `folder` reads, with or without rows.
 
     Returns how many rows are of no video that was given.

@@ -78,7 +78,7 @@ class VideoSource:
         if wanted.size and not 0 <= wanted.min() <= wanted.max() < self.n_frames:
             raise IndexError(f"{self.path}: frames {wanted.min()} to {wanted.max()} of {self.n_frames}")
         if self.file is None:
-            decoded = read_images(self.frames, wanted, grey or self.grey, self.depth)
+            decoded = read_images(self.frames, wanted, grey or self.grey, depth=self.depth)
         else:
             decoded = read_file(self.path, self.file, wanted)
         for image in decoded:

@@ -133,6 +133,7 @@ class CropsWriter(Writer[Crops]):
         video: str,
         frame_index: np.ndarray,
         crops: Iterable[np.ndarray],
+        *,
         more: Callable[[], Mapping[str, np.ndarray]] = dict,
         **attributes: object,
     ) -> None:

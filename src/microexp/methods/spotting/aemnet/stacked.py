@@ -177,6 +177,7 @@ class StackedAemNet:
         networks: Sequence[AemNet],
         geometry: Geometry,
         options: NetworkParams,
+        *,
         dtype: torch.dtype = torch.float32,
     ) -> None:
         device = next(networks[0].parameters()).device
@@ -218,7 +219,7 @@ class StackedAemNet:
         return _Pass(self, self.leaves(rows), rows, None).narrow(x)
 
     def forward(
-        self, x: Tensor, rows: slice, masks: Masks | None = None, narrowed: bool = False
+        self, x: Tensor, rows: slice, masks: Masks | None = None, *, narrowed: bool = False
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Windows of neighbouring fits to predictions.
 
