@@ -140,7 +140,14 @@ def recognise(
             raise UserError(file=videos, where="video", got=repr(row["video"]), expected=f"one of {', '.join(known)}")
         video = known[row["video"]]
         onset, offset = video.numbering.interval_to_indices(int(row["onset"]), int(row["offset"]))
-        event = Event(video.key, onset, offset, str(row.get("kind", "")), float(row.get("score", 1.0)), "")
+        event = Event(
+            video.key,
+            onset,
+            offset,
+            kind=str(row.get("kind", "")),
+            score=float(row.get("score", 1.0)),
+            spotting_model="",
+        )
         with open_crops(Path(crops)) as own:
             made = own.need(video.video)
             done.append(described(event, made, apexdiff, recogniser=found, threads=threads, device=device))

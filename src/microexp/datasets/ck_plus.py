@@ -53,7 +53,18 @@ def read_rows(release: Release) -> list[Row]:
         except BadVideo:
             continue  # noted when the video is opened
         rows.append(
-            Row(release.relative(item.path), 0, item.subject, item.video, None, last, last, "macro", emotion, units)
+            Row(
+                release.relative(item.path),
+                0,
+                item.subject,
+                video=item.video,
+                onset=None,
+                apex=last,
+                offset=last,
+                kind="macro",
+                emotion=emotion,
+                aus=units,
+            )
         )
     return rows
 

@@ -56,7 +56,20 @@ def read_rows(release: Release) -> list[Row]:
         if folder in EMOTIONS.values() and folder != label:
             release.note(where, 0, "emotion", problem=f"{match[0]} lies in {folder}", action=f"read as {folder}")
             label = folder
-        rows.append(Row(where, 0, _subject(match), _name(match), None, None, None, "micro", label, ""))
+        rows.append(
+            Row(
+                where,
+                0,
+                _subject(match),
+                video=_name(match),
+                onset=None,
+                apex=None,
+                offset=None,
+                kind="micro",
+                emotion=label,
+                aus="",
+            )
+        )
     return rows
 
 

@@ -213,7 +213,9 @@ def write_series(out: FeaturesWriter, series: Series, video: Video, *, params: G
             hint="given.fps and given.first_frame say how the series lies on the video",
         )
     index = np.minimum(np.round(times * video.fps, 6), video.n_frames - 1)  # between two frames where the rates differ
-    out.add(video.video, series.values, Layout(1, 1, fps, series.channels), frame_index=index, valid=series.valid)
+    out.add(
+        video.video, series.values, Layout(1, 1, fps, channels=series.channels), frame_index=index, valid=series.valid
+    )
 
 
 def _index_of(number: int, video: Video, path: Path) -> int:

@@ -227,8 +227,9 @@ def read_trained(path: Path) -> Model | None:
             found.parts["method.0"], validate(method.Options, about["options"], path, where="options")
         )
         return Model(
-            path, "recognition", f"{told.experiment}/{told.method}", method, fitted, {}, {}, {}, ChoiceParams(),
-            told.classes, told.size_px, {},
+            path, "recognition", f"{told.experiment}/{told.method}", method=method, fitted=fitted, streams={},
+            limits_s={}, choices={}, choice=ChoiceParams(), classes=told.classes, size_px=told.size_px,
+            preprocessing={},
         )  # fmt: skip
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise UserError(

@@ -167,7 +167,7 @@ def open_found(item: Found) -> VideoSource:
     if item.length is None:
         return open_video(item.path)
     numbers = np.arange(1, item.length.n_frames + 1, dtype=np.int64)
-    return VideoSource(item.path, len(numbers), item.length.fps, 0, 0, grey=False, numbers=numbers)
+    return VideoSource(item.path, len(numbers), item.length.fps, width=0, height=0, grey=False, numbers=numbers)
 
 
 def _fingerprint(item: Found) -> str:
@@ -336,7 +336,18 @@ def _expression(release: Release, row: Row, video: Video, source: VideoSource) -
         return None
     check_frames(interval, video.numbering, note)
     top = _missing_apex(interval, video, release.options.apex_missing, source)
-    item = Expression(video.dataset, video.subject, video.video, 0, 0, 0, 0, row.kind, row.emotion, row.aus)
+    item = Expression(
+        video.dataset,
+        video.subject,
+        video.video,
+        expression=0,
+        onset=0,
+        apex=0,
+        offset=0,
+        kind=row.kind,
+        emotion=row.emotion,
+        aus=row.aus,
+    )
     item = place_expression(item, video, (interval.onset, top, interval.offset))
     short = item.offset - item.onset + 1 <= MICRO_SECONDS * video.fps
     return replace(item, kind=row.kind or ("micro" if short else "macro"))

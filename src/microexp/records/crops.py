@@ -46,7 +46,7 @@ ATTRIBUTES = {
 class Crops(Stored):
     """The crops of one video."""
 
-    KIND = Kind("crops", "the aligned face of every frame", ARRAYS, ATTRIBUTES)
+    KIND = Kind("crops", "the aligned face of every frame", ARRAYS, attributes=ATTRIBUTES)
 
     @property
     def frames(self) -> Lazy:

@@ -40,7 +40,7 @@ KIND = Kind(
     "features",
     "features of one stream",
     ARRAYS,
-    ATTRIBUTES,
+    attributes=ATTRIBUTES,
     identity=("stream", "dataset", "subject"),
     layout="{stream}/{dataset}/{subject}.h5",
 )

@@ -1,4 +1,8 @@
-"""A table of results, written as CSV (every digit), Markdown and LaTeX (rounded)."""
+"""A table of results, written as CSV (every digit), Markdown and LaTeX (rounded).
+
+Not by the library tabulate: its Markdown leaves `|` and HTML as they are, its booktabs form escapes text a second time
+and not `|`, and it pads columns, so that one longer number changes every line.
+"""
 
 from __future__ import annotations
 

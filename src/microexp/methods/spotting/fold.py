@@ -99,7 +99,7 @@ def plan_fits(subjects: Sequence[Subject], options: FoldParams, *, learns: bool,
                 rest = tuple(s for s in subjects if s not in part)
                 plans.append(FitPlan(variant, repetition, "main" if single else f"inner{k}", rest, part, single))
             if not single:
-                plans.append(FitPlan(variant, repetition, ALL, tuple(subjects), (), True))
+                plans.append(FitPlan(variant, repetition, ALL, subjects=tuple(subjects), calibration=(), final=True))
     return plans
 
 

@@ -172,7 +172,13 @@ def timeline(
     ]  # fmt: skip
     last = len(times) - 1
     known = [
-        Mark(times[min(max(t.onset, 0), last)], times[min(max(t.offset, 0), last)], "", f"event {t.kind}", t.kind)
+        Mark(
+            times[min(max(t.onset, 0), last)],
+            times[min(max(t.offset, 0), last)],
+            "",
+            style=f"event {t.kind}",
+            tip=t.kind,
+        )
         for t in truths
     ]
     return lanes(float(times[-1]) + 2 * half, curves, shaded, events=marks, truths=known)

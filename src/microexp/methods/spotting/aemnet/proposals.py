@@ -58,7 +58,9 @@ def propose(
     video, and of each kind the `proposals_kept` best are kept per 128 frames, so that no stretch crowds out another.
     """
     stride = max(1, round(options.test_stride_frames / geometry.step_frame))
-    windows = [Window(video, s, np.empty((0, 3)), True) for s in window_starts(video, geometry.window_steps, stride)]
+    windows = [
+        Window(video, s, np.empty((0, 3)), empty=True) for s in window_starts(video, geometry.window_steps, stride)
+    ]
     stack = StackedAemNet([network], geometry, options.network, dtype=product_dtype(device, options.precision))
     narrow = options.network.input_channels is not None
     with torch.inference_mode():

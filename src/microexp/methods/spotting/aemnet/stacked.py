@@ -216,7 +216,7 @@ class StackedAemNet:
 
     def narrow(self, x: Tensor, rows: slice) -> Tensor:
         """The first layer alone, (G, B, W, C) -> (G, B, W, D), for features that are in several windows."""
-        return _Pass(self, self.leaves(rows), rows, None).narrow(x)
+        return _Pass(self, self.leaves(rows), rows, masks=None).narrow(x)
 
     def forward(
         self, x: Tensor, rows: slice, masks: Masks | None = None, *, narrowed: bool = False
