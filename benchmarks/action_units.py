@@ -70,7 +70,7 @@ def experiment(clips: Clips, name: str, options: Mapping[str, str]) -> FoldParam
 def zero_shot(clips: Clips) -> list[metrics.Prediction]:
     """What the shipped model says of each clip on its own."""
     flow = clips.maps[:, [clips.channels.index(c) for c in ("u", "v")]]
-    return loso.unit_predictions("zero_shot", 0, clips, probabilities(flow, px=True), unit_names(load()))
+    return loso.unit_predictions("zero_shot", 0, clips, p=probabilities(flow, px=True), classes=unit_names(load()))
 
 
 # --- pictures of rendered people ----------------------------------------------------------------------------------
@@ -123,18 +123,21 @@ def pair_maps(
             own[face_unit_names().index(name[:-1] + "Right")] += right
         else:
             own[face_unit_names().index(name)] += (left + right) / 2
-    flow, valid = flow_between(make_actor(person, camera), rest, replace(rest, units=own), camera)
+    flow, valid = flow_between(make_actor(person, camera), rest, replace(rest, units=own), camera=camera)
     largest = float(np.linalg.norm(flow, axis=2)[valid].max())
     if largest > 0:
         own *= rng.uniform(1, 4) / largest
     apex = replace(rest, units=own, turn_rad=tuple(rng.normal(0, 0.003, 3)), shift=tuple(rng.normal(0, 0.003, 3)))
     keys = [int(k) for k in rng.integers(1 << 31, size=2)]
     shown = np.stack(
-        [render_pose(person, pose, camera, 1.5, key) for pose, key in zip((rest, apex), keys, strict=True)]
+        [
+            render_pose(person, pose, camera, noise=1.5, noise_key=key)
+            for pose, key in zip((rest, apex), keys, strict=True)
+        ]
     )
     before, after = to_grey(shown)
-    found = compute_flow(before[None], after[None], Tvl1Params(), 1, "cpu")[0]
-    return np.moveaxis(shrink(expression_maps(before, after, found, "rigid"), 56).flow, -1, 0)
+    found = compute_flow(before[None], after[None], Tvl1Params(), threads=1, device="cpu")[0]
+    return np.moveaxis(shrink(expression_maps(before, after, found, registration="rigid"), 56).flow, -1, 0)
 
 
 # --- the whole ----------------------------------------------------------------------------------------------------
@@ -166,7 +169,7 @@ def main() -> None:
         rows = zero_shot(coded)
         for name in ("subjects", "both") if args.trained else ():
             rows += loso.predict_units(coded, experiment(coded, name, UNIT_METHODS[name]))
-    found = metrics.table("Action units", rows, NAMES, args.bootstrap)
+    found = metrics.table("Action units", rows, NAMES, samples=args.bootstrap)
     print(markdown(found))
     if args.out:
         storage.write_text(args.out / "action_units.md", markdown(found))

@@ -135,7 +135,7 @@ def steadiness(sway: bool, frames: int) -> None:
     each = np.stack([face_alignment(points, 0.35, 0.36) for points in usual])
     ways = {
         "fixed (default)": np.repeat(fixed[None], frames, 0),
-        "slow": slow_alignments(fixed, reference, seen, frames, 6.0, 120.0),
+        "slow": slow_alignments(fixed, reference, seen, n_frames=frames, step=6.0, window=120.0),
         "frame by frame": each,
     }
     jitter = np.diff(usual[:, RIGID], axis=0)
@@ -158,11 +158,11 @@ def registration(videos: Sequence[str]) -> None:
         actor = make_actor(scene.script.subject, scene.camera)
         first = cv2.cvtColor(render(scene, scene.script.expressions[0].onset), cv2.COLOR_RGB2GRAY)
         alignment = face_alignment(DlibBackend().find(first).landmarks, 0.35, 0.36)
-        plan = plan_crops(alignment[None], scene.camera.width, scene.camera.height, size)
+        plan = plan_crops(alignment[None], scene.camera.width, scene.camera.height, size=size)
         for expression in scene.script.expressions:
             before, after = scene.pose(expression.onset), scene.pose(expression.apex)
             still = dataclasses.replace(after, turn_rad=before.turn_rad, shift=before.shift)
-            exact, valid = flow_between(actor, before, still, scene.camera)
+            exact, valid = flow_between(actor, before, still, camera=scene.camera)
             exact = cv2.warpAffine(exact, size * alignment, (size, size)) @ (size * alignment[:, :2]).T
             seen = cv2.warpAffine(valid.astype(np.float32), size * alignment, (size, size))
             pair = [cut(render(scene, t), alignment, plan) for t in (expression.onset, expression.apex)]
@@ -171,7 +171,7 @@ def registration(videos: Sequence[str]) -> None:
             inside = face_mask(stored) & (cv2.resize(seen, (stored, stored), interpolation=cv2.INTER_AREA) > 0.9)
             truth = cv2.resize(exact, (stored, stored), interpolation=cv2.INTER_AREA) * stored / size
             for way in ("alignment", "rigid"):
-                maps = shrink(expression_maps(grey[0], grey[1], flow, way), stored)
+                maps = shrink(expression_maps(grey[0], grey[1], flow, registration=way), stored)
                 error = np.linalg.norm(maps.flow - truth, axis=-1)[inside].mean()
                 motion = np.linalg.norm(truth, axis=-1)[inside].mean()
                 errors.setdefault((expression.kind, way), []).append((float(error), float(motion)))

@@ -229,7 +229,7 @@ def whole(images: list[np.ndarray], params: FlowParams, device: str) -> Callable
 
 def solve_alone(images: list[np.ndarray], params: FlowParams, device: str) -> Callable[[], Any]:
     """A call that computes the flow of pyramids which are there, as one batch, and leaves it there."""
-    solver = make_solver(*images[0].shape[1:], params, 1, device)
+    solver = make_solver(*images[0].shape[1:], params, device=device)
     solver.batch = len(images[0])
     first, second = (solver.prepare(i) for i in images)
     return lambda: solver.solve(first, second)

@@ -140,7 +140,7 @@ def _flow_row(preset: str, size: int, batch: int, numba_s: float, device: str, e
     params = FlowParams(preset=preset, backend="torch")
     first, second = (np.resize(waves(8, size, s), (batch, size, size)) for s in ((0, 0), (0.4, -0.3)))
     fresh_memory(device)
-    solver = make_solver(size, size, params, 1, device)
+    solver = make_solver(size, size, params, threads=1, device=device)
     solver.batch = batch  # so that nothing is filled up
     one, two = solver.prepare(first), solver.prepare(second)
     start = time.perf_counter()
@@ -262,19 +262,19 @@ def aemnet_step(
     from microexp.methods.spotting.aemnet.network import AemNet
     from microexp.methods.spotting.aemnet.stacked import Masks, StackedAemNet
 
-    geometry = make_geometry(128, 2, options.stem_stride, options.levels, options.anchor_ratios)
+    geometry = make_geometry(128, 2, options.stem_stride, levels=options.levels, ratios=options.anchor_ratios)
     x, truth = made_up(fits, batch, channels, geometry)
     x, truth = x.to(device), tuple(t.to(device) for t in truth)
     networks = []
     for seed in range(fits):
         torch.manual_seed(seed)
         networks.append(AemNet(channels, geometry, options).to(device))
-    stack = StackedAemNet(networks, geometry, options, getattr(torch, dtype))
+    stack = StackedAemNet(networks, geometry, options, dtype=getattr(torch, dtype))
     optimizer, rows = StackedAdam(stack.values), slice(0, fits)
     masks = Masks([np.random.default_rng(k) for k in range(fits)], options.dropout, torch.device(device))
 
     def gradients() -> Any:
-        parts = loss_parts(stack.forward(x, rows, masks), truth, ALPHA, GAMMA)
+        parts = loss_parts(stack.forward(x, rows, masks), truth, ALPHA, gamma=GAMMA)
         return stack.gradients(parts.total(FREE, BASED).sum(), rows)
 
     first = gradients().float().cpu()
@@ -320,7 +320,7 @@ def mdml_loss(device: str, folds: int, steps: int) -> tuple[np.ndarray, float]:
         members.append(Member(seed, everyone, np.ones(clips, np.float32), np.zeros(clips, bool), none))
     count = members[0].steps(options)
     start = time.perf_counter()
-    trained = train(pool, members, options, 3, device)
+    trained = train(pool, members, options, classes=3, device=device)
     wait(device)
     return trained.log[:, 0, 1], (time.perf_counter() - start) / count
 

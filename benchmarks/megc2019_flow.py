@@ -106,7 +106,7 @@ class Data:
         """The clips, each map with rms 1, and behind them the rendered source."""
         values = self.maps.maps
         even = values / np.sqrt(np.square(values).mean((2, 3), keepdims=True) + 1e-6)
-        source = rendered.render_source(self.experiment.classes or {}, RENDERED, DEAL_SEED, values.shape[-1])
+        source = rendered.render_source(self.experiment.classes or {}, RENDERED, DEAL_SEED, size=values.shape[-1])
         clips = concatenate([replace(self.maps, maps=even.astype(np.float32)), source])
         experiment = self.experiment.model_copy(update={"sources": [rendered.DATASET]})
         return Data(clips, clips, folds.roles(clips, labels_of(clips, experiment), experiment), experiment)
@@ -155,17 +155,17 @@ def networks(data: Data, row: str, seed: int) -> np.ndarray:
     options = options_of(row)
     experiment = data.experiment.model_copy(update={"seed": seed})
     pool = pool_of(data.maps, data.role.label, options)
-    return loso.mdml(data.maps, pool, data.role, experiment, options, classes=len(CLASSES))[0]
+    return loso.mdml(data.maps, pool, data.role, experiment=experiment, options=options, classes=len(CLASSES))[0]
 
 
 def linear_rows(data: Data) -> dict[str, np.ndarray]:
     """The rows that need no seed."""
 
     def fit(clips: Clips, **how: Any) -> np.ndarray:
-        return loso.logistic(clips, data.role, data.experiment, len(CLASSES), **how)
+        return loso.logistic(clips, data.role, data.experiment, classes=len(CLASSES), **how)
 
     return {
-        "majority": loso.majority(data.raw, data.role, data.experiment, len(CLASSES)),
+        "majority": loso.majority(data.raw, data.role, data.experiment, classes=len(CLASSES)),
         "LR (v)": fit(data.raw, channels=("v",), mirror=False, **PLAIN),
         "LR (u, v)": fit(data.raw, mirror=False, **PLAIN),
         "LR (u, v) + mirror": fit(data.raw, **PLAIN),
@@ -229,12 +229,19 @@ def inner_networks(data: Data, row: str, block: np.ndarray, inner: Sequence[np.n
                 for number in network_seeds(options, seed):
                     members.append(
                         loso.member_without(
-                            data.maps, data.role, tested, number, options, datasets=DATASETS, own=own, usable=usable
+                            data.maps,
+                            data.role,
+                            tested,
+                            seed=number,
+                            options=options,
+                            datasets=DATASETS,
+                            own=own,
+                            usable=usable,
                         )
                     )
                     owners.append(b)
-    p = loso.train_predict(pool, members, options, len(CLASSES))
-    found = loso.by_run(members, owners, p, len(block), len(CLASSES))
+    p = loso.train_predict(pool, members, options, classes=len(CLASSES))
+    found = loso.by_run(members, owners, p, clips=len(block), classes=len(CLASSES))
     return [found[b][: len(block) - len(source)] for b in range(BLOCKS)]
 
 
@@ -242,7 +249,9 @@ def inner_logistic(data: Data, usable: np.ndarray, inner: np.ndarray) -> np.ndar
     p = np.full((len(inner), len(CLASSES)), np.nan)
     for k in range(INNER):
         train, test = np.flatnonzero(usable & (inner != k)), np.flatnonzero(inner == k)
-        p[test] = logistic(data.maps, data.role.label, train, test, len(CLASSES), size=BASE["size"], mirror_test=True)
+        p[test] = logistic(
+            data.maps, data.role.label, train, test=test, classes=len(CLASSES), size=BASE["size"], mirror_test=True
+        )
     return p
 
 
@@ -262,7 +271,7 @@ def run(data: Data, seeds: int) -> list[evaluation.Prediction]:
     label, rows = data.role.label, []
 
     def add(name: str, seed: int, p: np.ndarray) -> None:
-        rows.extend(loso.predictions(name, seed, data.maps, label, p, CLASSES))
+        rows.extend(loso.predictions(name, seed, data.maps, label=label, p=p, classes=CLASSES))
 
     linear, guided = linear_rows(data), data.guided()
     for name, p in linear.items():
@@ -301,7 +310,7 @@ def main() -> None:
     start = time.process_time()
     rows = run(data, args.seeds)
     size = data.maps.maps.shape[-1]
-    table = evaluation.table(f"MEGC2019 composite, {size} x {size} flow maps", rows, CLASSES, args.bootstrap)
+    table = evaluation.table(f"MEGC2019 composite, {size} x {size} flow maps", rows, CLASSES, samples=args.bootstrap)
     print(markdown(table))
     print(f"whole benchmark: {time.process_time() - start:.0f} CPU-s")
     if args.out:

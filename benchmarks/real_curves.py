@@ -174,8 +174,10 @@ def make_table(folders: Mapping[str, Sequence[Path]], data: Data, subjects: Sequ
     runs: dict[str, Runs] = {}
     for method, own in folders.items():
         found = [d for folder in own for d in read_detections(folder / "detections.csv", videos)]
-        runs |= as_intervals(found, read_ran([folder / "selection.json" for folder in own]), videos, [method])
-    return spotting_table(f"Response curves, {len(people)} folds", runs, truths, frames, TablesStageParams())
+        runs |= as_intervals(found, read_ran([folder / "selection.json" for folder in own]), videos, order=[method])
+    return spotting_table(
+        f"Response curves, {len(people)} folds", runs, truths, frames=frames, options=TablesStageParams()
+    )
 
 
 def main() -> None:

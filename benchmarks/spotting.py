@@ -51,7 +51,7 @@ def write_shards(folder: Path, frames: int, generator: np.random.Generator) -> l
         with create_features(path, path.parent.parent.name, Subject.of_path(path)) as shard:
             for video in range(int(path.stem[1:]), VIDEOS, SUBJECTS):
                 data = generator.random(((per_video - 8) // STEP + 1, CHANNELS), np.float32)
-                shard.add(f"v{video:02d}", data, Layout(STEP, 8, 30.0), np.arange(per_video))
+                shard.add(f"v{video:02d}", data, Layout(STEP, 8, 30.0), frame_index=np.arange(per_video))
         storage.write_provenance(path, {"stage": path.parent.parent.name})
     return paths
 
@@ -93,7 +93,7 @@ def time_steps(
 ) -> tuple[float, float]:
     """Seconds per step that reading windows takes, and those that all else takes, of an epoch on `windows`."""
     steps = batches(np.arange(len(windows)), options.batch_size)
-    features = WindowFeatures(windows, store, geometry.window_steps, device)
+    features = WindowFeatures(windows, store, geometry.window_steps, device=device)
     start = clock(device)
     for chosen in steps:
         features(chosen[None])
@@ -123,10 +123,18 @@ def main() -> None:
         expressions = draw_expressions([v.key for v in videos], videos[0].n_frames, generator)
         geometry = geometry_of(options, STEP)
         windows = training_windows(
-            videos, expressions, geometry, options.train_stride_frames, options.inside_share, options.empty_ratio, 0
+            videos,
+            expressions,
+            geometry,
+            stride_frames=options.train_stride_frames,
+            inside=options.inside_share,
+            empty_ratio=options.empty_ratio,
+            seed=0,
         )
         start = clock(device)
-        make_targets([w.expressions for w in windows], geometry, options.foreground_iou, options.background_iou)
+        make_targets(
+            [w.expressions for w in windows], geometry, options.foreground_iou, background_iou=options.background_iou
+        )
         targets_s = clock(device) - start
         some = generator.permutation(len(windows))[: args.steps * options.batch_size]
         store = FeatureStore(videos, centre=False)

@@ -72,8 +72,8 @@ class Task:
 
 def make_tasks(config: Config, experiment: str, results: Path, out: Path) -> list[Task]:
     """Every fold of every variant."""
-    training = FoldParams.model_validate(stage_options(config, "spotting-fold", experiment, FULL))
-    choosing = DetectParams.model_validate(stage_options(config, "detect", experiment, FULL))
+    training = FoldParams.model_validate(stage_options(config, "spotting-fold", experiment, method=FULL))
+    choosing = DetectParams.model_validate(stage_options(config, "detect", experiment, method=FULL))
     options = AemnetParams.model_validate(training.options)
     datasets = config.spotting[experiment].datasets
     index = {n: [results / "index" / d / f"{n}.csv" for d in datasets] for n in ("expressions", "videos")}
@@ -152,7 +152,7 @@ def bootstrap(runs: Runs, truths: list[Interval], people: list[str], samples: np
     """Overall F1, mean over seeds, of every sample (a row of indices into `people`)."""
     drawn = []
     for items in runs.values():
-        found = count_subjects(items, truths, "one_to_one", people)
+        found = count_subjects(items, truths, "one_to_one", subjects=people)
         counts = [found[who][OVERALL] for who in people]
         tp, total = (np.array([[c.true_positives, c.predictions + c.truths] for c in counts])[samples].sum(1)).T
         drawn.append(2 * tp / np.maximum(total, 1))

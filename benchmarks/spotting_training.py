@@ -43,7 +43,7 @@ def made_up(fits: int, batch: int, channels: int, geometry: Geometry) -> tuple[t
         start = int(generator.integers(5, 40))
         full = np.array([[start, start + 12, 1.0], [start + 30, start + 62, 2.0]])
         tables.append(full if k % 2 else np.empty((0, 3)))
-    t = make_targets(tables, geometry, 0.5, 0.4)
+    t = make_targets(tables, geometry, 0.5, background_iou=0.4)
     parts = (t.point_label, t.point_distance, t.anchor_label, t.anchor_offset)
     x = generator.standard_normal((fits, batch, geometry.window_steps, channels), np.float32)
     return torch.from_numpy(x), tuple(torch.from_numpy(p).unflatten(0, (fits, batch)) for p in parts)
@@ -67,7 +67,7 @@ def one_by_one(networks: list[AemNet], x: torch.Tensor, truth: Truth) -> Callabl
     def step() -> None:
         for k, network in enumerate(networks):
             predictions = tuple(p[None] for p in network(x[k]))
-            parts = loss_parts(predictions, tuple(t[k : k + 1] for t in truth), ALPHA, GAMMA)  # type: ignore[arg-type]
+            parts = loss_parts(predictions, tuple(t[k : k + 1] for t in truth), ALPHA, gamma=GAMMA)  # type: ignore[arg-type]
             flat[k].zero_()
             parts.total(FREE, BASED).sum().backward()
             optimizers[k].step(flat[k], slice(0, 1), RATE)
@@ -85,7 +85,7 @@ def side_by_side(stack: StackedAemNet, dropout: float, x: torch.Tensor, truth: T
             rows = slice(first, min(first + size, len(x)))
             masks = Masks(generators[rows], dropout, CPU)
             predictions = stack.forward(x[rows], rows, masks)
-            parts = loss_parts(predictions, tuple(t[rows] for t in truth), ALPHA, GAMMA)  # type: ignore[arg-type]
+            parts = loss_parts(predictions, tuple(t[rows] for t in truth), ALPHA, gamma=GAMMA)  # type: ignore[arg-type]
             optimizer.step(stack.gradients(parts.total(FREE, BASED).sum(), rows), rows, RATE)
 
     return step
@@ -108,7 +108,7 @@ def compare(
     options: NetworkParams, *, fits: int, channels: int, batch: int, sizes: tuple[int, ...], turns: int
 ) -> None:
     """Print the table of one setting."""
-    geometry = make_geometry(128, 2, options.stem_stride, options.levels, options.anchor_ratios)
+    geometry = make_geometry(128, 2, options.stem_stride, levels=options.levels, ratios=options.anchor_ratios)
     x, truth = made_up(fits, batch, channels, geometry)
     networks = []
     for seed in range(fits):

@@ -95,7 +95,7 @@ def write_features(path: Path, videos: Mapping[str, np.ndarray | str]) -> Path:
                 file.exclude(name, values)
                 continue
             layout = features.Layout(1, 2, 30.0, "abcdefgh"[: values.shape[1]])
-            file.add(name, values.astype(np.float32), layout, np.arange(len(values) + 1, dtype=np.int32))
+            file.add(name, values.astype(np.float32), layout, frame_index=np.arange(len(values) + 1, dtype=np.int32))
     return recorded(path, stream)
 
 

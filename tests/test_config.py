@@ -108,10 +108,10 @@ def test_stage_options_are_json_and_only_of_the_stage():
     config = parse(GOOD, "c")
     assert set(stage_options(config, "crops")) == {"size", "fps"}
     assert set(stage_options(config, "apexdiff")) == {"size", "registration", "flow"}
-    options = stage_options(config, "recognition-fold", "demo", "mdml")
+    options = stage_options(config, "recognition-fold", "demo", method="mdml")
     assert options["options"]["epochs"] >= 1 and options["seed"] == 3 and options["method"] == "mdml"
-    assert stage_options(config, "spotting-fold", "demo", "aemnet")["calibrate"] == "inner_folds"
-    assert "calibrate" not in stage_options(config, "detect", "demo", "aemnet")
+    assert stage_options(config, "spotting-fold", "demo", method="aemnet")["calibrate"] == "inner_folds"
+    assert "calibrate" not in stage_options(config, "detect", "demo", method="aemnet")
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -119,11 +119,12 @@ def test_every_stage_accepts_the_options_that_the_configuration_gives_it(stage):
     """With `flow.backend`, which maps of events have to follow."""
     config = parse(with_change(flow={"backend": "numba"}, apexdiff={"preset": "classic"}), "c")
     tables = [f"tables-{kind}" for kind in ("spotting", "recognition")]
-    names = {"crops": (None,), "model": ("spotting", "i3d_rgb,motion"), "recognition-fold": ("demo", "mdml")}
+    names = {"crops": (None, None), "model": ("spotting", "i3d_rgb,motion"), "recognition-fold": ("demo", "mdml")}
     if stage == "index-subject":  # its rule passes the options of `index`
         stage = "index"
     for each in tables if stage == "tables" else [stage]:
-        options = stage_options(config, each, *names.get(stage, ("demo", "aemnet")))
+        name, method = names.get(stage, ("demo", "aemnet"))
+        options = stage_options(config, each, name, method=method)
         given = STAGES[stage].params.model_validate(options)
         if "apexdiff" in options:
             assert (given.apexdiff.flow.backend, given.apexdiff.flow.preset) == ("numba", "classic")

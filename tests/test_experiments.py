@@ -44,7 +44,7 @@ def test_an_emotion_that_occurs_nowhere_is_an_error() -> None:
     ):
         check_emotions(["happiness", "fear"], chosen)
     with pytest.raises(UserError, match=r"config\.yaml: recognition\.mine\.classes\.positive: .*none has one"):
-        check_emotions([""], chosen, "config.yaml", "recognition.mine")
+        check_emotions([""], chosen, "config.yaml", where="recognition.mine")
 
 
 def test_an_emotion_of_people_who_are_not_used_is_logged(capsys: pytest.CaptureFixture[str]) -> None:

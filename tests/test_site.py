@@ -174,7 +174,7 @@ def test_the_spotting_method_of_the_page_works(my_net: ModuleType) -> None:
     video = SpottingVideo("a", "s1", "v1", 400, 30.0, {"motion": Burst()})  # type: ignore[dict-item]
     truth = {video.key: [Expression("a", "s1", "v1", 1, 80, 100, 119, "macro", "", "")]}
     method = my_net.MotionBursts()
-    model = method.from_bytes(method.to_bytes(method.fit([video], truth, None, Context(0))), None)
+    model = method.from_bytes(method.to_bytes(method.fit([video], truth, None, context=Context(0))), None)
     found = method.propose(model, video)
     assert set(found) == {"macro"}
     intervals, scores = checked(found, video, "bursts")["macro"]

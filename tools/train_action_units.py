@@ -136,14 +136,17 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     network = train(
-        rendered("training", args.cache), EPOCHS, SEED, lambda e, loss: print(f"epoch {e}: loss {loss:.4f}", flush=True)
+        rendered("training", args.cache),
+        EPOCHS,
+        SEED,
+        tell=lambda e, loss: print(f"epoch {e}: loss {loss:.4f}", flush=True),
     )
     groups = {name: rendered(name, args.cache) for name in ("calibration", "test")}
     ones = np.ones((len(UNITS), 3))
     plain = unit_model.UnitModel(UNITS, network, ones, 0 * ones, {})
     scale, shift = calibrate(unit_model.logits(groups["calibration"].maps, plain), answers(groups["calibration"]))
     path = args.out / f"{ACTION_UNITS}.safetensors"
-    bundle.write(path, unit_model.pack(network, UNITS, scale, shift, name="shipped/action_units"))
+    bundle.write(path, unit_model.pack(network, UNITS, scale, shift=shift, name="shipped/action_units"))
     model, test = unit_model.load(path), groups["test"]
     p, truth = unit_model.sided(test.maps, model, px=True), answers(test)
     rows = measured(p, truth)

@@ -25,7 +25,7 @@ class Net:
 
     Options, gpu = NetOptions, True
 
-    def train(self, sizes, loss_of, options, context):
+    def train(self, sizes, loss_of, options, *, context):
         with reproducible(context.device):  # the same inputs give the same bytes
             torch.manual_seed(context.seed)
             net = self.build(sizes, options).to(context.device)
@@ -59,7 +59,7 @@ class SpottingNet(Net, SpottingMethod):
         layers = nn.Conv1d(channels, width, 9, padding=4), nn.ReLU(), nn.Conv1d(width, len(KINDS), 9, padding=4)
         return nn.Sequential(nn.InstanceNorm1d(channels), *layers)
 
-    def fit(self, videos, truth, options, context):
+    def fit(self, videos, truth, options, *, context):
         lengths, samples = {kind: [0.5] for kind in KINDS}, []
         for video in videos:
             motion = video.streams["motion"]
@@ -72,7 +72,7 @@ class SpottingNet(Net, SpottingMethod):
             samples.append((self.read(motion).to(context.device), target.to(context.device)))
         sizes = {"channels": motion.n_channels, **{kind: float(np.median(s)) for kind, s in lengths.items()}}
         losses = F.binary_cross_entropy_with_logits
-        return self.train(sizes, lambda net: sum(losses(net(x), y) for x, y in samples), options, context)
+        return self.train(sizes, lambda net: sum(losses(net(x), y) for x, y in samples), options, context=context)
 
     def propose(self, model, video):
         (net, sizes), motion, found = model, video.streams["motion"], {}
@@ -100,7 +100,7 @@ class RecognitionNet(Net, RecognitionMethod):
         clips, label = training.targets()
         x, y = self.flow(clips).to(context.device), torch.from_numpy(label).to(context.device)
         sizes = {"classes": len(training.classes)}
-        return self.train(sizes, lambda net: F.cross_entropy(net(x), y), options, context)
+        return self.train(sizes, lambda net: F.cross_entropy(net(x), y), options, context=context)
 
     def predict(self, model, clips):
         with reproducible("cpu"), torch.no_grad():

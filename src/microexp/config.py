@@ -159,7 +159,7 @@ class Config(Params):
                 file="config", where=f"{kind}.{experiment}.methods.{name}", got=f"target: {target}",
                 expected=f"target: {' or '.join(method.targets)}, which the method recognises",  # type: ignore[union-attr]
             )  # fmt: skip
-        return method, validate(method.Options, entry, "config", f"{kind}.{experiment}.methods.{name}")
+        return method, validate(method.Options, entry, "config", where=f"{kind}.{experiment}.methods.{name}")
 
 
 def load(path: str | Path) -> Config:
@@ -294,7 +294,7 @@ def _check_together(config: Config, file: object) -> None:
         check_length(DemoSheetParams.model_validate(stage_options(config, "demo-sheet")), file)
 
 
-def stage_options(config: Config, stage: str, name: str | None = None, method: str | None = None) -> dict[str, Any]:
+def stage_options(config: Config, stage: str, name: str | None = None, *, method: str | None = None) -> dict[str, Any]:
     """The options that `stage` reads, and no others, as plain JSON values; `seed: None` becomes the run's seed.
 
     Args:

@@ -290,7 +290,7 @@ class Plan:
             return [fold_name(d, WHOLE_DATASET) for d in options.datasets]
         return [fold_name(d, s) for d in options.datasets for s in self.subjects[d]]
 
-    def fold_files(self, kind: str, experiment: str, output: str, folds: Sequence[str] | None = None) -> list[str]:
+    def fold_files(self, kind: str, experiment: str, output: str, *, folds: Sequence[str] | None = None) -> list[str]:
         """The file `stage.output` of every method and fold of an experiment."""
         path = pattern(output)
         return [
@@ -316,7 +316,7 @@ class Plan:
         found = []
         for e in self.config.experiments(kind):
             known = {fold_name(dataset, subject), fold_name(dataset, WHOLE_DATASET)} & set(self._folds[kind, e])
-            found += self.fold_files(kind, e, output, sorted(known))
+            found += self.fold_files(kind, e, output, folds=sorted(known))
         return found
 
     def _recognised(self, experiment: str) -> tuple[str, str] | None:
@@ -546,7 +546,7 @@ class Plan:
         """Exactly the options that `stage` reads, of an experiment, method or data set where it has one, as JSON."""
         key = stage, name, method
         if key not in self._options:
-            self._options[key] = json.dumps(stage_options(self.config, stage, name, method), sort_keys=True)
+            self._options[key] = json.dumps(stage_options(self.config, stage, name, method=method), sort_keys=True)
         return self._options[key]
 
     def options_for(self, stage: str, wildcards: Unit) -> str:
@@ -624,7 +624,7 @@ def read_plan(options: object, file: object) -> Plan:
     from microexp.reading.fingerprint import Fingerprints
 
     known = Fingerprints(FINGERPRINTS)
-    found = {name: listing(name, options, config.demo, known) for name, options in config.datasets.items()}
+    found = {name: listing(name, options, config.demo, known=known) for name, options in config.datasets.items()}
     known.save()
     _check_classes(config, found, file)
     return Plan(config, {name: one.subjects for name, one in found.items()}, found)
@@ -638,7 +638,7 @@ def _check_classes(config: Config, found: Mapping[str, Listing], file: object) -
         listed = [found[d].emotions for d in (*experiment.datasets, *guides(experiment))]
         known = [emotions for emotions in listed if emotions is not None]
         if len(known) == len(listed):
-            check_emotions(frozenset().union(*known), experiment, file, f"recognition.{name}")
+            check_emotions(frozenset().union(*known), experiment, file, where=f"recognition.{name}")
 
 
 def _check_weights(config: Config, file: object) -> None:

@@ -174,9 +174,9 @@ def test_expressions_share_calls_of_the_flow(tmp_path: Path, monkeypatch: pytest
     rows.insert(2, expression(9, onset=4, apex=4))
     calls: list[int] = []
 
-    def counted(onsets: np.ndarray, *rest: Any) -> np.ndarray:
+    def counted(onsets: np.ndarray, *rest: Any, **more: Any) -> np.ndarray:
         calls.append(len(onsets))
-        return compute_flow(onsets, *rest)
+        return compute_flow(onsets, *rest, **more)
 
     monkeypatch.setattr(apexdiff, "compute_flow", counted)
     monkeypatch.setattr(apexdiff, "PAIRS", 3)

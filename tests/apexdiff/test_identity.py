@@ -53,19 +53,24 @@ def test_median_centring_takes_out_light_and_shifts_clip_by_clip() -> None:
 
 
 def test_every_way_shows_what_it_says() -> None:
-    ways = {way: appearance_map(way, DIFFERENCE, FLOW, STRAIN, ONSET) for way in ("difference", "flow", "median")}
+    ways = {
+        way: appearance_map(way, DIFFERENCE, FLOW, strain=STRAIN, onset=ONSET)
+        for way in ("difference", "flow", "median")
+    }
     assert ways["difference"] is DIFFERENCE
     np.testing.assert_allclose(ways["flow"] ** 2, (FLOW**2).sum(-1))
     np.testing.assert_array_equal(ways["median"], centre_by_median(DIFFERENCE))
-    assert appearance_map("strain", DIFFERENCE, FLOW, STRAIN) is STRAIN
-    np.testing.assert_array_equal(appearance_map("none", DIFFERENCE, FLOW, STRAIN, ONSET), ONSET + DIFFERENCE)
+    assert appearance_map("strain", DIFFERENCE, FLOW, strain=STRAIN) is STRAIN
+    np.testing.assert_array_equal(
+        appearance_map("none", DIFFERENCE, FLOW, strain=STRAIN, onset=ONSET), ONSET + DIFFERENCE
+    )
     for way in ("difference", "flow", "strain", "none"):
         assert motion_maps(way, FLOW) is FLOW  # type: ignore[arg-type]
 
 
 def test_ways_that_remove_identity_do_not_see_the_onset() -> None:
     for way in ("difference", "flow", "median", "strain"):
-        one, two = (appearance_map(way, DIFFERENCE, FLOW, STRAIN, o) for o in (ONSET, ONSET + 50))  # type: ignore[arg-type]
+        one, two = (appearance_map(way, DIFFERENCE, FLOW, strain=STRAIN, onset=o) for o in (ONSET, ONSET + 50))  # type: ignore[arg-type]
         np.testing.assert_array_equal(one, two)
     with pytest.raises(ValueError, match="onset"):
-        appearance_map("none", DIFFERENCE, FLOW, STRAIN)
+        appearance_map("none", DIFFERENCE, FLOW, strain=STRAIN)

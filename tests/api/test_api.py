@@ -118,12 +118,12 @@ def test_a_model_recognises_what_was_spotted(tmp_path: Path) -> None:
     write_crops(crops, {"v": images})
     write_videos(tmp_path / "videos.csv", [Video("d", "s", "v", "v.mp4", 20, 30.0, 64, 64)])
     events = pd.DataFrame({"video": ["v", "v"], "onset": [3, 5], "offset": [12, 5], "kind": "micro", "score": 0.5})
-    found = api.recognise(events, tmp_path / "videos.csv", crops, model, size=side)
+    found = api.recognise(events, tmp_path / "videos.csv", crops, model=model, size=side)
     p = found[[c for c in found.columns if c.startswith("p_")]].to_numpy()
     assert found["onset"].tolist() == [3, 5] and found["offset"].tolist() == [12, 5]
     assert p[0].sum() == pytest.approx(1, abs=1e-5) and np.isnan(p[1]).all() and 4 <= found["apex"][0] <= 12
     with pytest.raises(UserError, match="got 'w', expected one of v"):
-        api.recognise(events.assign(video="w"), tmp_path / "videos.csv", crops, model, size=side)
+        api.recognise(events.assign(video="w"), tmp_path / "videos.csv", crops, model=model, size=side)
 
 
 def test_clips_and_action_units(tmp_path: Path) -> None:

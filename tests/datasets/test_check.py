@@ -69,7 +69,7 @@ def test_the_estimate_is_near_what_was_measured() -> None:
     assert cost(config(), "samm_lv", videos).hours == pytest.approx(18.2, rel=0.1)
     assert cost(config(), "samm_lv", videos).gigabytes == pytest.approx(65, rel=0.1)
     assert cost(config(), "samm_lv", samm_lv().videos).hours == pytest.approx(35, rel=0.1)
-    assert cost(config(), "samm_lv", samm_lv().videos, 30).hours == pytest.approx(5.3, rel=0.1)
+    assert cost(config(), "samm_lv", samm_lv().videos, fps=30).hours == pytest.approx(5.3, rel=0.1)
     motion = {"datasets": ["samm_lv"], "methods": {"flow_magnitude": {}}}
     assert cost(config(spotting={"long": motion}), "samm_lv", videos).hours == pytest.approx(0.95, rel=0.1)
 

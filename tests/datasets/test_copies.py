@@ -58,8 +58,8 @@ def official_index(frames_012_4: int) -> Index:
 @pytest.mark.parametrize(("frames_012_4", "differing"), [(1000, []), (2000, []), (1500, ["frames"])])
 def test_both_copies_of_samm_lv_are_as_published(frames_012_4: int, differing: list[str]) -> None:
     release = Release("samm_lv", Path(), DatasetParams())
-    known = samm_lv.ADAPTER.published(release), samm_lv.ADAPTER.other_totals(release)
-    counts = compare("samm_lv", "samm_lv", official_index(frames_012_4), *known)
+    known = {"published": samm_lv.ADAPTER.published(release), "others": samm_lv.ADAPTER.other_totals(release)}
+    counts = compare("samm_lv", "samm_lv", official_index(frames_012_4), **known)
     assert [c.what for c in differences(counts)] == differing
 
 
@@ -74,7 +74,9 @@ def test_both_totals_of_cas_me3_c_are_known(tmp_path: Path, micro: int, differin
     rows: list[tuple[object, ...]] = [(1, n, n + 1, n + 9, "negative") for n in range(micro)]
     root = part_c(tmp_path, ("sub", "count", "onset", "offset", "emotion"), rows)
     adapter, release, index = read_index("cas_me3", DatasetParams(root=str(root), release="C"))
-    counts = compare("cas_me3", "cas_me3", index, adapter.published(release), adapter.other_totals(release))
+    counts = compare(
+        "cas_me3", "cas_me3", index, published=adapter.published(release), others=adapter.other_totals(release)
+    )
     assert len(differences(counts)) == differing
 
 
@@ -143,7 +145,7 @@ def test_a_row_in_other_words_is_the_same(tmp_path: Path, again: str) -> None:
 def test_rows_without_a_kind_count_once(tmp_path: Path) -> None:
     root = own(tmp_path, "anna,v1,3,9", "anna,v1,13,39", "ben,v.2,3,9", header="subject,video,onset,offset")
     adapter, release, index = read_index("folder", DatasetParams(root=str(root), adapter="folder", source_fps=30))
-    counts = {(c.what, c.group): c for c in compare("folder", "folder", index, adapter.published(release))}
+    counts = {(c.what, c.group): c for c in compare("folder", "folder", index, published=adapter.published(release))}
     assert (counts["expressions", ""].sheet, counts["expressions", ""].found) == (3, 3)
     assert {g for w, g in counts if w == "expressions"} == {"", "micro", "macro"}
 

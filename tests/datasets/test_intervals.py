@@ -28,7 +28,9 @@ def interval(
     onset: object, apex: object, offset: object, rule: str = "apex", first: int = 1
 ) -> tuple[object, list[str]]:
     notes: list[str] = []
-    found = as_interval(onset, apex, offset, np.arange(first, 101), rule, lambda *n: notes.append(": ".join(n)))
+    found = as_interval(
+        onset, apex, offset, numbers=np.arange(first, 101), offset_zero=rule, note=lambda *n: notes.append(": ".join(n))
+    )
     return (None if found is None else (found.onset, found.apex, found.offset)), notes
 
 
@@ -86,7 +88,7 @@ def placed(interval: Interval, numbering: Numbering) -> Expression:
 )
 def test_whatever_the_cells_say_the_interval_is_one(numbers, onset, apex, offset, rule) -> None:
     notes: list[tuple[str, ...]] = []
-    found = as_interval(onset, apex, offset, numbers, rule, lambda *n: notes.append(n))
+    found = as_interval(onset, apex, offset, numbers=numbers, offset_zero=rule, note=lambda *n: notes.append(n))
     if found is None:
         assert any(action == "row excluded" for _, _, action in notes)
         return

@@ -35,9 +35,9 @@ def test_megc2019(adapter: str, emotion: str, expected: str | None) -> None:
 
 
 def test_the_two_clips_with_a_broken_apex_do_not_count() -> None:
-    assert class_of("megc2019", "casme2", "disgust", "sub04", "EP12_01f") is None
-    assert class_of("megc2019", "casme2", "disgust", "sub05", "ep09_05f") is None
-    assert class_of("casme2_5", "casme2", "disgust", "sub04", "EP12_01f") == "disgust"
+    assert class_of("megc2019", "casme2", "disgust", subject="sub04", video="EP12_01f") is None
+    assert class_of("megc2019", "casme2", "disgust", subject="sub05", video="ep09_05f") is None
+    assert class_of("casme2_5", "casme2", "disgust", subject="sub04", video="EP12_01f") == "disgust"
 
 
 def test_published_emotions_give_the_official_numbers_of_442() -> None:
@@ -84,18 +84,21 @@ def test_unknown_protocol() -> None:
 
 
 def test_hashes_of_clips_depend_on_the_clip_and_its_class_not_on_case() -> None:
-    one = clip_hash("casme2", "sub01", "EP02_01f", "positive")
-    assert one == clip_hash("casme2", "Sub01", "ep02_01F", "positive")
-    assert one not in {clip_hash("casme2", "sub01", "EP02_01f", "negative"), clip_hash("samm", "sub01", "EP02_01f", "")}
+    one = clip_hash("casme2", "sub01", "EP02_01f", name="positive")
+    assert one == clip_hash("casme2", "Sub01", "ep02_01F", name="positive")
+    assert one not in {
+        clip_hash("casme2", "sub01", "EP02_01f", name="negative"),
+        clip_hash("samm", "sub01", "EP02_01f", name=""),
+    }
 
 
 def test_the_official_list_decides_whatever_the_sheet_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    listed = frozenset({clip_hash("casme2", "sub01", "EP02_01f", "negative")})
+    listed = frozenset({clip_hash("casme2", "sub01", "EP02_01f", name="negative")})
     monkeypatch.setitem(PROTOCOLS, "megc2019", replace(MEGC2019, lists={**MEGC2019.lists, "casme2": listed}))
     for emotion in ("disgust", "surprise", "others", "negative", "positive", ""):
-        assert class_of("megc2019", "casme2", emotion, "sub01", "ep02_01f") == "negative"
-        assert class_of("megc2019", "casme2", emotion, "sub01", "EP02_02f") is None
-    assert class_of("megc2019", "samm", "surprise", "006", "006_1_2") == "surprise"
+        assert class_of("megc2019", "casme2", emotion, subject="sub01", video="ep02_01f") == "negative"
+        assert class_of("megc2019", "casme2", emotion, subject="sub01", video="EP02_02f") is None
+    assert class_of("megc2019", "samm", "surprise", subject="006", video="006_1_2") == "surprise"
 
 
 OFFICIAL = Path(__file__).parents[3] / "shared/data/megc2019_flow28/flow28_u_v_os_442.npz"
@@ -112,9 +115,9 @@ def test_the_lists_are_the_442_clips() -> None:
         *(archive[key] for key in ("dataset", "subject", "sample", "label")), strict=True
     ):
         name = tuple(MEGC2019.classes)[label]
-        found.setdefault(str(adapter), set()).add(clip_hash(adapter, subject, video, name))
+        found.setdefault(str(adapter), set()).add(clip_hash(adapter, subject, video, name=name))
         if adapter == "casme2":
-            assert class_of("megc2019", "casme2", "", subject, video.lower()) == name
+            assert class_of("megc2019", "casme2", "", subject=subject, video=video.lower()) == name
     assert {adapter: set(hashes) for adapter, hashes in MEGC2019.lists.items()} == found
     assert sum(map(len, found.values())) == 442
 
@@ -134,5 +137,7 @@ def test_a_sheet_of_the_official_clips_has_the_145_also_where_a_later_one_has_ot
     rows += [("09", f"EP99_{n:02d}", None, 1, 2, 3, None, 4, "surprise") for n in range(3)]
     workbook(tmp_path / "CASME2-coding-20190701.xlsx", Sheet1=[CASME2_HEADER, *rows])
     index = read_release(ADAPTER, Release("casme2", tmp_path, IndexParams()))
-    found = {c.group: (c.published, c.sheet) for c in compare("x", "casme2", index, {}) if c.what == "megc2019"}
+    found = {
+        c.group: (c.published, c.sheet) for c in compare("x", "casme2", index, published={}) if c.what == "megc2019"
+    }
     assert found == {"negative": (88, 88), "positive": (32, 32), "surprise": (25, 25), "official list": (145, 145)}

@@ -123,7 +123,7 @@ def test_sheet_counts_what_has_no_frames(tmp_path: Path) -> None:
     rows = [*releases.SAMM_LV_ROWS, ("099", "099_1_1", 1, 1, 2, 3, 3, "Macro", "4", None)]
     releases.samm_lv(tmp_path, rows=rows)
     _, _, found = read_index("samm_lv", DatasetParams(root=str(root)))
-    counts = {(c.what, c.group): (c.sheet, c.found) for c in compare("samm_lv", "samm_lv", found, {})}
+    counts = {(c.what, c.group): (c.sheet, c.found) for c in compare("samm_lv", "samm_lv", found, published={})}
     assert counts["expressions", "macro"] == (6, 5)
     assert counts["subjects", ""] == (5, 4)
 
@@ -132,7 +132,7 @@ def test_protocol_classes_are_counted_and_the_list_is_compared(tmp_path: Path, m
     _, _, found = read_index("casme2", DatasetParams(root=str(releases.casme2(tmp_path))))
 
     def protocol_counts() -> dict[str, tuple[int | None, int | None, int]]:
-        counts = compare("x", "casme2", found, {})
+        counts = compare("x", "casme2", found, published={})
         return {c.group: (c.published, c.sheet, c.found) for c in counts if c.what == "megc2019"}
 
     # one of the made-up rows is surprise in the sheet, negative in the list; "sadness" has no class of its own
@@ -140,7 +140,7 @@ def test_protocol_classes_are_counted_and_the_list_is_compared(tmp_path: Path, m
         ("sub01", "EP02_01f", "positive"), ("sub01", "EP06_02_01", "negative"), ("sub05", "EP03_01", "negative"),
         ("sub09", "EP01_01", "surprise"),
     ]  # fmt: skip
-    listed = frozenset(clip_hash("casme2", *clip) for clip in clips)
+    listed = frozenset(clip_hash("casme2", subject, video, name=name) for subject, video, name in clips)
     official = replace(protocols.MEGC2019, lists={"casme2": listed})
     monkeypatch.setitem(protocols.PROTOCOLS, "megc2019", official)
     assert protocol_counts() == {

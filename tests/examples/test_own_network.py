@@ -53,7 +53,7 @@ def motion(tmp_path):
         videos.append(Video("demo", name, f"{name}1", "-", FRAMES, 30.0, 64, 64))
         path = tmp_path / "motion" / "demo" / f"{name}.h5"
         with create_features(path, "motion", Subject("demo", name)) as file:
-            file.add(f"{name}1", values, Layout(STEP, STEP, 30.0, tuple("vwxyz")), np.arange(FRAMES))
+            file.add(f"{name}1", values, Layout(STEP, STEP, 30.0, tuple("vwxyz")), frame_index=np.arange(FRAMES))
         shards.append(recorded(path, "motion"))
     write_expressions(tmp_path / "expressions.csv", expressions, videos)
     write_videos(tmp_path / "videos.csv", videos)

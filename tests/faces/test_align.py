@@ -50,7 +50,7 @@ def test_poses_are_those_of_the_head() -> None:
 
 def smooth(values: np.ndarray, fps: float = 30.0, step: int = 6) -> np.ndarray:
     frames = np.arange(0, len(values), step)
-    return align.smooth_poses(values[frames, None], frames, len(values), step, 4.0 * fps)[:, 0]
+    return align.smooth_poses(values[frames, None], frames, len(values), step_frames=step, window=4.0 * fps)[:, 0]
 
 
 def test_smoothing_keeps_a_still_head_still_to_the_last_bit() -> None:
@@ -80,7 +80,9 @@ def test_smoothing_bounds_the_speed_of_landmark_noise() -> None:
 def test_smoothing_works_on_very_short_videos() -> None:
     for n in (1, 2, 5):
         frames = np.arange(n)
-        np.testing.assert_allclose(align.smooth_poses(np.full((n, 2), 3.0), frames, n, 6.0, 120.0), 3.0)
+        np.testing.assert_allclose(
+            align.smooth_poses(np.full((n, 2), 3.0), frames, n, step_frames=6.0, window=120.0), 3.0
+        )
 
 
 def test_slow_alignment_takes_the_sway_out() -> None:
@@ -89,7 +91,7 @@ def test_slow_alignment_takes_the_sway_out() -> None:
     shift = 8 * np.sin(2 * np.pi * np.arange(n) / 900)
     landmarks = SHAPE + shift[frames, None, None] * np.array([1.0, 0.5])
     alignment = face_alignment(SHAPE, 0.35, 0.36)
-    slow = align.slow_alignments(alignment, SHAPE, seen(frames, landmarks), n, 6.0, 120.0)
+    slow = align.slow_alignments(alignment, SHAPE, seen(frames, landmarks), n_frames=n, step=6.0, window=120.0)
     assert slow.shape == (n, 2, 3)
     point = SHAPE[30]
     path = np.array([apply(slow[t], point + shift[t] * np.array([1.0, 0.5])) for t in range(150, n - 150)])
@@ -100,7 +102,9 @@ def test_slow_alignment_takes_the_sway_out() -> None:
 def test_slow_alignment_of_a_still_head_is_the_fixed_one() -> None:
     frames = np.arange(0, 300, 6)
     alignment = face_alignment(SHAPE, 0.35, 0.36)
-    slow = align.slow_alignments(alignment, SHAPE, seen(frames, np.repeat(SHAPE[None], len(frames), 0)), 300, 6, 120)
+    slow = align.slow_alignments(
+        alignment, SHAPE, seen(frames, np.repeat(SHAPE[None], len(frames), 0)), n_frames=300, step=6, window=120
+    )
     np.testing.assert_allclose(slow, np.repeat(alignment[None], 300, 0), atol=1e-12)
     assert align.largest_shift(slow, SHAPE) < 1e-12
 

@@ -319,6 +319,6 @@ def test_a_long_video_is_never_held(tmp_path: Path) -> None:
     path = at(tmp_path / "c.h5")
     with create_crops(path, Subject("set", "s1")) as shard:
         about = {"fps": 30.0, "source_fps": 30.0, "source_n_frames": 500}
-        shard.stream("v", index, crops.crops_of(source, index, faces_at, 16, Watch()), **about)
+        shard.stream("v", index, crops.crops_of(source, index, faces_at, size=16, watch=Watch()), **about)
     with open_shard(path) as file:
         np.testing.assert_array_equal(file["v"]["frames"][:, 3, 3, 0], index % 256)

@@ -35,7 +35,7 @@ def test_the_alignment_of_a_still_head_does_not_move_while_the_face_does() -> No
     seen = observe(DlibBackend(), looks, (images[t] for t in looks)).observations()
     reference = reference_landmarks(seen.landmarks)
     fixed = face_alignment(reference, 0.35, 0.36)
-    slow = slow_alignments(fixed, reference, seen, FRAMES, 6.0, 120.0)
+    slow = slow_alignments(fixed, reference, seen, n_frames=FRAMES, step=6.0, window=120.0)
     usual = []
     for image in images[::3]:
         found = detect(image)

@@ -214,7 +214,7 @@ def test_a_cut_and_damage_are_seen_in_the_crops() -> None:
 def test_a_cut_between_the_frames_that_are_kept_is_not_lost() -> None:
     found = np.array([0, 0, 0, Reason.CUT, 0, 0, Reason.NO_FACE, 0], np.uint8)
     kept = np.array([0, 2, 4, 6, 7])
-    merged = merge(found, kept, kept / 30, np.array([0, Reason.REPEATED, 0, 0, Reason.DAMAGED], np.uint8))
+    merged = merge(found, kept, kept / 30, pictures=np.array([0, Reason.REPEATED, 0, 0, Reason.DAMAGED], np.uint8))
     assert [Reason(r).name for r in merged] == ["NONE", "REPEATED", "CUT", "NO_FACE", "DAMAGED"]
 
 

@@ -72,7 +72,7 @@ def test_number_of_features(frames: int, clips: int) -> None:
 @given(st.integers(1, 400), st.integers(1, 17), st.integers(1, 9), st.sampled_from([32, 64, 224, 1024]))
 def test_batches_cover_every_clip_once(frames: int, clip: int, step: int, size: int) -> None:
     clips = clip_count(frames, clip, step)
-    parts = list(batches(clips, clip, step, size))
+    parts = list(batches(clips, clip, step, size_px=size))
     assert sum(count for _, _, count in parts) == clips
     starts = [start + step * i for start, _, count in parts for i in range(count)]
     assert starts == [step * i for i in range(clips)]
@@ -269,7 +269,7 @@ def test_snippets_that_rest_on_unusable_frames_are_marked(changes: dict[int, Rea
         reason[frame] = what
     valid = ~np.isin(reason, [Reason.NO_FACE, Reason.REPEATED])
     crops = SimpleNamespace(valid=valid, reason=reason)
-    assert np.flatnonzero(~seen_clips(crops, 3, 8, 4)).tolist() == unseen  # type: ignore[arg-type]
+    assert np.flatnonzero(~seen_clips(crops, 3, 8, step_frames=4)).tolist() == unseen  # type: ignore[arg-type]
 
 
 def test_the_shard_says_which_snippets_are_unusable(shards: Shards, weights: Path) -> None:

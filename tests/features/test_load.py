@@ -30,7 +30,7 @@ def test_streams_from_files_of_the_user(tmp_path: Path, weights: Path) -> None:
     counters = {"Conv3d_1a_7x7.bn.num_batches_tracked": torch.tensor(7)}
     torch.save({**random_state(2), **counters}, flow_file)
     rgb, about_rgb = load_rgb(weights, storage.file_sha256(weights))
-    flow, about_flow = load_flow(weights, flow_file, None, storage.file_sha256(flow_file))
+    flow, about_flow = load_flow(weights, flow_file, None, flow_sha256=storage.file_sha256(flow_file))
     assert flow[FIRST_KERNEL].shape[1] == 2 and "logits.conv3d.weight" not in flow
     assert about_flow["source"] == "user's file flow_imagenet.pt"
     assert about_rgb["source"] == "user's file rgb.safetensors"

@@ -59,8 +59,8 @@ def follow(flow, times_s, usable=None, repeated=None, inside=None):
         lambda a, b: flow[a:b],
         flow.shape[1],
         face(),
-        times_s,
-        usable,
+        times_s=times_s,
+        usable=usable,
         rate=LAYOUT.rate,
         repeated=repeated,
         inside=inside,
@@ -97,7 +97,7 @@ def test_a_window_outside_the_picture_has_no_weight():
     inside = np.ones((SIZE, SIZE), bool)
     inside[: SIZE // 3] = False
     names, centres = places(face())
-    weights = windows(centres, 0.04, SIZE, inside)
+    weights = windows(centres, 0.04, SIZE, inside=inside)
     assert not weights[names.index("brow_middle_left")].any()
     assert weights[names.index("chin_middle")].sum() == pytest.approx(1, abs=1e-5)
 
@@ -142,8 +142,8 @@ def test_repeated_frames_change_nothing():
 def test_motion_that_jumps_behind_repeats_is_spread_over_their_time():
     moved, times = np.array([0.0, 0.0, 3.0, 1.0])[:, None, None] * np.ones((1, 2)), np.arange(5) / 20
     repeated = np.array([False, True, True, False, False])
-    left = drop_repeated(moved, times, np.ones(4, bool), repeated)
-    steps, valid = resample(*left, 20.0)
+    left = drop_repeated(moved, times, np.ones(4, bool), repeated=repeated)
+    steps, valid = resample(*left, rate=20.0)
     np.testing.assert_allclose(steps[:, 0, 0], 1)
     assert valid.all()
 
@@ -346,6 +346,8 @@ def test_region_speed_is_in_eye_distances_a_second():
 
 def test_flow_that_does_not_fit_is_an_error():
     with pytest.raises(ValueError, match="shape"):
-        place_motion(lambda a, b: np.zeros((b - a, 9, 9, 2)), SIZE, face(), seconds(30.0), np.ones(60, bool))
+        place_motion(
+            lambda a, b: np.zeros((b - a, 9, 9, 2)), SIZE, face(), times_s=seconds(30.0), usable=np.ones(60, bool)
+        )
     with pytest.raises(ValueError, match="increase"):
         follow(np.zeros((3, SIZE, SIZE, 2)), np.array([0.0, 1.0, 1.0, 2.0]))

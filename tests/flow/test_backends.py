@@ -215,15 +215,15 @@ def test_torch_fills_batches_up_as_on_a_gpu() -> None:
     shapes: list[int] = []
     monitored = solver.iterate
 
-    def iterate(wx: torch.Tensor, *rest: Any) -> Any:
+    def iterate(wx: torch.Tensor, *rest: Any, **more: Any) -> Any:
         shapes.append(len(wx))
-        return monitored(wx, *rest)
+        return monitored(wx, *rest, **more)
 
     solver.iterate = iterate
     filled = solver.solve(solver.prepare(pairs[0]), solver.prepare(pairs[1]))
     assert filled.shape == plain.shape and set(shapes) == {4}
     np.testing.assert_array_equal(filled, plain)
-    warm = solver.solve(solver.prepare(pairs[0]), solver.prepare(pairs[1]), plain, 1)
+    warm = solver.solve(solver.prepare(pairs[0]), solver.prepare(pairs[1]), plain, scales=1)
     assert warm.shape == plain.shape
 
 
@@ -249,10 +249,10 @@ def test_a_fixed_schedule_neither_asks_the_gpu_nor_copies_to_it(preset: str) -> 
     solver = as_on_a_gpu(TorchSolver(*pairs[0].shape[1:], FlowParams(preset=preset).tvl1()), 8)  # type: ignore[arg-type]
     first, second = solver.prepare(pairs[0]), solver.prepare(pairs[1])
     warm = solver.solve(first, second)  # the few tables for these sizes are made and kept
-    solver.solve(first, second, warm, 2)
+    solver.solve(first, second, warm, scales=2)
     with Calls() as calls:
         solver.solve(first, second)
-        solver.solve(first, second, warm, 2)
+        solver.solve(first, second, warm, scales=2)
     assert "index_select" in calls.names
     assert not ASK_OR_TELL.intersection(calls.names)
     with Calls() as calls:

@@ -226,13 +226,13 @@ def test_warm_start_keeps_every_worker_busy(
     calls: list[int] = []
     make = tvl1.make_solver
 
-    def counting(*arguments: Any) -> Any:
-        solver = make(*arguments)
+    def counting(*arguments: Any, **more: Any) -> Any:
+        solver = make(*arguments, **more)
         solve = solver.solve
 
-        def counted(first: Any, *rest: Any) -> Any:
+        def counted(first: Any, *rest: Any, **more: Any) -> Any:
             calls.append(len(first))
-            return solve(first, *rest)
+            return solve(first, *rest, **more)
 
         monkeypatch.setattr(solver, "solve", counted)
         return solver

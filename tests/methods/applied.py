@@ -57,7 +57,7 @@ def unit_model(path: Path, seed: int = 0) -> Path:
     """A model of action units with random weights."""
     torch.manual_seed(seed)
     network, ones = UnitNetwork(len(KNOWN)).eval(), np.ones((len(KNOWN), 3))
-    bundle.write(path, pack(network, KNOWN, 3 * ones, -0.5 * ones, name="made/units"))
+    bundle.write(path, pack(network, KNOWN, 3 * ones, shift=-0.5 * ones, name="made/units"))
     return path
 
 

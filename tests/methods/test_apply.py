@@ -55,7 +55,7 @@ def by_hand(model, subject, fps=30.0):
     for item in read_proposals(model.with_name("proposals.h5")):
         if item.role == CALIBRATION and item.key[1] == subject:
             low, high = (limit * fps for limit in found.limits_s[item.kind])
-            cleaned = clean(item.intervals, item.scores, (low - 1e-6, high + 1e-6), found.choice)
+            cleaned = clean(item.intervals, item.scores, (low - 1e-6, high + 1e-6), options=found.choice)
             rows += [(item.kind, int(a), int(b)) for a, b in take(*cleaned, found.choices[item.kind])[0]]
     return sorted(rows)
 

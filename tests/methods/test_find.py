@@ -19,7 +19,7 @@ class {name}(SpottingMethod):
     def streams(self, options):
         from {module}_helper import STREAMS
         return STREAMS
-    def fit(self, videos, truth, options, context): return None
+    def fit(self, videos, truth, options, *, context): return None
     def propose(self, model, video): return {{}}
     def to_bytes(self, model): return b""
     def from_bytes(self, data, options): return None

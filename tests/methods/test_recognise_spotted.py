@@ -158,7 +158,8 @@ def test_events_are_planned_where_they_are_asked_for():
     assert plan.events_of("demo", "s01") == ["results/spotting/spot/flow_magnitude/demo-s01/events.csv"]
     assert len(plan.events("spotting", "spot")) == 2 and plan.events("recognition", "rec") == []
     applied = {
-        m: stage_options(config, "recognition-fold", "rec", m)["applied"] for m in ("majority", "logistic_regression")
+        m: stage_options(config, "recognition-fold", "rec", method=m)["applied"]
+        for m in ("majority", "logistic_regression")
     }
     assert applied == {"majority": True, "logistic_regression": False}
     assert stage_options(config, "tables-spotting", "spot")["task"]["classes"] == {"a": ["happiness"], "b": ["disgust"]}
@@ -208,13 +209,13 @@ def test_the_score_in_the_table_is_that_of_the_reference(tmp_path):
         Event(("demo", "a", "a_1"), 100, 109, "micro", 0.9, "spot/row", 102, {"positive": 0.6, "negative": 0.4}, "r"),
         Event(("demo", "b", "b_1"), 250, 260, "macro", 0.9, "spot/row", 255, {"positive": 0.1, "negative": 0.9}, "r"),
     ]
-    write_events(tmp_path / "events.csv", events, VIDEOS, ["positive", "negative"])
+    write_events(tmp_path / "events.csv", events, VIDEOS, classes=["positive", "negative"])
     task = {"datasets": ["demo"], "classes": CLASSES}
     classed = named_classes(truths, TablesStageParams.model_validate({"task": task}))
     assert [t.emotion for t in classed] == ["positive", "negative", "positive", "others"]
     table = Table("t", ["method", "kind"], [{"method": m, "kind": k} for m in ("row", "row_oracle", "none")
                                             for k in ("micro", "overall")], [])  # fmt: skip
-    found = with_strs(table, read_spotted([tmp_path / "events.csv"], VIDEOS), classed, ["row", "none"])
+    found = with_strs(table, read_spotted([tmp_path / "events.csv"], VIDEOS), classed, methods=["row", "none"])
     rows = {(r["method"], r["kind"]): r for r in found.rows}
     # pairs: (positive, positive), (negative, positive): precision (1/2 + 0 + 0) / 3, recall (1 + 0 + 0) / 3
     analysis = 2 * (1 / 6) * (1 / 3) / (1 / 6 + 1 / 3)
@@ -226,7 +227,7 @@ def test_the_score_in_the_table_is_that_of_the_reference(tmp_path):
 
 def test_flags_stand_in_the_file_and_come_back(tmp_path):
     event = Event(("demo", "a", "a_1"), 10, 19, "micro", 0.9, "spot/row", flags=("blink", "cut"))
-    write_events(tmp_path / "e.csv", [event], VIDEOS, [])
+    write_events(tmp_path / "e.csv", [event], VIDEOS, classes=[])
     assert "blink+cut" in (tmp_path / "e.csv").read_text()
     assert read_events(tmp_path / "e.csv", VIDEOS) == [event]
     assert read_events(tmp_path / "e.csv", VIDEOS[1:], others=True) == []

@@ -127,13 +127,13 @@ def test_the_interval_draws_subjects_and_not_clips():
     """A hundred clips of one subject are one draw: with two subjects the interval reaches from one to the other."""
     rows = [prediction(f"a{i}", "ab"[i % 2], "ab"[i % 2], "good") for i in range(100)]
     rows += [prediction(f"b{i}", "ab"[i % 2], "ba"[i % 2], "bad") for i in range(100)]
-    found = r.bootstrap([rows], ["a", "b"], 200, 0)
+    found = r.bootstrap([rows], ["a", "b"], 200, seed=0)
     assert found["uar"] == (0.0, 1.0)
     same = [prediction(f"{s}{i}", "ab"[i % 2], "aab"[i % 3], f"s{s}") for s in range(9) for i in range(6)]
-    low, high = r.bootstrap([same], ["a", "b"], 50, 0)["uf1"]
+    low, high = r.bootstrap([same], ["a", "b"], 50, seed=0)["uf1"]
     assert low == pytest.approx(high) == pytest.approx(r.scores(r.confusion(same, ["a", "b"])).uf1)
-    assert r.bootstrap([rows], ["a", "b"], 50, 3) == r.bootstrap([rows], ["a", "b"], 50, 3)
-    assert np.isnan(r.bootstrap([rows], ["a", "b"], 0, 3)["uf1"][0])
+    assert r.bootstrap([rows], ["a", "b"], 50, seed=3) == r.bootstrap([rows], ["a", "b"], 50, seed=3)
+    assert np.isnan(r.bootstrap([rows], ["a", "b"], 0, seed=3)["uf1"][0])
 
 
 def write_log(path, predictions, classes=log.CLASSES):

@@ -124,7 +124,7 @@ def test_f1_is_that_of_the_published_counts():
 def test_subjects_add_up_and_silent_ones_are_listed():
     predictions = [interval(0, 9), interval(0, 9, subject="s2")]
     truths = [interval(0, 9), interval(50, 59, "macro", subject="s3")]
-    rows = count_subjects(predictions, truths, "megc", ["s4"])
+    rows = count_subjects(predictions, truths, "megc", subjects=["s4"])
     assert list(rows) == ["s1", "s2", "s3", "s4"]
     assert rows["s1"]["overall"] == Counts(1, 1, 1)
     assert rows["s4"]["overall"] == Counts(0, 0, 0)

@@ -28,7 +28,7 @@ def test_latex_escapes_and_keeps_the_notes():
 
 
 def test_csv_keeps_every_digit_and_json_has_no_nan(tmp_path):
-    write(TABLE, tmp_path / "t.csv", tmp_path / "t.md", tmp_path / "t.tex")
+    write(TABLE, csv_path=tmp_path / "t.csv", markdown_path=tmp_path / "t.md", latex_path=tmp_path / "t.tex")
     with (tmp_path / "t.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert float(rows[0]["F1"]) == 1 / 3

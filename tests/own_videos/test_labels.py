@@ -91,7 +91,7 @@ def test_rows_go_to_their_video_by_any_of_its_names(tmp_path: Path) -> None:
     videos = [video("My_Video", "My Video.mp4"), video("b", "b.mov")]
     names = ["My Video", "my video.MP4", "C:\\films\\b.mov", "/films/b.mov", "My_Video", "c"]
     out = tmp_path / "annotations.csv"
-    assert write_annotations(out, [row(n) for n in names], videos, "l.csv") == 1
+    assert write_annotations(out, [row(n) for n in names], videos, file="l.csv") == 1
     rows = out.read_text().splitlines()
     assert rows[0] == "subject,video,onset,apex,offset,kind,emotion"
     assert [line.split(",")[0] for line in rows[1:]] == ["My_Video", "My_Video", "b", "b", "My_Video"]
@@ -99,12 +99,12 @@ def test_rows_go_to_their_video_by_any_of_its_names(tmp_path: Path) -> None:
 
 
 def test_without_a_video_column_there_must_be_one_video(tmp_path: Path) -> None:
-    write_annotations(tmp_path / "a.csv", [row("", 1.5, True)], [video("a", "a.mp4")], "l.csv")
+    write_annotations(tmp_path / "a.csv", [row("", 1.5, True)], [video("a", "a.mp4")], file="l.csv")
     assert (tmp_path / "a.csv").read_text().splitlines()[1] == "a,a,1.5,,6.5,micro,"
     with pytest.raises(UserError, match="no video"):
-        write_annotations(tmp_path / "b.csv", [row("")], [video("a", "a.mp4"), video("b", "b.mp4")], "l.csv")
+        write_annotations(tmp_path / "b.csv", [row("")], [video("a", "a.mp4"), video("b", "b.mp4")], file="l.csv")
 
 
 def test_rows_that_are_all_of_other_videos_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"got 'zebra', expected one of a\.mp4"):
-        write_annotations(tmp_path / "a.csv", [row("zebra")], [video("a", "a.mp4")], "l.csv")
+        write_annotations(tmp_path / "a.csv", [row("zebra")], [video("a", "a.mp4")], file="l.csv")

@@ -18,12 +18,12 @@ INDEX = np.arange(26) * 7
 def write(path, videos, layout=None, about=None, **more):
     """A shard at `…/{stream}/{dataset}/{subject}.h5`; videos are arrays, or the reason for their exclusion."""
     layout = layout or Layout(2, 8, 30.0, ("a", "b", "c", "d"))
-    with create_features(path, whose(path)[0], Subject.of_path(path), about) as shard:
+    with create_features(path, whose(path)[0], Subject.of_path(path), about=about) as shard:
         for name, data in videos.items():
             if isinstance(data, str):
                 shard.exclude(name, data)
             else:
-                shard.add(name, data, layout, INDEX, **more)
+                shard.add(name, data, layout, frame_index=INDEX, **more)
     return recorded(path, whose(path)[0])
 
 
@@ -53,8 +53,8 @@ def test_frames_and_source_frames_map_to_each_other(shard):
 def test_validity_and_frames_between_frames_are_kept(tmp_path):
     path = tmp_path / "given" / "set" / "s1.h5"
     usable = np.arange(10) % 3 != 0
-    with create_features(path, "given", Subject.of_path(path), {"about": "x"}) as shard:
-        shard.add("v", DATA, Layout(2, 8, 30.0), INDEX + 0.25, valid=usable)
+    with create_features(path, "given", Subject.of_path(path), about={"about": "x"}) as shard:
+        shard.add("v", DATA, Layout(2, 8, 30.0), frame_index=INDEX + 0.25, valid=usable)
     recorded(path, "given")
     with Files() as files:
         (found,) = list_features([path], files)

@@ -28,16 +28,16 @@ def warped_back(after: np.ndarray, flow: np.ndarray) -> np.ndarray:
 
 def test_nothing_moves_between_a_frame_and_itself(actor: Actor) -> None:
     pose = pose_of(mouthSmileLeft=0.5)
-    flow, valid = flow_between(actor, pose, pose, CAMERA)
+    flow, valid = flow_between(actor, pose, pose, camera=CAMERA)
     assert flow.shape == (160, 160, 2) and flow.dtype == np.float32 and valid.dtype == bool
     assert not flow.any()
-    person = flow_between(actor, pose, pose, CAMERA)[1]
+    person = flow_between(actor, pose, pose, camera=CAMERA)[1]
     assert (valid == person).all() and 0.4 < valid.mean() < 0.95
 
 
 def test_a_shift_of_the_person_moves_near_points_more(actor: Actor) -> None:
     rest = neutral_pose()
-    flow, valid = flow_between(actor, rest, replace(rest, shift=(0.05, 0.02, 0.0)), CAMERA)
+    flow, valid = flow_between(actor, rest, replace(rest, shift=(0.05, 0.02, 0.0)), camera=CAMERA)
     nose = flow[92, 80]
     assert nose == pytest.approx([0.05 * 74, -0.02 * 74], rel=0.06)
     neck = flow[150, 80]
@@ -47,15 +47,15 @@ def test_a_shift_of_the_person_moves_near_points_more(actor: Actor) -> None:
 
 def test_points_that_leave_the_picture_are_not_valid(actor: Actor) -> None:
     rest = neutral_pose()
-    flow, valid = flow_between(actor, rest, replace(rest, shift=(0.0, -0.3, 0.0)), CAMERA)
+    flow, valid = flow_between(actor, rest, replace(rest, shift=(0.0, -0.3, 0.0)), camera=CAMERA)
     assert not valid[150:].any() and valid[90, 80]
     assert flow[155, 80, 1] > 10
 
 
 def test_flow_there_and_back_meets_where_it_started(actor: Actor) -> None:
     a, b = neutral_pose(), pose_of(mouthSmileLeft=0.8, mouthSmileRight=0.6, browInnerUp=1.0)
-    there, valid = flow_between(actor, a, b, CAMERA)
-    back, _ = flow_between(actor, b, a, CAMERA)
+    there, valid = flow_between(actor, a, b, camera=CAMERA)
+    back, _ = flow_between(actor, b, a, camera=CAMERA)
     error = np.linalg.norm(there + warped_back(back, there), axis=2)
     inner = cv2.erode(valid.astype(np.uint8), np.ones((7, 7))) > 0
     assert np.linalg.norm(there, axis=2)[inner].max() > 3
@@ -64,8 +64,8 @@ def test_flow_there_and_back_meets_where_it_started(actor: Actor) -> None:
 
 def test_lids_hide_the_eyes_behind_them(actor: Actor) -> None:
     open_eyes, shut = neutral_pose(), pose_of(eyeBlinkLeft=1.0, eyeBlinkRight=1.0)
-    _, valid = flow_between(actor, open_eyes, shut, CAMERA)
-    _, still = flow_between(actor, open_eyes, open_eyes, CAMERA)
+    _, valid = flow_between(actor, open_eyes, shut, camera=CAMERA)
+    _, still = flow_between(actor, open_eyes, open_eyes, camera=CAMERA)
     hidden = still & ~valid
     rows, _ = np.nonzero(hidden)
     assert 20 < hidden.sum() < 400
@@ -75,7 +75,7 @@ def test_lids_hide_the_eyes_behind_them(actor: Actor) -> None:
 def test_pictures_move_as_the_flow_says(person: Subject, actor: Actor) -> None:
     a, b = neutral_pose(), replace(pose_of(mouthSmileLeft=0.6, mouthSmileRight=0.6), turn_rad=(0.01, 0.03, 0.02))
     first, second = (grey(render_pose(person, p, CAMERA)) for p in (a, b))
-    flow, valid = flow_between(actor, a, b, CAMERA)
+    flow, valid = flow_between(actor, a, b, camera=CAMERA)
     inner = cv2.erode(valid.astype(np.uint8), np.ones((5, 5))) > 0
     before = np.abs(second - first)[inner].mean()
     after = np.abs(warped_back(second, flow) - first)[inner].mean()

@@ -155,7 +155,7 @@ def test_labels_say_which_side_moves_alone() -> None:
     assert UnitMotion(12, 0.3, 0.05).label == "L12"
     assert UnitMotion(14, 0.05, 0.3).label == "R14"
     rng = np.random.default_rng(0)
-    labels = [m.label for _ in range(200) for m in draw_motions(rng, "happiness", 0.3, 0.1, 0)]
+    labels = [m.label for _ in range(200) for m in draw_motions(rng, "happiness", 0.3, lopsided=0.1, lag_frame=0)]
     assert 0 < sum(label.startswith("L") for label in labels) < 0.3 * len(labels)
     assert not any(label.startswith("R") for label in labels)
 

@@ -65,11 +65,11 @@ def test_labels_say_what_moves(face):
 
 
 def test_a_map_without_units_has_no_label(face):
-    found = draw_maps([face], 5, np.random.default_rng(1), Variation(none_share=1, blink_share=0))
+    found = draw_maps([face], 5, np.random.default_rng(1), how=Variation(none_share=1, blink_share=0))
     assert not found.halves.any() and np.isfinite(found.maps).all()
 
 
 def test_one_sided_units_have_one_side(face):
     how = Variation(**CALM, one_sided_share=1)
-    found = draw_maps([face], 10, np.random.default_rng(2), how)
+    found = draw_maps([face], 10, np.random.default_rng(2), how=how)
     assert (found.halves.sum(2)[found.units] == 1).all()

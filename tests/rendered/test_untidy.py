@@ -74,24 +74,24 @@ def test_the_annotated_expressions_stay_what_they_are() -> None:
 
 def test_people_talk_for_the_share_that_is_asked_for() -> None:
     moving = [
-        (speech(np.random.default_rng(seed), 3000, 30, 0.25)[0].max(1) > 0.02).mean() for seed in range(60)
+        (speech(np.random.default_rng(seed), 3000, 30, share=0.25)[0].max(1) > 0.02).mean() for seed in range(60)
     ]  # fmt: skip
     assert 0.17 < np.mean(moving) < 0.33 and min(moving) < 0.1 and max(moving) > 0.35
-    units, nods = speech(np.random.default_rng(0), 300, 30, 0.0)
+    units, nods = speech(np.random.default_rng(0), 300, 30, share=0.0)
     assert not units.any() and not nods.any()
 
 
 def test_heads_turn_back_and_seats_change_for_good() -> None:
-    turns = head_turns(np.random.default_rng(3), 3600, 30, 6)
+    turns = head_turns(np.random.default_rng(3), 3600, 30, per_minute=6)
     assert np.abs(turns).max() < 0.6 and (np.abs(turns).max(1) < 1e-9).mean() > 0.5
     assert np.abs(turns[:, 1]).max() > 0.06
-    shift = seat_changes(np.random.default_rng(3), 3600, 30, 3)
+    shift = seat_changes(np.random.default_rng(3), 3600, 30, per_minute=3)
     still = np.abs(np.diff(shift, axis=0)).max(1) < 1e-9
     assert still.mean() > 0.8 and len(np.unique(np.round(shift[1:][still], 6), axis=0)) >= 3
 
 
 def test_hands_come_to_the_face_and_go() -> None:
-    hands = draw_hands(np.random.default_rng(1), 3600, 30, 6)
+    hands = draw_hands(np.random.default_rng(1), 3600, 30, per_minute=6)
     assert 5 <= len(hands) <= 20
     low = min(y for (_, y), _ in TARGETS) - 0.8
     for hand in hands:
@@ -130,7 +130,10 @@ def test_some_videos_show_no_expression() -> None:
     still = sheet_rows(params.model_copy(update={"still": 1.0}))
     assert [row[0] for row in still] == demo_subjects(params), "each is named"
     assert {cell for row in still for cell in row[2:]} == {None}
-    assert add_to(make_script(params.model_copy(update={"still": 1.0}), 1, 1), UntidyParams(), 10, 1).expressions == ()
+    assert (
+        add_to(make_script(params.model_copy(update={"still": 1.0}), 1, 1), UntidyParams(), 10, take=1).expressions
+        == ()
+    )
 
 
 def test_a_video_that_is_too_short_at_any_rate_is_refused() -> None:

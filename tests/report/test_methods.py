@@ -37,7 +37,7 @@ def described(found: Versions, table: ResultTable = TABLE) -> methods.Methods:
     labels = [
         Expression("mine", "a", "v", i, 1, 2, 3, kind, "", "") for i, kind in enumerate(("micro", "micro", "macro"), 1)
     ]
-    return methods.describe(found, [table], videos, labels, {"mine": "casme2"})
+    return methods.describe(found, [table], videos, expressions=labels, adapters={"mine": "casme2"})
 
 
 FOLD = {"experiment": "main", "name": "mine", "method": "flow_magnitude", "method_version": 1}

@@ -87,9 +87,9 @@ def test_flow_of_an_expression_without_its_maps(finished: Tree) -> None:
         np.testing.assert_allclose(total, expected)
         still = Expression("toy", "ann", "ann_1", 1, 5, 5, 9, "micro", "", "")
         assert summed_flow(flow, crops.frame_index, still) is None
-        shown = expression_pictures(own, crops, flow, {}, faces=True)
+        shown = expression_pictures(own, crops, flow, maps={}, faces=True)
         assert [c.split(",")[0] for c, _ in shown] == ["onset", "apex", "flow"]
-        assert [c.split(",")[0] for c, _ in expression_pictures(own, crops, flow, {}, False)] == ["flow"]
+        assert [c.split(",")[0] for c, _ in expression_pictures(own, crops, flow, maps={}, faces=False)] == ["flow"]
 
 
 def test_page_of_a_subject(finished: Tree) -> None:
@@ -118,7 +118,7 @@ def test_detections_are_shown_with_pictures_and_what_they_were_recognised_as(fin
         Event(d.key, d.onset, d.offset, d.kind, d.score, label, d.offset, classes, "rec/mdml", ("head_turn",))
         for d in found
     ]
-    write_events(tmp_path / "events.csv", events, videos, ["p", "n"])
+    write_events(tmp_path / "events.csv", events, videos, classes=["p", "n"])
     page = Page(subject_page(finished, "bob", events=tmp_path / "events.csv").read_text(encoding="utf-8"))
     assert page.text.count("n 0.75 · p 0.25") == len(found) > 0
     assert page.text.count("head turn") == len(found)

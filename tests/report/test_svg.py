@@ -34,14 +34,14 @@ def test_a_short_expression_stays_visible() -> None:
 def test_motion_is_drawn_above() -> None:
     motion = np.zeros(3000)
     motion[1500] = 4.0
-    drawing = ElementTree.fromstring(svg.timeline([Lane("a", [])], 3000, 30.0, motion))
+    drawing = ElementTree.fromstring(svg.timeline([Lane("a", [])], 3000, 30.0, motion=motion))
     line = drawing.find("polyline")
     assert line is not None
     points = [tuple(map(float, p.split(","))) for p in line.get("points", "").split()]
     assert len(points) == WIDTH - LABEL - 10
     peak = min(points, key=lambda p: p[1])
     assert abs(peak[0] - (LABEL + (WIDTH - LABEL - 10) / 2)) < 2 and peak[1] == 4
-    assert ElementTree.fromstring(svg.timeline([], 10, 30.0, np.zeros(0))).find("polyline") is None
+    assert ElementTree.fromstring(svg.timeline([], 10, 30.0, motion=np.zeros(0))).find("polyline") is None
 
 
 def test_the_pipeline_joins_every_stage_that_computes() -> None:

@@ -369,7 +369,7 @@ def test_a_seed_or_method_that_found_nothing_counts_as_a_run() -> None:
 
 def test_rows_stand_in_the_order_of_the_methods_with_controls_after_them() -> None:
     names = ["random", "aemnet_oracle", "aemnet", "flow", "random_oracle", "aemnet_permuted"]
-    found = as_intervals([], {n: [0] for n in names}, [], ["aemnet", "flow", "random"])
+    found = as_intervals([], {n: [0] for n in names}, [], order=["aemnet", "flow", "random"])
     assert list(found)[:3] == ["aemnet", "flow", "random"]
     assert set(found) == set(names)
 
@@ -436,7 +436,7 @@ def test_selections_of_all_folds_are_one(demo: Run) -> None:
 def test_chance_of_a_perfect_detector_is_far_below_it() -> None:
     truths = [Interval("d/s", "v", 50 * i, 50 * i + 10, "micro") for i in range(1, 20)]
     options = TablesStageParams(permutations=100, matching="one_to_one")
-    found = chance({0: truths}, truths, {("d/s", "v"): (1, 1000)}, options)
+    found = chance({0: truths}, truths, {("d/s", "v"): (1, 1000)}, options=options)
     assert found["micro"][0] < 0.6
     assert found["micro"][1] < 0.4
 
@@ -445,7 +445,7 @@ def test_chance_does_not_depend_on_where_a_release_starts_to_count() -> None:
     truths = [Interval("d/s", "v", 50 * i, 50 * i + 10, "micro") for i in range(1, 20)]
     later = [replace(t, onset=t.onset + 700, offset=t.offset + 700) for t in truths]
     options = TablesStageParams(permutations=20)
-    found = [chance({0: t}, t, {("d/s", "v"): (n, 1000)}, options) for t, n in ((truths, 1), (later, 701))]
+    found = [chance({0: t}, t, {("d/s", "v"): (n, 1000)}, options=options) for t, n in ((truths, 1), (later, 701))]
     assert found[0] == found[1]
 
 
@@ -458,6 +458,6 @@ def test_published_rows_only_for_known_releases() -> None:
 
 def test_shuffled_labels_score_near_chance() -> None:
     rows = [Prediction("m", 0, "d", "s", "v", str(i), "ab"[i % 2], "ab"[i % 2]) for i in range(200)]
-    uf1, uar = permuted_scores(rows, ["a", "b"], 100, 0)
+    uf1, uar = permuted_scores(rows, ["a", "b"], 100, seed=0)
     assert abs(uf1 - 0.5) < 0.05 and abs(uar - 0.5) < 0.05
-    assert np.isnan(permuted_scores(rows, ["a", "b"], 0, 0)[0])
+    assert np.isnan(permuted_scores(rows, ["a", "b"], 0, seed=0)[0])

@@ -63,7 +63,7 @@ def test_tables_show_hostile_text_and_do_nothing_else(tmp_path: Path) -> None:
         line for line in tex if r"\textbackslash{}input\{" in line
     ]
     assert not [line for line in tex if line.startswith("# head")]
-    write(table, tmp_path / "t.csv", tmp_path / "t.md", tmp_path / "t.tex")
+    write(table, csv_path=tmp_path / "t.csv", markdown_path=tmp_path / "t.md", latex_path=tmp_path / "t.tex")
     assert "'=1+1" in (tmp_path / "t.csv").read_text()
 
 

@@ -57,7 +57,7 @@ def to_grey(crops: np.ndarray) -> np.ndarray:
     return crops.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
 
 
-def expression_maps(onset: np.ndarray, apex: np.ndarray, flow: np.ndarray, registration: str) -> Maps:
+def expression_maps(onset: np.ndarray, apex: np.ndarray, flow: np.ndarray, *, registration: str) -> Maps:
     """Difference, flow and strain on the grid of the crops.
 
     Args:
@@ -131,7 +131,7 @@ def _check_valid(video: Crops, onset: int, apex: int) -> None:
 
 
 def read_pairs(
-    expressions: Iterable[Expression], crops: Shard[Crops], size: int, left_out: list[tuple[str, str]]
+    expressions: Iterable[Expression], crops: Shard[Crops], size: int, *, left_out: list[tuple[str, str]]
 ) -> Iterator[tuple[Expression, np.ndarray]]:
     """Every expression that can be used, with its `read_pair`; of the others, video and reason go to `left_out`."""
     for expression in expressions:
@@ -148,9 +148,9 @@ def make_maps(pairs: Sequence[np.ndarray], job: Job[ApexdiffParams]) -> list[Map
     """The maps of pairs (2, S, S) of onset and apex, at the stored size."""
     params = job.params
     onsets, apexes = np.stack(pairs, 1)
-    flows = compute_flow(onsets, apexes, params.flow, job.threads, job.device)
+    flows = compute_flow(onsets, apexes, params.flow, threads=job.threads, device=job.device)
     return [
-        shrink(expression_maps(onset, apex, flow, params.registration), params.size)
+        shrink(expression_maps(onset, apex, flow, registration=params.registration), params.size)
         for onset, apex, flow in zip(onsets, apexes, flows, strict=True)
     ]
 
@@ -173,7 +173,7 @@ def run(job: Job[ApexdiffParams]) -> Mapping[str, Any]:
     done: list[tuple[Expression, Maps]] = []
     left_out: list[tuple[str, str]] = []
     with open_crops(job.input("crops")) as crops:
-        usable = read_pairs(track(expressions, "apexdiff"), crops, job.params.size, left_out)
+        usable = read_pairs(track(expressions, "apexdiff"), crops, job.params.size, left_out=left_out)
         while chunk := list(islice(usable, PAIRS)):
             maps = make_maps([pair for _, pair in chunk], job)
             done += zip([expression for expression, _ in chunk], maps, strict=True)

@@ -40,9 +40,9 @@ def apex_and_maps(
     looked = np.unique(np.linspace(first + 1, last, min(LOOKS, last - first)).round().astype(int))
     crops = to_grey(np.stack([video.frames[i] for i in (first, *looked)]))
     onsets = np.repeat(crops[:1], len(looked), 0)
-    flows = compute_flow(onsets, crops[1:], params.flow, threads, device)
+    flows = compute_flow(onsets, crops[1:], params.flow, threads=threads, device=device)
     moved = [float(np.hypot(*np.moveaxis(flow - rigid_flow(flow), -1, 0)).mean()) for flow in flows]
     best = int(np.argmax(moved))
-    maps = expression_maps(crops[0], crops[1 + best], flows[best], params.registration)
+    maps = expression_maps(crops[0], crops[1 + best], flows[best], registration=params.registration)
     apex = min(max(int(index[looked[best]]), interval[0]), interval[1])  # the nearest crop may lie beyond the interval
     return apex, shrink(maps, params.size)

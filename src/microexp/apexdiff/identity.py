@@ -41,7 +41,7 @@ def centre_by_median(maps: np.ndarray) -> np.ndarray:
 
 
 def appearance_map(
-    way: Way, difference: np.ndarray, flow: np.ndarray, strain: np.ndarray, onset: np.ndarray | None = None
+    way: Way, difference: np.ndarray, flow: np.ndarray, *, strain: np.ndarray, onset: np.ndarray | None = None
 ) -> np.ndarray:
     """What the appearance stream sees: (N, H, W).
 

@@ -58,7 +58,9 @@ def as_values(maps: np.ndarray, file: object = None) -> tuple[np.ndarray, bool]:
     )
 
 
-def centred(maps: np.ndarray, zero: Zero | None = None, scale: Scale | None = None, file: object = None) -> np.ndarray:
+def centred(
+    maps: np.ndarray, zero: Zero | None = None, scale: Scale | None = None, *, file: object = None
+) -> np.ndarray:
     """Maps (N, C, h, w) -> float32 with u and v (the first two channels) at 0 where nothing moves.
 
     Args:

@@ -105,8 +105,8 @@ def recognise(
     events: pd.DataFrame,
     videos: str | Path,
     crops: str | Path,
-    model: str | Path,
     *,
+    model: str | Path,
     device: str = "auto",
     threads: int = 1,
     **options: Any,
@@ -133,20 +133,27 @@ def recognise(
     need_columns(events, ("video", "onset", "offset"), "events")
     known = {v.video: v for v in read_videos(videos)}
     found = read_model(Path(model), "recognition")
-    apexdiff = validate(ApexdiffParams, options, "options", "apexdiff")
+    apexdiff = validate(ApexdiffParams, options, "options", where="apexdiff")
     done = []
     for row in events.to_dict("records"):
         if row["video"] not in known:
             raise UserError(file=videos, where="video", got=repr(row["video"]), expected=f"one of {', '.join(known)}")
         video = known[row["video"]]
         onset, offset = video.numbering.interval_to_indices(int(row["onset"]), int(row["offset"]))
-        event = Event(video.key, onset, offset, str(row.get("kind", "")), float(row.get("score", 1.0)), "")
+        event = Event(
+            video.key,
+            onset,
+            offset,
+            kind=str(row.get("kind", "")),
+            score=float(row.get("score", 1.0)),
+            spotting_model="",
+        )
         with open_crops(Path(crops)) as own:
             made = own.need(video.video)
             done.append(described(event, made, apexdiff, recogniser=found, threads=threads, device=device))
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "events.csv")
-        write_events(out, done, known.values(), found.classes)
+        write_events(out, done, known.values(), classes=found.classes)
         return _events(out).drop(columns="spotting_model")
 
 

@@ -100,7 +100,7 @@ def score_recognition(
     rows = {}
     for method, seeds in recognition.grouped(found).items():
         scores = [recognition.scores(recognition.confusion(run, names)) for run in seeds.values()]
-        limits = recognition.bootstrap(list(seeds.values()), names, bootstrap, seed)
+        limits = recognition.bootstrap(list(seeds.values()), names, bootstrap, seed=seed)
         mean = {name: sum(getattr(s, name) for s in scores) / len(scores) for name in ("uf1", "uar", "accuracy")}
         ends = {f"{n}_{end}": limits[n][i] for n in ("uf1", "uar") for i, end in enumerate(("low", "high"))}
         rows[method] = {"clips": len(next(iter(seeds.values()))), **mean, **ends}

@@ -136,7 +136,7 @@ def align(
 def _run(stage: str, inputs: Mapping[str, list[Path]], output: Path, options: Mapping[str, Any], **how: Any) -> None:
     row = STAGES[stage]
     output.parent.mkdir(parents=True)
-    run_stage(row, Job(inputs, {stage: output}, validate(row.params, options, "options", stage), **how))
+    run_stage(row, Job(inputs, {stage: output}, validate(row.params, options, "options", where=stage), **how))
 
 
 def _aligned(faces: Path, crops: Path, path: str | Path) -> Aligned:
@@ -178,9 +178,9 @@ def flow(images: Aligned | np.ndarray, *, device: str = "cpu", threads: int = 1,
     if crops.ndim not in (3, 4) or (crops.ndim == 4 and crops.shape[-1] not in (1, 3)):
         raise UserError(where="flow", got=f"images of shape {crops.shape}", expected="(T, H, W) or (T, H, W, 1 or 3)")
     grey = crops if crops.ndim == 3 else to_grey(crops)
-    params = validate(FlowParams, options, "options", "flow")
+    params = validate(FlowParams, options, "options", where="flow")
     found = np.zeros((max(len(grey) - 1, 0), *grey.shape[1:], 2), np.float32)
-    for i, pair in enumerate(stream_flow(grey, params, threads, device)):
+    for i, pair in enumerate(stream_flow(grey, params, threads, device=device)):
         found[i] = pair
     if isinstance(images, Aligned):
         found *= images.valid_pairs[:, None, None, None]
@@ -208,15 +208,15 @@ def motion(face: Aligned, flow: np.ndarray, **options: Any) -> pd.DataFrame:
     if flow.shape != (len(face.crops) - 1, *face.crops.shape[1:3], 2):
         expected = f"{(len(face.crops) - 1, *face.crops.shape[1:3], 2)}, as of these crops"
         raise UserError(where="motion", got=f"flow of shape {flow.shape}", expected=expected)
-    params = validate(MotionParams, options, "options", "motion")
+    params = validate(MotionParams, options, "options", where="motion")
     layout = layout_of(params)
     repeated = face.reason == Reason.REPEATED
     found = place_motion(
         lambda first, last: flow[first:last],
         face.crops.shape[1],
         face.landmarks,
-        face.times_s - face.times_s[0],
-        usable_steps(face.valid | repeated, np.isin(face.reason, BREAKS)),
+        times_s=face.times_s - face.times_s[0],
+        usable=usable_steps(face.valid | repeated, np.isin(face.reason, BREAKS)),
         rate=params.rate_fps,
         repeated=repeated,
         inside=face.inside,

@@ -96,7 +96,9 @@ def check(name: str, config: Config, listed: int) -> Checked:
         return Checked(True, None)
     adapter, release = open_release(name, dataset)
     index = read_release(adapter, release)
-    counts = compare(name, dataset.adapter or name, index, adapter.published(release), adapter.other_totals(release))
+    counts = compare(
+        name, dataset.adapter or name, index, published=adapter.published(release), others=adapter.other_totals(release)
+    )
     excluded = exclusions(index, max(listed, LISTED)) if index.videos else []
     warned = warnings(config, name, index)
     lines = [f"  sheet: {release.relative(path)}" for path in adapter.find_sheets(release)]
@@ -120,7 +122,9 @@ def absent_emotions(config: Config, emotions: Mapping[str, frozenset[str]], file
         used = (*experiment.datasets, *guides(experiment))
         if all(dataset in emotions for dataset in used):
             try:
-                check_emotions(frozenset().union(*(emotions[d] for d in used)), experiment, file, f"recognition.{name}")
+                check_emotions(
+                    frozenset().union(*(emotions[d] for d in used)), experiment, file, where=f"recognition.{name}"
+                )
             except UserError as error:
                 yield error
 

@@ -57,7 +57,7 @@ def streams_of(config: Config, name: str) -> set[str]:
     return found
 
 
-def cost(config: Config, name: str, videos: Sequence[Video], fps: float | None = None) -> Cost:
+def cost(config: Config, name: str, videos: Sequence[Video], *, fps: float | None = None) -> Cost:
     """Preprocessing of a data set: from its videos to the features that the configuration's methods read.
 
     Args:
@@ -97,7 +97,7 @@ def _rate(config: Config, name: str, index: Index) -> Iterator[str]:
     rates = {rate_of(config, config.datasets[name], v) for v in index.videos}
     if index.clips or not rates or max(rates) <= RATE_LIMIT:
         return
-    now, usual = cost(config, name, index.videos), cost(config, name, index.videos, USUAL_RATE)
+    now, usual = cost(config, name, index.videos), cost(config, name, index.videos, fps=USUAL_RATE)
     yield (f"{max(rates):g} frames/s are kept: {now}; with datasets.{name}.fps: {USUAL_RATE:g} it would be {usual}")
 
 
@@ -147,7 +147,7 @@ def _empty_classes(config: Config, name: str, experiment: str, index: Index) -> 
     task = TaskParams(**fields, adapters={name: config.datasets[name].adapter or name})
     items = [e for e in index.expressions if e.kind in options.kinds]
     try:
-        found = {class_in(task, name, e.subject, e.video, e.emotion, str(e.aus)) for e in items}
+        found = {class_in(task, name, e.subject, video=e.video, emotion=e.emotion, aus=str(e.aus)) for e in items}
         if task.target == "action_units":
             return [] if found - {None} else ["any action unit"]
         return [label for label in class_names(task) if label not in found]

@@ -43,13 +43,14 @@ def main(args: argparse.Namespace) -> int:
     found = read(args.files, classes, args.datasets.split(",") if args.datasets else [])
     if classes is None and not any(is_csv(path) for path in args.files):
         classes = list(megc2019.CLASSES)
-    table = recognition.table("Recognition", found, classes, args.bootstrap, args.seed)
+    table = recognition.table("Recognition", found, classes, samples=args.bootstrap, seed=args.seed)
     print(markdown(table, DECIMALS), end="")
     if args.confusion:
         print(confusions(found, classes), end="")
     if args.out:
-        write(table, *(args.out.with_name(args.out.name + suffix) for suffix in (".csv", ".md", ".tex")))
-        storage.write_json(args.out.with_name(args.out.name + ".json"), as_json(table))
+        csv, md, tex, json = (args.out.with_name(f"{args.out.name}.{kind}") for kind in ("csv", "md", "tex", "json"))
+        write(table, csv_path=csv, markdown_path=md, latex_path=tex)
+        storage.write_json(json, as_json(table))
     return is_complete(found, args.expected, args.protocol)
 
 

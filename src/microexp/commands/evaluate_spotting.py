@@ -105,7 +105,7 @@ def main(args: argparse.Namespace) -> int:
     inputs = read_inputs(args.predictions, [args.ground_truth, *args.more_truth], options)
     if args.write_megc:
         write_predictions(args.write_megc, inputs.predictions)
-    result = evaluate(inputs.predictions, inputs.truths, args.matching, args.bootstrap, args.seed)
+    result = evaluate(inputs.predictions, inputs.truths, args.matching, bootstrap=args.bootstrap, seed=args.seed)
     if inputs.kinds_ignored:
         _without_kinds(result)
     result["frame_numbers"] = numbering(options)
@@ -144,7 +144,7 @@ def _without_kinds(result: dict[str, object]) -> None:
 
 
 def evaluate(
-    predictions: Sequence[Interval], truths: Sequence[Interval], matching: Matching, bootstrap: int, seed: int
+    predictions: Sequence[Interval], truths: Sequence[Interval], matching: Matching, *, bootstrap: int, seed: int
 ) -> dict[str, object]:
     """Everything that the command prints, as plain values."""
     subjects = count_subjects(predictions, truths, matching)

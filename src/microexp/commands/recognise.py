@@ -42,9 +42,11 @@ def read_experiment(config: Path, name: str, folder: Path) -> tuple[list[FoldPar
         if not found:
             raise UserError(file=folder / dataset, problem="no shard", expected="the apexdiff shards of all subjects")
         paths += found
-    options = [configuration.stage_options(read, "recognition-fold", name, method) for method in experiment.methods]
+    options = [
+        configuration.stage_options(read, "recognition-fold", name, method=method) for method in experiment.methods
+    ]
     clips = read_shards(paths)
-    check_emotions(clips.emotion, experiment, config, f"recognition.{name}")
+    check_emotions(clips.emotion, experiment, config, where=f"recognition.{name}")
     return [FoldParams.model_validate(o) for o in options], clips
 
 
@@ -73,15 +75,16 @@ def main(args: argparse.Namespace) -> int:
     if first.target == "action_units":
         units = [row for method in methods for row in loso.predict_units(clips, method)]
         names = class_names(first)
-        table = action_units.table(title, units, names, args.bootstrap, first.seed)
+        table = action_units.table(title, units, names, samples=args.bootstrap, seed=first.seed)
         columns = (*COLUMNS, *(f"p_{name}" for name in names))
         cells = [(*(getattr(r, c) for c in COLUMNS), *r.p.values()) for r in units]
         storage.write_csv(args.out / "predictions.csv", columns, cells)
     else:
         rows = [row for method in methods for row in loso.predict_all(clips, method, device=device)]
-        table = evaluation.table(title, rows, class_names(first), args.bootstrap, first.seed)
+        table = evaluation.table(title, rows, class_names(first), samples=args.bootstrap, seed=first.seed)
         storage.write_csv(args.out / "predictions.csv", COLUMNS, map(astuple, rows))
-    write(table, *(args.out / f"table.{suffix}" for suffix in ("csv", "md", "tex")))
+    csv, md, tex = (args.out / f"table.{suffix}" for suffix in ("csv", "md", "tex"))
+    write(table, csv_path=csv, markdown_path=md, latex_path=tex)
     storage.write_json(args.out / "table.json", as_json(table))
     print(markdown(table), end="")
     return 0

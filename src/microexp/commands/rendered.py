@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """`microexp rendered FOLDER`: write apexdiff shards of the data set `rendered`, a labelled source."""
-    clips = render_source(MEGC2019.classes, args.clips, args.seed, args.size, args.people)
+    clips = render_source(MEGC2019.classes, args.clips, args.seed, size=args.size, people=args.people)
     paths = flowmaps.write_shards(clips, args.folder)
     print("\n".join(flowmaps.count_lines(clips)))
     print(f"{len(clips)} clips of {len(paths)} people written to {args.folder}")

@@ -83,7 +83,7 @@ def run(stage: Stage, argv: Sequence[str]) -> int:
     job = Job(
         inputs={k: _paths(args.get(f"in_{k}")) for k in stage.inputs},
         outputs={k: args[f"out_{k}"] for k in stage.outputs},
-        params=options(stage.name, args["params"], args["set"], stage.params),
+        params=options(stage.name, args["params"], args["set"], model=stage.params),
         keys={k: args[k] for k in stage.keys},
         threads=args["threads"],
         device=args["device"],
@@ -101,7 +101,7 @@ def _paths(value: Path | list[Path] | None) -> list[Path]:
     return [path for item in given for path in (read_list(item) if item.suffix == LIST else [item])]
 
 
-def options(name: str, params: str, settings: Sequence[str], model: type[Params]) -> Params:
+def options(name: str, params: str, settings: Sequence[str], *, model: type[Params]) -> Params:
     """The options of a stage from `--params` and `--set`.
 
     Raises:
@@ -124,7 +124,7 @@ def options(name: str, params: str, settings: Sequence[str], model: type[Params]
             _set(found, key.split("."), yaml_file.parse(value, f"--set {key}"))
         except TypeError as error:
             raise UserError(file="command line", where="--set", got=repr(setting), expected="OPTION=VALUE") from error
-    return validate(model, found, "command line", name)
+    return validate(model, found, "command line", where=name)
 
 
 def _set(options: dict[str, Any], path: Sequence[str], value: Any) -> None:

@@ -62,26 +62,26 @@ def main(args: argparse.Namespace) -> int:
     usable = [video for video in videos if not video.problem]
     say(f"{len(videos)} video{'' if len(videos) == 1 else 's'}, {len(videos) - len(usable)} of them cannot be read")
     if usable:
-        work(args, videos, out, labels)
-    rows = collect(videos, out / "run", out, args.annotated)
+        work(args, videos, out, labels=labels)
+    rows = collect(videos, out / "run", out, annotated=args.annotated)
     report(rows, out)
     if all(row["status"] == "none" for row in rows):
         return 2
     return SOME_DID_NOT_RUN if any(row["status"] == "none" for row in rows) else 0
 
 
-def work(args: argparse.Namespace, videos: Sequence[OwnVideo], out: Path, labels: Sequence[Label]) -> None:
+def work(args: argparse.Namespace, videos: Sequence[OwnVideo], out: Path, *, labels: Sequence[Label]) -> None:
     """Write the configuration, and run the workflow on the videos that can be read."""
     run = out / "run"
     link_videos(videos, run / "videos")
-    strange = write_annotations(run / "videos" / SHEET, labels, videos, args.labels)
+    strange = write_annotations(run / "videos" / SHEET, labels, videos, file=args.labels)
     if labels:
         say(f"{len(labels) - strange} known expressions" + f"; {strange} rows are of other videos" * bool(strange))
     choice = choose_models(args.model, run)
     say(choice.about)
     options = configuration(choice, run / "videos", face=args.face, fps=args.fps, annotated=args.annotated)
     write_configuration(out / "config.yaml", options)
-    run_workflow(run, out / "config.yaml", targets(videos, args.annotated), max(1, args.cores), say)
+    run_workflow(run, out / "config.yaml", targets(videos, args.annotated), cores=max(1, args.cores), show=say)
 
 
 def report(rows: Sequence[dict[str, Any]], out: Path) -> None:

@@ -50,7 +50,7 @@ FILMS = {
 
 def find_sheets(release: Release) -> list[Path]:
     """The coding sheet."""
-    return [the_sheet(release, SHEETS, "CAS(ME)^2code_final.xlsx", VIDEO)]
+    return [the_sheet(release, SHEETS, "CAS(ME)^2code_final.xlsx", stop=VIDEO)]
 
 
 def find_videos(release: Release) -> list[Found]:
@@ -67,20 +67,26 @@ def read_rows(release: Release) -> list[Row]:
     films = FILMS | _film_rule(sheets)
     file = release.relative(path)
     rows = []
-    sheet = open_sheet(release, path, ["CASFEcode_final"], COLUMNS)
+    sheet = open_sheet(release, path, ["CASFEcode_final"], columns=COLUMNS)
     for line in table(sheet, COLUMNS, optional=OPTIONAL, positions=POSITIONS):
         participant, clip = line.code("participant"), line.text("clip").lower()
         subject = subjects.get(int(participant)) if participant.isdecimal() else None
         film = films.get(clip.rpartition("_")[0])  # at the last `_`: expressions have numbers of one or two digits
         kind = kind_of(line.text("kind"))
         if subject is None:
-            left_out(release, file, line, "participant", "a participant of the sheet 'naming rule1'")
+            left_out(release, file, line, field="participant", expected="a participant of the sheet 'naming rule1'")
         elif film is None:
-            left_out(release, file, line, "clip", "a film of the sheet 'naming rule2' with a number, such as anger1_1")
+            left_out(
+                release,
+                file,
+                line,
+                field="clip",
+                expected="a film of the sheet 'naming rule2' with a number, such as anger1_1",
+            )
         elif not kind:
-            left_out(release, file, line, "kind", "macro-expression or micro-expression")
+            left_out(release, file, line, field="kind", expected="macro-expression or micro-expression")
         else:
-            rows.append(common_row(release, file, line, subject, f"{subject}_{film}", kind))
+            rows.append(common_row(release, file, line, subject=subject, video=f"{subject}_{film}", kind=kind))
     return rows
 
 

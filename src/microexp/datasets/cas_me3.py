@@ -49,7 +49,7 @@ def part(release: Release) -> str:
 def find_sheets(release: Release) -> list[Path]:
     """Part A: the sheet of all expressions, and the two with their emotions; part C: its one sheet."""
     if part(release) == "C":
-        return [the_sheet(release, PART_C, "CAS(ME)3_part_C_ME.xlsx", COLOUR)]
+        return [the_sheet(release, PART_C, "CAS(ME)3_part_C_ME.xlsx", stop=COLOUR)]
     names = [WHOLE] if release.options.sheet is not None else [WHOLE, *LABELS.values()]
     found = [path for patterns in names if (path := find_sheet(release, patterns, COLOUR))]
     if not found:
@@ -117,12 +117,14 @@ def _labelled(release: Release, path: Path, labels: Sequence[Row]) -> list[Row]:
         if row.kind:
             found.append(row)
         else:
-            release.note(row.file, row.row, "kind", "in none of the sheets", ROW_LEFT_OUT)
+            release.note(row.file, row.row, "kind", problem="in none of the sheets", action=ROW_LEFT_OUT)
             release.lose(row.subject, row.video, f"{row.file}, row {row.row}: kind: in none of the sheets")
     for label in labels:
         if label not in used:
             frames = f"{label.subject}/{label.video}, {label.onset} to {label.offset}"
-            release.note(label.file, label.row, "emotion", f"{frames} is no row of {path.name}", "label not used")
+            release.note(
+                label.file, label.row, "emotion", problem=f"{frames} is no row of {path.name}", action="label not used"
+            )
     return found
 
 
@@ -157,20 +159,20 @@ def _rows(release: Release, path: Path, kind: str) -> list[Row]:
     """Rows of one sheet; their kind is `kind`, else that of the sheet, '' where it has none."""
     file, which = release.relative(path), part(release)
     if "v2" not in path.name.lower() and which == "A":
-        release.note(file, 0, "sheet", "not v2: the first version has wrong rows", "kept")
+        release.note(file, 0, "sheet", problem="not v2: the first version has wrong rows", action="kept")
     rows = []
-    for line in table(open_sheet(release, path, ["label"], COLUMNS), COLUMNS, optional=OPTIONAL):
+    for line in table(open_sheet(release, path, ["label"], columns=COLUMNS), COLUMNS, optional=OPTIONAL):
         subject = SUBJECTS[which].fullmatch(line.code("subject"))
         video = line.text("filename") or ("a" if which == "C" else "")
         if subject is None:
-            left_out(release, file, line, "subject", f"of the form {NAMES[which].format(1)}")
+            left_out(release, file, line, field="subject", expected=f"of the form {NAMES[which].format(1)}")
         elif not re.fullmatch(r"[A-Za-z]", video):
-            left_out(release, file, line, "filename", "a letter")
+            left_out(release, file, line, field="filename", expected="a letter")
         elif line.text("kind") and not _kind(line):
-            left_out(release, file, line, "kind", "Macro-expression or Micro-expression, or 0 or 1")
+            left_out(release, file, line, field="kind", expected="Macro-expression or Micro-expression, or 0 or 1")
         else:
             label = kind or _kind(line) or ("micro" if which == "C" else "")
-            row = common_row(release, file, line, _subject(which, subject), video, label)
+            row = common_row(release, file, line, subject=_subject(which, subject), video=video, kind=label)
             rows.append(row if "apex" in line.cells else replace(row, apex=None))
     return rows
 

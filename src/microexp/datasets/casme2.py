@@ -30,7 +30,7 @@ def find_sheets(release: Release) -> list[Path]:
         )
     named = rf"CASME.*2.*{codes[0]}.*\.(xlsx?|csv)"
     others = () if release.options.release else (r"CASME.*(2|II).*cod.*\.(xlsx?|csv)", r"CASME.*(2|II).*\.(xlsx?|csv)")
-    return [the_sheet(release, (named, *others), f"CASME2-coding-{codes[0]}.xlsx", SUBJECT)]
+    return [the_sheet(release, (named, *others), f"CASME2-coding-{codes[0]}.xlsx", stop=SUBJECT)]
 
 
 def find_videos(release: Release) -> list[Found]:
@@ -41,7 +41,13 @@ def find_videos(release: Release) -> list[Found]:
         if subject:
             found.append(Found(_subject(subject[1]), _clip(match[0]), path))
         else:
-            release.note(release.relative(path), 0, "subject", f"{path.parent.name!r} is not like sub01", "excluded")
+            release.note(
+                release.relative(path),
+                0,
+                "subject",
+                problem=f"{path.parent.name!r} is not like sub01",
+                action="excluded",
+            )
     return found
 
 
@@ -63,11 +69,13 @@ def read_rows(release: Release) -> list[Row]:
         subject = re.fullmatch(r"(?:sub)?(\d{1,2})", line.code("subject"), re.IGNORECASE)
         clip = CLIP.fullmatch(line.text("filename"))
         if subject is None:
-            left_out(release, file, line, "subject", "a number such as 01")
+            left_out(release, file, line, field="subject", expected="a number such as 01")
         elif clip is None:
-            left_out(release, file, line, "filename", "a clip such as EP02_01f")
+            left_out(release, file, line, field="filename", expected="a clip such as EP02_01f")
         else:
-            rows.append(common_row(release, file, line, _subject(subject[1]), _clip(clip[0]), "micro"))
+            rows.append(
+                common_row(release, file, line, subject=_subject(subject[1]), video=_clip(clip[0]), kind="micro")
+            )
     return rows
 
 

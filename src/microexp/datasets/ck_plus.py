@@ -53,7 +53,18 @@ def read_rows(release: Release) -> list[Row]:
         except BadVideo:
             continue  # noted when the video is opened
         rows.append(
-            Row(release.relative(item.path), 0, item.subject, item.video, None, last, last, "macro", emotion, units)
+            Row(
+                release.relative(item.path),
+                0,
+                item.subject,
+                video=item.video,
+                onset=None,
+                apex=last,
+                offset=last,
+                kind="macro",
+                emotion=emotion,
+                aus=units,
+            )
         )
     return rows
 
@@ -64,7 +75,9 @@ def _label(release: Release, path: Path | None, read: Callable[[Path], str]) -> 
         return read(path) if path else ""
     except BadLabel as error:
         assert path is not None
-        release.note(release.relative(path), 0, "label", f"{error.what}, not {error.expected}", "left empty")
+        release.note(
+            release.relative(path), 0, "label", problem=f"{error.what}, not {error.expected}", action="left empty"
+        )
         return ""
 
 

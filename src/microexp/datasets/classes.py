@@ -27,7 +27,7 @@ def class_names(task: RecognitionTask) -> tuple[str, ...]:
     return tuple(find_protocol(str(task.protocol)).classes)
 
 
-def class_in(task: TaskParams, dataset: str, subject: str, video: str, emotion: str, aus: str) -> str | None:
+def class_in(task: TaskParams, dataset: str, subject: str, *, video: str, emotion: str, aus: str) -> str | None:
     """Class of an expression, or its units as its sheet writes them (`4+L10`); None where it has none.
 
     A protocol may name emotions per release and leave single clips out, so it is asked by adapter: `adapters` of the
@@ -37,10 +37,10 @@ def class_in(task: TaskParams, dataset: str, subject: str, video: str, emotion: 
         return aus or None
     if task.classes is not None:
         return next((name for name, emotions in task.classes.items() if emotion in emotions), None)
-    return class_of(str(task.protocol), task.adapters.get(dataset, dataset), emotion, subject, video)
+    return class_of(str(task.protocol), task.adapters.get(dataset, dataset), emotion, subject=subject, video=video)
 
 
-def check_emotions(known: Iterable[str], task: RecognitionTask, file: object = "config", where: str = "") -> None:
+def check_emotions(known: Iterable[str], task: RecognitionTask, file: object = "config", *, where: str = "") -> None:
     """Raise when an emotion of the experiment's classes occurs nowhere: it is written otherwise, or not there.
 
     Args:
@@ -80,5 +80,8 @@ def labels_of(clips: Clips, task: TaskParams) -> np.ndarray:
     number: dict[str | None, int] = {name: k for k, name in enumerate(class_names(task))}
     columns = (clips.dataset, clips.subject, clips.video, clips.emotion)
     rows = (map(str, row) for row in zip(*columns, strict=True))
-    found = [class_in(task, dataset, subject, video, emotion, "") for dataset, subject, video, emotion in rows]
+    found = [
+        class_in(task, dataset, subject, video=video, emotion=emotion, aus="")
+        for dataset, subject, video, emotion in rows
+    ]
     return np.array([number.get(name, -1) for name in found], dtype=np.int64)

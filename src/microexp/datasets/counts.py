@@ -56,7 +56,7 @@ _ORDER = ("subjects", "videos", "frames", "expressions", "emotion")
 
 
 def compare(
-    dataset: str, adapter: str, index: Index, published: Counts, others: OtherTotals | None = None
+    dataset: str, adapter: str, index: Index, *, published: Counts, others: OtherTotals | None = None
 ) -> list[Count]:
     """Every count that was published or found, general ones first, and those of the protocols that use the adapter.
 
@@ -93,9 +93,13 @@ def _classes(
     """Expressions by class, and under `LISTED` those whose emotion gives them the class of the official list."""
     counts: Counter[str | None] = Counter()
     for item in items:
-        counts[class_of(name, adapter, item.emotion, item.subject, item.video)] += 1
+        counts[class_of(name, adapter, item.emotion, subject=item.subject, video=item.video)] += 1
         label = class_of(name, adapter, item.emotion)
-        if adapter in protocol.lists and label and is_listed(protocol, adapter, item.subject, item.video, label):
+        if (
+            adapter in protocol.lists
+            and label
+            and is_listed(protocol, adapter, item.subject, video=item.video, name=label)
+        ):
             counts[LISTED] += 1
     return counts
 

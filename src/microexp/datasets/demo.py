@@ -20,7 +20,7 @@ def find_videos(release: Release) -> list[Found]:
         if (item.subject, item.video) in named:
             found.append(item)
         else:
-            release.note(release.relative(item.path), 0, "video", "not in the sheet", "excluded")
+            release.note(release.relative(item.path), 0, "video", problem="not in the sheet", action="excluded")
     return found
 
 

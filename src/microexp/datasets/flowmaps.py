@@ -39,6 +39,7 @@ def read_maps(
     path: Path,
     classes: Sequence[str] = megc2019.CLASSES,
     zero: Zero | None = None,
+    *,
     scale: Scale | None = None,
     order: Order = "rgb",
 ) -> Clips:
@@ -66,7 +67,7 @@ def read_maps(
     names = {n: np.array([clean_name(str(v), n, path) for v in columns[n]], dtype=str) for n in COLUMNS[1:3]}
     dataset = [clean_name(megc2019.dataset_name(str(v)), "dataset", path) for v in columns["dataset"]]
     clips = Clips(
-        maps=centred(ordered, zero, scale, path),
+        maps=centred(ordered, zero, scale, file=path),
         dataset=np.array(dataset, dtype=str),
         subject=names["subject"],
         video=names["sample"],

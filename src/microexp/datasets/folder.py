@@ -79,7 +79,9 @@ def _videos(release: Release, folder: Path, depth: int, seen: set[Path]) -> Iter
         yield folder
         return
     if images:
-        release.note(release.relative(folder), 0, "video", f"{images} images beside videos or folders", "excluded")
+        release.note(
+            release.relative(folder), 0, "video", problem=f"{images} images beside videos or folders", action="excluded"
+        )
     if not inside and depth > 1:
         yield folder
     for path in inside:
@@ -104,7 +106,13 @@ def _inside(release: Release, folder: Path) -> tuple[list[Path], int]:
         elif looks_like_video(path):
             inside.append(path)
         else:
-            release.note(release.relative(path), 0, "video", "not a video by its name, nor by its content", "excluded")
+            release.note(
+                release.relative(path),
+                0,
+                "video",
+                problem="not a video by its name, nor by its content",
+                action="excluded",
+            )
     return sorted(inside, key=lambda p: natural(p.name)), images
 
 
@@ -119,7 +127,7 @@ def read_rows(release: Release) -> list[Row]:
     """
     paths = find_sheets(release)
     if not paths:
-        release.note("", 0, "sheet", "no annotations.csv", "videos without any known expression")
+        release.note("", 0, "sheet", problem="no annotations.csv", action="videos without any known expression")
         return []
     (path,) = paths
     lines, in_seconds = _table(open_sheet(release, path, columns=COLUMNS))
@@ -161,7 +169,9 @@ def _row(release: Release, path: Path, line: Line, in_seconds: bool) -> Row:
         raise UserError(
             file=path, where=f"row {line.row}, kind", got=repr(line.text("kind")), expected="micro, macro or empty"
         )
-    row = common_row(release, release.relative(path), line, line.text("subject"), line.text("filename"), kind)
+    row = common_row(
+        release, release.relative(path), line, subject=line.text("subject"), video=line.text("filename"), kind=kind
+    )
     return replace(row, apex=row.apex if "apex" in line.cells else None, in_seconds=in_seconds)
 
 

@@ -68,7 +68,7 @@ class Listing:
         return combined(self.digests) if self.digests else ""
 
 
-def listing(name: str, dataset: DatasetParams, demo: DemoParams, known: Fingerprints | None = None) -> Listing:
+def listing(name: str, dataset: DatasetParams, demo: DemoParams, *, known: Fingerprints | None = None) -> Listing:
     """List the videos of a data set and take their fingerprints, of those that changed by reading them.
 
     Raises:
@@ -154,7 +154,13 @@ def run(job: Job[IndexParams]) -> None:
     """Write videos, expressions, issues and counts of one data set."""
     name = job.keys["dataset"]
     adapter, release, index = read_index(name, rooted(job))
-    counts = compare(name, job.params.adapter or name, index, adapter.published(release), adapter.other_totals(release))
+    counts = compare(
+        name,
+        job.params.adapter or name,
+        index,
+        published=adapter.published(release),
+        others=adapter.other_totals(release),
+    )
     wrong = differences(counts)
     if job.params.strict and wrong:
         raise UserError(

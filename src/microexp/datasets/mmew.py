@@ -21,7 +21,7 @@ SHEETS = (r"MMEW.*Micro.*Exp.*\.(xlsx?|csv)", r"MMEW.*\.(xlsx?|csv)")
 
 def find_sheets(release: Release) -> list[Path]:
     """The coding sheet."""
-    return [the_sheet(release, SHEETS, "MMEW_Micro_Exp.xlsx", CLIP)]
+    return [the_sheet(release, SHEETS, "MMEW_Micro_Exp.xlsx", stop=CLIP)]
 
 
 def find_videos(release: Release) -> list[Found]:
@@ -46,9 +46,9 @@ def read_rows(release: Release) -> list[Row]:
     for line in table(open_sheet(release, path), COMMON, optional=["subject", "aus"], positions=POSITIONS):
         clip = CLIP.fullmatch(line.text("filename"))
         if clip is None:
-            left_out(release, file, line, "filename", "a clip such as S01-01-001")
+            left_out(release, file, line, field="filename", expected="a clip such as S01-01-001")
         else:
-            rows.append(common_row(release, file, line, _subject(clip), _name(clip), "micro"))
+            rows.append(common_row(release, file, line, subject=_subject(clip), video=_name(clip), kind="micro"))
     return rows
 
 

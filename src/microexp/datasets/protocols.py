@@ -37,7 +37,7 @@ class Protocol:
     by_list: tuple[str, ...] = ()
 
 
-def clip_hash(adapter: str, subject: str, video: str, name: str) -> str:
+def clip_hash(adapter: str, subject: str, video: str, *, name: str) -> str:
     """40 bits of a SHA-256 that tell a clip and its class without holding the data set's rows. Case does not matter."""
     text = f"megc2019 {adapter}/{subject}/{video} {name}".casefold()
     return hashlib.sha256(text.encode()).hexdigest()[:10]
@@ -126,7 +126,7 @@ def find_protocol(name: str) -> Protocol:
     return PROTOCOLS[name]
 
 
-def class_of(protocol: str, adapter: str, emotion: str, subject: str = "", video: str = "") -> str | None:
+def class_of(protocol: str, adapter: str, emotion: str, *, subject: str = "", video: str = "") -> str | None:
     """Class of an expression; None when it does not count.
 
     Args:
@@ -141,11 +141,13 @@ def class_of(protocol: str, adapter: str, emotion: str, subject: str = "", video
     """
     chosen = find_protocol(protocol)
     if video and adapter in chosen.by_list:
-        return next((name for name in chosen.classes if is_listed(chosen, adapter, subject, video, name)), None)
+        return next(
+            (name for name in chosen.classes if is_listed(chosen, adapter, subject, video=video, name=name)), None
+        )
     classes = chosen.special.get(adapter, chosen.classes)
     return next((name for name, emotions in classes.items() if emotion in emotions), None)
 
 
-def is_listed(protocol: Protocol, adapter: str, subject: str, video: str, name: str) -> bool:
+def is_listed(protocol: Protocol, adapter: str, subject: str, *, video: str, name: str) -> bool:
     """Whether the official list has this clip in class `name`."""
-    return clip_hash(adapter, subject, video, name) in protocol.lists[adapter]
+    return clip_hash(adapter, subject, video, name=name) in protocol.lists[adapter]

@@ -20,7 +20,7 @@ POSITIONS = ("subject", "filename", "", "onset", "apex", "offset", "", "", "aus"
 
 def find_sheets(release: Release) -> list[Path]:
     """The sheet of FACS codes."""
-    return [the_sheet(release, SHEETS, "SAMM_Micro_FACS_Codes_v2.xlsx", CLIP)]
+    return [the_sheet(release, SHEETS, "SAMM_Micro_FACS_Codes_v2.xlsx", stop=CLIP)]
 
 
 def find_videos(release: Release) -> list[Found]:
@@ -36,10 +36,12 @@ def read_rows(release: Release) -> list[Row]:
     for line in table(open_sheet(release, path, ["MICRO_ONLY"]), COMMON, optional=["aus"], positions=POSITIONS):
         name = re.fullmatch(r"(\d{1,3})_(\d{1,2})_(\d{1,3})", line.text("filename"))
         if name is None:
-            left_out(release, file, line, "filename", "a clip such as 006_1_2")
+            left_out(release, file, line, field="filename", expected="a clip such as 006_1_2")
             continue
         subject = name[1].zfill(3)
-        rows.append(common_row(release, file, line, subject, f"{subject}_{name[2]}_{name[3]}", "micro"))
+        rows.append(
+            common_row(release, file, line, subject=subject, video=f"{subject}_{name[2]}_{name[3]}", kind="micro")
+        )
     return rows
 
 

@@ -35,7 +35,7 @@ def find_sheets(release: Release) -> list[Path]:
     patterns = [rf"SAMM.*Long.*{v}.*\.(xlsx?|csv)" for v in versions]
     if wanted is None:
         patterns.append(r"SAMM.*Long.*\.(xlsx?|csv)")
-    return [the_sheet(release, tuple(patterns), f"SAMM_LongVideos_{versions[0]}_Release.xlsx", VIDEO)]
+    return [the_sheet(release, tuple(patterns), f"SAMM_LongVideos_{versions[0]}_Release.xlsx", stop=VIDEO)]
 
 
 def find_videos(release: Release) -> list[Found]:
@@ -54,15 +54,17 @@ def read_rows(release: Release) -> list[Row]:
         name = re.fullmatch(r"(\d{1,3})_(\d{1,2})_\w{1,5}", line.text("filename"))
         kind = kind_of(line.text("kind"))
         if name is None:
-            left_out(release, file, line, "filename", "of the form 006_1_2")
+            left_out(release, file, line, field="filename", expected="of the form 006_1_2")
         elif not kind:
-            left_out(release, file, line, "kind", "Macro or Micro - 1/2")
+            left_out(release, file, line, field="kind", expected="Macro or Micro - 1/2")
         else:
             if name[0] in seen:
-                release.note(file, line.row, "filename", f"{name[0]} is in row {seen[name[0]]} too", "both kept")
+                release.note(
+                    file, line.row, "filename", problem=f"{name[0]} is in row {seen[name[0]]} too", action="both kept"
+                )
             seen[name[0]] = line.row
             subject = name[1].zfill(3)
-            rows.append(common_row(release, file, line, subject, f"{subject}_{name[2]}", kind))
+            rows.append(common_row(release, file, line, subject=subject, video=f"{subject}_{name[2]}", kind=kind))
     return rows
 
 

@@ -35,7 +35,7 @@ def find_videos(release: Release) -> list[Found]:
 
 
 def _clips(release: Release) -> list[tuple[Path, re.Match[str]]]:
-    return find_copy(release, CLIP, part(release), RATES)
+    return find_copy(release, CLIP, part(release), parts=RATES)
 
 
 def _subject(match: re.Match[str]) -> str:
@@ -54,9 +54,22 @@ def read_rows(release: Release) -> list[Row]:
         folder = path.parent.name.lower()
         where = release.relative(path)
         if folder in EMOTIONS.values() and folder != label:
-            release.note(where, 0, "emotion", f"{match[0]} lies in {folder}", f"read as {folder}")
+            release.note(where, 0, "emotion", problem=f"{match[0]} lies in {folder}", action=f"read as {folder}")
             label = folder
-        rows.append(Row(where, 0, _subject(match), _name(match), None, None, None, "micro", label, ""))
+        rows.append(
+            Row(
+                where,
+                0,
+                _subject(match),
+                video=_name(match),
+                onset=None,
+                apex=None,
+                offset=None,
+                kind="micro",
+                emotion=label,
+                aus="",
+            )
+        )
     return rows
 
 

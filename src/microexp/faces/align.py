@@ -60,7 +60,9 @@ def head_poses(landmarks: np.ndarray, reference: np.ndarray) -> np.ndarray:
     return np.array([[m[0, 0], m[1, 0], m[0, 2], m[1, 2]] for m in fits])
 
 
-def smooth_poses(poses: np.ndarray, frames: np.ndarray, n_frames: int, step_frames: float, window: float) -> np.ndarray:
+def smooth_poses(
+    poses: np.ndarray, frames: np.ndarray, n_frames: int, *, step_frames: float, window: float
+) -> np.ndarray:
     """Low-pass head poses and give one for every frame.
 
     A running median over half the window removes what is shorter than a quarter of it (blinks, wrong landmarks), a
@@ -101,10 +103,10 @@ def _running_median(values: np.ndarray, half: int) -> np.ndarray:
 
 
 def slow_alignments(
-    alignment: np.ndarray, reference: np.ndarray, seen: Observations, n_frames: int, step: float, window: float
+    alignment: np.ndarray, reference: np.ndarray, seen: Observations, *, n_frames: int, step: float, window: float
 ) -> np.ndarray:
     """(n_frames, 2, 3): `alignment` with the slow part of the head's motion taken out; step and window in frames."""
-    poses = smooth_poses(head_poses(seen.landmarks, reference), seen.frames, n_frames, step, window)
+    poses = smooth_poses(head_poses(seen.landmarks, reference), seen.frames, n_frames, step_frames=step, window=window)
     turn, shift = poses[:, 0] + 1j * poses[:, 1], poses[:, 2] + 1j * poses[:, 3]
     centre = complex(*reference[RIGID].mean(axis=0))
     scale, offset = complex(alignment[0, 0], alignment[1, 0]), complex(*alignment[:, 2])

@@ -27,7 +27,7 @@ from microexp.run.stage import Job
 
 
 def crops_of(
-    source: VideoSource, frame_index: np.ndarray, faces: Faces, size: int, watch: Watch
+    source: VideoSource, frame_index: np.ndarray, faces: Faces, *, size: int, watch: Watch
 ) -> Iterator[np.ndarray]:
     """The crop (size, size, 3 or 1) of each of these frames; one frame is held at a time.
 
@@ -46,7 +46,10 @@ def crops_of(
     alignments, segments = faces.alignments(frame_index), np.maximum(faces.segments(frame_index), 0)
     plans = {
         number: plan_crops(
-            alignments[segments == number] if len(alignments) > 1 else alignments, source.width, source.height, size
+            alignments[segments == number] if len(alignments) > 1 else alignments,
+            source.width,
+            source.height,
+            size=size,
         )
         for number in np.unique(segments).tolist()
     }
@@ -59,7 +62,7 @@ def crops_of(
         yield crop
 
 
-def inside_picture(faces: Faces, source: VideoSource, frame_index: np.ndarray, size: int) -> np.ndarray | None:
+def inside_picture(faces: Faces, source: VideoSource, frame_index: np.ndarray, *, size: int) -> np.ndarray | None:
     """(places, size, size) bool: pixels of the crops that lie inside of the picture; None when all do."""
     alignments, segments = faces.alignments(frame_index), np.maximum(faces.segments(frame_index), 0)
     masks = []
@@ -81,10 +84,10 @@ def _process(shard: CropsWriter, video: Video, job: Job[CropsParams], faces: Fac
         if len(frame_index) < video.n_frames and job.params.fps is not None:
             about["fps"] = job.params.fps
         watch = Watch()
-        crops = crops_of(source, frame_index, faces, job.params.size, watch)
+        crops = crops_of(source, frame_index, faces, size=job.params.size, watch=watch)
         try:
             shard.stream(
-                video.video, frame_index, crops, lambda: _validity(faces, source, frame_index, watch, job), **about
+                video.video, frame_index, crops, more=lambda: _validity(faces, source, frame_index, watch, job), **about
             )
         except BadVideo as error:
             raise Unusable(reason_of(error)) from error
@@ -102,7 +105,7 @@ def _validity(
         Unusable: when fewer than two are.
     """
     times = source.times(faces.fps)[frame_index]
-    reason = merge(faces.reason, frame_index, times, watch.reasons(times))
+    reason = merge(faces.reason, frame_index, times, pictures=watch.reasons(times))
     valid = valid_frames(reason)
     if (valid | (reason == Reason.REPEATED)).sum() < min(2, len(valid)):
         raise Unusable(f"nothing usable in {len(valid)} frames: {in_words(reason)}")
@@ -110,7 +113,7 @@ def _validity(
     if found:
         log(f"crops: {source.path.name}: of {len(reason)} frames {found}")
     arrays = {"times": times, "valid": valid, "reason": reason}
-    inside = inside_picture(faces, source, frame_index, job.params.size)
+    inside = inside_picture(faces, source, frame_index, size=job.params.size)
     if inside is not None:
         arrays["inside"] = inside
     if "segment" in faces.group:

@@ -169,12 +169,12 @@ def _detect(frame: np.ndarray, region: np.ndarray, scale: float) -> list[tuple[n
 
 
 def _with_landmarks(frame: np.ndarray, box: np.ndarray, score: float) -> Face:
-    start = rebox(predict(frame, box, ROUGH_PX, SHIFTS[:1]))
-    landmarks = predict(frame, start, FINE_PX, SHIFTS)
+    start = rebox(predict(frame, box, ROUGH_PX, shifts=SHIFTS[:1]))
+    landmarks = predict(frame, start, FINE_PX, shifts=SHIFTS)
     return Face(rebox(landmarks), landmarks, score)
 
 
-def predict(frame: np.ndarray, box: np.ndarray, face_px: int, shifts: Sequence[tuple[float, float]]) -> np.ndarray:
+def predict(frame: np.ndarray, box: np.ndarray, face_px: int, *, shifts: Sequence[tuple[float, float]]) -> np.ndarray:
     """Landmarks (68, 2) of the face in `box`, averaged over shifted boxes.
 
     Args:

@@ -47,7 +47,7 @@ def whose(videos: Sequence[Video], shard: Path) -> Subject:
 
 
 def describe(
-    source: VideoSource, fps: float, view: View, params: FacesParams
+    source: VideoSource, fps: float, view: View, *, params: FacesParams
 ) -> tuple[dict[str, np.ndarray], dict[str, object]]:
     """Arrays and attributes of one video's group."""
     seen, main = view.seen, view.segments[0]
@@ -96,7 +96,9 @@ def _alignments(view: View, n_frames: int, fps: float, params: FacesParams) -> n
         if params.alignment == "slow" and own.any():
             step, window = params.slow_step_s * fps, params.slow_window_s * fps
             seen = view.seen if len(view.segments) == 1 else view.seen.only(own[view.seen.frames])
-            slow = align.slow_alignments(segment.alignment, segment.reference, seen, n_frames, step, window)
+            slow = align.slow_alignments(
+                segment.alignment, segment.reference, seen, n_frames=n_frames, step=step, window=window
+            )
             chosen = slice(None) if len(view.segments) == 1 else own
             every[chosen] = slow[chosen]
     return every
@@ -193,16 +195,16 @@ def _process(
             if backend is None:
                 landmarks = given.landmark_file(str(params.landmarks), video)
                 looks = given.read_landmarks(landmarks, params.landmarks_first_frame, video.n_frames)
-                found = view(looks, source, video.fps, params, None)
+                found = view(looks, source, video.fps, params=params, viewer=None)
             else:
-                found = look(source, video.fps, params, backend)
+                found = look(source, video.fps, params, backend=backend)
         except BadVideo as error:
             raise Unusable(reason_of(error)) from error
     except Unusable as reason:
         log(f"{name} is excluded: {reason}")
         shard.exclude(video.video, str(reason), **about)
         return
-    arrays, attributes = describe(source, video.fps, found, params)
+    arrays, attributes = describe(source, video.fps, found, params=params)
     _warn(name, source, found, float(str(attributes["outside"])), params)
     shard.add(video.video, arrays, **about, **attributes)
 

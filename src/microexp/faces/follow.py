@@ -83,7 +83,7 @@ def _looks(video: Video, faces: Faces, job: Job[FacesParams], backend: Backend) 
         return
     frames = looked_at(source.n_frames, video.fps)
     times = source.times(video.fps)
-    for frame, face in zip(frames.tolist(), follow(source, frames, faces, backend), strict=True):
+    for frame, face in zip(frames.tolist(), follow(source, frames, faces, backend=backend), strict=True):
         yield _look(video, frame, float(times[frame]), face)
 
 
@@ -97,7 +97,7 @@ def looked_at(n_frames: int, fps: float) -> np.ndarray:
     return np.arange(0, n_frames, max(1, int(fps // LOOKS_PER_S)))
 
 
-def follow(source: VideoSource, frames: np.ndarray, faces: Faces, backend: Backend) -> Iterator[Face | None]:
+def follow(source: VideoSource, frames: np.ndarray, faces: Faces, *, backend: Backend) -> Iterator[Face | None]:
     """The face of the person that the shard is about in each of these frames; None where it is not seen.
 
     Args:
@@ -165,7 +165,7 @@ class Person:
 
 def refined(image: np.ndarray, before: Face) -> Face:
     """The face of the frame before in this one: its landmarks from that face's box, which they hardly leave."""
-    landmarks = predict(image, before.box, FINE_PX, SHIFTS[:3])
+    landmarks = predict(image, before.box, FINE_PX, shifts=SHIFTS[:3])
     return Face(rebox(landmarks), landmarks, before.score)
 
 

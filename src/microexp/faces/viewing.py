@@ -100,7 +100,7 @@ class Viewer:
         return found
 
 
-def look(source: VideoSource, fps: float, params: FacesParams, backend: Backend) -> View:
+def look(source: VideoSource, fps: float, params: FacesParams, *, backend: Backend) -> View:
     """Look at frames spread over a video, regular ones when the alignment is slow, and where what is seen changes.
 
     Raises:
@@ -110,10 +110,10 @@ def look(source: VideoSource, fps: float, params: FacesParams, backend: Backend)
     if params.alignment == "slow":
         frames = np.union1d(frames, regular_frames(source.n_frames, fps, params.slow_step_s))
     viewer = Viewer(source, backend, params.choose)
-    return view(viewer.first(frames), source, fps, params, viewer)
+    return view(viewer.first(frames), source, fps, params=params, viewer=viewer)
 
 
-def view(looks: Looks, source: VideoSource, fps: float, params: FacesParams, viewer: Viewer | None) -> View:
+def view(looks: Looks, source: VideoSource, fps: float, *, params: FacesParams, viewer: Viewer | None) -> View:
     """Segments and validity from looks; without a viewer (landmarks were given) no more frames can be looked at.
 
     Raises:
@@ -151,7 +151,7 @@ def _segments(seen: Observations, geometry: Geometry, n_frames: int, fps: float,
     if params.alignment == "slow":
         one = geometry.segment(seen.landmarks)
         step, window = params.slow_step_s * fps, params.slow_window_s * fps
-        slow = align.slow_alignments(one.alignment, one.reference, seen, n_frames, step, window)
+        slow = align.slow_alignments(one.alignment, one.reference, seen, n_frames=n_frames, step=step, window=window)
         if geometry.off(seen.landmarks, slow[seen.frames]).max() <= OFF:
             return [one]
     return find_segments(seen.landmarks, geometry)

@@ -33,7 +33,7 @@ class CropPlan:
     size: int
 
 
-def plan_crops(alignments: np.ndarray, width: int, height: int, size: int) -> CropPlan:
+def plan_crops(alignments: np.ndarray, width: int, height: int, *, size: int) -> CropPlan:
     """The region that all crops of a video are cut from.
 
     Args:

@@ -124,7 +124,7 @@ def _in_pattern(share: np.ndarray) -> np.ndarray:
     return np.zeros(len(share), bool)
 
 
-def merge(faces: np.ndarray, frame_index: np.ndarray, times_s: np.ndarray, pictures: np.ndarray) -> np.ndarray:
+def merge(faces: np.ndarray, frame_index: np.ndarray, times_s: np.ndarray, *, pictures: np.ndarray) -> np.ndarray:
     """(T,) `Reason` of every crop, from those of the source frames and of the pictures.
 
     What is the matter with a frame itself goes before what lies between it and the one before. A gap or cut among

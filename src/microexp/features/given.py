@@ -89,7 +89,7 @@ def run(job: Job[GivenParams]) -> None:
             if file is None:
                 out.exclude(video.video, "no series of another program")
             else:
-                write_series(out, read_series(file, job.params.columns), video, job.params, file)
+                write_series(out, read_series(file, job.params.columns), video, params=job.params, path=file)
 
 
 def _by_video(paths: Sequence[Path]) -> dict[str, Path]:
@@ -192,7 +192,7 @@ def _number(cell: str) -> float:
         return float("nan")
 
 
-def write_series(out: FeaturesWriter, series: Series, video: Video, params: GivenParams, path: Path) -> None:
+def write_series(out: FeaturesWriter, series: Series, video: Video, *, params: GivenParams, path: Path) -> None:
     """Write the features of one video: each row is a feature of one frame of the series' own rate.
 
     Raises:
@@ -213,7 +213,9 @@ def write_series(out: FeaturesWriter, series: Series, video: Video, params: Give
             hint="given.fps and given.first_frame say how the series lies on the video",
         )
     index = np.minimum(np.round(times * video.fps, 6), video.n_frames - 1)  # between two frames where the rates differ
-    out.add(video.video, series.values, Layout(1, 1, fps, series.channels), index, valid=series.valid)
+    out.add(
+        video.video, series.values, Layout(1, 1, fps, channels=series.channels), frame_index=index, valid=series.valid
+    )
 
 
 def _index_of(number: int, video: Video, path: Path) -> int:

@@ -40,7 +40,7 @@ def clip_count(frames: int, clip_frames: int, step_frames: int) -> int:
     return max(0, frames - 1 - clip_frames) // step_frames + 1
 
 
-def seen_clips(crops: Crops, clips: int, clip_frames: int, step_frames: int) -> np.ndarray:
+def seen_clips(crops: Crops, clips: int, clip_frames: int, *, step_frames: int) -> np.ndarray:
     """(clips,) bool: whether all frames of each clip show the face, with no gap and no cut inside the clip.
 
     A repeated frame shows it as the one before does. Features of the other clips are computed all the same, of what
@@ -55,7 +55,7 @@ def seen_clips(crops: Crops, clips: int, clip_frames: int, step_frames: int) -> 
     return np.asarray(seen, bool)
 
 
-def batches(clips: int, clip_frames: int, step_frames: int, size_px: int) -> Iterator[tuple[int, int, int]]:
+def batches(clips: int, clip_frames: int, step_frames: int, *, size_px: int) -> Iterator[tuple[int, int, int]]:
     """(first frame, frame after the last, clips) of each batch; a function of the options and the length alone."""
     size = max(1, min(MAX_BATCH, BATCH_PX // size_px**2))
     for first in range(0, clips, size):
@@ -102,7 +102,7 @@ def pad(frames: np.ndarray, count: int, repeat: bool) -> np.ndarray:
 
 
 def stream_features(
-    frames: int, read: Callable[[int, int], np.ndarray], network: FastI3d, params: I3dClipParams, pool: BatchPool
+    frames: int, read: Callable[[int, int], np.ndarray], network: FastI3d, *, params: I3dClipParams, pool: BatchPool
 ) -> np.ndarray:
     """(T', 1024) float32 of one video.
 
@@ -117,7 +117,7 @@ def stream_features(
 
     def work() -> Iterator[Callable[[], np.ndarray]]:
         """One piece of work per batch of snippets."""
-        for start, stop, _ in batches(clips, params.clip_frames, params.step_frames, params.size_px):
+        for start, stop, _ in batches(clips, params.clip_frames, params.step_frames, size_px=params.size_px):
             images = read(start, stop)
             yield lambda images=images: batch_features(images, network, params)  # type: ignore[misc]
 
@@ -189,6 +189,7 @@ def run_stream(
     job: Job[Any],
     stream: str,
     state: Mapping[str, Tensor],
+    *,
     read_video: Callable[[Crops, str], tuple[str, Callable[[int, int], np.ndarray] | None]],
     about: Mapping[str, object],
 ) -> dict[str, Any]:
@@ -213,7 +214,7 @@ def run_stream(
     network = FastI3d(dict(state), device)
     with (
         open_crops(job.input("crops")) as crops,
-        create_features(job.output("features"), stream, crops.subject, about) as out,
+        create_features(job.output("features"), stream, crops.subject, about=about) as out,
         BatchPool(job.threads if device == "cpu" else 1) as pool,
     ):
         for name in track(list(crops), stream):
@@ -222,8 +223,8 @@ def run_stream(
             if excluded or read is None:
                 out.exclude(name, excluded)
                 continue
-            features = stream_features(len(own), read, network, params, pool)
+            features = stream_features(len(own), read, network, params=params, pool=pool)
             layout = Layout(params.step_frames, params.clip_frames, own.fps)
-            seen = seen_clips(own, len(features), params.clip_frames, params.step_frames)
-            out.add(name, features, layout, own.frame_index, valid=None if seen.all() else seen)
+            seen = seen_clips(own, len(features), params.clip_frames, step_frames=params.step_frames)
+            out.add(name, features, layout, frame_index=own.frame_index, valid=None if seen.all() else seen)
     return {"device": device.partition(":")[0]}

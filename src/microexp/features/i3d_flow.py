@@ -21,7 +21,9 @@ def run(job: Job[I3dFlowParams]) -> dict[str, Any]:
 
     params = job.params
     own_weights = job.input("flow_weights") if job.inputs.get("flow_weights") else None
-    state, about = load_flow(job.input("weights"), own_weights, params.rgb_weights_sha256, params.flow_weights_sha256)
+    state, about = load_flow(
+        job.input("weights"), own_weights, params.rgb_weights_sha256, flow_sha256=params.flow_weights_sha256
+    )
     with open_flow(job.input("flow"), Subject.of_path(job.input("crops"))) as flow:
 
         def read_video(crops: Crops, name: str) -> tuple[str, Callable[[int, int], np.ndarray] | None]:
@@ -43,5 +45,5 @@ def run(job: Job[I3dFlowParams]) -> dict[str, Any]:
             "size_px": params.size_px,
             "flow_bound_px": params.flow_bound_px,
         }
-        found = run_stream(job, "i3d_flow", state, read_video, attributes)
+        found = run_stream(job, "i3d_flow", state, read_video=read_video, about=attributes)
     return found | {"weights": about}

@@ -113,7 +113,7 @@ def load_rgb(path: Path, sha256: str | None = None) -> tuple[State, dict[str, st
 
 
 def load_flow(
-    rgb_path: Path, flow_path: Path | None, rgb_sha256: str | None = None, flow_sha256: str | None = None
+    rgb_path: Path, flow_path: Path | None, rgb_sha256: str | None = None, *, flow_sha256: str | None = None
 ) -> tuple[State, dict[str, str]]:
     """State dict of the stream `i3d_flow`, and what it is: the user's own, or made from the RGB weights.
 

@@ -62,7 +62,7 @@ class Unit3D(nn.Module):
     """Convolution, then batch normalisation and ReLU (neither in the classifier)."""
 
     def __init__(
-        self, inputs: int, outputs: int, kernel: Triple = (1, 1, 1), stride: Triple = (1, 1, 1), head: bool = False
+        self, inputs: int, outputs: int, kernel: Triple = (1, 1, 1), *, stride: Triple = (1, 1, 1), head: bool = False
     ) -> None:
         super().__init__()
         self.kernel, self.stride = kernel, stride
@@ -96,7 +96,7 @@ class InceptionI3d(nn.Module):
 
     def __init__(self, channels: int = 3, classes: int = 400) -> None:
         super().__init__()
-        self.Conv3d_1a_7x7 = Unit3D(channels, 64, (7, 7, 7), (2, 2, 2))
+        self.Conv3d_1a_7x7 = Unit3D(channels, 64, (7, 7, 7), stride=(2, 2, 2))
         self.Conv3d_2b_1x1 = Unit3D(64, 64)
         self.Conv3d_2c_3x3 = Unit3D(64, 192, (3, 3, 3))
         for name, (inputs, outputs) in MIXED.items():

@@ -34,5 +34,7 @@ def run(job: Job[I3dRgbParams]) -> dict[str, Any]:
         return "", read
 
     weights = f"{about['source']} ({about['state_sha256']})"
-    found = run_stream(job, "i3d_rgb", state, read_video, {"weights": weights, "size_px": params.size_px})
+    found = run_stream(
+        job, "i3d_rgb", state, read_video=read_video, about={"weights": weights, "size_px": params.size_px}
+    )
     return found | {"weights": about}

@@ -31,14 +31,14 @@ def read_grey(batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         yield from to_grey(frames)
 
 
-def write_video(video: str, crops: Crops, out: FlowWriter, job: Job[FlowParams]) -> tuple[float, int]:
+def write_video(video: str, crops: Crops, out: FlowWriter, *, job: Job[FlowParams]) -> tuple[float, int]:
     """Compute and store the flow of one video.
 
     Returns:
         The largest component, px, and how many numbers did not fit into 16 bits.
     """
     valid = crops.valid_pairs
-    pairs = stream_flow(read_grey(crops.batches()), job.params, job.threads, job.device)
+    pairs = stream_flow(read_grey(crops.batches()), job.params, job.threads, device=job.device)
     shape = (max(len(crops) - 1, 0), crops.side, crops.side, 2)
     pairs = usable(pairs, valid, crops)
     return out.stream(video, pairs, shape=shape, scale_px=job.params.storage_scale_px, fps=crops.fps, valid=valid)
@@ -63,7 +63,7 @@ def run(job: Job[FlowParams]) -> Mapping[str, Any]:
             if crops[video].excluded:
                 out.exclude(video, crops[video].excluded, fps=crops[video].fps)
                 continue
-            bounds[video], number = write_video(video, crops[video], out, job)
+            bounds[video], number = write_video(video, crops[video], out, job=job)
             if number:
                 cut[video] = number
     return {**provenance(job.params, job.device), **report(bounds, cut, LARGEST * job.params.storage_scale_px)}

@@ -46,7 +46,7 @@ class NumbaSolver:
     device = "cpu"
     batch = 32
 
-    def __init__(self, height: int, width: int, tvl1: Tvl1, threads: int = 1) -> None:
+    def __init__(self, height: int, width: int, tvl1: Tvl1, *, threads: int = 1) -> None:
         self.shape = (height, width)
         self.tvl1 = tvl1
         self.threads = self.at_once = threads
@@ -98,7 +98,7 @@ class NumbaSolver:
         return out
 
     def solve(
-        self, first: np.ndarray, second: np.ndarray, warm: np.ndarray | None = None, scales: int = 0
+        self, first: np.ndarray, second: np.ndarray, warm: np.ndarray | None = None, *, scales: int = 0
     ) -> np.ndarray:
         """Flow (N, H, W, 2), px, between pyramids.
 

@@ -29,7 +29,7 @@ class OpencvSolver:
     device = "cpu"
     batch = 32
 
-    def __init__(self, height: int, width: int, tvl1: Tvl1, threads: int = 1) -> None:
+    def __init__(self, height: int, width: int, tvl1: Tvl1, *, threads: int = 1) -> None:
         import cv2
 
         if not hasattr(cv2, "optflow"):
@@ -50,7 +50,7 @@ class OpencvSolver:
         return prepare(frames, self.tvl1)
 
     def solve(
-        self, first: np.ndarray, second: np.ndarray, warm: np.ndarray | None = None, scales: int = 0
+        self, first: np.ndarray, second: np.ndarray, warm: np.ndarray | None = None, *, scales: int = 0
     ) -> np.ndarray:
         """Flow (N, H, W, 2), px; see `tvl1.Solver`."""
         import cv2
@@ -110,7 +110,7 @@ class CudaSolver:
     batch = 32
     at_once = 1
 
-    def __init__(self, height: int, width: int, tvl1: Tvl1, device: str = "cuda") -> None:
+    def __init__(self, height: int, width: int, tvl1: Tvl1, *, device: str = "cuda") -> None:
         import cv2
 
         if not hasattr(getattr(cv2, "cuda", None), "OpticalFlowDual_TVL1_create"):
@@ -154,7 +154,7 @@ class CudaSolver:
             uploaded[-1].upload(frame)
         return uploaded
 
-    def solve(self, first: list[Any], second: list[Any], warm: None = None, scales: int = 0) -> np.ndarray:
+    def solve(self, first: list[Any], second: list[Any], warm: None = None, *, scales: int = 0) -> np.ndarray:
         """Flow (N, H, W, 2), px; OpenCV takes one pair at a time, and never starts from a flow that is given."""
         import cv2
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache, lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,7 +29,7 @@ State = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 
 
 def iteration(
-    wx: Tensor, wy: Tensor, inverse: Tensor, rho: Tensor, state: State, limit: float, theta: float, ratio: float
+    wx: Tensor, wy: Tensor, inverse: Tensor, *, rho: Tensor, state: State, limit: float, theta: float, ratio: float
 ) -> tuple[State, Tensor]:
     """One iteration; `state` is u, v and the four dual fields, all (N, H, W). Also gives the squared changes."""
     u, v, p11, p12, p21, p22 = state
@@ -36,7 +37,7 @@ def iteration(
     du = step * wx + theta * divergence(p11, p12)
     dv = step * wy + theta * divergence(p21, p22)
     u, v = u + du, v + dv
-    return (u, v, *dual_step(u, p11, p12, ratio), *dual_step(v, p21, p22, ratio)), du * du + dv * dv
+    return (u, v, *dual_step(u, p11, p12, ratio=ratio), *dual_step(v, p21, p22, ratio=ratio)), du * du + dv * dv
 
 
 def divergence(px: Tensor, py: Tensor) -> Tensor:
@@ -44,7 +45,7 @@ def divergence(px: Tensor, py: Tensor) -> Tensor:
     return (px - nn.pad(px[..., :-1], (1, 0))) + (py - nn.pad(py[..., :-1, :], (0, 0, 1, 0)))
 
 
-def dual_step(u: Tensor, px: Tensor, py: Tensor, ratio: float) -> tuple[Tensor, Tensor]:
+def dual_step(u: Tensor, px: Tensor, py: Tensor, *, ratio: float) -> tuple[Tensor, Tensor]:
     """Gradient ascent on the dual field of one component, then back towards the unit disc."""
     ux = nn.pad(u[..., 1:] - u[..., :-1], (0, 1))
     uy = nn.pad(u[..., 1:, :] - u[..., :-1, :], (0, 0, 0, 1))
@@ -60,22 +61,22 @@ def compiled_iteration() -> Callable[..., tuple[State, Tensor]]:
     """
     now: Callable[..., tuple[State, Tensor]] = torch.compile(iteration, dynamic=False)
 
-    def run(*arguments: object) -> tuple[State, Tensor]:
+    def run(*fields: Tensor, **more: Any) -> tuple[State, Tensor]:
         """The compiled iteration, or the plain one once compiling has failed."""
         nonlocal now
         if now is iteration:
-            return iteration(*arguments)  # type: ignore[arg-type]
+            return iteration(*fields, **more)
         try:
             # the default limit of 8 shapes is soon used up by levels and sizes, after which torch falls back in silence
             with torch._dynamo.config.patch(recompile_limit=256):
-                return now(*arguments)
+                return now(*fields, **more)
         except torch.OutOfMemoryError:
             raise
         except (RuntimeError, OSError, ImportError) as error:  # what is no failure of a compiler comes again below
             reason = one_line(str(error).strip().partition("\n")[0] or type(error).__name__, 200)
             log(f"flow: torch cannot compile here, so that flow takes several times as long: {reason}")
             now = iteration
-            return iteration(*arguments)  # type: ignore[arg-type]
+            return iteration(*fields, **more)
 
     return run
 
@@ -136,7 +137,7 @@ def spline_basis(t: Tensor) -> list[Tensor]:
     return [first, second, 1 - first - second - last, last]
 
 
-def warp(images: Tensor, u: Tensor, v: Tensor, tvl1: Tvl1) -> Tensor:
+def warp(images: Tensor, u: Tensor, v: Tensor, *, tvl1: Tvl1) -> Tensor:
     """`images` (N, C, H, W), or splines with these coefficients, at x + u, y + v.
 
     Gathered by hand, since `grid_sample(mode="bicubic")` has a slope of -0.75 for good.
@@ -161,7 +162,7 @@ def warp(images: Tensor, u: Tensor, v: Tensor, tvl1: Tvl1) -> Tensor:
 
 
 @lru_cache(maxsize=256)
-def places(source: int, target: int, ratio: float, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+def places(source: int, target: int, ratio: float, *, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     """For each of `target` px the `source` px before and after it, and the weight of the latter.
 
     Kept on the device, for the few sizes there are: a copy from the host would make it wait.
@@ -172,10 +173,10 @@ def places(source: int, target: int, ratio: float, device: torch.device) -> tupl
     return tuple(torch.from_numpy(part).to(device, non_blocking=True) for part in parts)  # type: ignore[return-value]
 
 
-def resize(image: Tensor, size: tuple[int, int], ratio: tuple[float, float], factor: float = 1.0) -> Tensor:
+def resize(image: Tensor, size: tuple[int, int], ratio: tuple[float, float], *, factor: float = 1.0) -> Tensor:
     """`factor` times `image` (N, H, W), bilinear with half-pixel centres; ratio = source px per target px."""
     for axis, (n, r) in enumerate(zip(size, ratio, strict=True), 1):
-        low, high, weight = places(image.shape[axis], n, r, image.device)
+        low, high, weight = places(image.shape[axis], n, r, device=image.device)
         one, two = image.index_select(axis, low), image.index_select(axis, high)
         image = one + (two - one) * (weight if axis == 2 else weight[:, None])
     return factor * image
@@ -188,7 +189,14 @@ class TorchSolver:
     solve_frames = None
 
     def __init__(
-        self, height: int, width: int, tvl1: Tvl1, threads: int = 1, device: str = "cpu", compiled: bool | None = None
+        self,
+        height: int,
+        width: int,
+        tvl1: Tvl1,
+        *,
+        threads: int = 1,
+        device: str = "cpu",
+        compiled: bool | None = None,
     ) -> None:
         self.device = device
         self.threads = threads
@@ -215,12 +223,12 @@ class TorchSolver:
             if self.tvl1.interpolation == "spline":  # then compare what a warp by nothing gives: equal means no flow
                 images = [convolve(image, spline_weights()) for image in images]
                 still = torch.zeros_like(grey)
-                value = warp(images[0].unsqueeze(1), still, still, self.tvl1)[:, 0]
+                value = warp(images[0].unsqueeze(1), still, still, tvl1=self.tvl1)[:, 0]
             parts += [value, *images]
         return torch.cat([p.flatten(1) for p in parts], 1)
 
     @torch.inference_mode()
-    def solve(self, first: Tensor, second: Tensor, warm: Tensor | None = None, scales: int = 0) -> Tensor:
+    def solve(self, first: Tensor, second: Tensor, warm: Tensor | None = None, *, scales: int = 0) -> Tensor:
         """Flow (N, H, W, 2), px, on the device; see `tvl1.Solver`."""
         torch.set_num_threads(self.threads)
         count = len(first)
@@ -234,7 +242,7 @@ class TorchSolver:
             size = self.sizes[level]
             if flow[0].shape[1:] != size:
                 ratio = flow[0].shape[1] / size[0], flow[0].shape[2] / size[1]
-                flow = tuple(resize(f, size, ratio, 1 / self.tvl1.scale_step) for f in flow)
+                flow = tuple(resize(f, size, ratio, factor=1 / self.tvl1.scale_step) for f in flow)
             flow = self._solve_level(self._level(first, level)[:, 0], self._level(second, level)[:, 1:], *flow)
         return torch.stack(flow, -1)[:count]
 
@@ -252,7 +260,7 @@ class TorchSolver:
         flow = warm.unbind(-1)
         for old, new in zip(self.sizes[: levels - 1], self.sizes[1:levels], strict=True):
             ratio = old[0] / new[0], old[1] / new[1]
-            flow = tuple(resize(f, new, ratio, self.tvl1.scale_step) for f in flow)
+            flow = tuple(resize(f, new, ratio, factor=self.tvl1.scale_step) for f in flow)
         return tuple(f.contiguous() for f in flow)
 
     def _solve_level(self, first: Tensor, second: Tensor, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
@@ -260,7 +268,7 @@ class TorchSolver:
         state: State = (u, v, *(torch.zeros_like(u) for _ in range(4)))  # type: ignore[assignment]
         for _ in range(t.warps):
             u, v = state[:2]
-            warped, wx, wy = warp(second, u, v, t).unbind(1)
+            warped, wx, wy = warp(second, u, v, tvl1=t).unbind(1)
             squared = wx * wx + wy * wy
             inverse = torch.where(squared > GRADIENT_FLOOR, 1 / squared, 0.0)
             rho = warped - wx * u - wy * v - first
@@ -270,7 +278,7 @@ class TorchSolver:
     def _iterate(self, wx: Tensor, wy: Tensor, inverse: Tensor, rho: Tensor, state: State) -> State:
         """All iterations of one warp; with a stopping rule each pair stops on its own."""
         t = self.tvl1
-        numbers = t.data_weight * t.theta, t.theta, t.tau / t.theta
+        numbers = {"limit": t.data_weight * t.theta, "theta": t.theta, "ratio": t.tau / t.theta}
         stop = t.epsilon_px**2 * rho[0].numel()
         active = torch.ones((len(rho), 1, 1), dtype=torch.bool, device=rho.device)
         for k in range(t.outer_iterations * t.iterations):
@@ -278,7 +286,7 @@ class TorchSolver:
                 smooth = (median_filter(f, t.median_px) for f in state[:2])
                 u, v = (torch.where(active, s, f) for s, f in zip(smooth, state[:2], strict=True))
                 state = (u, v, *state[2:])
-            new, change = self.iterate(wx, wy, inverse, rho, state, *numbers)
+            new, change = self.iterate(wx, wy, inverse, rho=rho, state=state, **numbers)
             if t.epsilon_px <= 0:
                 state = new
                 continue

@@ -38,12 +38,12 @@ class Solver(Protocol):
     def prepare(self, frames: np.ndarray) -> Any:
         """Whatever the backend keeps per frame (pyramids): a sliceable batch for frames (N, H, W)."""
 
-    def solve(self, first: Any, second: Any, warm: Any = None, scales: int = 0) -> Any:
+    def solve(self, first: Any, second: Any, warm: Any = None, *, scales: int = 0) -> Any:
         """Flow (N, H, W, 2) between two batches; `warm` is flow to start from, then only `scales` levels are used."""
 
 
 def compute_flow(
-    first: np.ndarray, second: np.ndarray, params: Tvl1Params | None = None, threads: int = 1, device: str = "cpu"
+    first: np.ndarray, second: np.ndarray, params: Tvl1Params | None = None, *, threads: int = 1, device: str = "cpu"
 ) -> np.ndarray:
     """Flow of each pair of grey images, px, float32 (N, H, W, 2).
 
@@ -70,7 +70,7 @@ def compute_flow(
             raise UserError(where="flow", problem=f"images of shape {first.shape}", expected="at least one pixel")
         return np.zeros((*first.shape, 2), np.float32)
     first, second = check_pairs(first, second)
-    solver = make_solver(first.shape[1], first.shape[2], params, threads, device)
+    solver = make_solver(first.shape[1], first.shape[2], params, threads=threads, device=device)
     if solver.solve_frames is not None:
         return solver.solve_frames(first, second)
     out = np.empty((*first.shape, 2), np.float32)
@@ -84,6 +84,7 @@ def stream_flow(
     frames: Iterable[np.ndarray],
     params: FlowParams | None = None,
     threads: int = 1,
+    *,
     device: str = "cpu",
     batch: int | None = None,
 ) -> Iterator[np.ndarray]:
@@ -115,7 +116,7 @@ def stream_flow(
             got=params.warm_start_pairs,
             expected="0: OpenCV's CUDA class never reads the flow it is given",
         )
-    solver = make_solver(head.shape[0], head.shape[1], params, threads, device)
+    solver = make_solver(head.shape[0], head.shape[1], params, threads=threads, device=device)
     run = params.warm_start_pairs or 1
     runs = -(-batch // run) if batch else max(-(-solver.batch // run), solver.at_once if run > 1 else 1)
     last = solver.prepare(check(head)[None])
@@ -132,7 +133,7 @@ def _solve_runs(solver: Solver, pyramids: Any, pairs: int, run: int, scales: int
     warm, flows = None, []
     for k in range(min(run, pairs)):  # the k-th pair of every run, all at once
         first, second = pyramids[k:pairs:run], pyramids[k + 1 : pairs + 1 : run]
-        warm = solver.solve(first, second, None if warm is None else warm[: len(first)], scales)
+        warm = solver.solve(first, second, None if warm is None else warm[: len(first)], scales=scales)
         flows.append(warm)
     out = np.empty((pairs, *flows[0].shape[1:]), np.float32)
     for k, flow in enumerate(flows):
@@ -140,7 +141,7 @@ def _solve_runs(solver: Solver, pyramids: Any, pairs: int, run: int, scales: int
     return out
 
 
-def make_solver(height: int, width: int, params: Tvl1Params, threads: int = 1, device: str = "cpu") -> Solver:
+def make_solver(height: int, width: int, params: Tvl1Params, *, threads: int = 1, device: str = "cpu") -> Solver:
     """The backend that `params.backend` names, for frames of one size.
 
     The backend `auto` is numba, or torch when `device` asks for a GPU by name: what a run gives does not hang on
@@ -154,16 +155,16 @@ def make_solver(height: int, width: int, params: Tvl1Params, threads: int = 1, d
     if backend == "numba":
         from microexp.flow.numba_backend import NumbaSolver
 
-        return NumbaSolver(height, width, tvl1, threads)
+        return NumbaSolver(height, width, tvl1, threads=threads)
     if backend == "torch":
         from microexp.flow.torch_backend import TorchSolver
 
-        return TorchSolver(height, width, tvl1, threads, device)
+        return TorchSolver(height, width, tvl1, threads=threads, device=device)
     from microexp.flow.opencv_backend import CudaSolver, OpencvSolver
 
     if backend == "opencv":
-        return OpencvSolver(height, width, tvl1, threads)
-    return CudaSolver(height, width, tvl1, device)
+        return OpencvSolver(height, width, tvl1, threads=threads)
+    return CudaSolver(height, width, tvl1, device=device)
 
 
 def resolve_backend(params: Tvl1Params, device: str) -> tuple[str, str]:

@@ -62,7 +62,9 @@ def run(job: Job[ApplyStageParams]) -> Mapping[str, Any]:
                 for e in events
             ]
     classes = recogniser.classes if recogniser else ()
-    write_events(job.output("events"), events, videos, classes, action_units.unit_names(units) if units else ())
+    write_events(
+        job.output("events"), events, videos, classes=classes, units=action_units.unit_names(units) if units else ()
+    )
     return {"events": len(events)}
 
 
@@ -111,7 +113,7 @@ def spot(model: Model, video: Video, streams: Mapping[str, Features]) -> list[Ev
     events = []
     for kind in KINDS:
         low, high = model.limits_s[kind]
-        cleaned = clean(*found[kind], (low * video.fps - 1e-6, high * video.fps + 1e-6), model.choice)
+        cleaned = clean(*found[kind], (low * video.fps - 1e-6, high * video.fps + 1e-6), options=model.choice)
         for (onset, offset), score in zip(*take(*cleaned, model.choices[kind]), strict=True):
             events.append(Event(video.key, int(onset), int(offset), kind, round(float(score), 6), model.label))
     return sorted(events, key=lambda e: (e.onset, e.offset, e.kind))

@@ -169,14 +169,14 @@ def read_model(path: Path, kind: str) -> Model:
             raise UserError(
                 file=path, where="version", got=about["version"], expected=f"{method.version}, as the method is now"
             )
-        settings = validate(method.Options, about["options"], path, "options")
+        settings = validate(method.Options, about["options"], path, where="options")
         told = validate(_Described, about, path)
         kinds = KINDS if kind == "spotting" else ()
         choices, limits = {k: told.selection[k] for k in kinds}, {k: told.duration_s[k] for k in kinds}
         fitted = method.from_bytes(found.parts["method.0"], settings)
         return Model(
             path, kind, f"{told.experiment}/{told.method}", method, fitted, told.streams, limits, choices,
-            validate(ChoiceParams, about.get("choice", {}), path, "choice"), told.classes, told.size_px,
+            validate(ChoiceParams, about.get("choice", {}), path, where="choice"), told.classes, told.size_px,
             told.preprocessing,
         )  # fmt: skip
     except (LookupError, TypeError, ValueError, AttributeError) as error:
@@ -223,10 +223,13 @@ def read_trained(path: Path) -> Model | None:
                 file=path, where="version", got=about["version"], expected=f"{method.version}, as the method is now"
             )
         told = validate(_Trained, about, path)
-        fitted = method.from_bytes(found.parts["method.0"], validate(method.Options, about["options"], path, "options"))
+        fitted = method.from_bytes(
+            found.parts["method.0"], validate(method.Options, about["options"], path, where="options")
+        )
         return Model(
-            path, "recognition", f"{told.experiment}/{told.method}", method, fitted, {}, {}, {}, ChoiceParams(),
-            told.classes, told.size_px, {},
+            path, "recognition", f"{told.experiment}/{told.method}", method=method, fitted=fitted, streams={},
+            limits_s={}, choices={}, choice=ChoiceParams(), classes=told.classes, size_px=told.size_px,
+            preprocessing={},
         )  # fmt: skip
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise UserError(

@@ -55,6 +55,7 @@ class Sides:
         held_out: tuple[str, str] | None,
         subjects: Iterable[tuple[str, str]],
         groups: Sequence[Sequence[str]] = (),
+        *,
         train_on: Sequence[str] = (),
     ) -> Sides:
         """The sides of a fold among all (data set, subject) of its experiment."""

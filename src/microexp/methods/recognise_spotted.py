@@ -56,8 +56,8 @@ def run(job: Job[EventsParams]) -> Mapping[str, Any]:
             if path is None:
                 problem = f"no crops of {'/'.join(subject)}"
                 raise UserError(file="command line", where="--crops", problem=problem, expected="those of the fold")
-            events += describe(own, recognisers.of(*subject), path, motion, job)
-    write_events(job.output("events"), events, videos, recognisers.classes)
+            events += describe(own, recognisers.of(*subject), path, motion=motion, job=job)
+    write_events(job.output("events"), events, videos, classes=recognisers.classes)
     return {"events": len(events), "recognised": sum(bool(e.probabilities) for e in events)}
 
 
@@ -65,6 +65,7 @@ def describe(
     found: Sequence[Detection],
     model: Model | None,
     path: Path,
+    *,
     motion: Mapping[tuple[str, str, str], Features],
     job: Job[EventsParams],
 ) -> list[Event]:

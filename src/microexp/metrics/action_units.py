@@ -79,7 +79,7 @@ def scores(shown: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def mean_interval(
-    shown: np.ndarray, p: np.ndarray, subject: Sequence[object], samples: int, seed: int
+    shown: np.ndarray, p: np.ndarray, subject: Sequence[object], *, samples: int, seed: int
 ) -> tuple[float, float]:
     """95 % percentile interval of the mean AUC over units when subjects are drawn anew with replacement."""
     names, who = np.unique(np.array(subject, dtype=str), return_inverse=True)
@@ -109,7 +109,12 @@ def arrays(rows: Sequence[UnitPrediction], names: Sequence[str]) -> tuple[np.nda
 
 
 def table(
-    title: str, predictions: Sequence[UnitPrediction], names: Sequence[str] = NAMES, samples: int = 1000, seed: int = 0
+    title: str,
+    predictions: Sequence[UnitPrediction],
+    names: Sequence[str] = NAMES,
+    *,
+    samples: int = 1000,
+    seed: int = 0,
 ) -> Table:
     """A row per method, part and unit that some clip shows, and first one of their mean."""
     rows: list[Row] = []
@@ -138,7 +143,7 @@ def _rows(
     if not len(used):
         return [{**common, "unit": MEAN, "shown": 0, "auc": None, "unit_f1": None}]
     subjects = [f"{row.dataset}/{row.subject}" for row in own]
-    low, high = mean_interval(shown, p, subjects, samples, seed) if samples else (None, None)
+    low, high = mean_interval(shown, p, subjects, samples=samples, seed=seed) if samples else (None, None)
     mean: Row = {
         **common, "unit": MEAN, "shown": int(shown[:, used].any(1).sum()), "auc": float(areas[used].mean()),
         "auc_low": low, "auc_high": high, "unit_f1": float(f1s[used].mean()),

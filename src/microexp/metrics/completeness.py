@@ -81,7 +81,7 @@ def _expected(path: Path, protocol: str | None) -> list[Clip]:
     for line in lines:
         dataset, subject, video = dataset_name(line.text("dataset")), line.code("subject"), line.code("video")
         if protocol and "emotion" in line.cells:
-            name = class_of(protocol, dataset, emotion(line.cells["emotion"]), subject, video)
+            name = class_of(protocol, dataset, emotion(line.cells["emotion"]), subject=subject, video=video)
             counts = name is not None and line.text("kind") in ("", "micro")
         else:
             counts = "label" not in line.cells or line.text("label") != ""

@@ -59,7 +59,7 @@ def labelled_clips(
     left_out = {(e.dataset, e.subject, e.video, e.reason.partition(":")[0]) for e in exclusions}
     found = {}
     for e in expressions:
-        name = class_in(task, e.dataset, e.subject, e.video, e.emotion, str(e.aus))
+        name = class_in(task, e.dataset, e.subject, video=e.video, emotion=e.emotion, aus=str(e.aus))
         wanted = name is not None and e.dataset in task.datasets and e.kind in task.kinds
         if wanted and (e.dataset, e.subject, e.video, f"expression {e.expression}") not in left_out:
             found[e.dataset, e.subject, e.video, str(e.expression)] = str(name)

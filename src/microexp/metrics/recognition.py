@@ -175,7 +175,7 @@ def class_scores(matrices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def bootstrap(
-    runs: Sequence[Sequence[Prediction]], classes: Sequence[str], samples: int, seed: int, level: float = 0.95
+    runs: Sequence[Sequence[Prediction]], classes: Sequence[str], samples: int, *, seed: int, level: float = 0.95
 ) -> dict[str, tuple[float, float]]:
     """Percentile intervals of UF1 and UAR when the subjects are drawn anew with replacement.
 
@@ -220,7 +220,7 @@ def classes_of(predictions: Iterable[Prediction]) -> list[str]:
 
 
 def summary(
-    predictions: Sequence[Prediction], classes: Sequence[str] | None = None, samples: int = 1000, seed: int = 0
+    predictions: Sequence[Prediction], classes: Sequence[str] | None = None, samples: int = 1000, *, seed: int = 0
 ) -> tuple[list[Row], list[str]]:
     """One row per method and part, and notes.
 
@@ -255,7 +255,7 @@ def _summary_row(
         row[name] = float(np.mean(values))
         row[f"{name}_sd"] = float(np.std(values, ddof=1)) if len(values) > 1 else None
     if samples:
-        for name, (low, high) in bootstrap(runs, classes, samples, seed).items():
+        for name, (low, high) in bootstrap(runs, classes, samples, seed=seed).items():
             row[f"{name}_low"], row[f"{name}_high"] = low, high
     for i, name in enumerate(classes):
         row[f"f1_{name}"] = float(np.mean([s.f1[i] for s in found]))
@@ -272,12 +272,13 @@ def table(
     title: str,
     predictions: Sequence[Prediction],
     classes: Sequence[str] | None = None,
+    *,
     samples: int = 1000,
     seed: int = 0,
 ) -> Table:
     """The table of an experiment: every method in all and per data set."""
     classes = list(classes) if classes else classes_of(predictions)
-    rows, notes = summary(predictions, classes, samples, seed)
+    rows, notes = summary(predictions, classes, samples, seed=seed)
     measures = [m for n in ("uf1", "uar") for m in (n, f"{n}_sd", f"{n}_low", f"{n}_high")] + [
         "accuracy",
         "accuracy_sd",

@@ -130,7 +130,7 @@ def count(predictions: Iterable[Interval], truths: Iterable[Interval], matching:
 
 
 def count_subjects(
-    predictions: Iterable[Interval], truths: Iterable[Interval], matching: Matching, subjects: Iterable[str] = ()
+    predictions: Iterable[Interval], truths: Iterable[Interval], matching: Matching, *, subjects: Iterable[str] = ()
 ) -> dict[str, dict[str, Counts]]:
     """Counts of every subject by kind and overall.
 
@@ -154,7 +154,7 @@ def count_subjects(
 
 
 def bootstrap_f1(
-    subjects: Mapping[str, KindCounts], samples: int, seed: int, level: float = 0.95
+    subjects: Mapping[str, KindCounts], samples: int, seed: int, *, level: float = 0.95
 ) -> dict[str, tuple[float, float]]:
     """Percentile intervals of the pooled F1 by kind and overall, subjects drawn with replacement."""
     generator = np.random.default_rng(seed)

@@ -169,9 +169,15 @@ def _boris_events(sheet: Sheet) -> list[Label]:
             text = who[2]
             kind = _kind(text)
             emotion = "" if kind else text
-            found.append(Label(line.row, who[0], open_.pop(who), None, time_s, True, kind, emotion))
+            start = open_.pop(who)
+            found.append(
+                Label(line.row, who[0], start, apex=None, offset=time_s, in_seconds=True, kind=kind, emotion=emotion)
+            )
         elif "point" in state:
-            found.append(Label(line.row, who[0], time_s, None, time_s, True, _kind(who[2]), who[2]))
+            kind, emotion = _kind(who[2]), who[2]
+            found.append(
+                Label(line.row, who[0], time_s, apex=None, offset=time_s, in_seconds=True, kind=kind, emotion=emotion)
+            )
     return found
 
 
@@ -187,14 +193,14 @@ def _without_header(sheet: Sheet) -> list[Label]:
         words = [c for c in cells if c and as_seconds(c) is None]
         kind = _kind(text)
         label = words[-1] if len(words) > 1 and not _kind(words[-1]) else ""
-        found.append(Label(number, "", times[0], None, times[1], True, kind, label))
+        found.append(Label(number, "", times[0], apex=None, offset=times[1], in_seconds=True, kind=kind, emotion=label))
     return found
 
 
 # --- whose ------------------------------------------------------------------------------------------------------------
 
 
-def write_annotations(path: Path, labels: Sequence[Label], videos: Sequence[OwnVideo], file: object) -> int:
+def write_annotations(path: Path, labels: Sequence[Label], videos: Sequence[OwnVideo], *, file: object) -> int:
     """Write the sheet that the adapter `folder` reads, with or without rows.
 
     Returns how many rows are of no video that was given.

@@ -19,7 +19,7 @@ ERROR = re.compile(r"microexp: error: .*|.*Error in rule (\w+).*|.*LockException
 
 
 def run_workflow(
-    folder: Path, config: Path, targets: Sequence[str], cores: int, show: Callable[[str], None] = print
+    folder: Path, config: Path, targets: Sequence[str], *, cores: int, show: Callable[[str], None] = print
 ) -> int:
     """Make `targets` in `folder`; what can be made is made, whatever fails.
 

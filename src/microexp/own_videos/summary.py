@@ -33,7 +33,7 @@ def targets(videos: Iterable[OwnVideo], annotated: bool) -> list[str]:
     ]
 
 
-def collect(videos: Sequence[OwnVideo], run: Path, out: Path, annotated: bool) -> list[dict[str, Any]]:
+def collect(videos: Sequence[OwnVideo], run: Path, out: Path, *, annotated: bool) -> list[dict[str, Any]]:
     """Copy the results of every video into its folder, and write `summary.csv`; its rows are returned."""
     rows = []
     for video in videos:

@@ -24,7 +24,7 @@ def start_folder(release: Release) -> Path:
 
 
 def find_copy(
-    release: Release, pattern: re.Pattern[str], part: str | None = None, parts: Collection[str] = ()
+    release: Release, pattern: re.Pattern[str], part: str | None = None, *, parts: Collection[str] = ()
 ) -> list[tuple[Path, re.Match[str]]]:
     """Videos of one copy, with the match of their folder's or file's stem.
 

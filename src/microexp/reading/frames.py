@@ -78,7 +78,7 @@ class VideoSource:
         if wanted.size and not 0 <= wanted.min() <= wanted.max() < self.n_frames:
             raise IndexError(f"{self.path}: frames {wanted.min()} to {wanted.max()} of {self.n_frames}")
         if self.file is None:
-            decoded = read_images(self.frames, wanted, grey or self.grey, self.depth)
+            decoded = read_images(self.frames, wanted, grey or self.grey, depth=self.depth)
         else:
             decoded = read_file(self.path, self.file, wanted)
         for image in decoded:
@@ -142,8 +142,8 @@ def _open_folder(path: Path) -> VideoSource:
     (width, height), grey, depth = first_image(listed.paths)
     notes = () if depth.stored == 8 else (f"{depth.stored}-bit images with values of {depth.used} bits: scaled to 8",)
     return VideoSource(
-        path, len(listed.paths), None, width, height, grey, listed.numbers, listed.paths, depth=depth,
-        ignored=listed.ignored, notes=notes,
+        path, len(listed.paths), None, width=width, height=height, grey=grey, numbers=listed.numbers,
+        frames=listed.paths, depth=depth, ignored=listed.ignored, notes=notes,
     )  # fmt: skip
 
 

@@ -157,7 +157,7 @@ def _depth(paths: Sequence[Path], flag: int) -> Depth:
     return Depth(16, bits)
 
 
-def read_images(paths: Sequence[Path], wanted: np.ndarray, grey: bool, depth: Depth) -> Iterator[np.ndarray | None]:
+def read_images(paths: Sequence[Path], wanted: np.ndarray, grey: bool, *, depth: Depth) -> Iterator[np.ndarray | None]:
     """Decode images one by one: (H, W) or (H, W, 3) uint8 RGB; None for one that is damaged or a broken link.
 
     Raises:

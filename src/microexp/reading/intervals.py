@@ -83,7 +83,7 @@ def as_seconds(cell: object) -> float | None:
     return 3600 * int(hours or 0) + 60 * int(minutes or 0) + float(seconds.replace(",", "."))
 
 
-def from_seconds(cell: object, times: np.ndarray, numbers: np.ndarray, fps: float) -> object:
+def from_seconds(cell: object, times: np.ndarray, numbers: np.ndarray, *, fps: float) -> object:
     """The number of the frame that is shown nearest to a cell's seconds; the cell itself when it holds none.
 
     Args:
@@ -101,7 +101,7 @@ def from_seconds(cell: object, times: np.ndarray, numbers: np.ndarray, fps: floa
 
 
 def as_interval(
-    onset: object, apex: object, offset: object, numbers: np.ndarray, offset_zero: str, note: Note
+    onset: object, apex: object, offset: object, *, numbers: np.ndarray, offset_zero: str, note: Note
 ) -> Interval | None:
     """The interval that three cells mean, in the release's numbering; None, with a note, when there is no onset.
 

@@ -108,7 +108,7 @@ def read_rows(adapter: Adapter, release: Release) -> list[Row]:
         )
         if first != row.row and row.row:
             action = "kept: the published count has it" if counts_all else "counted once"
-            release.note(row.file, row.row, "row", f"the same as row {first}", action)
+            release.note(row.file, row.row, "row", problem=f"the same as row {first}", action=action)
         if first == row.row or counts_all or not row.row:
             kept.append(row)
     return kept
@@ -142,14 +142,14 @@ def _open(release: Release, item: Found, adapter: Adapter) -> tuple[Video, Video
         source = open_found(item)
         rate = _rate(release, item, source, adapter)
     except BadVideo as error:
-        release.note(where, 0, "video", error.what, "excluded")
+        release.note(where, 0, "video", problem=error.what, action="excluded")
         release.lose(item.subject, item.video, reason_of(error))
         return None
     original = "/".join(item.original)
     if original:
-        release.note(where, 0, "name", original, f"read as {item.subject}/{item.video}")
+        release.note(where, 0, "name", problem=original, action=f"read as {item.subject}/{item.video}")
     if source.numbers[0] > 1 and not adapter.clips:  # clips keep the numbers of the recording they were cut from
-        release.note(where, 0, "frames", f"the first has number {source.numbers[0]}", KEPT_NUMBERS)
+        release.note(where, 0, "frames", problem=f"the first has number {source.numbers[0]}", action=KEPT_NUMBERS)
     _note_numbering(release, where, source)
     numbers = source.numbers if source.frames else source.numbers - 1 + release.options.first_number
     return Video(
@@ -167,7 +167,7 @@ def open_found(item: Found) -> VideoSource:
     if item.length is None:
         return open_video(item.path)
     numbers = np.arange(1, item.length.n_frames + 1, dtype=np.int64)
-    return VideoSource(item.path, len(numbers), item.length.fps, 0, 0, grey=False, numbers=numbers)
+    return VideoSource(item.path, len(numbers), item.length.fps, width=0, height=0, grey=False, numbers=numbers)
 
 
 def _fingerprint(item: Found) -> str:
@@ -195,12 +195,14 @@ def _rate(release: Release, item: Found, source: VideoSource, adapter: Adapter) 
         expected = "a rate in the file, or the option source_fps"
         raise BadVideo(file=item.path, where="frame rate", problem="none", expected=expected)
     if source.fps and abs(source.fps - rate) > 0.01 * rate:
-        release.note(where, 0, "fps", f"the file says {source.fps:g}, the release {rate:g}", "kept the release's")
+        release.note(
+            where, 0, "fps", problem=f"the file says {source.fps:g}, the release {rate:g}", action="kept the release's"
+        )
     elif option and not published and source.fps and abs(source.fps - option) > 0.01 * option:
         problem = f"the file says {source.fps:g}, the option source_fps {option:g}"
-        release.note(where, 0, "fps", problem, "kept the file's; source_fps_wins overrides it")
+        release.note(where, 0, "fps", problem=problem, action="kept the file's; source_fps_wins overrides it")
     for note in source.notes:
-        release.note(where, 0, "video", note, "read so")
+        release.note(where, 0, "video", problem=note, action="read so")
     return float(rate)
 
 
@@ -209,21 +211,21 @@ def _note_numbering(release: Release, where: str, source: VideoSource) -> None:
     missing = int(source.numbers[-1] - source.numbers[0]) + 1 - source.n_frames
     if missing:
         first = source.numbers[np.flatnonzero(np.diff(source.numbers) > 1)[0]] + 1
-        release.note(where, 0, "frames", f"{missing} missing, first {first}", KEPT_NUMBERS)
+        release.note(where, 0, "frames", problem=f"{missing} missing, first {first}", action=KEPT_NUMBERS)
     for name in source.ignored:
-        release.note(where, 0, "frames", f"{name!r} has no number", "excluded")
+        release.note(where, 0, "frames", problem=f"{name!r} has no number", action="excluded")
     if source.frames:
         for index in np.unique(np.linspace(0, source.n_frames - 1, 5).astype(int)):
             try:
                 size = image_size(source.frames[index])
             except BadVideo as error:
-                release.note(where, 0, "frames", f"{source.frames[index].name}: {error.what}", "kept")
+                release.note(where, 0, "frames", problem=f"{source.frames[index].name}: {error.what}", action="kept")
                 continue
             if size != (source.width, source.height):
                 problem = (
                     f"{source.frames[index].name} has {size[0]}x{size[1]} px, the first {source.width}x{source.height}"
                 )
-                release.note(where, 0, "frames", problem, "scaled to the first frame's size when read")
+                release.note(where, 0, "frames", problem=problem, action="scaled to the first frame's size when read")
 
 
 def _expressions(
@@ -244,7 +246,9 @@ def _expressions(
         if key is None:
             continue
         if adapter.clips and numbers[key]:
-            release.note(row.file, row.row, "video", f"{row.subject}/{row.video} has an earlier row", "excluded")
+            release.note(
+                row.file, row.row, "video", problem=f"{row.subject}/{row.video} has an earlier row", action="excluded"
+            )
             continue
         item = _expression(release, row, *sources[key])
         if item is not None:
@@ -253,7 +257,13 @@ def _expressions(
     if adapter.clips:
         for key in sources:
             if not numbers[key]:
-                release.note(release.relative(Path(sources[key][0].path)), 0, "expression", "none in the sheet", "kept")
+                release.note(
+                    release.relative(Path(sources[key][0].path)),
+                    0,
+                    "expression",
+                    problem="none in the sheet",
+                    action="kept",
+                )
     place = {key: index for index, key in enumerate(sources)}
     return sorted(kept, key=lambda e: (place[e.subject, e.video], e.expression))
 
@@ -264,18 +274,18 @@ def _video_of(release: Release, row: Row, matcher: Matcher, readable: Set[tuple[
     try:
         key = matcher.find(row.subject, row.video)
     except Ambiguous as several:
-        release.note(row.file, row.row, "video", f"{named} may be {several}", ROW_LEFT_OUT)
+        release.note(row.file, row.row, "video", problem=f"{named} may be {several}", action=ROW_LEFT_OUT)
         release.lose(row.subject, row.video, f"{row.file}, row {row.row}: may be {several}")
         return None
     if key is None:
-        release.note(row.file, row.row, "video", f"{named} is not on disk", ROW_LEFT_OUT)
+        release.note(row.file, row.row, "video", problem=f"{named} is not on disk", action=ROW_LEFT_OUT)
         release.lose(row.subject, row.video, f"is not on disk, but has rows in {row.file}")
         return None
     if key not in readable:  # which is known already
-        release.note(row.file, row.row, "video", f"{named} cannot be read", ROW_LEFT_OUT)
+        release.note(row.file, row.row, "video", problem=f"{named} cannot be read", action=ROW_LEFT_OUT)
         return None
     if row.video != key[1]:
-        release.note(row.file, row.row, "video", row.video, f"read as {key[1]}")
+        release.note(row.file, row.row, "video", problem=row.video, action=f"read as {key[1]}")
     return key
 
 
@@ -293,20 +303,24 @@ def _note_sheet_alone(release: Release, rows: list[Row]) -> None:
     videos = {(row.subject.casefold(), row.video.casefold()) for row in rows}
     if not rows:
         return
-    release.note(rows[0].file, 0, "video", f"none of the {len(videos)} videos is on disk", "all rows excluded")
+    release.note(
+        rows[0].file, 0, "video", problem=f"none of the {len(videos)} videos is on disk", action="all rows excluded"
+    )
     for row in rows:
 
         def note(field: str, problem: str, action: str, row: Row = row) -> None:
             """Note what is odd in this row."""
-            release.note(row.file, row.row, field, problem, action)
+            release.note(row.file, row.row, field, problem=problem, action=action)
 
-        as_interval(row.onset, row.apex, row.offset, np.array([1]), release.options.offset_zero, note)
+        as_interval(
+            row.onset, row.apex, row.offset, numbers=np.array([1]), offset_zero=release.options.offset_zero, note=note
+        )
 
 
 def _expression(release: Release, row: Row, video: Video, source: VideoSource) -> Expression | None:
     def note(field: str, problem: str, action: str) -> None:
         """Note what is odd in this row; a row that is excluded is missed by its video."""
-        release.note(row.file, row.row, field, problem, action)
+        release.note(row.file, row.row, field, problem=problem, action=action)
         if action == ROW_LEFT_OUT:
             release.lose(video.subject, video.video, f"{row.file}, row {row.row}: {field}: {problem}")
 
@@ -316,13 +330,24 @@ def _expression(release: Release, row: Row, video: Video, source: VideoSource) -
     apex = row.apex
     if row.in_seconds:
         times = source.times(video.fps)
-        onset, apex, offset = (from_seconds(cell, times, numbers, video.fps) for cell in (onset, apex, offset))
-    interval = as_interval(onset, apex, offset, numbers, release.options.offset_zero, note)
+        onset, apex, offset = (from_seconds(cell, times, numbers, fps=video.fps) for cell in (onset, apex, offset))
+    interval = as_interval(onset, apex, offset, numbers=numbers, offset_zero=release.options.offset_zero, note=note)
     if interval is None:
         return None
     check_frames(interval, video.numbering, note)
     top = _missing_apex(interval, video, release.options.apex_missing, source)
-    item = Expression(video.dataset, video.subject, video.video, 0, 0, 0, 0, row.kind, row.emotion, row.aus)
+    item = Expression(
+        video.dataset,
+        video.subject,
+        video.video,
+        expression=0,
+        onset=0,
+        apex=0,
+        offset=0,
+        kind=row.kind,
+        emotion=row.emotion,
+        aus=row.aus,
+    )
     item = place_expression(item, video, (interval.onset, top, interval.offset))
     short = item.offset - item.onset + 1 <= MICRO_SECONDS * video.fps
     return replace(item, kind=row.kind or ("micro" if short else "macro"))

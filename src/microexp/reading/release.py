@@ -86,7 +86,7 @@ class Release:
         """`path` as the user knows it: relative to the root where it lies inside."""
         return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(path)
 
-    def note(self, file: str, row: int, field: str, problem: str, action: str) -> None:
+    def note(self, file: str, row: int, field: str, *, problem: str, action: str) -> None:
         """Remember something that was corrected, clipped or excluded."""
         self.issues.append(Issue(file, row, field, problem, action))
 

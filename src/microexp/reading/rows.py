@@ -46,11 +46,13 @@ def find_sheet(release: Release, patterns: tuple[str, ...], stop: re.Pattern[str
     for other in found[1:]:
         if not filecmp.cmp(found[0], other, shallow=False):
             problem = f"{release.relative(other)} is there too and differs"
-            release.note(release.relative(found[0]), 0, "sheet", problem, "this one read; options sheet, release")
+            release.note(
+                release.relative(found[0]), 0, "sheet", problem=problem, action="this one read; options sheet, release"
+            )
     return found[0] if found else None
 
 
-def the_sheet(release: Release, patterns: tuple[str, ...], usual: str, stop: re.Pattern[str] | None = None) -> Path:
+def the_sheet(release: Release, patterns: tuple[str, ...], usual: str, *, stop: re.Pattern[str] | None = None) -> Path:
     """The one sheet of a release.
 
     Raises:
@@ -69,7 +71,7 @@ def the_sheet(release: Release, patterns: tuple[str, ...], usual: str, stop: re.
 
 
 def open_sheet(
-    release: Release, path: Path, names: Iterable[str] = (), columns: Mapping[str, Sequence[str]] | None = None
+    release: Release, path: Path, names: Iterable[str] = (), *, columns: Mapping[str, Sequence[str]] | None = None
 ) -> Sheet:
     """The sheet that the option `sheet` names (`file.xlsx#sheet`), else the one with one of `names`, else the first
     visible one with a header of `columns`.
@@ -84,7 +86,7 @@ def open_sheet(
     chosen = choose_sheet(sheets, names, columns or COMMON)
     if sheets[0].hidden and chosen is not sheets[0]:
         file = release.relative(path)
-        release.note(file, 0, "sheet", f"{sheets[0].name!r} is hidden", f"{chosen.name!r} read")
+        release.note(file, 0, "sheet", problem=f"{sheets[0].name!r} is hidden", action=f"{chosen.name!r} read")
     return chosen
 
 
@@ -100,25 +102,25 @@ def emotion(cell: object) -> str:
     return _SAME.get(text, "" if text in ("/", "-", "nan") else text)
 
 
-def aus(release: Release, file: str, row: int, cell: object) -> str:
+def aus(release: Release, file: str, row: int, *, cell: object) -> str:
     """Action units in one form; parts that are none are noted and excluded."""
     units, rest = parse_aus(cell)
     if rest:
-        release.note(file, row, "action units", f"{'+'.join(rest)!r} is no action unit", "excluded")
+        release.note(file, row, "action units", problem=f"{'+'.join(rest)!r} is no action unit", action="excluded")
     return format_aus(units)
 
 
-def common_row(release: Release, file: str, line: Line, subject: str, video: str, kind: str) -> Row:
+def common_row(release: Release, file: str, line: Line, *, subject: str, video: str, kind: str) -> Row:
     """A row of a sheet with the columns of `COMMON`."""
     return Row(
         file, line.row, subject, video, line.value("onset"), line.value("apex"), line.value("offset"), kind,
-        emotion(line.cells.get("emotion")), aus(release, file, line.row, line.cells.get("aus")),
+        emotion(line.cells.get("emotion")), aus(release, file, line.row, cell=line.cells.get("aus")),
     )  # fmt: skip
 
 
-def left_out(release: Release, file: str, line: Line, field: str, expected: str) -> None:
+def left_out(release: Release, file: str, line: Line, *, field: str, expected: str) -> None:
     """Note a row whose names do not have the release's form; it is an excluded expression if it has an onset."""
     problem = f"{line.text(field)!r} is not {expected}"
-    release.note(file, line.row, field, problem, ROW_LEFT_OUT)
+    release.note(file, line.row, field, problem=problem, action=ROW_LEFT_OUT)
     if as_frame(line.value("onset"))[0] is not None:
         release.lose("", "", f"{file}, row {line.row}: {field}: {problem}")

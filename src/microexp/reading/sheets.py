@@ -145,6 +145,7 @@ def table(
     sheet: Sheet,
     columns: Mapping[str, Sequence[str]],
     optional: Iterable[str] = (),
+    *,
     positions: Sequence[str] = (),
     may_be_empty: bool = False,
 ) -> list[Line]:

@@ -81,7 +81,9 @@ def stem(path: Path) -> str:
     return path.stem if path.suffix.lower() in VIDEO_SUFFIXES and not path.is_dir() else path.name
 
 
-def find_file(root: Path, patterns: tuple[str, ...], depth: int = 3, stop: re.Pattern[str] | None = None) -> list[Path]:
+def find_file(
+    root: Path, patterns: tuple[str, ...], depth: int = 3, *, stop: re.Pattern[str] | None = None
+) -> list[Path]:
     """Files whose name matches one of the regular expressions (any case), nearest first.
 
     Args:

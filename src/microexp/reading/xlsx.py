@@ -90,6 +90,7 @@ class Workbook:
         part: str,
         start: Callable[[str, Mapping[str, str]], None],
         end: Callable[[str], None] | None = None,
+        *,
         text: Callable[[str], None] | None = None,
     ) -> None:
         """Run through a part; names come without their namespace."""
@@ -162,7 +163,7 @@ class Workbook:
         part = next((p for kind, p in targets.values() if kind == "sharedStrings"), None)
         reader = _Texts()
         if part in self._sizes:
-            self.parse(part, reader.start, reader.end, reader.text)
+            self.parse(part, reader.start, reader.end, text=reader.text)
         return reader.done
 
     def _styles(self, targets: Mapping[str, tuple[str, str]]) -> tuple[dict[int, str], list[int]]:
@@ -193,7 +194,7 @@ class Workbook:
 
     def _tab(self, title: str, part: str, texts: list[str], dates: Dates, epoch_1904: bool) -> Tab:
         reader = _Cells(Tab(title), texts, dates, epoch_1904)
-        self.parse(part, reader.start, reader.end, reader.text)
+        self.parse(part, reader.start, reader.end, text=reader.text)
         return reader.tab
 
 

@@ -35,7 +35,9 @@ ATTRIBUTES = {
     "excluded": Attribute("text", "JSON list of [video, reason] for each expression that cannot be used", "always"),
     "difference_is": Attribute("text", "what `difference` holds where it is no difference of images", "sometimes"),
 }
-KIND = Kind("apexdiff", "difference, flow and strain from onset to apex", ARRAYS, ATTRIBUTES, per_video=False)
+KIND = Kind(
+    "apexdiff", "difference, flow and strain from onset to apex", ARRAYS, attributes=ATTRIBUTES, per_video=False
+)
 
 
 @dataclass(frozen=True)

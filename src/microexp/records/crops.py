@@ -46,7 +46,7 @@ ATTRIBUTES = {
 class Crops(Stored):
     """The crops of one video."""
 
-    KIND = Kind("crops", "the aligned face of every frame", ARRAYS, ATTRIBUTES)
+    KIND = Kind("crops", "the aligned face of every frame", ARRAYS, attributes=ATTRIBUTES)
 
     @property
     def frames(self) -> Lazy:
@@ -133,6 +133,7 @@ class CropsWriter(Writer[Crops]):
         video: str,
         frame_index: np.ndarray,
         crops: Iterable[np.ndarray],
+        *,
         more: Callable[[], Mapping[str, np.ndarray]] = dict,
         **attributes: object,
     ) -> None:

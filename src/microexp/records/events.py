@@ -54,7 +54,7 @@ class Event:
 
 
 def write_events(
-    path: Path, events: Iterable[Event], videos: Iterable[Video], classes: Sequence[str], units: Sequence[str] = ()
+    path: Path, events: Iterable[Event], videos: Iterable[Video], *, classes: Sequence[str], units: Sequence[str] = ()
 ) -> None:
     """Write `events.csv`, events numbered from 1 within their video; `units`: names of a model's action units."""
     known = {v.key: v for v in videos}

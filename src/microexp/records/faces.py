@@ -57,7 +57,7 @@ ATTRIBUTES = {
 class Faces(Stored):
     """The face of one video."""
 
-    KIND = Kind("faces", "landmarks and alignment of each video", ARRAYS, ATTRIBUTES)
+    KIND = Kind("faces", "landmarks and alignment of each video", ARRAYS, attributes=ATTRIBUTES)
 
     def read(self, name: str) -> np.ndarray:
         """One of `ARRAYS`, in memory.

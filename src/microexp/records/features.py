@@ -40,7 +40,7 @@ KIND = Kind(
     "features",
     "features of one stream",
     ARRAYS,
-    ATTRIBUTES,
+    attributes=ATTRIBUTES,
     identity=("stream", "dataset", "subject"),
     layout="{stream}/{dataset}/{subject}.h5",
 )
@@ -209,8 +209,8 @@ class FeaturesWriter:
         video: str,
         features: np.ndarray,
         layout: Layout,
-        frame_index: np.ndarray,
         *,
+        frame_index: np.ndarray,
         valid: np.ndarray | None = None,
     ) -> None:
         """Write the features of a video.
@@ -240,7 +240,7 @@ class FeaturesWriter:
 
 @contextlib.contextmanager
 def create_features(
-    path: Path, stream: str, subject: Subject, about: Mapping[str, object] | None = None
+    path: Path, stream: str, subject: Subject, *, about: Mapping[str, object] | None = None
 ) -> Iterator[FeaturesWriter]:
     """Make a shard of a stream.
 

@@ -56,7 +56,7 @@ def quantise(flow: np.ndarray, scale_px: float) -> tuple[np.ndarray, int]:
 class Flow(Stored):
     """The flow of one video."""
 
-    KIND = Kind("flow", "optical flow between consecutive crops", ARRAYS, ATTRIBUTES)
+    KIND = Kind("flow", "optical flow between consecutive crops", ARRAYS, attributes=ATTRIBUTES)
 
     @property
     def units(self) -> Lazy:

@@ -267,7 +267,7 @@ V = TypeVar("V", bound=Stored)
 class Shard(Mapping[str, V]):
     """An open shard: name of a video -> its record, in the order in which they were written."""
 
-    def __init__(self, file: h5py.File, path: Path, subject: Subject, record: type[V]) -> None:
+    def __init__(self, file: h5py.File, path: Path, subject: Subject, *, record: type[V]) -> None:
         self.file, self.path, self.subject, self._record = file, path, subject, record
 
     def __getitem__(self, video: str) -> V:
@@ -332,7 +332,7 @@ def open_videos(path: Path, record: type[V], of: Subject | None = None) -> Itera
             raise UserError(
                 file=path, problem=f"a file of {subject}", expected=f"one of {of}, as the others that it is read with"
             )
-        yield Shard(file, path, subject, record)
+        yield Shard(file, path, subject, record=record)
 
 
 # --- writing ----------------------------------------------------------------------------------------------------------

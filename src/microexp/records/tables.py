@@ -1,4 +1,8 @@
-"""A table of results, written as CSV (every digit), Markdown and LaTeX (rounded)."""
+"""A table of results, written as CSV (every digit), Markdown and LaTeX (rounded).
+
+Not by the library tabulate: its Markdown leaves `|` and HTML as they are, its booktabs form escapes text a second time
+and not `|`, and it pads columns, so that one longer number changes every line.
+"""
 
 from __future__ import annotations
 
@@ -80,7 +84,7 @@ def _is_text(table: Table, column: str) -> bool:
     return any(isinstance(row.get(column), str) for row in table.rows)
 
 
-def write(table: Table, csv_path: Path, markdown_path: Path, latex_path: Path) -> None:
+def write(table: Table, *, csv_path: Path, markdown_path: Path, latex_path: Path) -> None:
     """Write the three forms."""
     storage.write_csv(csv_path, table.columns, [[row.get(c) for c in table.columns] for row in table.rows])
     storage.write_text(markdown_path, markdown(table))

@@ -203,7 +203,9 @@ def _openness(rest: np.ndarray, normals: np.ndarray, solid: np.ndarray, directio
 
 def _background(subject: Subject, height: int, width: int) -> np.ndarray:
     rng = np.random.default_rng([subject.seed, subject.number, 4])
-    shade = np.linspace(1.08, 0.85, height)[:, None] + 0.02 * texture.clouds(rng, (height, width), 300, 3, 0.55)
+    shade = np.linspace(1.08, 0.85, height)[:, None] + 0.02 * texture.clouds(
+        rng, (height, width), 300, octaves=3, gain=0.55
+    )
     return (np.array(subject.wall) * shade[..., None]).astype(np.float32)
 
 

@@ -93,6 +93,7 @@ def render_source(
     classes: Mapping[str, Sequence[str]],
     count: int,
     seed: int,
+    *,
     size: int = 28,
     people: int = 16,
     how: Variation = VARIATION,
@@ -154,7 +155,7 @@ def unit_flows(seed: int, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarr
 
     def flow_to(**change: object) -> np.ndarray:
         """(s, s, 2) px flow from rest to a changed pose."""
-        flow, valid = flow_between(actor, rest, replace(rest, **change), camera)  # type: ignore[arg-type]
+        flow, valid = flow_between(actor, rest, replace(rest, **change), camera=camera)  # type: ignore[arg-type]
         shown: np.ndarray = cv2.GaussianBlur(np.where(valid[..., None], flow, np.float32(0)), (0, 0), 0.7)
         return shown
 

@@ -25,10 +25,10 @@ def exact_flow(scene: Scene, a: int, b: int) -> tuple[np.ndarray, np.ndarray]:
         bool: whether the pixel shows the person and that point is still visible, inside the picture, in frame `b`.
     """
     actor = make_actor(scene.script.subject, scene.camera)
-    return flow_between(actor, scene.pose(a), scene.pose(b), scene.camera)
+    return flow_between(actor, scene.pose(a), scene.pose(b), camera=scene.camera)
 
 
-def flow_between(actor: Actor, a: Pose, b: Pose, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
+def flow_between(actor: Actor, a: Pose, b: Pose, *, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
     """The same for two poses of one person."""
     before, after = pose_vertices(actor, a), pose_vertices(actor, b)
     target_depth = visible(actor, after, camera)[0].copy()

@@ -54,7 +54,7 @@ class Front:
     light: np.ndarray
     ripple: np.ndarray
 
-    def draw(self, linear: np.ndarray, script: Script, pose: Pose, frame: int, camera: Camera) -> None:
+    def draw(self, linear: np.ndarray, script: Script, pose: Pose, *, frame: int, camera: Camera) -> None:
         """Draw what is in front of `linear` (H,W,3), in place, and dim or brighten it."""
         if self.glasses is not None:
             _draw_glasses(linear, self.glasses, glasses_lines(script, pose, camera), camera)
@@ -66,19 +66,19 @@ class Front:
         linear *= np.float32(factor) * (1 + np.float32(amount) * np.sin(np.float32(phase) + np.float32(slope) * rows))
 
 
-def make_front(script: Script, untidy: UntidyParams, fps: int, take: int) -> Front | None:
+def make_front(script: Script, untidy: UntidyParams, fps: int, *, take: int) -> Front | None:
     """What is in front in a video; None when nothing can."""
     if not (untidy.glasses or untidy.hands or untidy.flicker or untidy.cameras):
         return None
     key, total = (script.subject.seed, script.subject.number), len(script.units)
     worn = np.random.default_rng([*key, GLASSES])
     glasses = draw_glasses(worn) if worn.uniform() < untidy.glasses else None
-    hands = draw_hands(np.random.default_rng([*key, HANDS, take]), total, fps, untidy.hands)
-    light, ripple = draw_light(np.random.default_rng([*key, LIGHT, take]), total, fps, untidy)
+    hands = draw_hands(np.random.default_rng([*key, HANDS, take]), total, fps, per_minute=untidy.hands)
+    light, ripple = draw_light(np.random.default_rng([*key, LIGHT, take]), total, fps, untidy=untidy)
     return Front(glasses, hands, light, ripple)
 
 
-def make_camera(camera: Camera, script: Script, untidy: UntidyParams, take: int) -> tuple[Camera, np.ndarray, float]:
+def make_camera(camera: Camera, script: Script, untidy: UntidyParams, *, take: int) -> tuple[Camera, np.ndarray, float]:
     """Another camera, where the person stands before it (3,) dm, and a factor on the sensor's noise."""
     if not untidy.cameras:
         return camera, np.zeros(3), 1.0
@@ -99,7 +99,7 @@ def draw_glasses(rng: np.random.Generator) -> Glasses:
     return Glasses((width, height), rim, shade, rng.uniform(0.02, 0.14), square)
 
 
-def draw_hands(rng: np.random.Generator, total: int, fps: int, per_minute: float) -> np.ndarray:
+def draw_hands(rng: np.random.Generator, total: int, fps: int, *, per_minute: float) -> np.ndarray:
     """(n, total, 3): each hand comes up from below, rests with a little motion, and goes."""
     hands = []
     for frame in np.sort(rng.uniform(0, total, rng.poisson(per_minute * total / fps / 60))):
@@ -116,7 +116,9 @@ def draw_hands(rng: np.random.Generator, total: int, fps: int, per_minute: float
     return np.array(hands).reshape(-1, total, 3)
 
 
-def draw_light(rng: np.random.Generator, total: int, fps: int, untidy: UntidyParams) -> tuple[np.ndarray, np.ndarray]:
+def draw_light(
+    rng: np.random.Generator, total: int, fps: int, *, untidy: UntidyParams
+) -> tuple[np.ndarray, np.ndarray]:
     """Light (total,2) and ripple (total,2) as `Front` has them: mains light beats against the rate of the camera."""
     brightness = np.exp(rng.uniform(-0.45, 0.15) * untidy.cameras)
     amount, beat_hz, slope = rng.uniform(0, untidy.flicker), rng.uniform(0.3, 9.0), rng.uniform(0, 12)

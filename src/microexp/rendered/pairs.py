@@ -48,6 +48,7 @@ def scene_pair(
     subject: int | Subject,
     amplitude_px: float,
     size: int = 224,
+    *,
     seed: int = 0,
     sway_px: float = 0.0,
     blink: float = 0.0,
@@ -71,7 +72,7 @@ def scene_pair(
     camera = Camera(size, size, size / DM_PER_PICTURE, centre_y=7.15)
     actor = make_actor(person, camera)
     chosen = emotion or list(EMOTIONS)[rng.integers(len(EMOTIONS))]
-    motions = draw_motions(rng, chosen, 0.5, person.lopsided, 0.0)
+    motions = draw_motions(rng, chosen, 0.5, lopsided=person.lopsided, lag_frame=0.0)
     course = np.sum([m.weights() for m in motions], axis=0)
     rest = neutral_pose()
     shown, flow, valid = _scaled(actor, rest, course, amplitude_px, camera)
@@ -79,11 +80,11 @@ def scene_pair(
     lids = blink * UnitMotion(45, 1, 1).weights()
     after = replace(_swayed(rng, sway_px, camera), units=np.maximum(shown.units, lids))
     if sway_px or blink:
-        flow, valid = flow_between(actor, rest, after, camera)
+        flow, valid = flow_between(actor, rest, after, camera=camera)
     keys = [int(k) for k in rng.integers(1 << 31, size=2)]
     return Pair(
-        before=render_pose(person, rest, camera, noise, keys[0]),
-        after=render_pose(person, after, camera, noise, keys[1]),
+        before=render_pose(person, rest, camera, noise=noise, noise_key=keys[0]),
+        after=render_pose(person, after, camera, noise=noise, noise_key=keys[1]),
         flow=flow,
         valid=valid,
         active=valid & (moved >= ACTIVE_SHARE * amplitude_px) & (moved > 0),
@@ -101,7 +102,7 @@ def _scaled(
     weight = 1.0 if amplitude_px > 0 else 0.0
     for _ in range(6):
         pose = replace(rest, units=weight * course)
-        flow, valid = flow_between(actor, rest, pose, camera)
+        flow, valid = flow_between(actor, rest, pose, camera=camera)
         largest = float(np.linalg.norm(flow, axis=2)[valid].max())
         if amplitude_px == 0 or abs(largest - amplitude_px) < 1e-3 * amplitude_px:
             break

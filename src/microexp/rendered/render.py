@@ -104,7 +104,7 @@ def _scratch(actor: Actor, height: int, width: int) -> tuple[np.ndarray, ...]:
     return buffers["depth"], buffers["index"], buffers["first"], buffers["second"]
 
 
-def visible(actor: Actor, vertices: np.ndarray, camera: Camera, oversample: float = 1.0) -> tuple[np.ndarray, ...]:
+def visible(actor: Actor, vertices: np.ndarray, camera: Camera, *, oversample: float = 1.0) -> tuple[np.ndarray, ...]:
     """What each sample shows: depth, triangle (-1: background), weights of the first and second corner, (H,W) each."""
     points = camera.project(vertices) * np.array([oversample, oversample, 1])
     height, width = sample_size(replace(camera, oversample=oversample))
@@ -113,7 +113,7 @@ def visible(actor: Actor, vertices: np.ndarray, camera: Camera, oversample: floa
     return buffers
 
 
-def render_pose(subject: Subject, pose: Pose, camera: Camera, noise: float = 0.0, noise_key: int = 0) -> np.ndarray:
+def render_pose(subject: Subject, pose: Pose, camera: Camera, *, noise: float = 0.0, noise_key: int = 0) -> np.ndarray:
     """A picture (H,W,3) uint8 RGB; `noise` is the sensor's in grey levels (sd), `noise_key` picks its realisation."""
     return expose(linear_picture(subject, pose, camera), noise, noise_key)
 
@@ -123,7 +123,7 @@ def linear_picture(subject: Subject, pose: Pose, camera: Camera) -> np.ndarray:
     actor = make_actor(subject, camera)
     vertices = pose_vertices(actor, pose)
     light, glints = _light(actor, vertices, camera)
-    _, index, first, second = visible(actor, vertices, camera, camera.oversample)
+    _, index, first, second = visible(actor, vertices, camera, oversample=camera.oversample)
     linear = actor.background.copy()
     shading.colour_pixels(
         index,

@@ -57,11 +57,11 @@ def make_scene(params: DemoVideoParams, video: str) -> Scene:
     number, take = parse_video(params, video)
     own = recorded(params, number, take)
     camera = Camera(own.width, own.height, min(own.height, 0.75 * own.width) * SCALE_PER_HEIGHT)
-    script = add_to(make_script(own, number, take), own.untidy, own.fps, take)
-    camera, place, louder = make_camera(camera, script, own.untidy, take)
+    script = add_to(make_script(own, number, take), own.untidy, own.fps, take=take)
+    camera, place, louder = make_camera(camera, script, own.untidy, take=take)
     script = replace(script, shift=script.shift + place)
     key = int(np.random.default_rng([script.subject.seed, number, 9, take]).integers(1 << 31))
-    front = make_front(script, own.untidy, own.fps, take)
+    front = make_front(script, own.untidy, own.fps, take=take)
     return Scene(script, camera, own.noise * louder, key, front, own.fps)
 
 
@@ -71,5 +71,5 @@ def render(scene: Scene, frame: int, noise: bool = True) -> np.ndarray:
     pose = scene.pose(frame)
     linear = linear_picture(scene.script.subject, pose, scene.camera)
     if scene.front is not None:
-        scene.front.draw(linear, scene.script, pose, frame, scene.camera)
+        scene.front.draw(linear, scene.script, pose, frame=frame, camera=scene.camera)
     return expose(linear, amount, scene.key + 0x9E3779B1 * frame)

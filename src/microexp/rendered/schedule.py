@@ -150,10 +150,10 @@ def check_length(params: DemoSheetParams, file: object) -> None:
     needed = [_frames_needed(p, _draw_lengths(p, *video)[1]) for p, video in zip(own, videos, strict=True)]
     longest = max(range(len(videos)), key=lambda k: needed[k] / own[k].fps)
     if any(n_frames(p) < frames for p, frames in zip(own, needed, strict=True)):
-        raise too_short(own[longest], needed[longest], file, "demo.seconds")
+        raise too_short(own[longest], needed[longest], file, where="demo.seconds")
 
 
-def too_short(params: DemoScriptParams, needed: int, file: object = "demo", where: str = "seconds") -> UserError:
+def too_short(params: DemoScriptParams, needed: int, file: object = "demo", *, where: str = "seconds") -> UserError:
     """The error for videos that need so many frames."""
     least = np.ceil(10 * needed / params.fps) / 10
     return UserError(
@@ -212,7 +212,7 @@ def _expression(
     share = float(np.clip(rng.normal(0.45 if micro else 0.35, 0.08), 0.2, 0.6))
     rise = int(np.clip(round(share * (length - 1)), 1, length - 2))
     hold = float(rng.uniform(0.0, 0.15 if micro else 0.5)) * (length - 1 - rise)
-    motions = draw_motions(rng, emotion, strength, subject.lopsided, 0.2 * rise)
+    motions = draw_motions(rng, emotion, strength, lopsided=subject.lopsided, lag_frame=0.2 * rise)
     return Expression(onset, onset + rise, onset + length - 1, onset + rise + hold, kind, emotion, motions)
 
 

@@ -31,7 +31,7 @@ def smoothstep(low: float, high: float, x: np.ndarray) -> np.ndarray:
     return np.asarray(t * t * (3 - 2 * t))
 
 
-def clouds(rng: np.random.Generator, shape: tuple[int, int], cell_px: int, octaves: int, gain: float) -> np.ndarray:
+def clouds(rng: np.random.Generator, shape: tuple[int, int], cell_px: int, *, octaves: int, gain: float) -> np.ndarray:
     """Fractal noise of about unit strength, its coarsest detail `cell_px` wide, (H,W) float32."""
     out = np.zeros(shape, np.float32)
     strength = 1.0
@@ -91,9 +91,9 @@ def _skin(
     """Skin (P,P,3) and its relief (P,P): mottles, blush, shadows under the eyes, freckles, moles, stubble."""
     shape = angle.shape
     skin = np.ones((*shape, 3), np.float32) * np.array(subject.skin, np.float32)
-    fine = clouds(rng, shape, 6, 3, 0.7)
-    red = clouds(rng, shape, 64, 3, 0.55)
-    skin *= 1 + 0.045 * clouds(rng, shape, 160, 4, 0.55)[..., None] * np.array([1, 0.8, 0.6], np.float32)
+    fine = clouds(rng, shape, 6, octaves=3, gain=0.7)
+    red = clouds(rng, shape, 64, octaves=3, gain=0.55)
+    skin *= 1 + 0.045 * clouds(rng, shape, 160, octaves=4, gain=0.55)[..., None] * np.array([1, 0.8, 0.6], np.float32)
     skin *= 1 + red[..., None] * np.array([0.025, -0.02, -0.02], np.float32)
     skin *= 1 + 0.05 * fine[..., None]
     blush = _blob(angle, y, (0.55, -0.15), (0.28, 0.22)) + _blob(angle, y, (-0.55, -0.15), (0.28, 0.22))
@@ -108,7 +108,7 @@ def _skin(
         stubble = cv2.GaussianBlur((rng.random(shape, np.float32) < 0.35).astype(np.float32), (0, 0), 0.8)
         dark = subject.beard * np.clip(place, 0, 1) * (0.35 + 0.8 * stubble)
         skin *= 1 - dark[..., None] * np.array([0.75, 0.7, 0.55], np.float32)
-    return skin, 0.5 * fine + 0.5 * clouds(rng, shape, 3, 2, 0.55)
+    return skin, 0.5 * fine + 0.5 * clouds(rng, shape, 3, octaves=2, gain=0.55)
 
 
 def _spots(subject: Subject, rng: np.random.Generator) -> np.ndarray:
@@ -152,6 +152,6 @@ def _hair_mask(subject: Subject, rng: np.random.Generator, angle: np.ndarray, y:
     top = rng.uniform(0.50, 0.60) + (0.06 if subject.sex > 0.5 else 0.0)
     line = top - 0.05 * np.cos(angle * 4) * (away < 0.8) - (top + 0.36) * smoothstep(0.62, 1.2, away)
     line -= 0.55 * smoothstep(1.5, 1.95, away)
-    mask = smoothstep(-0.035, 0.06, y - line + 0.03 * clouds(rng, angle.shape, 40, 3, 0.55))
+    mask = smoothstep(-0.035, 0.06, y - line + 0.03 * clouds(rng, angle.shape, 40, octaves=3, gain=0.55))
     ear = np.exp(-(((away - 1.42) / 0.2) ** 2) - ((y + 0.22) / 0.33) ** 2)
     return np.asarray(mask * (1 - smoothstep(0.2, 0.6, ear) * (y < 0.12)), np.float32)

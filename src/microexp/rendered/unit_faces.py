@@ -94,7 +94,7 @@ def make_face(seed: int, number: int) -> Face:
 
     def flow_to(pose: Pose, step: float) -> np.ndarray:
         """(s, s, 2) px flow from rest to a pose, per unit of `step`."""
-        flow, valid = flow_between(actor, rest, pose, camera)
+        flow, valid = flow_between(actor, rest, pose, camera=camera)
         shown: np.ndarray = cv2.GaussianBlur(np.where(valid[..., None], flow, np.float32(0)), (0, 0), 0.7)
         return shown / np.float32(step)
 

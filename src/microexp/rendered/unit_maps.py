@@ -83,7 +83,7 @@ class UnitMaps:
 
 
 def draw_maps(
-    faces: Sequence[Face], count: int, rng: np.random.Generator, how: Variation = VARIATION, size: int = SIZE_PX
+    faces: Sequence[Face], count: int, rng: np.random.Generator, *, how: Variation = VARIATION, size: int = SIZE_PX
 ) -> UnitMaps:
     """`count` labelled maps of these faces; the same `rng` gives the same maps (about 2,000 a second)."""
     maps = np.empty((count, 2, size, size), np.float32)

@@ -101,7 +101,7 @@ class UnitMotion:
 
 
 def draw_motions(
-    rng: np.random.Generator, emotion: str, strength: float, lopsided: float, lag_frame: float
+    rng: np.random.Generator, emotion: str, strength: float, *, lopsided: float, lag_frame: float
 ) -> tuple[UnitMotion, ...]:
     """One person's way of showing `emotion` this time.
 

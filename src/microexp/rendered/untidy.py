@@ -38,23 +38,23 @@ SPEECH, TURNS, SEATS = 11, 12, 13
 """What random numbers are for."""
 
 
-def add_to(script: Script, untidy: UntidyParams, fps: int, take: int) -> Script:
+def add_to(script: Script, untidy: UntidyParams, fps: int, *, take: int) -> Script:
     """The script with speech, larger glances, turns of the head and changes of the seat; (T,…) arrays as they were."""
     total = len(script.units)
     key = (script.subject.seed, script.subject.number)
     voice, turning, seats = (np.random.default_rng([*key, kind, take]) for kind in (SPEECH, TURNS, SEATS))
-    units, nods = speech(voice, total, fps, untidy.speech)
+    units, nods = speech(voice, total, fps, share=untidy.speech)
     brightest = np.maximum(script.units, STRONGEST)
     return replace(
         script,
         units=np.clip(script.units + units, 0, brightest),
-        turn_rad=script.turn_rad + nods + head_turns(turning, total, fps, untidy.turns),
-        shift=script.shift + seat_changes(seats, total, fps, untidy.seat_changes),
+        turn_rad=script.turn_rad + nods + head_turns(turning, total, fps, per_minute=untidy.turns),
+        shift=script.shift + seat_changes(seats, total, fps, per_minute=untidy.seat_changes),
         gaze_rad=script.gaze_rad * untidy.gaze,
     )
 
 
-def speech(rng: np.random.Generator, total: int, fps: int, share: float) -> tuple[np.ndarray, np.ndarray]:
+def speech(rng: np.random.Generator, total: int, fps: int, *, share: float) -> tuple[np.ndarray, np.ndarray]:
     """Face units (total,52) and turns of the head (total,3) rad of somebody who talks for about `share` of the time.
 
     People differ: the share of one video is drawn between 0 and twice the mean.
@@ -86,7 +86,7 @@ def _say(rng: np.random.Generator, units: np.ndarray, nods: np.ndarray, span: tu
         units += course[:, None] * rng.uniform(0.2, 0.8) * _weights(brows)
 
 
-def head_turns(rng: np.random.Generator, total: int, fps: int, per_minute: float) -> np.ndarray:
+def head_turns(rng: np.random.Generator, total: int, fps: int, *, per_minute: float) -> np.ndarray:
     """Turns of the head (total,3) rad about x, y and z: away, a moment there, and back."""
     turns = np.zeros((total, 3))
     for frame in np.sort(rng.uniform(0, total, rng.poisson(per_minute * total / fps / 60))):
@@ -99,7 +99,7 @@ def head_turns(rng: np.random.Generator, total: int, fps: int, per_minute: float
     return turns
 
 
-def seat_changes(rng: np.random.Generator, total: int, fps: int, per_minute: float) -> np.ndarray:
+def seat_changes(rng: np.random.Generator, total: int, fps: int, *, per_minute: float) -> np.ndarray:
     """Shifts of the person (total,3) dm: still, then within a second in another place."""
     shift, place = np.zeros((total, 3)), np.zeros(3)
     for frame in np.sort(rng.uniform(0, total, rng.poisson(per_minute * total / fps / 60))):

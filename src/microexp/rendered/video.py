@@ -25,7 +25,9 @@ QUANTISER = 31
 MP4 = {"fflags": "+bitexact", "movflags": "+faststart"}
 
 
-def write_video(path: Path, frames: Iterable[np.ndarray], fps: int | Fraction, x264: Mapping[str, str] = X264) -> None:
+def write_video(
+    path: Path, frames: Iterable[np.ndarray], fps: int | Fraction, *, x264: Mapping[str, str] = X264
+) -> None:
     """Write frames (H,W,3) uint8 RGB as H.264 in mp4, atomically; equal frames give equal bytes."""
     import av
 
@@ -53,7 +55,7 @@ def run(job: Job[DemoVideoParams]) -> dict[str, object]:
         render(scene, 0)
     frames = track(range(scene.n_frames), f"demo {video}")
     x264 = X264 | quantiser(job.params, video)
-    write_video(job.output("video"), (render(scene, frame) for frame in frames), scene.fps, x264)
+    write_video(job.output("video"), (render(scene, frame) for frame in frames), scene.fps, x264=x264)
     return {"x264": x264, "n_frames": scene.n_frames}
 
 

@@ -33,7 +33,7 @@ class ReportedDetection:
 
 
 def detections_of(
-    video: Video, expressions: Sequence[Expression], folds: Sequence[Rows], events: Sequence[Event], limit: int
+    video: Video, expressions: Sequence[Expression], folds: Sequence[Rows], *, events: Sequence[Event], limit: int
 ) -> list[ReportedDetection]:
     """Detections of the first seed of every method, at most `limit` of each, the best ones, in the order of time."""
     own = [e for e in expressions if e.video_key == video.key and e.is_inside(video.n_frames)]

@@ -18,7 +18,7 @@ def of_video(row: Mapping[str, str], video: Video) -> bool:
 
 
 def video_lanes(
-    video: Video, expressions: Sequence[Expression], folds: Sequence[Rows], methods: int | None = None
+    video: Video, expressions: Sequence[Expression], folds: Sequence[Rows], *, methods: int | None = None
 ) -> list[Lane]:
     """Lanes of one video: the first seed of each method of each experiment.
 

@@ -39,6 +39,7 @@ def describe(
     versions: Versions,
     tables: Sequence[ResultTable],
     videos: Sequence[Video],
+    *,
     expressions: Sequence[Expression],
     adapters: Mapping[str, str],
 ) -> Methods:

@@ -118,6 +118,7 @@ def data_sets(
     videos: Sequence[Video],
     expressions: Sequence[Expression],
     counts: Mapping[str, Sequence[Count]],
+    *,
     issues: Mapping[str, Sequence[Issue]],
 ) -> list[DataSet]:
     """What the page shows of each data set, in the order in which the videos name them."""
@@ -151,7 +152,9 @@ def people(job: Job[FrontParams], videos: Sequence[Video], expressions: Sequence
     for who in dict.fromkeys((v.dataset, v.subject) for v in videos):
         own = [v for v in videos if (v.dataset, v.subject) == who]
         labels = [e for e in expressions if (e.dataset, e.subject) == who]
-        pictures, caption = ([], "") if len(found) >= job.params.gallery else portrait(who, labels, shards, job.params)
+        pictures, caption = (
+            ([], "") if len(found) >= job.params.gallery else portrait(who, labels, shards, params=job.params)
+        )
         found.append(
             PersonRow(
                 *who,
@@ -191,7 +194,7 @@ def page_links(pages: Iterable[Path], report: Path) -> dict[Subject, str]:
 
 
 def portrait(
-    who: Subject, labels: Sequence[Expression], shards: Mapping[str, Mapping[Subject, Path]], params: FrontParams
+    who: Subject, labels: Sequence[Expression], shards: Mapping[str, Mapping[Subject, Path]], *, params: FrontParams
 ) -> tuple[list[tuple[str, str]], str]:
     """Pictures of the subject's macro-expression that moves most pixels most clearly: its longest; and a caption."""
     if who not in shards["crops"]:
@@ -206,12 +209,12 @@ def portrait(
         flow = None
         if not maps and who in shards["flow"]:
             flow = stack.enter_context(open_flow(shards["flow"][who])).usable(chosen.video)
-        pictures = expression_pictures(chosen, crops[chosen.video], flow, maps, params.faces)
+        pictures = expression_pictures(chosen, crops[chosen.video], flow, maps=maps, faces=params.faces)
     return pictures, " ".join(t for t in (chosen.kind, chosen.emotion) if t)
 
 
 def timelines(
-    videos: Sequence[Video], expressions: Sequence[Expression], detections: Sequence[Rows], limit: int
+    videos: Sequence[Video], expressions: Sequence[Expression], detections: Sequence[Rows], *, limit: int
 ) -> list[tuple[str, Markup]]:
     """(video, timeline) of the first video of as many subjects as `limit` allows: ground truth and the first method."""
     first: dict[Subject, Video] = {}
@@ -244,15 +247,15 @@ def run(job: Job[FrontParams]) -> None:
         exclusions=exclusions,
         experiments=shown,
         pipeline=svg.pipeline(),
-        datasets=data_sets(videos, expressions, counts, issues),
+        datasets=data_sets(videos, expressions, counts, issues=issues),
         people=people(job, videos, expressions),
         counted=[t.experiment for t in tables if t.details.get("per_subject")],
-        timelines=timelines(videos, expressions, detections, job.params.timelines),
+        timelines=timelines(videos, expressions, detections, limit=job.params.timelines),
         faces=job.params.faces,
         wheel=images.drawing(images.colour_wheel(64)),
         versions=versions,
         own_source=made_by(own_record()),
-        methods=describe(versions, tables, videos, expressions, adapters_of(job.inputs["videos"])),
+        methods=describe(versions, tables, videos, expressions=expressions, adapters=adapters_of(job.inputs["videos"])),
         release=dict.fromkeys(v.split()[0] for v in versions.software.get("microexp", [])),
         kinds=KINDS,
         alignment_headings=HEADINGS,

@@ -32,6 +32,7 @@ def as_intervals(
     detections: Sequence[Detection],
     ran: Mapping[str, Iterable[int]],
     videos: Iterable[Video],
+    *,
     order: Sequence[str] = (),
 ) -> dict[str, dict[int, list[Interval]]]:
     """Row of the table -> seed, in order -> detections; a method or a seed that found nothing is a result too.
@@ -97,6 +98,7 @@ def chance(
     runs: Runs,
     truths: Sequence[Interval],
     frames: Mapping[tuple[str, str], tuple[int, int]],
+    *,
     options: TablesStageParams,
 ) -> dict[str, tuple[float, float]]:
     """Kind -> (mean F1 of displaced detections, share of displacements that reach the run's mean F1)."""
@@ -123,6 +125,7 @@ def spotting_rows(
     method: str,
     runs: Runs,
     truths: Sequence[Interval],
+    *,
     frames: Mapping[tuple[str, str], tuple[int, int]],
     options: TablesStageParams,
 ) -> list[Row]:
@@ -131,9 +134,9 @@ def spotting_rows(
     counts = [count(items, truths, options.matching) for items in runs.values()]
     first = next(iter(runs.values()))
     limits = bootstrap_f1(
-        count_subjects(first, truths, options.matching, subjects), options.bootstrap, options.seed or 0
+        count_subjects(first, truths, options.matching, subjects=subjects), options.bootstrap, options.seed or 0
     )
-    by_chance = chance(runs, truths, frames, options)
+    by_chance = chance(runs, truths, frames, options=options)
     rows: list[Row] = []
     for kind in (*KINDS, OVERALL):
         own = [c[kind] for c in counts]
@@ -189,6 +192,7 @@ def spotting_table(
     title: str,
     methods: Mapping[str, Runs],
     truths: Sequence[Interval],
+    *,
     frames: Mapping[tuple[str, str], tuple[int, int]],
     options: TablesStageParams,
 ) -> Table:
@@ -202,7 +206,11 @@ def spotting_table(
             every video, expression-free ones too.
         options: of the stage.
     """
-    rows = [row for method, runs in methods.items() for row in spotting_rows(method, runs, truths, frames, options)]
+    rows = [
+        row
+        for method, runs in methods.items()
+        for row in spotting_rows(method, runs, truths, frames=frames, options=options)
+    ]
     notes = [
         f"IoU >= .5 on closed intervals, matching {options.matching}; counts pooled over all subjects and videos.",
         f"low, high: 95 % interval of {options.bootstrap} bootstrap samples over subjects (first seed); sd over seeds.",

@@ -99,7 +99,7 @@ def summed_flow(flow: Flow, frame_index: np.ndarray, expression: Expression) -> 
 
 
 def expression_pictures(
-    expression: Expression, crops: Crops, flow: Flow | None, maps: Mapping[str, np.ndarray], faces: bool
+    expression: Expression, crops: Crops, flow: Flow | None, *, maps: Mapping[str, np.ndarray], faces: bool
 ) -> list[tuple[str, str]]:
     """(caption, address) of what there is to show of an expression."""
     shown = []
@@ -147,6 +147,7 @@ class PageSources:
         shards: Mapping[type[Stored], Shard[Any]],
         apexdiff: Apexdiff | None,
         motion: Sequence[Features],
+        *,
         events: Sequence[Event] = (),
     ) -> None:
         self.shards, self.apexdiff, self.events = shards, apexdiff, events
@@ -175,6 +176,7 @@ def view_video(
     video: Video,
     expressions: Sequence[Expression],
     sources: PageSources,
+    *,
     detections: Sequence[Rows],
     predictions: Sequence[Rows],
     params: PageParams,
@@ -193,13 +195,13 @@ def view_video(
     shown = []
     detected: list[Detected] = []
     if crops is not None:
-        found = detections_of(video, expressions, detections, sources.events, params.detections)
+        found = detections_of(video, expressions, detections, events=sources.events, limit=params.detections)
         detected = [_detected(item, video, crops, flow, params.faces) for item in found]
         places = np.linspace(0, len(crops) - 1, STRIP).round().astype(int)
         strip = [images.photo(crops.frames[int(i)]) for i in places] if params.faces else []
         for e in own[: params.expressions]:
             maps = maps_of(sources.apexdiff, e) if sources.apexdiff is not None else {}
-            pictures = expression_pictures(e, crops, flow, maps, params.faces)
+            pictures = expression_pictures(e, crops, flow, maps=maps, faces=params.faces)
             first, _, last = e.released(video.numbering)
             words = f"frames {first}–{last}, {e.onset / video.fps:.2f} s, "
             words += f"{(e.offset - e.onset + 1) / video.fps:.2f} s long"
@@ -207,7 +209,7 @@ def view_video(
             title = " ".join(t for t in (e.kind, e.emotion) if t)
             shown.append(Shown(title, words, tuple(pictures), tuple(predictions_of(e, predictions))))
     lanes = video_lanes(video, expressions, detections)
-    picture = svg.timeline(lanes, video.n_frames, video.fps, sources.motion(video.video))
+    picture = svg.timeline(lanes, video.n_frames, video.fps, motion=sources.motion(video.video))
     return VideoView(
         video.video, tuple(facts), sources.excluded(video.video), tuple(strip), picture, tuple(shown), tuple(detected)
     )
@@ -216,7 +218,7 @@ def view_video(
 def _detected(found: ReportedDetection, video: Video, crops: Crops, flow: Flow | None, faces: bool) -> Detected:
     span = with_apex(found.span, flow, crops.frame_index)
     classes = tuple((name, f"{p:.2f}") for name, p in classes_of(found.event).items())
-    pictures = expression_pictures(span, crops, flow, {}, faces)
+    pictures = expression_pictures(span, crops, flow, maps={}, faces=faces)
     return Detected(found.span.kind, about(found, video), found.hit, tuple(pictures), classes)
 
 
@@ -234,8 +236,11 @@ def run(job: Job[PageParams]) -> None:
         motion = list_features(job.inputs.get("motion", []), stack.enter_context(Files()))
         shards = {r: stack.enter_context(open_videos(path, r)) for r, path in given.items()}
         events = [e for path in job.inputs.get("events", []) for e in read_events(path, videos, others=True)]
-        sources = PageSources(shards, maps, motion, events)
-        views = [view_video(v, expressions, sources, detections, predictions, job.params) for v in videos]
+        sources = PageSources(shards, maps, motion, events=events)
+        views = [
+            view_video(v, expressions, sources, detections=detections, predictions=predictions, params=job.params)
+            for v in videos
+        ]
     every: list[Path] = [p for paths in job.inputs.values() for p in paths]
     text = render(
         "subject.html",

@@ -53,13 +53,13 @@ def _number(value: object) -> object:
     return f"{value:.1f}".removesuffix(".0") if isinstance(value, float) else value
 
 
-def picture(width: int, height: int, parts: Iterable[Markup], label: str) -> Markup:
+def picture(width: int, height: int, parts: Iterable[Markup], *, label: str) -> Markup:
     """The parts as one SVG that scales with the page."""
     inner = Markup("").join(parts)
     return Markup(f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(label)}">{inner}</svg>')
 
 
-def timeline(lanes: Sequence[Lane], n_frames: int, fps: float, motion: np.ndarray | None = None) -> Markup:
+def timeline(lanes: Sequence[Lane], n_frames: int, fps: float, *, motion: np.ndarray | None = None) -> Markup:
     """Lanes of intervals over the seconds of a video, with its motion above them.
 
     Args:
@@ -84,7 +84,7 @@ def timeline(lanes: Sequence[Lane], n_frames: int, fps: float, motion: np.ndarra
             style = f"{bar.kind}{'' if bar.hit else ' miss'}"
             rect = {"x": x, "y": y + 4, "width": width, "height": BAR, "rx": 2, "class": style}
             parts.append(element("rect", element("title", bar.tip), **rect))
-    return picture(WIDTH, height, parts, "timeline of detections and ground truth")
+    return picture(WIDTH, height, parts, label="timeline of detections and ground truth")
 
 
 def _axis(seconds: float, px_per_s: float, top: int, height: int) -> list[Markup]:
@@ -134,7 +134,9 @@ def charts(drawn: Sequence[Chart], x_label: str) -> Markup:
     parts: list[Markup] = []
     for number, chart in enumerate(drawn):
         parts += _chart(chart, number * CHART_WIDTH, x_label)
-    return picture(CHART_WIDTH * len(drawn), CHART_HEIGHT, parts, "training: " + ", ".join(c.title for c in drawn))
+    return picture(
+        CHART_WIDTH * len(drawn), CHART_HEIGHT, parts, label="training: " + ", ".join(c.title for c in drawn)
+    )
 
 
 def _chart(chart: Chart, left: int, x_label: str) -> list[Markup]:
@@ -187,7 +189,7 @@ def pipeline() -> Markup:
         parts.append(element("text", name, x=x + BOX_WIDTH / 2, y=y + 22, kind="stage"))
     width = max(c for c, _ in places.values()) * COLUMN + BOX_WIDTH
     height = max(r for _, r in places.values()) * ROW + BOX_HEIGHT + 8
-    return picture(width, int(height), parts, "the stages of the pipeline")
+    return picture(width, int(height), parts, label="the stages of the pipeline")
 
 
 def layout(joined: Sequence[tuple[str, str]]) -> dict[str, tuple[int, float]]:

@@ -66,21 +66,24 @@ def spotting(job: Job[TablesStageParams], title: str) -> tuple[Table, dict[str, 
     check_folds([f"{d}/{WHOLE_DATASET}" for d in tested] or subjects, job.inputs["folds"])
     videos = [v for path in job.inputs["videos"] for v in read_videos(path)]
     detections = [d for path in job.inputs["folds"] for d in read_detections(path, videos)]
-    methods = as_intervals(detections, read_ran(job.inputs["selections"]), videos, job.params.methods)
+    methods = as_intervals(detections, read_ran(job.inputs["selections"]), videos, order=job.params.methods)
     check_methods(job.params.methods, methods)
     per_subject = {
         method: {
             subject: {kind: dict(zip(COUNTS, astuple(c), strict=True)) for kind, c in kinds.items()}
             for subject, kinds in count_subjects(
-                next(iter(runs.values())), truths, job.params.matching, subjects
+                next(iter(runs.values())), truths, job.params.matching, subjects=subjects
             ).items()
         }
         for method, runs in methods.items()
     }
-    table = spotting_table(title, methods, truths, frames, job.params)
+    table = spotting_table(title, methods, truths, frames=frames, options=job.params)
     if job.inputs.get("events"):
         table = with_strs(
-            table, read_spotted(job.inputs["events"], videos), named_classes(truths, job.params), job.params.methods
+            table,
+            read_spotted(job.inputs["events"], videos),
+            named_classes(truths, job.params),
+            methods=job.params.methods,
         )
     return table, {"per_subject": per_subject}
 
@@ -91,7 +94,12 @@ def named_classes(truths: Sequence[Interval], options: TablesStageParams) -> lis
     found = []
     for t in truths:
         dataset, subject = t.subject.split("/")
-        found.append(replace(t, emotion=class_in(options.task, dataset, subject, t.video, t.emotion, "") or "others"))
+        found.append(
+            replace(
+                t,
+                emotion=class_in(options.task, dataset, subject, video=t.video, emotion=t.emotion, aus="") or "others",
+            )
+        )
     return found
 
 
@@ -107,7 +115,7 @@ def read_spotted(paths: Sequence[Path], videos: Sequence[Video]) -> dict[str, li
 
 
 def with_strs(
-    table: Table, spotted: Mapping[str, Sequence[Interval]], truths: Sequence[Interval], methods: Iterable[str]
+    table: Table, spotted: Mapping[str, Sequence[Interval]], truths: Sequence[Interval], *, methods: Iterable[str]
 ) -> Table:
     """The table with the spot-then-recognise score of every method, as the reference computes it."""
     scores = {name: strs(spotted.get(name, ()), truths) for name in methods}
@@ -129,7 +137,7 @@ def _is_tested(subject: str, tested: Sequence[str]) -> bool:
 
 
 def permuted_scores(
-    rows: Sequence[recognition.Prediction], classes: Sequence[str], permutations: int, seed: int
+    rows: Sequence[recognition.Prediction], classes: Sequence[str], permutations: int, *, seed: int
 ) -> tuple[float, float]:
     """Mean UF1 and UAR of these predictions against labels that were shuffled within each data set."""
     rng = np.random.default_rng([seed, 12])
@@ -166,14 +174,14 @@ def recognise(job: Job[TablesStageParams], title: str) -> tuple[Table, dict[str,
     else:
         classes = list(class_names(options.task))
         check_clips(_expected(job, options.task), predictions)
-    table = recognition.table(title, predictions, classes, options.bootstrap, options.seed or 0)
+    table = recognition.table(title, predictions, classes, samples=options.bootstrap, seed=options.seed or 0)
     groups = recognition.grouped(predictions)
     rows = []
     for row in table.rows:
         part = str(row["part"])
         first = next(iter(groups[str(row["method"])].values()))
         own = [p for p in first if part in (recognition.ALL, p.dataset)]
-        uf1, uar = permuted_scores(own, classes, options.permutations, options.seed or 0)
+        uf1, uar = permuted_scores(own, classes, options.permutations, seed=options.seed or 0)
         rows.append({**row, "chance_uf1": uf1, "chance_uar": uar})
     at = list(table.columns).index("accuracy")
     columns = [*table.columns[:at], "chance_uf1", "chance_uar", *table.columns[at:]]
@@ -203,7 +211,7 @@ def recognise_units(job: Job[TablesStageParams], title: str) -> tuple[Table, dic
     recognition.check_once(predictions)
     check_clips(_expected(job, options.task), predictions)
     names = class_names(options.task)
-    return action_units.table(title, predictions, names, options.bootstrap, options.seed or 0), {}
+    return action_units.table(title, predictions, names, samples=options.bootstrap, seed=options.seed or 0), {}
 
 
 def with_exclusions(table: Table, exclusions: Sequence[Exclusion], allowed: bool) -> Table:
@@ -232,7 +240,7 @@ def run(job: Job[TablesStageParams]) -> Mapping[str, Any] | None:
     table, details = makers[kind](job, f"{kind.capitalize()}, {experiment}")
     exclusions = all_exclusions(job.inputs["shards"], job.inputs["excluded"])
     table = with_exclusions(table, exclusions, job.params.allow_exclusions)
-    write(table, job.output("csv"), job.output("md"), job.output("tex"))
+    write(table, csv_path=job.output("csv"), markdown_path=job.output("md"), latex_path=job.output("tex"))
     record = {
         "kind": kind,
         "experiment": experiment,

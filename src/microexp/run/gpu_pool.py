@@ -31,7 +31,11 @@ def visible_gpus(environment: Mapping[str, str] = os.environ, devices: Path = Pa
 
 @contextmanager
 def claim(
-    count: int, environment: MutableMapping[str, str] = os.environ, folder: Path | None = None, patience_s: float = 60.0
+    count: int,
+    environment: MutableMapping[str, str] = os.environ,
+    folder: Path | None = None,
+    *,
+    patience_s: float = 60.0,
 ) -> Iterator[list[str]]:
     """Hold `count` GPUs and set `CUDA_VISIBLE_DEVICES` to them; waits up to `patience_s` for free ones.
 

@@ -13,7 +13,7 @@ from microexp.errors import UserError
 M = TypeVar("M", bound=BaseModel)
 
 
-def validate(model: type[M], data: Mapping[str, Any], file: object, where: str = "") -> M:
+def validate(model: type[M], data: Mapping[str, Any], file: object, *, where: str = "") -> M:
     """`data` as `model`.
 
     Raises:

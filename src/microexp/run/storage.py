@@ -229,6 +229,7 @@ def add_array(
     group: h5py.Group,
     name: str,
     data: np.ndarray | None = None,
+    *,
     shape: tuple[int, ...] | None = None,
     dtype: Any = None,
     chunks: tuple[int, ...] | None = None,

@@ -90,7 +90,7 @@ def test_a_mirror_image_exchanges_left_and_right(made, maps):
 
 def test_a_model_survives_its_file(made, maps, tmp_path):
     path = tmp_path / "m.safetensors"
-    bundle.write(path, units.pack(made.network, made.units, made.scale, made.shift, name="mine"))
+    bundle.write(path, units.pack(made.network, made.units, made.scale, shift=made.shift, name="mine"))
     again = units.load(path)
     assert again.units == KNOWN and again.name == "mine" and units.unit_names(again) == NAMES
     np.testing.assert_allclose(units.probabilities(maps, again), units.probabilities(maps, made), atol=5e-3)
@@ -130,7 +130,7 @@ def test_training_learns_and_is_repeatable():
     maps[:, 1, 18:24, 4:12] += 2 * halves[:, 0, 1, None, None]
     losses: list[float] = []
     labelled = UnitMaps(maps, halves)
-    network = train(labelled, 8, 0, lambda epoch, loss: losses.append(loss))
+    network = train(labelled, 8, 0, tell=lambda epoch, loss: losses.append(loss))
     assert losses[-1] < losses[0]
     plain = units.UnitModel((1, 2), network, np.ones((2, 3)), np.zeros((2, 3)), {})
     found = units.logits(maps, plain)
@@ -222,7 +222,7 @@ def test_a_unit_that_nobody_shows_is_answered_by_the_shipped_model(coded):
     method = find_method("recognition", "action_units")
     e = FoldParams.model_validate(options("subjects"))
     role = folds.roles(coded, np.where(coded.aus != "", 0, -1), e)
-    training = folds.training_clips(coded, role, e, "demo-b", NAMES)
+    training = folds.training_clips(coded, role, e, fold="demo-b", classes=NAMES)
     model = method.fit(training, method.Options(learn_from="subjects"), Context(0))
     p, rest = method.predict(model, coded), units.probabilities(coded.maps[:, [1, 2]], px=True)
     assert np.array_equal(p[:, KNOWN.index(20)], rest[:, KNOWN.index(20)])
@@ -243,7 +243,7 @@ def test_an_experiment_on_units_needs_no_more_than_its_target():
     config = config_of(target="action_units")
     assert config.recognition["units"].methods == UNIT_METHODS
     for row, entry in UNIT_METHODS.items():
-        told = stage_options(config, "recognition-fold", "units", row)
+        told = stage_options(config, "recognition-fold", "units", method=row)
         assert told["target"] == "action_units" and told["method"] == "action_units"
         assert told["options"]["learn_from"] == entry.get("learn_from", "both")
     assert stage_options(config, "tables-recognition", "units")["task"]["target"] == "action_units"
@@ -262,6 +262,6 @@ def test_emotions_need_something_to_learn_from(coded):
         {**options("rendered"), "target": "emotion", "classes": {"a": ["happiness"], "b": ["disgust", "surprise"]}}
     )
     role = folds.roles(coded, np.where(coded.emotion == "happiness", 0, 1), e)
-    training = folds.training_clips(coded, role, e, "demo-b", ("a", "b"))
+    training = folds.training_clips(coded, role, e, fold="demo-b", classes=("a", "b"))
     with pytest.raises(UserError, match="expected both or subjects for emotions"):
         method.fit(training, method.Options(learn_from="rendered"), Context(0, label="x"))

@@ -73,7 +73,7 @@ def test_shrinking_averages_and_never_enlarges():
 def test_identity_removal_sets_the_appearance_channel(way):
     clips = clips_of({"demo": ["a"]})
     flow = np.moveaxis(clips.maps[:, 1:3], 1, -1)
-    expected = appearance_map(way, clips.maps[:, 0], flow, clips.maps[:, 3], clips.maps[:, 4])
+    expected = appearance_map(way, clips.maps[:, 0], flow, strain=clips.maps[:, 3], onset=clips.maps[:, 4])
     found = remove_identity(clips, way)
     np.testing.assert_array_equal(found.maps[:, 0], expected)
     if way == "median":

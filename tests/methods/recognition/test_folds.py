@@ -21,7 +21,7 @@ def built(clips, experiment, fold, **domain):
     label = labels_of(clips, experiment)
     role = folds.roles(clips, label, experiment)
     options = MdmlParams.model_validate({**experiment.options, "domain": domain})
-    return role, loso.fold_member(clips, role, experiment, fold, 0, options)
+    return role, loso.fold_member(clips, role, experiment, fold=fold, seed=0, options=options)
 
 
 def test_the_held_out_person_is_nowhere_in_training(clips, experiment):
@@ -91,13 +91,13 @@ def test_balance_gives_every_class_the_same_weight():
     label = np.array([0, 0, 0, 1, 1, 0, 1])
     dataset = np.array(["a", "a", "a", "a", "b", "b", "b"])
     rows = np.array([True] * 6 + [False])
-    weight = balance(label, dataset, rows, "class")
+    weight = balance(label, dataset, rows, how="class")
     assert weight[rows & (label == 0)].sum() == pytest.approx(weight[rows & (label == 1)].sum())
     assert weight[rows].mean() == pytest.approx(1) and weight[6] == 0
-    weight = balance(label, dataset, rows, "class_and_dataset")
+    weight = balance(label, dataset, rows, how="class_and_dataset")
     cells = {(d, c): weight[rows & (dataset == d) & (label == c)].sum() for d in "ab" for c in (0, 1)}
     assert np.allclose(list(cells.values()), 1.5)
-    assert balance(label, dataset, rows, "none")[rows].tolist() == [1] * 6
+    assert balance(label, dataset, rows, how="none")[rows].tolist() == [1] * 6
 
 
 def test_networks_of_a_run_have_seeds_of_their_own(quick):
@@ -111,25 +111,25 @@ def test_what_a_method_is_handed_makes_the_same_member(clips, experiment, quick)
         e = experiment(["samm", "casme2"], sources=["samm_lv", "samm:macro"], leave=leave, people=[["samm", "samm_lv"]])
         label = labels_of(clips, e)
         role = folds.roles(clips, label, e)
-        training = folds.training_clips(clips, role, e, fold, ("p", "n", "s"))
+        training = folds.training_clips(clips, role, e, fold=fold, classes=("p", "n", "s"))
         own = member_of(training, 5, quick())
         assert (own.domain >= 0).all() and len(own.test) == 0
         if fold == "all":
             assert len(training.clips) == (role.target | (role.source > 0)).sum()
-            assert len(folds.test_rows(clips, role, e, fold)) == 0
+            assert len(folds.test_rows(clips, role, e, fold=fold)) == 0
             continue
-        whole = loso.fold_member(clips, role, e, fold, 5, quick())
+        whole = loso.fold_member(clips, role, e, fold=fold, seed=5, options=quick())
         rows = whole.domain >= 0
         assert rows.sum() == len(training.clips) < len(clips)
         assert np.array_equal(clips.maps[rows], training.clips.maps) and np.array_equal(label[rows], training.label)
         for name in ("domain", "weight", "extra"):
             assert np.array_equal(getattr(whole, name)[rows], getattr(own, name)), (fold, name)
         assert whole.peers == own.peers
-        assert np.array_equal(whole.test, folds.test_rows(clips, role, e, fold))
+        assert np.array_equal(whole.test, folds.test_rows(clips, role, e, fold=fold))
 
 
 def test_nobody_left_to_train_on_is_an_error(experiment):
     clips, e = clips_of({"demo": ["a"]}), experiment()
     role = folds.roles(clips, labels_of(clips, e), e)
     with pytest.raises(UserError, match="at least one other subject"):
-        folds.training_clips(clips, role, e, "demo-a", ("p", "n", "s"))
+        folds.training_clips(clips, role, e, fold="demo-a", classes=("p", "n", "s"))

@@ -15,9 +15,9 @@ def test_the_fit_is_scikit_learn_s(rows):
     mean, deviation = x.mean(0), x.std(0) + 1e-6
     model = Fitted(C=0.01, class_weight="balanced", max_iter=2000, tol=1e-9)
     expected = model.fit((x - mean) / deviation, y).predict_proba((test - mean) / deviation)
-    np.testing.assert_allclose(lr.fit(x, y, 3, 0.01).predict(test), expected, atol=2e-4)
+    np.testing.assert_allclose(lr.fit(x, y, 3, c=0.01).predict(test), expected, atol=2e-4)
     plain = model.fit(x - mean, y).predict_proba(test - mean)
-    np.testing.assert_allclose(lr.fit(x, y, 3, 0.01, standardise=False).predict(test), plain, atol=2e-4)
+    np.testing.assert_allclose(lr.fit(x, y, 3, c=0.01, standardise=False).predict(test), plain, atol=2e-4)
 
 
 def test_a_class_without_training_clips_gets_nothing():
@@ -39,10 +39,10 @@ def test_logistic_recognises_and_a_mirrored_clip_is_answered_alike():
     clips = clips_of({"demo": list("abcdef")}, per_kind=6)
     label = np.arange(len(clips)) % 3
     train, test = np.arange(30), np.arange(30, 36)
-    p = lr.logistic(clips, label, train, test, 3)
+    p = lr.logistic(clips, label, train, test=test, classes=3)
     assert (p.argmax(1) == label[test]).mean() > 0.6
-    both = lr.logistic(clips, label, train, test, 3, mirror_test=True)
+    both = lr.logistic(clips, label, train, test=test, classes=3, mirror_test=True)
     clips.maps[test] = clips.maps[test][..., ::-1] * np.array([1, -1, 1, 1, 1]).reshape(-1, 1, 1)
-    again = lr.logistic(clips, label, train, test, 3, mirror_test=True)
+    again = lr.logistic(clips, label, train, test=test, classes=3, mirror_test=True)
     np.testing.assert_allclose(both, again, atol=1e-6)
-    assert lr.logistic(clips, label, train, np.array([], int), 3).shape == (0, 3)
+    assert lr.logistic(clips, label, train, test=np.array([], int), classes=3).shape == (0, 3)

@@ -23,7 +23,7 @@ def training(experiment):
     clips = clips_of({"demo": ["a", "b", "c"]}, kinds=("micro", "macro"))
     e = experiment(sources=["demo:macro"])
     role = folds.roles(clips, labels_of(clips, e), e)
-    return folds.training_clips(clips, role, e, "demo-b", tuple(CLASSES)), clips.take(clips.subject == "b")
+    return folds.training_clips(clips, role, e, fold="demo-b", classes=tuple(CLASSES)), clips.take(clips.subject == "b")
 
 
 def options_of(name, quick):
@@ -89,6 +89,6 @@ def test_protocols_by_adapter(experiment, monkeypatch):
     e = experiment(["casme2", "mine"], protocol="megc2019", adapters={"mine": "samm"})
     assert class_names(e) == ("negative", "positive", "surprise")
     assert labels_of(clips, e).tolist() == [-1, -1, -1, 0, 0, 1]  # CASME II's clips are those of the official list
-    listed = frozenset(clip_hash("casme2", "sub04", str(clips.video[i]), name) for i, name in ((0, "surprise"),))
+    listed = frozenset(clip_hash("casme2", "sub04", str(clips.video[i]), name=name) for i, name in ((0, "surprise"),))
     monkeypatch.setitem(PROTOCOLS, "megc2019", replace(MEGC2019, lists={"casme2": listed}))
     assert labels_of(clips, e).tolist()[0] == 2

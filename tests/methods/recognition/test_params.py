@@ -17,7 +17,7 @@ CLASSES = {"a": ["happiness"], "b": ["surprise"]}
 def options(method="mdml", **experiment):
     base = {"datasets": ["samm"], "classes": CLASSES}
     config = {"seed": 4, "datasets": DATASETS, "recognition": {"x": {**base, **experiment}}}
-    return stage_options(parse(config, "c"), "recognition-fold", "x", method)
+    return stage_options(parse(config, "c"), "recognition-fold", "x", method=method)
 
 
 def test_the_stage_gets_everything_that_it_reads():

@@ -22,7 +22,7 @@ def test_the_examples_of_the_page_are_configurations():
         config = parse(example, "recognition.md")
         for name, experiment in config.recognition.items():
             for method in experiment.methods:
-                options = stage_options(config, "recognition-fold", name, method)
+                options = stage_options(config, "recognition-fold", name, method=method)
                 found[name] = FoldParams.model_validate(options)
     assert {"megc2019", "casme2_5", "samm_5", "smic_3", "cas_me3_7", "across", "flow"} <= set(found)
     assert [len(class_names(found[name])) for name in ("megc2019", "casme2_5", "samm_5", "cas_me3_7")] == [3, 5, 5, 7]

@@ -15,30 +15,30 @@ LABELLED = torch.tensor([[True, True, False]])
 
 
 def test_groups_are_classes_where_labels_allow():
-    masks = group_masks(DOMAIN, LABELS, LABELLED, 2, by_class=True)[0]
+    masks = group_masks(DOMAIN, LABELS, LABELLED, classes=2, by_class=True)[0]
     assert masks.shape == (3, 3, 10)
     assert masks[0, 0].nonzero().flatten().tolist() == [0, 1]
     assert masks[0, 2].nonzero().flatten().tolist() == [0, 1, 2, 3]  # the target as a whole, for sources without labels
     assert masks[1, 1].nonzero().flatten().tolist() == [6]
     assert masks[1, 2].sum() == 0  # source 1 has labels: class by class only
     assert masks[2, 2].nonzero().flatten().tolist() == [8, 9]
-    whole = group_masks(DOMAIN, LABELS, LABELLED, 2, by_class=False)[0]
+    whole = group_masks(DOMAIN, LABELS, LABELLED, classes=2, by_class=False)[0]
     assert whole[:, :2].sum() == 0 and whole[1, 2].sum() == 4
 
 
 def test_a_labelled_source_is_never_compared_as_a_whole_whatever_the_batch_holds():
     without = torch.where(DOMAIN == 1, -1, LABELS)  # a batch with no labelled clip of source 1
-    masks = group_masks(DOMAIN, without, LABELLED, 2, by_class=True)
+    masks = group_masks(DOMAIN, without, LABELLED, classes=2, by_class=True)
     running, features = RunningMoments(), torch.randn(1, 10, 5)
     moment_distance(features, masks, running)
     assert masks[0, 1].sum() == 0 and running.seen[0, 1].tolist() == [0, 0, 0]
-    _, usable = moment_distance(features, group_masks(DOMAIN, LABELS, LABELLED, 2, by_class=True), running)
+    _, usable = moment_distance(features, group_masks(DOMAIN, LABELS, LABELLED, classes=2, by_class=True), running)
     assert running.seen[0, 1, 2] == 0 and usable.tolist() == [[True, True]]
 
 
 def test_batch_moments_are_those_of_each_group():
     features = torch.randn(1, 10, 6)
-    masks = group_masks(DOMAIN, LABELS, LABELLED, 2, by_class=True)
+    masks = group_masks(DOMAIN, LABELS, LABELLED, classes=2, by_class=True)
     first, second, count = batch_moments(features, masks)
     torch.testing.assert_close(first[0, 0, 2], features[0, :4].mean(0))
     torch.testing.assert_close(second[0, 0, 2], features[0, :4].square().mean(0))
@@ -62,7 +62,7 @@ def test_running_moments_take_the_first_and_then_average():
 
 def distance(features, domain, labels, by_class=True):
     labelled = torch.stack([((domain == d) & (labels >= 0)).any(1) for d in range(int(domain.max()) + 1)], 1)
-    masks = group_masks(domain, labels, labelled, 2, by_class)
+    masks = group_masks(domain, labels, labelled, classes=2, by_class=by_class)
     return moment_distance(features, masks, RunningMoments())
 
 
@@ -113,14 +113,14 @@ def test_descending_the_distance_brings_the_target_to_the_source():
 
 def test_a_source_that_is_not_in_the_batch_is_not_usable():
     nothing = torch.zeros(1, 6, dtype=torch.int64)
-    masks = group_masks(nothing, nothing, torch.ones(1, 2, dtype=torch.bool), 2, True)
+    masks = group_masks(nothing, nothing, torch.ones(1, 2, dtype=torch.bool), classes=2, by_class=True)
     found, usable = moment_distance(torch.randn(1, 6, 3), masks, RunningMoments())
     assert not usable.any() and found.item() == 0
 
 
 def test_source_weights_learn_which_source_is_near():
     net = SourceWeights(1)
-    distances, masks = torch.tensor([[0.2, 2.0]]), group_masks(DOMAIN, LABELS, LABELLED, 2, True)
+    distances, masks = torch.tensor([[0.2, 2.0]]), group_masks(DOMAIN, LABELS, LABELLED, classes=2, by_class=True)
     usable = torch.ones(1, 2, dtype=torch.bool)
     seen = descriptors([distances, distances], masks)
     assert torch.allclose(net(seen, usable), torch.tensor([[0.5, 0.5]]))

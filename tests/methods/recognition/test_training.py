@@ -24,13 +24,13 @@ def mdml_of(experiment):
 
 def members_of(clips, role, e, seeds=(0,), names=None):
     names = names or folds.fold_names(clips, role, e.leave)
-    return [loso.fold_member(clips, role, e, n, s, mdml_of(e)) for n in names for s in seeds]
+    return [loso.fold_member(clips, role, e, fold=n, seed=s, options=mdml_of(e)) for n in names for s in seeds]
 
 
 def test_mdml_learns_what_the_clips_show(demo, experiment):
     e = experiment(mdml={"epochs": 25})
     pool, role = setting(demo, e)
-    p = loso.mdml(demo, pool, role, e, mdml_of(e), classes=3)[0]
+    p = loso.mdml(demo, pool, role, experiment=e, options=mdml_of(e), classes=3)[0]
     assert np.isfinite(p).all() and np.allclose(p.sum(1), 1)
     assert (p.argmax(1) == role.label).mean() >= 0.8
 
@@ -39,8 +39,8 @@ def test_a_fold_alone_gives_what_it_gives_in_a_stack(demo, experiment):
     e = experiment(mdml={"domain": {"weight": 0.0}})
     pool, role = setting(demo, e)
     members = members_of(demo, role, e, seeds=(0, 1))
-    together = predict(train(pool, members, mdml_of(e), 3), pool, members, mdml_of(e))
-    alone = predict(train(pool, members[3:4], mdml_of(e), 3), pool, members[3:4], mdml_of(e))
+    together = predict(train(pool, members, mdml_of(e), classes=3), pool, members, options=mdml_of(e))
+    alone = predict(train(pool, members[3:4], mdml_of(e), classes=3), pool, members[3:4], options=mdml_of(e))
     np.testing.assert_allclose(together[3], alone[0], atol=2e-3)
     assert np.abs(together[2] - together[3]).max() > 1e-2  # another seed is another network
 
@@ -50,10 +50,10 @@ def test_training_never_touches_the_held_out_clips(demo, experiment):
     clips = clips_of({"demo": ["a", "b", "c"]}, kinds=("micro", "macro"))
     pool, role = setting(clips, e)
     members = members_of(clips, role, e, names=["demo-b"])
-    before = train(pool, members, mdml_of(e), 3)
+    before = train(pool, members, mdml_of(e), classes=3)
     pool.maps[torch.from_numpy(clips.subject == "b")] = float("nan")
     pool.labels[torch.from_numpy(clips.subject == "b")] = 2
-    after = train(pool, members, mdml_of(e), 3)
+    after = train(pool, members, mdml_of(e), classes=3)
     for stream in before.streams:
         for name, value in before.streams[stream].member_tensors(0).items():
             assert torch.equal(value, after.streams[stream].member_tensors(0)[name]), name
@@ -85,9 +85,9 @@ def test_every_part_can_be_switched_and_does_something(switch, experiment):
         e = experiment(["demo", "other"], sources=["demo:macro", "other:macro"], mdml={"epochs": 4, **changes})
         pool, role = setting(clips, e)
         members = members_of(clips, role, e, names=["demo-a"])
-        trained = train(pool, members, mdml_of(e), 3)
+        trained = train(pool, members, mdml_of(e), classes=3)
         log = dict(zip(LOG_COLUMNS, trained.log[0, -1], strict=True))
-        return predict(trained, pool, members, mdml_of(e))[0], log
+        return predict(trained, pool, members, options=mdml_of(e))[0], log
 
     base = {"domain": {"weight": 1.0}}
     with_it, log_with = final(**base)
@@ -101,9 +101,10 @@ def test_prediction_options(demo, experiment):
     e = experiment()
     pool, role = setting(demo, e)
     members = members_of(demo, role, e, names=["demo-a"])
-    trained = train(pool, members, mdml_of(e), 3)
+    trained = train(pool, members, mdml_of(e), classes=3)
     found = [
-        predict(trained, pool, members, mdml_of(e).model_copy(update=u))[0] for u in ({}, {"mirror_test": False}, {})
+        predict(trained, pool, members, options=mdml_of(e).model_copy(update=u))[0]
+        for u in ({}, {"mirror_test": False}, {})
     ]
     assert np.array_equal(found[0], found[2]) and np.abs(found[0] - found[1]).max() > 0
 
@@ -112,7 +113,7 @@ def test_source_weights_are_logged_per_epoch(experiment):
     clips = clips_of({"demo": ["a", "b", "c"], "other": ["x", "y"]})
     e = experiment(["demo", "other"], mdml={"domain": {"weight": 1.0}})
     pool, role = setting(clips, e)
-    trained = train(pool, members_of(clips, role, e, names=["other-x"]), mdml_of(e), 3)
+    trained = train(pool, members_of(clips, role, e, names=["other-x"]), mdml_of(e), classes=3)
     assert trained.source_weights.shape[::2] == (1, 1)
     assert np.allclose(trained.source_weights[:, 2:], 1)  # the only source guides fully, once both have been seen
 
@@ -140,7 +141,7 @@ def test_leave_one_data_set_out(experiment):
     clips = clips_of({"demo": ["a", "b", "c"], "other": ["x", "y", "z"]}, per_kind=6)
     e = experiment(["demo", "other"], leave="dataset", mdml={"epochs": 25})
     pool, role = setting(clips, e)
-    p = loso.mdml(clips, pool, role, e, mdml_of(e), classes=3)[0]
+    p = loso.mdml(clips, pool, role, experiment=e, options=mdml_of(e), classes=3)[0]
     assert (p.argmax(1) == role.label).mean() > 0.8
 
 
@@ -150,7 +151,7 @@ def test_the_data_sets_that_are_left_are_drawn_toward_each_other(experiment):
     def trained(**domain):
         e = experiment(["demo", "other", "third"], leave="dataset", mdml={"domain": domain})
         pool, role = setting(clips, e)
-        return train(pool, members_of(clips, role, e, names=["demo-all", "other-all"]), mdml_of(e), 3)
+        return train(pool, members_of(clips, role, e, names=["demo-all", "other-all"]), mdml_of(e), classes=3)
 
     log = {weight: dict(zip(LOG_COLUMNS, trained(weight=weight).log[0, -1], strict=True)) for weight in (0.0, 1.0, 4.0)}
     assert log[0.0]["domain_pull"] == 0 and log[0.0]["domain"] == 0

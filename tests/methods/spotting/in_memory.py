@@ -70,5 +70,7 @@ def make_fold(
     for own in sizes:
         videos = [made[s][0] for s in own]
         truth = {made[s][0].key: made[s][1] for s in own}
-        windows.append(training_windows(videos, truth, geometry, 8, 0.9, 1.0, seed))
+        windows.append(
+            training_windows(videos, truth, geometry, stride_frames=8, inside=0.9, empty_ratio=1.0, seed=seed)
+        )
     return windows, FeatureStore([video for video, _ in made.values()], centre=False)

@@ -152,7 +152,7 @@ def write_features(
     for half in (0, channels // 2):
         data[:, half : half + quarter] += signal[:, :1] * 2
         data[:, half + quarter : half + 2 * quarter] += signal[:, 1:] * 2
-    shard.add(name, data.astype(np.float32), layout, index)
+    shard.add(name, data.astype(np.float32), layout, frame_index=index)
 
 
 def write_motion(
@@ -171,7 +171,7 @@ def write_motion(
         magnitude[item.offset - third : item.offset] += 0.3
     magnitude = np.concatenate([magnitude, magnitude[:, : len(SPANS)]], 1)
     layout = records.Layout(1, 2, fps, (*PLACES, *REGIONS, *SPANS))
-    shard.add(name, magnitude.astype(np.float32), layout, np.arange(n_frames))
+    shard.add(name, magnitude.astype(np.float32), layout, frame_index=np.arange(n_frames))
 
 
 def garble(data: MadeUp, folder: Path, dataset: str = "fake", subject: str = "s00", noise: float = 100.0) -> MadeUp:

@@ -45,7 +45,7 @@ class Slow(SpottingMethod[Weights, SlowParams]):
     def streams(self, options: SlowParams) -> tuple[str, ...]:
         return ("i3d_rgb",)
 
-    def fit(self, videos: Sequence[SpottingVideo], truth: Truth, options: SlowParams, context: Context) -> Weights:
+    def fit(self, videos: Sequence[SpottingVideo], truth: Truth, options: SlowParams, *, context: Context) -> Weights:
         model = self.start(videos) if context.state is None else Weights.unpack(context.state)
         while model.epoch < options.epochs:
             self.step(model, videos, truth, context)
@@ -115,7 +115,7 @@ class Fixed(SpottingMethod[int, NoParams]):
     def streams(self, options: NoParams) -> tuple[str, ...]:
         return ()
 
-    def fit(self, videos: Sequence[SpottingVideo], truth: Truth, options: NoParams, context: Context) -> int:
+    def fit(self, videos: Sequence[SpottingVideo], truth: Truth, options: NoParams, *, context: Context) -> int:
         context.log(epoch=1, seed=99, fit="mine")
         return 1
 

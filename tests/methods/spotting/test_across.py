@@ -134,7 +134,7 @@ def test_a_fold_per_tested_data_set_is_planned():
     assert plan.detections_of("samm_lv", "006") == expected == plan.scored("spotting", "x")
     assert plan.detections_of("cas_me2", "s15") == []
     for stage in ("spotting-fold", "detect"):
-        options = stage_options(config, stage, "x", "flow_magnitude")
+        options = stage_options(config, stage, "x", method="flow_magnitude")
         assert options["train_on"] == ["cas_me2", "samm"] and options["people"] == [["samm_lv", "samm"]]
     assert stage_options(config, "tables-spotting", "x")["tested"] == ["samm_lv"]
 

@@ -49,7 +49,7 @@ def video(tmp_path):
             index = np.arange(2 * N + 1) if index is None else index
             compressed = (2 * np.arcsinh(data / 2)).astype(np.float32)
             with create(path) as shard:
-                shard.add("v", compressed, Layout(2, 3, 30.0, channels), index, valid=valid)
+                shard.add("v", compressed, Layout(2, 3, 30.0, channels), frame_index=index, valid=valid)
             made.append(path)
             return list_features([path], files)[0]
 

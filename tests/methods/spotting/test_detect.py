@@ -160,14 +160,14 @@ def test_proposals_that_are_not_honest_are_refused(tmp_path, people):
 def test_lengths_of_the_same_person_elsewhere_are_not_used(tmp_path):
     write_index(tmp_path, "ab")
     annotations = read_annotations(
-        [tmp_path / "e.csv"], [tmp_path / "v.csv"], ("e", "a"), DetectParams(people=[["d", "e"]])
+        [tmp_path / "e.csv"], [tmp_path / "v.csv"], ("e", "a"), options=DetectParams(people=[["d", "e"]])
     )
     assert len(annotations.lengths_s()["micro"]) == 1
     assert (
         len(
-            read_annotations([tmp_path / "e.csv"], [tmp_path / "v.csv"], ("e", "a"), DetectParams()).lengths_s()[
-                "micro"
-            ]
+            read_annotations(
+                [tmp_path / "e.csv"], [tmp_path / "v.csv"], ("e", "a"), options=DetectParams()
+            ).lengths_s()["micro"]
         )
         == 2
     )
@@ -176,7 +176,7 @@ def test_lengths_of_the_same_person_elsewhere_are_not_used(tmp_path):
 def test_an_expression_of_an_unknown_video_is_named(data, tmp_path):
     (tmp_path / "v.csv").write_text(data.videos.read_text().replace("s01_0", "s01_9"))
     with pytest.raises(UserError, match="s01_0"):
-        read_annotations([data.expressions], [tmp_path / "v.csv"], ("fake", "s00"), DetectParams())
+        read_annotations([data.expressions], [tmp_path / "v.csv"], ("fake", "s00"), options=DetectParams())
 
 
 def test_proposals_of_an_unknown_video_are_named(tmp_path):

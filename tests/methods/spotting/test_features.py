@@ -25,7 +25,7 @@ def make(tmp_path):
             for stream, (data, layout, index) in streams.items():
                 path = tmp_path / name / stream / "set" / f"{subject}.h5"
                 with create(path) as shard:
-                    shard.add(name, np.asarray(data, np.float32), layout, index)
+                    shard.add(name, np.asarray(data, np.float32), layout, frame_index=index)
                 made |= {f.stream: f for f in list_features([path], files)}
             return FeatureVideo.of(SpottingVideo("set", subject, name, n_frames, 30.0, made), list(streams))
 

@@ -27,7 +27,7 @@ def motion(tmp_path):
             data[:, [i for i, name in enumerate(channels) if name == "other"]] = 1e6
             index = np.arange(step * len(magnitude) + 1) if index is None else index
             with create(path) as shard:
-                shard.add("v", data, Layout(step, 2 * step, fps, channels), index, valid=valid)
+                shard.add("v", data, Layout(step, 2 * step, fps, channels), frame_index=index, valid=valid)
             made.append(path)
             return list_features([path], files)[0]
 
@@ -87,7 +87,7 @@ def test_lengths_are_the_median_of_each_kind(motion):
     method, stream = FlowMagnitude(), motion(np.full(299, 0.2))
     video = SpottingVideo("d", "s", "v", 300, 30.0, {"motion": stream})
     items = [Expression("d", "s", "v", n, 0, 1, end, "micro", "", "") for n, end in enumerate((8, 11, 29), 1)]
-    model = method.fit([video], {video.key: items}, NoParams(), Context(0))
+    model = method.fit([video], {video.key: items}, NoParams(), context=Context(0))
     assert model == {"micro": pytest.approx(0.4), "macro": 0.0}
     assert method.from_bytes(method.to_bytes(model), NoParams()) == model
     assert set(method.propose(model, video)) == {"micro", "macro"}

@@ -12,7 +12,7 @@ RATIOS = (0.5, 0.75, 1.0, 1.5, 2.0)
 
 
 def test_the_cas_me2_setting_has_150_anchors_and_30_points():
-    geometry = make_geometry(128, 2, 2, None, RATIOS)
+    geometry = make_geometry(128, 2, 2, levels=None, ratios=RATIOS)
     assert geometry.window_steps == 64 and geometry.window_frame == 128
     assert geometry.lengths == (16, 8, 4, 2)
     assert len(geometry.points) == 30 and len(geometry.anchor_centres) == 150
@@ -25,10 +25,10 @@ def test_the_cas_me2_setting_has_150_anchors_and_30_points():
 
 
 def test_the_samm_lv_setting_has_seven_levels():
-    geometry = make_geometry(1024, 2, 2, None, RATIOS)
+    geometry = make_geometry(1024, 2, 2, levels=None, ratios=RATIOS)
     assert geometry.lengths == (128, 64, 32, 16, 8, 4, 2)
     assert geometry.strides.max() == 512
-    assert make_geometry(128, 2, 2, None, RATIOS).lengths == (16, 8, 4, 2)  # or 128 frames at 30 fps
+    assert make_geometry(128, 2, 2, levels=None, ratios=RATIOS).lengths == (16, 8, 4, 2)  # or 128 frames at 30 fps
 
 
 @pytest.mark.parametrize(
@@ -41,10 +41,10 @@ def test_levels_follow_from_the_window(steps, stride, levels, expected):
 
 
 def test_one_level_takes_every_length():
-    assert make_geometry(128, 2, 2, 1, RATIOS).ranges[0].tolist() == [0, np.inf]
+    assert make_geometry(128, 2, 2, levels=1, ratios=RATIOS).ranges[0].tolist() == [0, np.inf]
 
 
 @pytest.mark.parametrize(("window", "step"), [(127, 2), (14, 2)])
 def test_a_window_that_does_not_fit_is_refused(window, step):
     with pytest.raises(UserError, match="window_frames"):
-        make_geometry(window, step, 2, None, RATIOS)
+        make_geometry(window, step, 2, levels=None, ratios=RATIOS)

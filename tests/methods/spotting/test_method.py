@@ -81,7 +81,7 @@ def test_a_window_longer_than_the_videos_runs_and_is_told(data, tmp_path, capsys
 
 def test_a_model_comes_back_from_its_bytes(training):
     videos, truth = training
-    model = METHOD.fit(videos[:3], truth, OPTIONS, Context(0))
+    model = METHOD.fit(videos[:3], truth, OPTIONS, context=Context(0))
     data = METHOD.to_bytes(model)
     again = METHOD.from_bytes(data, OPTIONS)
     assert METHOD.to_bytes(again) == data and not again.network.training
@@ -96,7 +96,7 @@ def test_threads_and_the_callers_generators_change_nothing(training):
             torch.set_num_threads(n)
             torch.manual_seed(n)
             before = torch.get_rng_state()
-            model = METHOD.fit(videos[:3], truth, OPTIONS, Context(0))
+            model = METHOD.fit(videos[:3], truth, OPTIONS, context=Context(0))
             found.append((METHOD.to_bytes(model), METHOD.propose(model, videos[3])))
             assert torch.get_num_threads() == n and torch.equal(torch.get_rng_state(), before)
     finally:
@@ -117,10 +117,10 @@ def test_several_streams_are_read_together(training):
     videos, truth = training
     both = AemnetParams.model_validate({**QUICK, "network": {**NETWORK, "streams": ["i3d_rgb", "motion"]}})
     assert METHOD.streams(both) == ("i3d_rgb", "motion")
-    model = METHOD.fit(videos[:3], truth, both, Context(0))
+    model = METHOD.fit(videos[:3], truth, both, context=Context(0))
     assert model.in_channels == 8 + len(PLACES) + len(SPANS)  # the speeds of regions are not for networks
     assert len(METHOD.propose(model, videos[3])["micro"][0])
-    alone = METHOD.fit(videos[:3], truth, OPTIONS, Context(0))
+    alone = METHOD.fit(videos[:3], truth, OPTIONS, context=Context(0))
     with pytest.raises(UserError, match="8 channels; expected 14"):
         METHOD.propose(type(model)(model.network, model.geometry, OPTIONS, model.in_channels), videos[3])
     assert alone.in_channels == 8
@@ -138,7 +138,7 @@ def test_fits_log_into_their_own_rows(training):
 
 def test_videos_without_an_expression_give_nothing_to_train_on(training):
     with pytest.raises(UserError, match="training windows"):
-        METHOD.fit(training[0], {}, OPTIONS, Context(0))
+        METHOD.fit(training[0], {}, OPTIONS, context=Context(0))
 
 
 @pytest.mark.long

@@ -16,7 +16,7 @@ NARROW = {"stem_channels": (6, 10, 16), "channels": 16, "attention_channels": 8,
 def make(window_frames=128, in_channels=12, step=2, **options):
     torch.manual_seed(0)
     params = NetworkParams.model_validate(NARROW | options)
-    geometry = make_geometry(window_frames, step, params.stem_stride, params.levels, params.anchor_ratios)
+    geometry = make_geometry(window_frames, step, params.stem_stride, levels=params.levels, ratios=params.anchor_ratios)
     return AemNet(in_channels, geometry, params), geometry
 
 
@@ -56,7 +56,7 @@ def test_the_released_network_keeps_theta_and_channel_attention_from_any_gradien
 def test_the_authors_widths_have_the_published_size():
     params = NetworkParams(fidelity="released")
     with torch.device("meta"):
-        network = AemNet(2048, make_geometry(128, 2, 2, None, params.anchor_ratios), params)
+        network = AemNet(2048, make_geometry(128, 2, 2, levels=None, ratios=params.anchor_ratios), params)
     assert sum(p.numel() for p in network.parameters()) == pytest.approx(31.8e6, rel=0.002)
     shapes = [tuple(b[0].weight.shape) for b in network.stem.parallel]
     assert shapes == [(384, 2048, 5), (640, 2048, 5), (1024, 2048, 5)]

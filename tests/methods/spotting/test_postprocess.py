@@ -75,19 +75,22 @@ def test_consensus_counts_other_supporters_among_the_confident():
     intervals = np.array([[0.0, 9], [0, 9], [1, 9], [40, 49]])
     scores = np.array([0.9, 0.8, 0.7, 0.6])
     kept = intervals[[0, 3]]
-    assert supported(kept, intervals, scores, 1, 0.5, 50).tolist() == [True, False]
-    assert supported(kept, intervals, scores, 2, 0.5, 50).tolist() == [True, False]
-    assert supported(kept, intervals, scores, 3, 0.5, 50).tolist() == [False, False]
-    assert supported(kept, intervals, scores, 1, 0.5, 1).tolist() == [False, False]  # only itself is confident
-    assert supported(kept, intervals, scores, 0, 0.5, 50).tolist() == [True, True]
+    assert supported(kept, intervals, scores, needed=1, iou=0.5, confident=50).tolist() == [True, False]
+    assert supported(kept, intervals, scores, needed=2, iou=0.5, confident=50).tolist() == [True, False]
+    assert supported(kept, intervals, scores, needed=3, iou=0.5, confident=50).tolist() == [False, False]
+    assert supported(kept, intervals, scores, needed=1, iou=0.5, confident=1).tolist() == [
+        False,
+        False,
+    ]  # only itself is confident
+    assert supported(kept, intervals, scores, needed=0, iou=0.5, confident=50).tolist() == [True, True]
 
 
 def test_all_steps_together():
     intervals = np.array([[0.2, 9.4], [1.0, 10.0], [30.0, 39.0], [60.0, 60.0], [70.0, 170.0]])
-    kept, scores = clean(intervals, np.array([0.9, 0.8, 0.7, 0.95, 0.99]), (5, 20), ChoiceParams())
+    kept, scores = clean(intervals, np.array([0.9, 0.8, 0.7, 0.95, 0.99]), (5, 20), options=ChoiceParams())
     assert kept.tolist() == [[0, 9], [30, 39]]  # rounded; too short, too long and overlapping ones are gone
     assert scores.tolist() == [0.9, 0.7]
-    loose, _ = clean(intervals, np.array([0.9, 0.8, 0.7, 0.95, 0.99]), (5, 20), ChoiceParams(overlap_iou=0.9))
+    loose, _ = clean(intervals, np.array([0.9, 0.8, 0.7, 0.95, 0.99]), (5, 20), options=ChoiceParams(overlap_iou=0.9))
     assert loose.tolist() == [[0, 9], [1, 10], [30, 39]]
 
 
@@ -97,17 +100,17 @@ def test_the_order_of_proposals_does_not_matter(proposals, iou, random):
     intervals, scores = proposals
     options = ChoiceParams(overlap_iou=iou, consensus=1)
     order = np.array(random.sample(range(len(scores)), len(scores)), int)
-    assert _rows(*clean(intervals, scores, (3, 20), options)) == _rows(
-        *clean(intervals[order], scores[order], (3, 20), options)
+    assert _rows(*clean(intervals, scores, (3, 20), options=options)) == _rows(
+        *clean(intervals[order], scores[order], (3, 20), options=options)
     )
 
 
 def test_consensus_drops_the_lonely():
     intervals = np.array([[0.0, 9.0], [1.0, 10.0], [30.0, 39.0]])
-    kept, _ = clean(intervals, np.array([0.5, 0.4, 0.9]), (5, 20), ChoiceParams(consensus=1))
+    kept, _ = clean(intervals, np.array([0.5, 0.4, 0.9]), (5, 20), options=ChoiceParams(consensus=1))
     assert kept.tolist() == [[0, 9]]
 
 
 def test_nothing_stays_nothing():
-    kept, scores = clean(np.empty((0, 2)), np.empty(0), (1, 9), ChoiceParams(consensus=1))
+    kept, scores = clean(np.empty((0, 2)), np.empty(0), (1, 9), options=ChoiceParams(consensus=1))
     assert kept.shape == (0, 2) and scores.shape == (0,)

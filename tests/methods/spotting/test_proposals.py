@@ -15,13 +15,13 @@ from microexp.methods.spotting.aemnet.targets import anchor_targets, point_targe
 from microexp.methods.spotting.aemnet.windows import Window, window_starts
 from tests.methods.spotting.in_memory import MemoryStream
 
-GEOMETRY = make_geometry(128, 2, 2, None, (0.5, 0.75, 1.0, 1.5, 2.0))
+GEOMETRY = make_geometry(128, 2, 2, levels=None, ratios=(0.5, 0.75, 1.0, 1.5, 2.0))
 
 
 def test_decoding_undoes_the_targets():
     table = np.array([[9.0, 17.0, 1.0], [40.0, 75.0, 2.0]])
     point_label, distance = point_targets(table, GEOMETRY)
-    anchor_label, offset = anchor_targets(table, GEOMETRY, 0.5, 0.4)
+    anchor_label, offset = anchor_targets(table, GEOMETRY, 0.5, background_iou=0.4)
     tensors = [
         torch.zeros(1, 30, 2),
         torch.from_numpy(distance)[None],
@@ -67,7 +67,7 @@ def proposals(v, **options):
     params = AemnetParams.model_validate({"test_stride_frames": 128, **options})
     anchor = int(np.flatnonzero((GEOMETRY.anchor_centres == 36) & (GEOMETRY.anchor_widths == 8))[0])
     windows = [Window(v, s, np.empty((0, 3)), True) for s in window_starts(v, 64, 64)]
-    return pool(fixed(anchor), windows, GEOMETRY, params)
+    return pool(fixed(anchor), windows, GEOMETRY, options=params)
 
 
 @pytest.mark.parametrize("input_channels", [None, 4, 6])
@@ -82,7 +82,7 @@ def test_a_video_gets_what_the_plain_network_says_of_its_windows_one_by_one(inpu
     torch.manual_seed(0)
     plain, v = AemNet(6, GEOMETRY, params.network).eval(), video(n_frames, channels=6)
     store = FeatureStore([v], centre=True)
-    found = propose(plain, v, store, GEOMETRY, params, torch.device("cpu"))
+    found = propose(plain, v, store, geometry=GEOMETRY, options=params, device=torch.device("cpu"))
     windows = [Window(v, s, np.empty((0, 3)), True) for s in window_starts(v, 64, 4)]
 
     def one_by_one(chosen):
@@ -90,12 +90,12 @@ def test_a_video_gets_what_the_plain_network_says_of_its_windows_one_by_one(inpu
             each = [plain(torch.from_numpy(store.read(v, windows[k].start, 64))[None]) for k in chosen]
         return tuple(torch.cat(part) for part in zip(*each, strict=True))
 
-    expected = pool(one_by_one, windows, GEOMETRY, params)
+    expected = pool(one_by_one, windows, GEOMETRY, options=params)
     assert len(found) == len(expected) > 0
     for kind in ("micro", "macro"):
         ours, theirs = (np.array([r[1:4] for r in rows if r[0] == kind]) for rows in (found, expected))
         assert np.allclose(np.sort(ours, 0), np.sort(theirs, 0), atol=0.02)
-    assert found == propose(plain, v, store, GEOMETRY, params, torch.device("cpu"))
+    assert found == propose(plain, v, store, geometry=GEOMETRY, options=params, device=torch.device("cpu"))
 
 
 def test_windows_are_put_at_their_place_in_the_video():

@@ -57,8 +57,8 @@ def test_lengths_and_frequency_are_those_of_the_training_videos():
         videos[1].key: [Expression("d", "s", "w", n, 0, 1, 99, "micro", "", "") for n in (1, 2)],
         ("d", "stranger", "x"): [Expression("d", "stranger", "x", 1, 0, 1, 2, "macro", "", "")],
     }
-    model = METHOD.fit(videos, truth, NoParams(), Context(5))
+    model = METHOD.fit(videos, truth, NoParams(), context=Context(5))
     assert model.seed == 5 and model.lengths_s == {"micro": [0.5, 0.5, 0.5], "macro": []}
     assert model.rate_per_s == {"micro": pytest.approx(0.1), "macro": 0.0}
     assert METHOD.from_bytes(METHOD.to_bytes(model), NoParams()) == model
-    assert METHOD.fit([], {}, NoParams(), Context(0)).rate_per_s == {"micro": 0.0, "macro": 0.0}
+    assert METHOD.fit([], {}, NoParams(), context=Context(0)).rate_per_s == {"micro": 0.0, "macro": 0.0}

@@ -26,12 +26,12 @@ OFF = Masks([], 0.0, CPU)
 
 def make(window_frames=128, networks=3, in_channels=12, **options):
     params = NetworkParams.model_validate(NARROW | options)
-    geometry = make_geometry(window_frames, 2, params.stem_stride, params.levels, params.anchor_ratios)
+    geometry = make_geometry(window_frames, 2, params.stem_stride, levels=params.levels, ratios=params.anchor_ratios)
     made = []
     for seed in range(networks):
         torch.manual_seed(seed)
         made.append(AemNet(in_channels, geometry, params).double())
-    stack = StackedAemNet(made, geometry, params, torch.float64)
+    stack = StackedAemNet(made, geometry, params, dtype=torch.float64)
     torch.manual_seed(100)
     return made, stack, torch.randn(networks, 4, geometry.window_steps, in_channels, dtype=torch.float64)
 
@@ -199,7 +199,7 @@ def test_products_in_half_precision_stay_close():
     networks = [n.float() for n in networks]
     params = NetworkParams.model_validate(NARROW)
     full, half = (
-        StackedAemNet(networks, make()[1].geometry, params, dtype).forward(x.float(), slice(0, 3), OFF)
+        StackedAemNet(networks, make()[1].geometry, params, dtype=dtype).forward(x.float(), slice(0, 3), OFF)
         for dtype in (torch.float32, torch.bfloat16)
     )
     for a, b in zip(full, half, strict=True):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from microexp.methods.spotting.aemnet.geometry import make_geometry
 from microexp.methods.spotting.aemnet.targets import anchor_targets, make_targets, point_targets
 
-GEOMETRY = make_geometry(128, 2, 2, None, (0.5, 0.75, 1.0, 1.5, 2.0))
+GEOMETRY = make_geometry(128, 2, 2, levels=None, ratios=(0.5, 0.75, 1.0, 1.5, 2.0))
 TABLES = st.lists(
     st.tuples(st.integers(0, 100), st.integers(2, 60), st.sampled_from([1, 2])), max_size=4
 ).map(lambda rows: np.array(sorted((a, a + n, k) for a, n, k in rows), float).reshape(-1, 3))  # fmt: skip
@@ -38,7 +38,7 @@ def test_the_shortest_expression_wins():
 def test_anchors_are_positive_above_and_negative_below_the_limits():
     width, centre = GEOMETRY.anchor_widths, GEOMETRY.anchor_centres
     table = np.array([[16.0, 24.0, 1.0]])
-    label, offset = anchor_targets(table, GEOMETRY, 0.5, 0.4)
+    label, offset = anchor_targets(table, GEOMETRY, 0.5, background_iou=0.4)
     iou = np.array([_iou((c - w / 2, c + w / 2), (16, 24)) for c, w in zip(centre, width, strict=True)])
     assert (label[iou > 0.5] == 1).all() and (iou > 0.5).any()
     assert (label[iou < 0.4] == 0).all()
@@ -77,7 +77,7 @@ def test_targets_agree_with_a_slow_reference(table):
             )
     assert (label > 0).sum() >= sum(k is not None for k in owners.values())
     assert missing or not any(label[i] for i, k in owners.items() if k is None)
-    label, offset = anchor_targets(table, GEOMETRY, 0.5, 0.4)
+    label, offset = anchor_targets(table, GEOMETRY, 0.5, background_iou=0.4)
     owned = set()
     scores = []
     for centre, width in zip(GEOMETRY.anchor_centres, GEOMETRY.anchor_widths, strict=True):
@@ -96,10 +96,10 @@ def test_targets_agree_with_a_slow_reference(table):
 
 GEOMETRIES = {
     "window 128, step 2": GEOMETRY,
-    "window 128, step 1": make_geometry(128, 1, 2, None, GEOMETRY.ratios),
-    "window 1024, step 2": make_geometry(1024, 2, 2, None, GEOMETRY.ratios),
-    "window 1024, step 8": make_geometry(1024, 8, 2, None, GEOMETRY.ratios),
-    "one level, one narrow anchor": make_geometry(128, 4, 1, 1, (0.1,)),
+    "window 128, step 1": make_geometry(128, 1, 2, levels=None, ratios=GEOMETRY.ratios),
+    "window 1024, step 2": make_geometry(1024, 2, 2, levels=None, ratios=GEOMETRY.ratios),
+    "window 1024, step 8": make_geometry(1024, 8, 2, levels=None, ratios=GEOMETRY.ratios),
+    "one level, one narrow anchor": make_geometry(128, 4, 1, levels=1, ratios=(0.1,)),
 }
 
 
@@ -112,14 +112,14 @@ def test_every_expression_of_1_to_64_frames_has_a_point_and_an_anchor_wherever_i
             label, distance = point_targets(table, geometry)
             assert (label == 1).any(), (length, start)
             assert (distance >= 0).all() and (distance[label == 1].sum(1) > 0).all()
-            assert (anchor_targets(table, geometry, 0.5, 0.4)[0] == 1).any(), (length, start)
+            assert (anchor_targets(table, geometry, 0.5, background_iou=0.4)[0] == 1).any(), (length, start)
 
 
 def test_what_is_given_is_the_nearest_of_the_level_that_fits_and_of_equally_near_ones_the_earlier():
     label, distance = point_targets(np.array([[7.5, 8.5, 2.0]]), GEOMETRY)  # points at 4 and 12, and at 8 two levels up
     assert np.flatnonzero(label).tolist() == [0] and label[0] == 2
     assert distance[0].tolist() == [0, 4.5 / 8]  # it lies before its expression: nothing to the left
-    label, _ = anchor_targets(np.array([[8.0, 9.0, 2.0]]), GEOMETRY, 0.5, 0.4)
+    label, _ = anchor_targets(np.array([[8.0, 9.0, 2.0]]), GEOMETRY, 0.5, background_iou=0.4)
     (found,) = np.flatnonzero(label == 2)
     iou = [
         _iou((c - w / 2, c + w / 2), (8, 9))
@@ -138,20 +138,20 @@ def test_every_one_of_several_expressions_has_its_own_point_and_anchor(rows, nam
     geometry = GEOMETRIES[name]
     rows = sorted((a, a + n) for a, n, _ in rows)[: len(geometry.points)]
     table = np.array([(a, b, k + 1) for k, (a, b) in enumerate(rows)])
-    for label in (point_targets(table, geometry)[0], anchor_targets(table, geometry, 0.5, 0.4)[0]):
+    for label in (point_targets(table, geometry)[0], anchor_targets(table, geometry, 0.5, background_iou=0.4)[0]):
         assert set(range(1, len(table) + 1)) <= set(label.tolist())
 
 
 def test_more_expressions_than_places_are_logged(capsys):
     crowded = np.array([(k, k + 1, 1) for k in range(40)], float)
-    make_targets([crowded], GEOMETRY, 0.5, 0.4)
+    make_targets([crowded], GEOMETRY, 0.5, background_iou=0.4)
     assert "1 windows hold more than 30 expressions" in capsys.readouterr().err
-    make_targets([crowded[:30]], GEOMETRY, 0.5, 0.4)
+    make_targets([crowded[:30]], GEOMETRY, 0.5, background_iou=0.4)
     assert capsys.readouterr().err == ""
 
 
 def test_targets_of_several_windows_stand_together():
-    targets = make_targets([np.empty((0, 3)), np.array([[9.0, 17.0, 2.0]])], GEOMETRY, 0.5, 0.4)
+    targets = make_targets([np.empty((0, 3)), np.array([[9.0, 17.0, 2.0]])], GEOMETRY, 0.5, background_iou=0.4)
     assert targets.point_label.shape == (2, 30) and targets.anchor_offset.shape == (2, 150, 2)
     assert not targets.point_label[0].any() and targets.point_label[1].any()
     assert targets.anchor_label.dtype == np.int8

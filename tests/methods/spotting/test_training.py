@@ -39,7 +39,7 @@ OPTIONS = AemnetParams.model_validate(
         "epochs": 4, "warmup_epochs": 1, "learning_rate": 5e-3, "batch_size": 8,
     }
 )  # fmt: skip
-GEOMETRY = make_geometry(128, 4, 1, None, OPTIONS.network.anchor_ratios)
+GEOMETRY = make_geometry(128, 4, 1, levels=None, ratios=OPTIONS.network.anchor_ratios)
 SIZES = ((0, 1), (0,), (1, 2, 3))
 SEEDS = (0, 5, 9)
 

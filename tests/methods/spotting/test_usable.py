@@ -19,7 +19,9 @@ def video_of(folder: Path, files: Files, seen: dict[str, np.ndarray], step: int 
     index = np.arange(clip + step * 98)
     for stream, valid in seen.items():
         with create(folder / stream / "d" / "s1.h5") as shard:
-            shard.add("v", np.zeros((99, 2), np.float32), records.Layout(step, clip, 30.0), index, valid=valid)
+            shard.add(
+                "v", np.zeros((99, 2), np.float32), records.Layout(step, clip, 30.0), frame_index=index, valid=valid
+            )
     found = records.list_features([folder / s / "d" / "s1.h5" for s in seen], files)
     return SpottingVideo("d", "s1", "v", 400, 30.0, {f.stream: f for f in found})
 

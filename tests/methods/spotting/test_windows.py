@@ -19,7 +19,7 @@ from microexp.methods.spotting.aemnet.windows import (
 from microexp.records.index import Expression
 from tests.methods.spotting.in_memory import MemoryStream
 
-GEOMETRY = make_geometry(128, 2, 2, None, (0.5, 1.0))
+GEOMETRY = make_geometry(128, 2, 2, levels=None, ratios=(0.5, 1.0))
 
 
 def video(n_frames, step=2, clip=8, index=None):
@@ -67,12 +67,14 @@ def test_ninety_percent_decides_what_belongs_to_a_window():
     origin = window_origin_frame(v, 0)
     assert origin == 3
     for onset, belongs in ((3, True), (2, True), (0, False)):  # 20 frames: 20, 19 and 17 of them inside
-        window = make_window(v, 0, GEOMETRY, expression_frames(v, [expression(onset, onset + 19)]), 0.9)
+        window = make_window(
+            v, 0, GEOMETRY, expressions=expression_frames(v, [expression(onset, onset + 19)]), inside=0.9
+        )
         assert bool(len(window.expressions)) == belongs
         assert not window.empty
-    window = make_window(v, 0, GEOMETRY, expression_frames(v, [expression(1, 20)]), 0.9)
+    window = make_window(v, 0, GEOMETRY, expressions=expression_frames(v, [expression(1, 20)]), inside=0.9)
     assert not len(window.expressions)  # 18 of 20 is not more than 90 %
-    window = make_window(v, 0, GEOMETRY, expression_frames(v, [expression(140, 150)]), 0.9)
+    window = make_window(v, 0, GEOMETRY, expressions=expression_frames(v, [expression(140, 150)]), inside=0.9)
     assert window.empty
 
 
@@ -80,7 +82,7 @@ def test_expressions_are_cut_out_in_window_frames_and_sorted():
     v = video(400)
     table = expression_frames(v, [expression(200, 219, "macro", 2), expression(100, 109)])
     assert table.tolist() == [[100, 110, 1], [200, 220, 2]]
-    assert make_window(v, 30, GEOMETRY, table, 0.9).expressions.tolist() == [[37, 47, 1]]
+    assert make_window(v, 30, GEOMETRY, expressions=table, inside=0.9).expressions.tolist() == [[37, 47, 1]]
 
 
 def test_resampled_videos_map_source_frames():
@@ -95,22 +97,25 @@ def test_training_takes_full_windows_and_a_seeded_share_of_empty_ones():
     videos = [video(2000)]
     key = ("d", "s", "v")
     annotated = {key: [expression(500, 520)]}
-    windows = training_windows(videos, annotated, GEOMETRY, 32, 0.9, 1.0, seed=0)
+    windows = training_windows(videos, annotated, GEOMETRY, stride_frames=32, inside=0.9, empty_ratio=1.0, seed=0)
     full = [w for w in windows if len(w.expressions)]
     empty = [w for w in windows if w.empty]
     assert len(full) >= 3 and len(empty) == len(full) and len(windows) == 2 * len(full)
-    again = training_windows(videos, annotated, GEOMETRY, 32, 0.9, 1.0, seed=0)
-    other = training_windows(videos, annotated, GEOMETRY, 32, 0.9, 1.0, seed=1)
+    again = training_windows(videos, annotated, GEOMETRY, stride_frames=32, inside=0.9, empty_ratio=1.0, seed=0)
+    other = training_windows(videos, annotated, GEOMETRY, stride_frames=32, inside=0.9, empty_ratio=1.0, seed=1)
     assert [w.start for w in again] == [w.start for w in windows]
     assert [w.start for w in other] != [w.start for w in windows]
-    assert not any(w.empty for w in training_windows(videos, annotated, GEOMETRY, 32, 0.9, 0.0, seed=0))
-    assert training_windows(videos, {}, GEOMETRY, 32, 0.9, 1.0, seed=0) == []
+    assert not any(
+        w.empty
+        for w in training_windows(videos, annotated, GEOMETRY, stride_frames=32, inside=0.9, empty_ratio=0.0, seed=0)
+    )
+    assert training_windows(videos, {}, GEOMETRY, stride_frames=32, inside=0.9, empty_ratio=1.0, seed=0) == []
 
 
 def test_expressions_in_no_window_are_logged(capsys):
     annotated = {("d", "s", "v"): [expression(100, 120), expression(300, 460, "macro", 2)]}
-    assert training_windows([video(2000)], annotated, GEOMETRY, 32, 0.9, 1.0, seed=0)
+    assert training_windows([video(2000)], annotated, GEOMETRY, stride_frames=32, inside=0.9, empty_ratio=1.0, seed=0)
     assert "1 of 2 training expressions lie in no window of 128 frames" in capsys.readouterr().err
     annotated = {("d", "s", "v"): [expression(100, 120)]}
-    assert training_windows([video(2000)], annotated, GEOMETRY, 32, 0.9, 1.0, seed=0)
+    assert training_windows([video(2000)], annotated, GEOMETRY, stride_frames=32, inside=0.9, empty_ratio=1.0, seed=0)
     assert capsys.readouterr().err == ""

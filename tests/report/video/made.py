@@ -85,14 +85,14 @@ def write_inputs(folder: Path) -> dict[str, Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
     write_videos(found["videos"], [VIDEO])
     write_expressions(found["expressions"], TRUTHS, [VIDEO])
-    write_events(found["found"], EVENTS, [VIDEO], ())
+    write_events(found["found"], EVENTS, [VIDEO], classes=())
     write_landmarks(found["landmarks"], looks())
     write_candidates_model(found["spotting"], SIDE)
     _write_faces(found["faces"])
     with create_crops(found["crops"], WHOM) as shard:
         about = {"fps": FPS, "source_fps": FPS, "source_n_frames": N}
         more = {"times": np.arange(N) / FPS, "valid": reasons() == 0, "reason": reasons()}
-        shard.stream("ann", np.arange(N, dtype=np.int32), map(crop, range(N)), lambda: more, **about)
+        shard.stream("ann", np.arange(N, dtype=np.int32), map(crop, range(N)), more=lambda: more, **about)
     recorded(found["crops"], "crops")
     _write_motion(found["motion"])
     return found
@@ -126,7 +126,7 @@ def _write_motion(path: Path) -> None:
     valid = ~np.isin(time, HIDDEN)
     with create_features(path, "motion", WHOM) as out:
         kept = Layout(step, layout["clip_frames"], 30.0, tuple(layout["channels"]))
-        out.add("ann", values, kept, np.arange(N, dtype=float), valid=valid)
+        out.add("ann", values, kept, frame_index=np.arange(N, dtype=float), valid=valid)
     recorded(path, "motion")
 
 

@@ -157,6 +157,8 @@ def test_regions_between_their_steps_and_where_nothing_is_known() -> None:
 
 
 def test_a_drawing_without_anything() -> None:
-    assert "<svg" in lanes(0.0, [], [], [], [])
-    text = lanes(10, [("brows", np.full(9, np.nan))], [(2, 3, "<cut>")], [Mark(1, 2, "#e", "event", "a & b")], [])
+    assert "<svg" in lanes(0.0, [], [], events=[], truths=[])
+    text = lanes(
+        10, [("brows", np.full(9, np.nan))], [(2, 3, "<cut>")], events=[Mark(1, 2, "#e", "event", "a & b")], truths=[]
+    )
     assert "&lt;cut&gt;" in text and "a &amp; b" in text and "polyline" not in text

@@ -70,7 +70,7 @@ def head_lattice(landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return lattice[face], np.exp(-((lattice[face] / HEAD_REACH_EYES) ** 2).sum(1))
 
 
-def windows(centres: np.ndarray, deviation: float, size: int, inside: np.ndarray | None = None) -> np.ndarray:
+def windows(centres: np.ndarray, deviation: float, size: int, *, inside: np.ndarray | None = None) -> np.ndarray:
     """Gaussian windows on the pixels of a crop.
 
     Args:

@@ -44,10 +44,10 @@ def run(job: Job[MotionParams]) -> None:
                 out.exclude(name, video.excluded)
                 continue
             face, source = _usable(faces, name, path), _usable(crops, name, path)
-            motion, layout = motion_of(video, face, source, job.params.rate_fps), layout_of(job.params)
+            motion, layout = motion_of(video, face, source, rate=job.params.rate_fps), layout_of(job.params)
             values, valid, channels, index = with_regions(motion, layout)
             stored = Layout(layout.step_frames, layout.clip_frames, layout.rate, channels)
-            out.add(name, values, stored, index, valid=valid)
+            out.add(name, values, stored, frame_index=index, valid=valid)
 
 
 def _usable(shard: Shard[V], name: str, flow: Path) -> V:
@@ -68,7 +68,7 @@ def layout_of(params: MotionParams) -> MotionLayout:
     return MotionLayout(params.rate_fps, params.step_frames, tuple(params.span_frames), params.position_frames)
 
 
-def motion_of(flow: Flow, faces: Faces, crops: Crops, rate: float) -> PlaceMotion:
+def motion_of(flow: Flow, faces: Faces, crops: Crops, *, rate: float) -> PlaceMotion:
     """Follow the places of a video."""
     n_steps = len(flow)
     matrix, points = faces.alignment, faces.reference
@@ -77,7 +77,14 @@ def motion_of(flow: Flow, faces: Faces, crops: Crops, rate: float) -> PlaceMotio
     usable = usable_steps(crops.valid | repeated, np.isin(crops.reason, BREAKS))
     inside = crops.inside_all()
     found = place_motion(
-        flow.read, flow.side, landmarks, times_of(crops), usable, rate=rate, repeated=repeated, inside=inside
+        flow.read,
+        flow.side,
+        landmarks,
+        times_s=times_of(crops),
+        usable=usable,
+        rate=rate,
+        repeated=repeated,
+        inside=inside,
     )
     source = np.interp(found.frame_index, np.arange(n_steps + 1), crops.frame_index)
     return PlaceMotion(found.moved, found.valid, found.names, source, found.rate)

@@ -54,7 +54,7 @@ def usable_steps(usable: np.ndarray, cuts: np.ndarray | None = None) -> np.ndarr
 
 
 def drop_repeated(
-    moved: np.ndarray, times_s: np.ndarray, usable: np.ndarray, repeated: np.ndarray | None
+    moved: np.ndarray, times_s: np.ndarray, usable: np.ndarray, *, repeated: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Take out frames that repeat the one before: what moved since is spread over the time that really passed.
 
@@ -80,7 +80,9 @@ def drop_repeated(
     return np.add.reduceat(moved[:end], first, 0), times_s[kept], known
 
 
-def resample(moved: np.ndarray, times_s: np.ndarray, usable: np.ndarray, rate: float) -> tuple[np.ndarray, np.ndarray]:
+def resample(
+    moved: np.ndarray, times_s: np.ndarray, usable: np.ndarray, *, rate: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Displacements between frames at `rate`, the first at times_s[0]: sums over whatever the video's own rate is.
 
     Returns:
@@ -166,9 +168,9 @@ def place_motion(
     read: ReadFlow,
     size: int,
     landmarks: np.ndarray,
+    *,
     times_s: np.ndarray,
     usable: np.ndarray,
-    *,
     rate: float = 30.0,
     window_eyes: float = WINDOW_EYES,
     repeated: np.ndarray | None = None,
@@ -195,10 +197,10 @@ def place_motion(
     names, centres = places(landmarks)
     eye, bridge = eye_distance(landmarks), landmarks[28]
     spots, trust = head_lattice(landmarks)
-    wide = windows(centres, window_eyes * eye, size, inside)
-    narrow = windows(spots * eye + bridge, HEAD_WINDOW_EYES * eye, size, inside)
+    wide = windows(centres, window_eyes * eye, size, inside=inside)
+    narrow = windows(spots * eye + bridge, HEAD_WINDOW_EYES * eye, size, inside=inside)
     moved = read_displacements(read, len(usable), np.concatenate([wide, narrow])) / (eye * size)
-    moved, valid = resample(*drop_repeated(moved, times_s, usable, repeated), rate)
+    moved, valid = resample(*drop_repeated(moved, times_s, usable, repeated=repeated), rate=rate)
     head = fit_head(moved[:, len(names) :], spots, trust * narrow.any(1))
     moved = moved[:, : len(names)] - head_motion(head, (centres - bridge) / eye)
     moved *= valid[:, None, None] * np.asarray(wide.any(1))[:, None]

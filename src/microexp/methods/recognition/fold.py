@@ -38,13 +38,13 @@ def run(job: Job[FoldParams]) -> Mapping[str, Any]:
     options, name = job.params, job.keys["fold"]
     method = find_method("recognition", options.method)
     assert isinstance(method, RecognitionMethod)
-    settings = validate(method.Options, options.options, "config", f"{options.experiment}.methods.{options.name}")
+    settings = validate(method.Options, options.options, "config", where=f"{options.experiment}.methods.{options.name}")
     device = str(pick_device(job.device)) if method.gpu else "cpu"
     clips = read_shards(job.inputs["apexdiff"])
     log_absent_emotions(clips, options)
     classes, label = class_names(options), labels_of(clips, options)
     role = folds.roles(clips, label, options)
-    test = folds.test_rows(clips, role, options, name)
+    test = folds.test_rows(clips, role, options, fold=name)
     fold = Fold(method, settings, options, name, device)
     if not (len(test) or options.applied) and name != WHOLE_DATASET:
         log(f"{options.name} {name}: no clip to predict, nothing is trained")
@@ -52,13 +52,17 @@ def run(job: Job[FoldParams]) -> Mapping[str, Any]:
         write_training(job.output("training"), [])
         write_predictions(job.output("predictions"), [], classes)
         return {"device": device, "train_clips": 0, "test_clips": 0}
-    training = folds.training_clips(clips, role, options, name, classes)
+    training = folds.training_clips(clips, role, options, fold=name, classes=classes)
     log(f"{options.name} {name}: {len(training.clips)} clips to train on, {len(test)} to predict, on {device}")
     checkpoint = Checkpoint(Path(f"{job.output('trained')}.checkpoint"), fold.fingerprint(training))
     models = fold.train(training, checkpoint)
     bundle.write(job.output("trained"), fold.bundle(models, classes, clips))
     write_training(job.output("training"), fold.log_rows(models, checkpoint))
-    rows = [row for seed, model in models.items() for row in fold.predict(model, seed, clips, label, test, classes)]
+    rows = [
+        row
+        for seed, model in models.items()
+        for row in fold.predict(model, seed, clips, label=label, test=test, classes=classes)
+    ]
     write_predictions(job.output("predictions"), rows, classes)
     checkpoint.remove()
     return {
@@ -112,7 +116,7 @@ class Fold:
         return Context(self.options.seed + seed, self.device, label, rows, keep, state)
 
     def predict(
-        self, model: Any, seed: int, clips: Clips, label: np.ndarray, test: np.ndarray, classes: tuple[str, ...]
+        self, model: Any, seed: int, clips: Clips, *, label: np.ndarray, test: np.ndarray, classes: tuple[str, ...]
     ) -> list[tuple[object, ...]]:
         """Rows of `predictions.csv` for the clips `test`.
 
@@ -128,7 +132,7 @@ class Fold:
             )
         rows: list[tuple[object, ...]] = []
         for row, q in zip(test, p, strict=True):
-            shown = folds.label_text(clips, row, label, self.options, classes)
+            shown = folds.label_text(clips, row, label, experiment=self.options, classes=classes)
             answer = folds.answer_text(q, self.options, classes)
             rows.append((self.options.name, seed, *clips.key(row), shown, answer, *map(float, q)))
         return rows

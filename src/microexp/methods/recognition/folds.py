@@ -76,7 +76,7 @@ def training_rows(role: Roles, out: np.ndarray) -> np.ndarray:
 
 
 def training_clips(
-    clips: Clips, role: Roles, experiment: FoldParams, fold: str, classes: tuple[str, ...]
+    clips: Clips, role: Roles, experiment: FoldParams, *, fold: str, classes: tuple[str, ...]
 ) -> TrainingClips:
     """What a method is handed in `fold`.
 
@@ -103,14 +103,14 @@ def training_clips(
     )  # fmt: skip
 
 
-def test_rows(clips: Clips, role: Roles, experiment: FoldParams, fold: str) -> np.ndarray:
+def test_rows(clips: Clips, role: Roles, experiment: FoldParams, *, fold: str) -> np.ndarray:
     """Numbers of the clips that are predicted in `fold`; none in the fold `all`."""
     if fold == WHOLE_DATASET:
         return np.empty(0, np.int64)
     return np.flatnonzero(role.target & held_out(clips, fold, experiment.leave))
 
 
-def label_text(clips: Clips, row: int, label: np.ndarray, experiment: FoldParams, classes: tuple[str, ...]) -> str:
+def label_text(clips: Clips, row: int, label: np.ndarray, *, experiment: FoldParams, classes: tuple[str, ...]) -> str:
     """What a clip shows, as `predictions.csv` says it: its class, or its units as its sheet writes them."""
     return str(clips.aus[row]) if experiment.target == "action_units" else classes[label[row]]
 

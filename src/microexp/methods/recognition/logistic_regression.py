@@ -90,9 +90,9 @@ def logistic(
     clips: Clips,
     labels: np.ndarray,
     train: np.ndarray,
+    *,
     test: np.ndarray,
     classes: int,
-    *,
     channels: Sequence[str] = ("u", "v"),
     mirror: bool = True,
     size: int = LOGISTIC_SIZE,
@@ -119,7 +119,7 @@ def logistic(
         clips.take(train), labels[train], classes,
         channels=channels, mirror=mirror, size=size, standardise=standardise, c=c,
     )  # fmt: skip
-    return predict_logistic(linear, clips.take(test), channels, size, mirror_test)
+    return predict_logistic(linear, clips.take(test), channels, size=size, mirror=mirror_test)
 
 
 def train_logistic(
@@ -138,11 +138,18 @@ def train_logistic(
     x, mirrored = flow_features(small, channels)
     if mirror:
         x, labels = np.concatenate([x, mirrored]), np.concatenate([labels, labels])
-    return fit(x, labels, classes, c or LOGISTIC_C * LOGISTIC_SIZE**2 / small.maps.shape[-1] ** 2, standardise)
+    return fit(
+        x, labels, classes, c=c or LOGISTIC_C * LOGISTIC_SIZE**2 / small.maps.shape[-1] ** 2, standardise=standardise
+    )
 
 
 def predict_logistic(
-    linear: Linear, clips: Clips, channels: Sequence[str] = ("u", "v"), size: int = LOGISTIC_SIZE, mirror: bool = False
+    linear: Linear,
+    clips: Clips,
+    channels: Sequence[str] = ("u", "v"),
+    *,
+    size: int = LOGISTIC_SIZE,
+    mirror: bool = False,
 ) -> np.ndarray:
     """Class probabilities (N, classes) of all `clips`; with `mirror` averaged with those of the mirror images."""
     x, mirrored = flow_features(shrink(clips, size), channels)
@@ -157,7 +164,7 @@ def flow_features(clips: Clips, channels: Sequence[str]) -> tuple[np.ndarray, np
     return maps.reshape(shape), (maps[..., ::-1] * sign).reshape(shape)
 
 
-def fit(x: np.ndarray, y: np.ndarray, classes: int, c: float = LOGISTIC_C, standardise: bool = True) -> Linear:
+def fit(x: np.ndarray, y: np.ndarray, classes: int, *, c: float = LOGISTIC_C, standardise: bool = True) -> Linear:
     """Standardise by the training rows (or not) and fit; a class without a training row gets probability 0."""
     from sklearn.linear_model import LogisticRegression as Fitted
     from threadpoolctl import threadpool_limits

@@ -36,9 +36,9 @@ def mdml(
     clips: Clips,
     pool: Pool,
     role: Roles,
+    *,
     experiment: FoldParams,
     options: MdmlParams,
-    *,
     classes: int,
     names: Sequence[str] | None = None,
     device: str = "cpu",
@@ -52,25 +52,33 @@ def mdml(
     for name in names:
         for run in range(experiment.seeds):
             for seed in network_seeds(options, experiment.seed + run):
-                members.append(fold_member(clips, role, experiment, name, seed, options))
+                members.append(fold_member(clips, role, experiment, fold=name, seed=seed, options=options))
                 owners.append(run)
-    return by_run(members, owners, train_predict(pool, members, options, classes, device), len(clips), classes)
+    return by_run(
+        members,
+        owners,
+        train_predict(pool, members, options, classes=classes, device=device),
+        clips=len(clips),
+        classes=classes,
+    )
 
 
-def fold_member(clips: Clips, role: Roles, experiment: FoldParams, fold: str, seed: int, options: MdmlParams) -> Member:
+def fold_member(
+    clips: Clips, role: Roles, experiment: FoldParams, *, fold: str, seed: int, options: MdmlParams
+) -> Member:
     """One network of a fold as a member of a stack over all clips."""
     out = folds.held_out(clips, fold, experiment.leave)
     own = split_fold(fold)[0] if experiment.leave == "subject" else None
-    return member_without(clips, role, out, seed, options, datasets=experiment.datasets, own=own)
+    return member_without(clips, role, out, seed=seed, options=options, datasets=experiment.datasets, own=own)
 
 
 def member_without(
     clips: Clips,
     role: Roles,
     out: np.ndarray,
+    *,
     seed: int,
     options: MdmlParams,
-    *,
     datasets: Sequence[str],
     own: str | None,
     usable: np.ndarray | None = None,
@@ -84,13 +92,13 @@ def member_without(
         allowed = allowed & usable
     source = np.where(allowed & ~role.target, role.source, 0)
     return make_member(
-        clips.dataset, role.label, role.target & allowed, source, seed, options,
+        clips.dataset, role.label, role.target & allowed, source=source, seed=seed, options=options,
         datasets=datasets, own=own, test=np.flatnonzero(role.target & out),
     )  # fmt: skip
 
 
 def by_run(
-    members: Sequence[Member], owners: Sequence[int], p: Sequence[np.ndarray], clips: int, classes: int
+    members: Sequence[Member], owners: Sequence[int], p: Sequence[np.ndarray], *, clips: int, classes: int
 ) -> dict[int, np.ndarray]:
     """Owner -> (clips, classes): the mean over that owner's members of what each gave its test clips, else nan."""
     found: dict[int, np.ndarray] = {}
@@ -106,7 +114,7 @@ def by_run(
 
 
 def train_predict(
-    pool: Pool, members: Sequence[Member], options: MdmlParams, classes: int, device: str = "cpu"
+    pool: Pool, members: Sequence[Member], options: MdmlParams, *, classes: int, device: str = "cpu"
 ) -> list[np.ndarray]:
     """Train all members in as few stacks as possible; class probabilities (T, classes) of each one's test clips."""
     from microexp.methods.recognition.mdml.training import predict, stacks, train
@@ -114,13 +122,13 @@ def train_predict(
     found: list[np.ndarray] = [np.zeros(0)] * len(members)
     for stack in stacks(members, options):
         chosen = [members[i] for i in stack]
-        trained = train(pool, chosen, options, classes, device)
-        for i, p in zip(stack, predict(trained, pool, chosen, options), strict=True):
+        trained = train(pool, chosen, options, classes=classes, device=device)
+        for i, p in zip(stack, predict(trained, pool, chosen, options=options), strict=True):
             found[i] = p
     return found
 
 
-def logistic(clips: Clips, role: Roles, experiment: FoldParams, classes: int, **how: Any) -> np.ndarray:
+def logistic(clips: Clips, role: Roles, experiment: FoldParams, *, classes: int, **how: Any) -> np.ndarray:
     """(N, classes) class probabilities of the logistic regression; nan where a clip is in no fold.
 
     `how` is handed to `train_logistic`; `mirror_test` also averages over mirror images.
@@ -135,7 +143,7 @@ def logistic(clips: Clips, role: Roles, experiment: FoldParams, classes: int, **
     return p
 
 
-def majority(clips: Clips, role: Roles, experiment: FoldParams, classes: int) -> np.ndarray:
+def majority(clips: Clips, role: Roles, experiment: FoldParams, *, classes: int) -> np.ndarray:
     """(N, classes) class shares of each clip's training clips; nan where a clip is in no fold."""
     p = np.full((len(clips), classes), np.nan)
     for name in folds.fold_names(clips, role, experiment.leave):
@@ -151,7 +159,7 @@ def _plain_rows(clips: Clips, role: Roles, experiment: FoldParams, fold: str) ->
 
 
 def predictions(
-    method: str, seed: int, clips: Clips, label: np.ndarray, p: np.ndarray, classes: Sequence[str]
+    method: str, seed: int, clips: Clips, *, label: np.ndarray, p: np.ndarray, classes: Sequence[str]
 ) -> list[Prediction]:
     """What the evaluation reads, of all clips that have probabilities."""
     rows = np.flatnonzero(np.isfinite(p).all(1))
@@ -166,7 +174,7 @@ def predictions(
 
 
 def unit_predictions(
-    method: str, seed: int, clips: Clips, p: np.ndarray, classes: Sequence[str]
+    method: str, seed: int, clips: Clips, *, p: np.ndarray, classes: Sequence[str]
 ) -> list[UnitPrediction]:
     """The same for action units."""
     found = []
@@ -184,9 +192,11 @@ def predict_units(clips: Clips, experiment: FoldParams) -> list[UnitPrediction]:
     role = folds.roles(clips, labels_of(clips, experiment), experiment)
     method = find_method("recognition", experiment.method)
     assert isinstance(method, RecognitionMethod)
-    settings = validate(method.Options, experiment.options, "config", f"methods.{experiment.name}")
+    settings = validate(method.Options, experiment.options, "config", where=f"methods.{experiment.name}")
     found = _fold_by_fold(clips, role, experiment, method, settings, classes, device="cpu")
-    return [row for seed, p in found.items() for row in unit_predictions(experiment.name, seed, clips, p, classes)]
+    return [
+        row for seed, p in found.items() for row in unit_predictions(experiment.name, seed, clips, p=p, classes=classes)
+    ]
 
 
 def predict_all(clips: Clips, experiment: FoldParams, *, device: str = "cpu") -> list[Prediction]:
@@ -195,14 +205,16 @@ def predict_all(clips: Clips, experiment: FoldParams, *, device: str = "cpu") ->
     role = folds.roles(clips, label, experiment)
     method = find_method("recognition", experiment.method)
     assert isinstance(method, RecognitionMethod)
-    settings = validate(method.Options, experiment.options, "config", f"methods.{experiment.name}")
+    settings = validate(method.Options, experiment.options, "config", where=f"methods.{experiment.name}")
     if isinstance(settings, MdmlParams):
         pool = pool_of(clips, label, settings)
-        found = mdml(clips, pool, role, experiment, settings, classes=len(classes), device=device)
+        found = mdml(clips, pool, role, experiment=experiment, options=settings, classes=len(classes), device=device)
     else:
         found = _fold_by_fold(clips, role, experiment, method, settings, classes, device=device)
     name = experiment.name
-    return [row for seed, p in found.items() for row in predictions(name, seed, clips, label, p, classes)]
+    return [
+        row for seed, p in found.items() for row in predictions(name, seed, clips, label=label, p=p, classes=classes)
+    ]
 
 
 def _fold_by_fold(
@@ -218,8 +230,8 @@ def _fold_by_fold(
     seeds = range(experiment.seeds if method.seeded else 1)
     found = {seed: np.full((len(clips), len(classes)), np.nan) for seed in seeds}
     for fold in folds.fold_names(clips, role, experiment.leave):
-        training = folds.training_clips(clips, role, experiment, fold, classes)
-        test = folds.test_rows(clips, role, experiment, fold)
+        training = folds.training_clips(clips, role, experiment, fold=fold, classes=classes)
+        test = folds.test_rows(clips, role, experiment, fold=fold)
         where = device if method.gpu else "cpu"
         contexts = [Context(experiment.seed + s, where, f"{experiment.name} {fold}, seed {s}") for s in seeds]
         for seed, model in zip(seeds, method.fit_many(training, settings, contexts), strict=True):

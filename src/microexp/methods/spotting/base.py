@@ -91,7 +91,7 @@ class SpottingMethod(ABC, Generic[M, O]):
         return None
 
     @abstractmethod
-    def fit(self, videos: Sequence[SpottingVideo], truth: Truth, options: O, context: Context) -> M:
+    def fit(self, videos: Sequence[SpottingVideo], truth: Truth, options: O, *, context: Context) -> M:
         """Train on these videos; nothing else may be read.
 
         Raises:
@@ -115,4 +115,4 @@ class SpottingMethod(ABC, Generic[M, O]):
 
         A method that trains them together sets `stacks`; `context` then keeps and restores the state of all of them.
         """
-        return [self.fit(r.videos, r.truth, options, r.context) for r in requests]
+        return [self.fit(r.videos, r.truth, options, context=r.context) for r in requests]

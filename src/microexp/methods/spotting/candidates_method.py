@@ -41,7 +41,7 @@ class CandidatesMethod(SpottingMethod[CandidatesParams, CandidatesParams]):
         return (STREAM,)
 
     def fit(
-        self, videos: Sequence[SpottingVideo], truth: Truth, options: CandidatesParams, context: Context
+        self, videos: Sequence[SpottingVideo], truth: Truth, options: CandidatesParams, *, context: Context
     ) -> CandidatesParams:
         """Nothing is learnt: the options."""
         return options

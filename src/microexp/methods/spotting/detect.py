@@ -73,7 +73,7 @@ class Annotations:
 
 
 def read_annotations(
-    expressions: Sequence[Path], videos: Sequence[Path], held_out: Subject | None, options: DetectParams
+    expressions: Sequence[Path], videos: Sequence[Path], held_out: Subject | None, *, options: DetectParams
 ) -> Annotations:
     """Read the index of all data sets of the experiment.
 
@@ -86,13 +86,16 @@ def read_annotations(
     for path in expressions:
         for item in read_expressions(path, listed):
             truths.setdefault((item.dataset, item.subject, item.video), []).append(item)
-    return Annotations(known, truths, Sides.of(held_out, {k[:2] for k in known}, options.people, options.train_on))
+    return Annotations(
+        known, truths, Sides.of(held_out, {k[:2] for k in known}, options.people, train_on=options.train_on)
+    )
 
 
 def candidates(
     proposals: Sequence[Proposals],
     annotations: Annotations,
     limits_s: Mapping[str, Sequence[float]],
+    *,
     options: DetectParams,
 ) -> dict[Key, dict[str, Candidates]]:
     """Cleaned proposals by video and kind."""
@@ -104,7 +107,7 @@ def candidates(
         for kind in KINDS:
             low, high = limits_s[kind]
             intervals, scores = given.get((key, kind), EMPTY)
-            cleaned = clean(intervals, scores, (low * fps - 1e-6, high * fps + 1e-6), options)
+            cleaned = clean(intervals, scores, (low * fps - 1e-6, high * fps + 1e-6), options=options)
             found[key][kind] = Candidates(*cleaned, annotations.intervals(key, kind))
     return found
 
@@ -114,7 +117,7 @@ def choose_on(videos: VideoCandidates, options: DetectParams) -> dict[str, Choic
     return choose({kind: [v[kind] for v in videos.values()] for kind in KINDS}, options)
 
 
-def detections(method: str, seed: int, videos: VideoCandidates, choices: Mapping[str, Choice]) -> list[Detection]:
+def detections(method: str, seed: int, videos: VideoCandidates, *, choices: Mapping[str, Choice]) -> list[Detection]:
     """What threshold and top-k leave of the candidates."""
     found = []
     for key, kinds in videos.items():
@@ -130,7 +133,7 @@ def detections(method: str, seed: int, videos: VideoCandidates, choices: Mapping
 def run(job: Job[DetectParams]) -> Mapping[str, Any] | None:
     """Choose on training subjects, then detect on the held-out one."""
     options, held_out = job.params, held_out_subject(job.keys["fold"])
-    annotations = read_annotations(job.inputs["expressions"], job.inputs["videos"], held_out, options)
+    annotations = read_annotations(job.inputs["expressions"], job.inputs["videos"], held_out, options=options)
     limits_s = duration_limits(annotations.lengths_s(), options.duration_quantile, options.duration_margin)
     proposals = read_proposals(job.input("proposals"))
     _check_known(proposals, annotations, job.input("proposals"))
@@ -138,15 +141,15 @@ def run(job: Job[DetectParams]) -> Mapping[str, Any] | None:
     chosen: dict[str, Any] = {}
     for variant, seed in sorted({(p.variant, p.seed) for p in proposals}):
         own = [p for p in proposals if (p.variant, p.seed) == (variant, seed)]
-        calibration = candidates([p for p in own if p.role == CALIBRATION], annotations, limits_s, options)
+        calibration = candidates([p for p in own if p.role == CALIBRATION], annotations, limits_s, options=options)
         _check_honest(calibration, annotations, job.input("proposals"))
         choices = choose_on(calibration, options)
         name = options.name if variant == METHOD else f"{options.name}_{variant}"
         chosen.setdefault(name, {})[str(seed)] = _described(choices, calibration)
-        test = candidates([p for p in own if p.role == TEST], annotations, limits_s, options)
-        found += detections(name, seed, test, choices)
+        test = candidates([p for p in own if p.role == TEST], annotations, limits_s, options=options)
+        found += detections(name, seed, test, choices=choices)
         if variant == METHOD:
-            found += detections(f"{options.name}_oracle", seed, test, choose_on(test, options))
+            found += detections(f"{options.name}_oracle", seed, test, choices=choose_on(test, options))
     write_detections(job.output("detections"), found, annotations.videos.values())
     selection = {
         "experiment": options.experiment,

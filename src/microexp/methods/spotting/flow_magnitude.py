@@ -31,7 +31,7 @@ class FlowMagnitude(SpottingMethod[Lengths, NoParams]):
         """The motion of facial regions."""
         return (STREAM,)
 
-    def fit(self, videos: Sequence[SpottingVideo], truth: Truth, options: NoParams, context: Context) -> Lengths:
+    def fit(self, videos: Sequence[SpottingVideo], truth: Truth, options: NoParams, *, context: Context) -> Lengths:
         """Median lengths of the training expressions."""
         lengths: dict[str, list[float]] = {kind: [] for kind in KINDS}
         for video in videos:

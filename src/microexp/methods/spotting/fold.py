@@ -99,7 +99,7 @@ def plan_fits(subjects: Sequence[Subject], options: FoldParams, *, learns: bool,
                 rest = tuple(s for s in subjects if s not in part)
                 plans.append(FitPlan(variant, repetition, "main" if single else f"inner{k}", rest, part, single))
             if not single:
-                plans.append(FitPlan(variant, repetition, ALL, tuple(subjects), (), True))
+                plans.append(FitPlan(variant, repetition, ALL, subjects=tuple(subjects), calibration=(), final=True))
     return plans
 
 
@@ -129,7 +129,7 @@ def run(job: Job[FoldParams]) -> Mapping[str, Any]:
     options = job.params
     method = find_method("spotting", options.method)
     assert isinstance(method, SpottingMethod)
-    settings = validate(method.Options, options.options, "config", f"{options.experiment}.methods.{options.name}")
+    settings = validate(method.Options, options.options, "config", where=f"{options.experiment}.methods.{options.name}")
     device = str(pick_device(job.device)) if method.gpu else "cpu"
     sources = Sources.of(job, held_out_subject(job.keys["fold"]))
     path = method.starts_from(settings)
@@ -148,7 +148,7 @@ def run(job: Job[FoldParams]) -> Mapping[str, Any]:
     with Files() as files:  # from here on the held-out subject may be looked at
         for video in sources.test_videos(method.streams(settings), files, like=training):
             for plan in (p for p in plans if p.final):
-                proposals += fold.propose(plan, models[plan.name], video, TEST)
+                proposals += fold.propose(plan, models[plan.name], video, role=TEST)
     write_proposals(job.output("proposals"), proposals, fold.about())
     checkpoint.remove()
     done = {"device": device, "fits": len(plans), "method": f"{options.method} {method.version}"}
@@ -180,7 +180,7 @@ class Sources:
         """
         listed = [v for path in job.inputs["videos"] for v in read_videos(path)]
         videos = {(v.dataset, v.subject, v.video): v for v in listed}
-        sides = Sides.of(held_out, {k[:2] for k in videos}, job.params.people, job.params.train_on)
+        sides = Sides.of(held_out, {k[:2] for k in videos}, job.params.people, train_on=job.params.train_on)
         truth: dict[Key, list[Expression]] = {}
         for path in job.inputs["expressions"]:
             for item in read_expressions(path, listed):
@@ -343,7 +343,7 @@ class Fold:
         else:
             for plan in waiting:
                 request = self._request(plan, checkpoint)
-                model = self.method.fit(request.videos, request.truth, self.settings, request.context)
+                model = self.method.fit(request.videos, request.truth, self.settings, context=request.context)
                 checkpoint.finish({plan.name: self._bytes(model)})
         return {p.name: self.method.from_bytes(checkpoint.models[p.name], self.settings) for p in plans}
 
@@ -377,9 +377,9 @@ class Fold:
         """Proposals of every fit for the training subjects that it did not see."""
         for plan in plans:
             for video in self._videos(plan.calibration):
-                yield from self.propose(plan, models[plan.name], video, CALIBRATION)
+                yield from self.propose(plan, models[plan.name], video, role=CALIBRATION)
 
-    def propose(self, plan: FitPlan, model: Any, video: SpottingVideo, role: str) -> list[Proposals]:
+    def propose(self, plan: FitPlan, model: Any, video: SpottingVideo, *, role: str) -> list[Proposals]:
         """What one fit proposes for one video.
 
         Raises:

@@ -36,7 +36,7 @@ def suppress(intervals: np.ndarray, scores: np.ndarray, iou: float) -> np.ndarra
 
 
 def supported(
-    kept: np.ndarray, intervals: np.ndarray, scores: np.ndarray, needed: int, iou: float, confident: int
+    kept: np.ndarray, intervals: np.ndarray, scores: np.ndarray, *, needed: int, iou: float, confident: int
 ) -> np.ndarray:
     """(len(kept),) whether at least `needed` of the `confident` best proposals overlap a kept interval by `iou`.
 
@@ -56,7 +56,7 @@ def supported(
 
 
 def clean(
-    intervals: np.ndarray, scores: np.ndarray, limits_frame: tuple[float, float], options: ChoiceParams
+    intervals: np.ndarray, scores: np.ndarray, limits_frame: tuple[float, float], *, options: ChoiceParams
 ) -> tuple[np.ndarray, np.ndarray]:
     """All steps before threshold and top-k.
 
@@ -76,6 +76,8 @@ def clean(
     chosen = suppress(intervals, scores, options.overlap_iou)
     kept, kept_scores = intervals[chosen], scores[chosen]
     if options.consensus:
-        agreed = supported(kept, intervals, scores, options.consensus, options.consensus_iou, options.confident)
+        agreed = supported(
+            kept, intervals, scores, needed=options.consensus, iou=options.consensus_iou, confident=options.confident
+        )
         kept, kept_scores = kept[agreed], kept_scores[agreed]
     return kept, kept_scores

@@ -39,7 +39,7 @@ class RandomIntervals(SpottingMethod[Frequencies, NoParams]):
         """None."""
         return ()
 
-    def fit(self, videos: Sequence[SpottingVideo], truth: Truth, options: NoParams, context: Context) -> Frequencies:
+    def fit(self, videos: Sequence[SpottingVideo], truth: Truth, options: NoParams, *, context: Context) -> Frequencies:
         """Lengths and frequency of the training expressions."""
         lengths: dict[str, list[float]] = {kind: [] for kind in KINDS}
         for video in videos:

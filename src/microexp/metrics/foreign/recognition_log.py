@@ -41,7 +41,7 @@ _HEADING = re.compile(
 
 
 def read_log(
-    path: Path, classes: Sequence[str] = CLASSES, method: str = "", datasets: Collection[str] = ()
+    path: Path, classes: Sequence[str] = CLASSES, method: str = "", *, datasets: Collection[str] = ()
 ) -> list[Prediction]:
     """Read a log.
 

@@ -156,7 +156,7 @@ def is_detections(path: Path) -> bool:
 
 
 def read_detected(
-    paths: Sequence[Path], method: str, seed: int, videos: Mapping[tuple[str, str], Video] | None = None
+    paths: Sequence[Path], method: str, seed: int, *, videos: Mapping[tuple[str, str], Video] | None = None
 ) -> dict[Path, list[Interval]]:
     """Detections of one method and seed in the `detections.csv` of any number of folds, by file.
 

@@ -210,7 +210,7 @@ def _read_detections(
     videos = _numberings(truths, options)
     found: list[Interval] = []
     holder: dict[tuple[str, str], Path] = {}
-    by_path = read_detected(paths, options.method, options.run_seed, videos or None)
+    by_path = read_detected(paths, options.method, options.run_seed, videos=videos or None)
     for path, items in by_path.items():
         for item in items:
             other = holder.setdefault((item.subject, item.video), path)
@@ -236,7 +236,7 @@ def _numberings(truths: Sequence[Path], options: Options) -> dict[tuple[str, str
 def _read_log(path: Path, kind: str, inputs: Inputs, options: Options) -> list[Interval]:
     """Predictions of a log; whether its own verdicts agree with the ground truths is said."""
     pairs = read_log(path, _dataset(options))
-    found = log_predictions(pairs, _dataset(options), options.micro_max_frames, kind)
+    found = log_predictions(pairs, _dataset(options), options.micro_max_frames, kind=kind)
     if options.first_frame is None:
         truths = [t for t in inputs.truths if kind in ("", t.kind)]
         sides = [[replace(i, kind=KINDS[0]) for i in s] if options.ignore_kinds else s for s in (found, truths)]

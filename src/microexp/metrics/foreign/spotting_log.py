@@ -106,7 +106,7 @@ def read_log(path: Path, dataset: str) -> list[Pair]:
 
 
 def log_predictions(
-    pairs: Sequence[Pair], dataset: str, micro_max_frames: int | None = None, kind: str = ""
+    pairs: Sequence[Pair], dataset: str, micro_max_frames: int | None = None, *, kind: str = ""
 ) -> list[Interval]:
     """The predictions behind the lines of a log, each as often as it was made.
 

@@ -36,7 +36,7 @@ def run(job: Job[Any]) -> None:
         write_video(job.output("annotated"), [np.zeros((120, 160, 3), np.uint8)], 1)
         return
     points = {look.number: look.points for look in read_landmarks(job.input("landmarks"))}
-    write_video(job.output("annotated"), drawn(source, videos[0], events, points), rate(videos[0].fps))
+    write_video(job.output("annotated"), drawn(source, videos[0], events, points=points), rate(videos[0].fps))
 
 
 def rate(fps: float) -> Fraction:
@@ -48,6 +48,7 @@ def drawn(
     source: VideoSource,
     video: Video,
     events: Sequence[Mapping[str, str]],
+    *,
     points: Mapping[int, np.ndarray | None],
 ) -> Iterator[np.ndarray]:
     """Every frame, (H, W, 3) uint8 RGB of even size, marked; a damaged frame repeats the one before."""

@@ -69,7 +69,7 @@ def run(job: Job[VideoTablesParams]) -> None:
             crops = shard.need(videos[0].video)
             places = np.linspace(0, len(crops) - 1, STRIP).round().astype(int)
             strip = [images.photo(crops.frames[int(i)], 120) for i in places]
-            cards = event_cards(events, videos[0], crops, job)
+            cards = event_cards(events, videos[0], crops, job=job)
     text = render(
         "video.html",
         title=videos[0].original.rpartition("/")[2] or videos[0].video if videos else job.keys.get("subject", "video"),
@@ -77,7 +77,7 @@ def run(job: Job[VideoTablesParams]) -> None:
         status=STATUS[about["status"]],
         facts=facts(about),
         strip=strip,
-        timeline=timeline(events, frames, truths, videos[0] if videos else None, about),
+        timeline=timeline(events, frames, truths, video=videos[0] if videos else None, about=about),
         cards=cards,
         wheel=images.drawing(images.colour_wheel(64)),
         models=[model_about(job.inputs[name][0]) for name in MODELS if job.inputs.get(name)],
@@ -107,14 +107,14 @@ def missed(truths: Sequence[Expression], about: Mapping[str, Any]) -> str:
 
 
 def event_cards(
-    events: Sequence[Mapping[str, str]], video: Video, crops: Crops, job: Job[VideoTablesParams]
+    events: Sequence[Mapping[str, str]], video: Video, crops: Crops, *, job: Job[VideoTablesParams]
 ) -> list[Card]:
     """What the page shows of every event, in the order of time."""
     surest = sorted(events, key=lambda row: -float(row["score"]))[:SHOWN]
     shown = {row["event"] for row in surest}
     cards = []
     for row in events:
-        pictures = event_pictures(row, video, crops, job) if row["event"] in shown else []
+        pictures = event_pictures(row, video, crops, job=job) if row["event"] in shown else []
         flags = tuple(FLAGS[f] for f in row["flags"].split())
         cards.append(Card(row, tuple(pictures), flags, likeliest(row, r"p_(.+)"), likeliest(row, r"(AU\d+)")))
     return cards
@@ -127,7 +127,7 @@ def likeliest(row: Mapping[str, str], column: str) -> tuple[tuple[str, float], .
 
 
 def event_pictures(
-    row: Mapping[str, str], video: Video, crops: Crops, job: Job[VideoTablesParams]
+    row: Mapping[str, str], video: Video, crops: Crops, *, job: Job[VideoTablesParams]
 ) -> list[tuple[str, str]]:
     """(caption, address) of onset, apex and the flow between them."""
     onset = video.numbering.to_index(int(row["onset"]))
@@ -149,6 +149,7 @@ def timeline(
     events: Sequence[Mapping[str, str]],
     frames: Sequence[Mapping[str, str]],
     truths: Sequence[Expression],
+    *,
     video: Video | None,
     about: Mapping[str, Any],
 ) -> Markup:
@@ -171,10 +172,16 @@ def timeline(
     ]  # fmt: skip
     last = len(times) - 1
     known = [
-        Mark(times[min(max(t.onset, 0), last)], times[min(max(t.offset, 0), last)], "", f"event {t.kind}", t.kind)
+        Mark(
+            times[min(max(t.onset, 0), last)],
+            times[min(max(t.offset, 0), last)],
+            "",
+            style=f"event {t.kind}",
+            tip=t.kind,
+        )
         for t in truths
     ]
-    return lanes(float(times[-1]) + 2 * half, curves, shaded, marks, known)
+    return lanes(float(times[-1]) + 2 * half, curves, shaded, events=marks, truths=known)
 
 
 def model_about(path: Path) -> dict[str, str]:

@@ -88,8 +88,10 @@ def run(job: Job[VideoTablesParams]) -> None:
         n_faces = faces[video.video].n_faces
     truths = read_expressions(job.input("expressions"), videos)
     storage.write_csv(job.output("frames"), *frame_table(video, seen))
-    storage.write_csv(job.output("events"), *event_table(video, events, seen, truths, model))
-    storage.write_json(job.output("summary"), summary(video, seen, events, truths, model) | {"people": n_faces})
+    storage.write_csv(job.output("events"), *event_table(video, events, seen, truths=truths, model=model))
+    storage.write_json(
+        job.output("summary"), summary(video, seen, events, truths=truths, model=model) | {"people": n_faces}
+    )
 
 
 def _write_nothing(job: Job[Any], video: Video | None, why: str) -> None:
@@ -169,7 +171,7 @@ def _cell(value: float, decimals: int) -> float | None:
 
 
 def event_table(
-    video: Video, events: Sequence[Event], seen: Seen, truths: Sequence[Expression], model: Model
+    video: Video, events: Sequence[Event], seen: Seen, *, truths: Sequence[Expression], model: Model
 ) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
     """Columns and rows of `events.csv`."""
     classes = list(dict.fromkeys(c for e in events for c in e.probabilities))
@@ -235,7 +237,7 @@ def hits_of(events: Sequence[Event], truths: Sequence[Expression], model: Model)
 
 
 def summary(
-    video: Video, seen: Seen, events: Sequence[Event], truths: Sequence[Expression], model: Model
+    video: Video, seen: Seen, events: Sequence[Event], *, truths: Sequence[Expression], model: Model
 ) -> dict[str, Any]:
     """What `summary.json` says."""
     unusable = np.isin(seen.reason, [Reason.NO_FACE, Reason.OUTSIDE, Reason.DAMAGED])

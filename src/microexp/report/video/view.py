@@ -37,6 +37,7 @@ def lanes(
     seconds: float,
     curves: Sequence[tuple[str, np.ndarray]],
     shaded: Sequence[tuple[float, float, str]],
+    *,
     events: Sequence[Mark],
     truths: Sequence[Mark],
 ) -> Markup:
@@ -65,7 +66,9 @@ def lanes(
         top = bars + (ROW + GAP) * number
         parts.append(element("text", name, x=LABEL - 8, y=top + ROW / 2 + 4, kind="lane"))
         parts += _curve(values, top)
-    return picture(WIDTH, int(height), parts, "timeline: motion of facial regions, what was found, unusable stretches")
+    return picture(
+        WIDTH, int(height), parts, label="timeline: motion of facial regions, what was found, unusable stretches"
+    )
 
 
 def _shade(x: float, width: float, height: float, why: str) -> Markup:

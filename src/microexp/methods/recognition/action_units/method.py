@@ -72,12 +72,12 @@ class ActionUnits(RecognitionMethod[Fitted, ActionUnitsOptions]):
         answers = training.units is None and options.learn_from == "both"
         both = np.concatenate([features(clips, answers), features(clips, answers, mirror=True)])
         if training.units is None:
-            return Fitted(training.classes, options, (fit(both, np.tile(label, 2), len(training.classes), C),))
+            return Fitted(training.classes, options, (fit(both, np.tile(label, 2), len(training.classes), c=C),))
         shown = training.units[training.target]
         found: list[Linear | None] = []
         for u in range(shown.shape[1]):
             own = np.tile(shown[:, u], 2).astype(np.int64)
-            found.append(fit(both, own, 2, C) if 0 < own.sum() < len(own) else None)
+            found.append(fit(both, own, 2, c=C) if 0 < own.sum() < len(own) else None)
         return Fitted(training.classes, options, tuple(found))
 
     def predict(self, model: Fitted, clips: Clips) -> np.ndarray:

@@ -96,7 +96,7 @@ def load(path: Path | None = None) -> UnitModel:
 
 
 def pack(
-    network: UnitNetwork, units: Sequence[int], scale: np.ndarray, shift: np.ndarray, **about: Any
+    network: UnitNetwork, units: Sequence[int], scale: np.ndarray, *, shift: np.ndarray, **about: Any
 ) -> bundle.Bundle:
     """A model as a file's content; weights are kept in half precision."""
     import torch

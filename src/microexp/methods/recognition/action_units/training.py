@@ -24,7 +24,7 @@ def answers(labelled: UnitMaps) -> np.ndarray:
 
 
 def train(
-    labelled: UnitMaps, epochs: int, seed: int, tell: Callable[[int, float], None] = lambda epoch, loss: None
+    labelled: UnitMaps, epochs: int, seed: int, *, tell: Callable[[int, float], None] = lambda epoch, loss: None
 ) -> UnitNetwork:
     """A network trained on these maps with binary cross-entropy; `tell` gets the loss after each epoch.
 

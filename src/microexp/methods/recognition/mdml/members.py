@@ -17,7 +17,7 @@ def member_of(training: TrainingClips, seed: int, options: MdmlParams) -> Member
     for number, name in enumerate(training.sources, 1):
         source[~training.target & (training.domain == name)] = number
     return make_member(
-        training.clips.dataset, training.label, training.target, source, seed, options,
+        training.clips.dataset, training.label, training.target, source=source, seed=seed, options=options,
         datasets=training.datasets, own=training.own, test=np.empty(0, np.int64),
     )  # fmt: skip
 
@@ -26,10 +26,10 @@ def make_member(
     dataset: np.ndarray,
     label: np.ndarray,
     train: np.ndarray,
+    *,
     source: np.ndarray,
     seed: int,
     options: MdmlParams,
-    *,
     datasets: Sequence[str],
     own: str | None,
     test: np.ndarray,
@@ -56,17 +56,17 @@ def make_member(
     for position, name in enumerate(order):
         domain[train & (dataset == name)] = position
     number = max(0, len(order) - 1)
-    weight = balance(label, dataset, train, options.balance)
+    weight = balance(label, dataset, train, how=options.balance)
     extra = source > 0
     for one in np.unique(source[extra]):
         number += 1
         domain[source == one] = number
         part = (source == one) & (label >= 0)
-        weight += options.domain.label_weight * balance(label, dataset, part, options.balance)
+        weight += options.domain.label_weight * balance(label, dataset, part, how=options.balance)
     return Member(seed, domain, weight.astype(np.float32), extra, test, peers)
 
 
-def balance(label: np.ndarray, dataset: np.ndarray, rows: np.ndarray, how: str) -> np.ndarray:
+def balance(label: np.ndarray, dataset: np.ndarray, rows: np.ndarray, *, how: str) -> np.ndarray:
     """(N,) weights with mean 1 over `rows` (0 elsewhere), equal in sum for all classes (of all data sets)."""
     weight = np.zeros(len(label))
     if how == "none" or not rows.any():

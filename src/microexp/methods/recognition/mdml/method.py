@@ -65,12 +65,14 @@ class MdmlMethod(RecognitionMethod[Model, MdmlParams]):
         classes = len(training.classes)
         with reproducible(contexts[0].device):  # the result must not depend on the number of threads
             pool = pool_of(training.clips, training.label, options)
-            trained = train(pool, members, options, classes, contexts[0].device, contexts[0].progress)
+            trained = train(
+                pool, members, options, classes=classes, device=contexts[0].device, progress=contexts[0].progress
+            )
         size, models = pool.maps.shape[-1], []
         for number, context in enumerate(contexts):
             own = range(number * options.members, (number + 1) * options.members)
             for member, g in enumerate(own):
-                log_rows(trained, g, member, context)
+                log_rows(trained, g, member, context=context)
             about = {"classes": classes, "size_px": size}
             models.append(build([network_tensors(trained, g) for g in own], about, options))
         return models
@@ -98,7 +100,7 @@ class MdmlMethod(RecognitionMethod[Model, MdmlParams]):
         nothing = np.zeros(len(clips))
         member = Member(0, none, nothing.astype(np.float32), nothing.astype(bool), np.arange(len(clips)))
         with reproducible("cpu"):
-            found = predict(model.trained, pool, [member] * model.options.members, model.options)
+            found = predict(model.trained, pool, [member] * model.options.members, options=model.options)
         return np.asarray(np.mean(found, axis=0))
 
     def to_bytes(self, model: Model) -> bytes:
@@ -160,7 +162,7 @@ def build(parts: Sequence[dict[str, Tensor]], about: dict[str, Any], options: Md
     return Model(options, about["classes"], about["size_px"], Trained(streams, columns, scaling, empty, empty))
 
 
-def log_rows(trained: Trained, g: int, member: int, context: Context) -> None:
+def log_rows(trained: Trained, g: int, member: int, *, context: Context) -> None:
     """The training log of network `g` of the stack, which is number `member` of its repetition."""
     from microexp.methods.recognition.mdml.training import LOG_COLUMNS
 

@@ -23,7 +23,7 @@ DESCRIPTORS = 3
 """What the weighting network sees of a source: distance to the target, its share of the batch, spread against it."""
 
 
-def group_masks(domain: Tensor, labels: Tensor, labelled: Tensor, classes: int, by_class: bool) -> Tensor:
+def group_masks(domain: Tensor, labels: Tensor, labelled: Tensor, *, classes: int, by_class: bool) -> Tensor:
     """Which clip of the batch belongs to which (domain, group).
 
     Groups are the classes and, last, the domain as a whole. A domain that has labels is compared class by class when

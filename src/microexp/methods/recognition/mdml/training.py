@@ -60,6 +60,7 @@ def train(
     pool: Pool,
     members: Sequence[Member],
     options: MdmlParams,
+    *,
     classes: int,
     device: str | torch.device = "cpu",
     progress: Callable[[int, int], None] = lambda done, total: None,
@@ -183,7 +184,7 @@ class _Trainer:
         order = list(range(self.domains))
         order[0], order[target] = target, 0
         domain, labelled = torch.tensor(order, device=self.device)[domain], self.labelled[:, order]
-        masks = group_masks(domain, labels, labelled, self.classes, options.by_class)
+        masks = group_masks(domain, labels, labelled, classes=self.classes, by_class=options.by_class)
         distances, usable = [], torch.zeros(self.members, self.domains - 1, dtype=torch.bool, device=self.device)
         for stream, out in outputs.items():
             for k, features in enumerate(out.features):
@@ -249,7 +250,7 @@ def _shape(inputs: int, pool: Pool, options: MdmlParams, classes: int) -> Shape:
     return Shape(inputs, pool.maps.shape[-1], tuple(options.channels), classes, options.head_size, options.linear_path)
 
 
-def one_cycle(step: int, steps: int, warm_up: float = 0.3, start: float = 0.04, end: float = 1e-4) -> float:
+def one_cycle(step: int, steps: int, warm_up: float = 0.3, *, start: float = 0.04, end: float = 1e-4) -> float:
     """Factor on the peak learning rate: cosine up over the first 30 %, cosine down to nearly 0 (Smith & Topin 2018)."""
     top = max(1.0, warm_up * steps)
     if step < top:
@@ -260,7 +261,7 @@ def one_cycle(step: int, steps: int, warm_up: float = 0.3, start: float = 0.04, 
 
 
 def predict(
-    trained: Trained, pool: Pool, members: Sequence[Member], options: MdmlParams, chunk: int = 32
+    trained: Trained, pool: Pool, members: Sequence[Member], *, options: MdmlParams, chunk: int = 32
 ) -> list[np.ndarray]:
     """Class probabilities (T, classes) of each member's `test` clips, float64.
 

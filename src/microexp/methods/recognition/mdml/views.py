@@ -58,7 +58,7 @@ def remove_identity(clips: Clips, way: Way) -> Clips:
                 file="recognition", where="mdml.identity", got="'none'", expected="shards that hold the onset"
             )
         maps[:, at["difference"]] = appearance_map(
-            way, clips.maps[:, at["difference"]], flow, clips.maps[:, at["strain"]], onset
+            way, clips.maps[:, at["difference"]], flow, strain=clips.maps[:, at["strain"]], onset=onset
         )
     if flow is not None and len(clips):
         maps[:, [at["u"], at["v"]]] = np.moveaxis(motion_maps(way, flow), -1, 1)

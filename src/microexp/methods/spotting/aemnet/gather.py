@@ -22,7 +22,7 @@ class WindowFeatures:
         device: where the tensors go.
     """
 
-    def __init__(self, windows: Sequence[Window], store: FeatureStore, length: int, device: torch.device) -> None:
+    def __init__(self, windows: Sequence[Window], store: FeatureStore, length: int, *, device: torch.device) -> None:
         self._windows, self._store, self._length, self._device = windows, store, length, device
         self._table: Tensor | None = None
         if store.small:

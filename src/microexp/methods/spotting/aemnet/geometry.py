@@ -86,7 +86,7 @@ def level_lengths(window_steps: int, stem_stride: int, levels: int | None) -> tu
 
 
 def make_geometry(
-    window_frames: int, step_frame: int, stem_stride: int, levels: int | None, ratios: tuple[float, ...]
+    window_frames: int, step_frame: int, stem_stride: int, *, levels: int | None, ratios: tuple[float, ...]
 ) -> Geometry:
     """The pyramid for a window of `window_frames` frames over features that are `step_frame` apart.
 

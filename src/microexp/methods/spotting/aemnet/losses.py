@@ -27,7 +27,7 @@ class LossParts(NamedTuple):
         return anchor_free_weight * anchor_free + anchor_based_weight * (self.anchor_class + self.anchor_offset)
 
 
-def focal_loss(logits: Tensor, labels: Tensor, alpha: float, gamma: float) -> Tensor:
+def focal_loss(logits: Tensor, labels: Tensor, alpha: float, *, gamma: float) -> Tensor:
     """(G,) sums of the sigmoid focal loss (Lin et al. 2017, eq. 5).
 
     Args:
@@ -67,6 +67,7 @@ def loss_parts(
     predictions: tuple[Tensor, Tensor, Tensor, Tensor],
     targets: tuple[Tensor, Tensor, Tensor, Tensor],
     alpha: float,
+    *,
     gamma: float,
 ) -> LossParts:
     """The four losses of each fit's batch.
@@ -88,9 +89,9 @@ def loss_parts(
     apart = (1 - distance_iou(distances, point_distance)) * inside
     beside = F.smooth_l1_loss(offsets, anchor_offset, reduction="none") * positive[..., None]
     return LossParts(
-        focal_loss(point_logits, point_label, alpha, gamma) / (n_inside + point_label.shape[1]),
+        focal_loss(point_logits, point_label, alpha, gamma=gamma) / (n_inside + point_label.shape[1]),
         apart.flatten(1).sum(1) / n_inside.clamp(min=1),
-        focal_loss(anchor_logits, anchor_label, alpha, gamma) / n_positive.clamp(min=1),
+        focal_loss(anchor_logits, anchor_label, alpha, gamma=gamma) / n_positive.clamp(min=1),
         beside.flatten(1).sum(1) / n_positive.clamp(min=1),
     )
 

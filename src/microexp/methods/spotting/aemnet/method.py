@@ -59,7 +59,7 @@ class AemNetMethod(SpottingMethod[Model, AemnetParams]):
         """The model of `start_from`."""
         return start_path(options.start_from) if options.start_from else None
 
-    def fit(self, videos: Sequence[SpottingVideo], truth: Truth, options: AemnetParams, context: Context) -> Model:
+    def fit(self, videos: Sequence[SpottingVideo], truth: Truth, options: AemnetParams, *, context: Context) -> Model:
         """Train one network.
 
         Raises:
@@ -109,7 +109,7 @@ class AemNetMethod(SpottingMethod[Model, AemnetParams]):
         device = next(model.network.parameters()).device
         store = FeatureStore([ours], centre=model.options.centre == "video")
         with reproducible(device):
-            rows = propose(model.network, ours, store, model.geometry, model.options, device)
+            rows = propose(model.network, ours, store, geometry=model.geometry, options=model.options, device=device)
         return {
             kind: (
                 np.array([(r[1], r[2]) for r in rows if r[0] == kind], np.float64).reshape(-1, 2),
@@ -146,7 +146,9 @@ def geometry_of(options: AemnetParams, step_frame: int) -> Geometry:
     from microexp.methods.spotting.aemnet.geometry import make_geometry
 
     network = options.network
-    return make_geometry(options.window_frames, step_frame, network.stem_stride, network.levels, network.anchor_ratios)
+    return make_geometry(
+        options.window_frames, step_frame, network.stem_stride, levels=network.levels, ratios=network.anchor_ratios
+    )
 
 
 def _windows_of(
@@ -155,8 +157,8 @@ def _windows_of(
     from microexp.methods.spotting.aemnet.windows import training_windows
 
     return training_windows(
-        [ours[v.key] for v in request.videos], request.truth, geometry, options.train_stride_frames,
-        options.inside_share, options.empty_ratio, request.context.seed,
+        [ours[v.key] for v in request.videos], request.truth, geometry, stride_frames=options.train_stride_frames,
+        inside=options.inside_share, empty_ratio=options.empty_ratio, seed=request.context.seed,
     )  # fmt: skip
 
 

@@ -47,6 +47,7 @@ def propose(
     network: AemNet,
     video: FeatureVideo,
     store: FeatureStore,
+    *,
     geometry: Geometry,
     options: AemnetParams,
     device: torch.device,
@@ -57,14 +58,16 @@ def propose(
     video, and of each kind the `proposals_kept` best are kept per 128 frames, so that no stretch crowds out another.
     """
     stride = max(1, round(options.test_stride_frames / geometry.step_frame))
-    windows = [Window(video, s, np.empty((0, 3)), True) for s in window_starts(video, geometry.window_steps, stride)]
-    stack = StackedAemNet([network], geometry, options.network, product_dtype(device, options.precision))
+    windows = [
+        Window(video, s, np.empty((0, 3)), empty=True) for s in window_starts(video, geometry.window_steps, stride)
+    ]
+    stack = StackedAemNet([network], geometry, options.network, dtype=product_dtype(device, options.precision))
     narrow = options.network.input_channels is not None
     with torch.inference_mode():
         features = (
             _Narrowed(windows, store, stack, device)
             if narrow
-            else WindowFeatures(windows, store, geometry.window_steps, device)
+            else WindowFeatures(windows, store, geometry.window_steps, device=device)
         )
 
         def predict(chosen: np.ndarray) -> Predictions:
@@ -72,11 +75,15 @@ def propose(
             a, b, c, d = stack.forward(features(chosen[None]), slice(0, 1), narrowed=narrow)
             return a[0], b[0], c[0], d[0]
 
-        return pool(predict, windows, geometry, options)
+        return pool(predict, windows, geometry, options=options)
 
 
 def pool(
-    predict: Callable[[np.ndarray], Predictions], windows: Sequence[Window], geometry: Geometry, options: AemnetParams
+    predict: Callable[[np.ndarray], Predictions],
+    windows: Sequence[Window],
+    geometry: Geometry,
+    *,
+    options: AemnetParams,
 ) -> list[Row]:
     """The best proposals of the `windows` of one video; `predict` says what the windows of some numbers hold."""
     video, found = windows[0].video, []

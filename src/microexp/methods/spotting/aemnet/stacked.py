@@ -177,6 +177,7 @@ class StackedAemNet:
         networks: Sequence[AemNet],
         geometry: Geometry,
         options: NetworkParams,
+        *,
         dtype: torch.dtype = torch.float32,
     ) -> None:
         device = next(networks[0].parameters()).device
@@ -215,10 +216,10 @@ class StackedAemNet:
 
     def narrow(self, x: Tensor, rows: slice) -> Tensor:
         """The first layer alone, (G, B, W, C) -> (G, B, W, D), for features that are in several windows."""
-        return _Pass(self, self.leaves(rows), rows, None).narrow(x)
+        return _Pass(self, self.leaves(rows), rows, masks=None).narrow(x)
 
     def forward(
-        self, x: Tensor, rows: slice, masks: Masks | None = None, narrowed: bool = False
+        self, x: Tensor, rows: slice, masks: Masks | None = None, *, narrowed: bool = False
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Windows of neighbouring fits to predictions.
 

@@ -30,7 +30,7 @@ def start_weights(path: Path, options: AemnetParams, streams: Mapping[str, Featu
     found = bundle.read(path)
     if found.about.get("reference") != "aemnet" or PART not in found.parts:
         raise UserError(file=path, where="start_from", problem="another kind of file", expected="a model of AEM-Net")
-    theirs = validate(AemnetParams, found.about.get("options") or {}, path, "options")
+    theirs = validate(AemnetParams, found.about.get("options") or {}, path, where="options")
     ours, known = options.network.model_dump(mode="json"), theirs.network.model_dump(mode="json")
     pairs = {f"network.{name}": (ours[name], known[name]) for name in ours}
     pairs["window_frames"] = (options.window_frames, theirs.window_frames)

@@ -29,7 +29,7 @@ class Targets:
 
 
 def make_targets(
-    expressions: Sequence[np.ndarray], geometry: Geometry, foreground_iou: float, background_iou: float
+    expressions: Sequence[np.ndarray], geometry: Geometry, foreground_iou: float, *, background_iou: float
 ) -> Targets:
     """Targets of windows; of more expressions than a window has points or anchors, some have none: that is logged.
 
@@ -45,7 +45,7 @@ def make_targets(
         key = np.ascontiguousarray(table).tobytes()
         if key not in made:
             points = point_targets(table, geometry)
-            made[key] = (*points, *anchor_targets(table, geometry, foreground_iou, background_iou))
+            made[key] = (*points, *anchor_targets(table, geometry, foreground_iou, background_iou=background_iou))
         parts.append(made[key])
     few = min(len(geometry.points), len(geometry.anchor_centres))
     crowded = sum(len(table) > few for table in expressions)
@@ -90,7 +90,7 @@ def point_targets(table: np.ndarray, geometry: Geometry) -> tuple[np.ndarray, np
 
 
 def anchor_targets(
-    table: np.ndarray, geometry: Geometry, foreground_iou: float, background_iou: float
+    table: np.ndarray, geometry: Geometry, foreground_iou: float, *, background_iou: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Labels (A,) and offsets (A, 2) of the anchors against the expression that each overlaps most.
 

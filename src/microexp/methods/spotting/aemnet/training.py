@@ -171,13 +171,15 @@ class _Training:
         self.counts = [len(windows[k]) for k in order]
         self.first = np.cumsum([0, *self.counts[:-1]])
         every = [w for k in order for w in windows[k]]
-        self.features = WindowFeatures(every, store, geometry.window_steps, device)
+        self.features = WindowFeatures(every, store, geometry.window_steps, device=device)
         targets = make_targets(
-            [w.expressions for w in every], geometry, options.foreground_iou, options.background_iou
+            [w.expressions for w in every], geometry, options.foreground_iou, background_iou=options.background_iou
         )  # fmt: skip
         self.targets = _tensors(targets, device)
         networks = [fit.network for fit in self.fits]
-        self.network = StackedAemNet(networks, geometry, options.network, product_dtype(device, options.precision))
+        self.network = StackedAemNet(
+            networks, geometry, options.network, dtype=product_dtype(device, options.precision)
+        )
         self.optimizer = StackedAdam(self.network.values, options.weight_decay)
         for row, fit in enumerate(self.fits):
             if fit.moments is not None:
@@ -216,7 +218,7 @@ class _Training:
         index = torch.from_numpy(chosen).to(self.device)
         a, b, c, d = (part[index] for part in self.targets)
         predictions = self.network.forward(self.features(chosen), rows, masks)
-        parts = loss_parts(predictions, (a, b, c, d), o.focal_alpha, o.focal_gamma)
+        parts = loss_parts(predictions, (a, b, c, d), o.focal_alpha, gamma=o.focal_gamma)
         loss = parts.total(o.anchor_free_weight, o.anchor_based_weight)
         self.optimizer.step(self.network.gradients(loss.sum(), rows), rows, rate)
         return torch.stack([loss, *parts], 1).detach().cpu().double().numpy()

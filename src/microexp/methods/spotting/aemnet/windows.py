@@ -70,7 +70,9 @@ def expression_frames(video: FeatureVideo, expressions: Iterable[Expression]) ->
     return table
 
 
-def make_window(video: FeatureVideo, start: int, geometry: Geometry, expressions: np.ndarray, inside: float) -> Window:
+def make_window(
+    video: FeatureVideo, start: int, geometry: Geometry, *, expressions: np.ndarray, inside: float
+) -> Window:
     """The window at `start`: an expression belongs to it when more than the share `inside` of it lies inside."""
     origin = window_origin_frame(video, start)
     belongs, touches = _inside(origin, geometry, expressions, inside)
@@ -90,6 +92,7 @@ def training_windows(
     videos: Sequence[FeatureVideo],
     expressions: Mapping[VideoKey, Sequence[Expression]],
     geometry: Geometry,
+    *,
     stride_frames: int,
     inside: float,
     empty_ratio: float,
@@ -106,7 +109,7 @@ def training_windows(
         table = expression_frames(video, expressions.get((video.dataset, video.subject, video.video), ()))
         seen = np.zeros(len(table), bool)
         for start in window_starts(video, geometry.window_steps, stride):
-            windows.append(make_window(video, start, geometry, table, inside))
+            windows.append(make_window(video, start, geometry, expressions=table, inside=inside))
             seen |= _inside(window_origin_frame(video, start), geometry, table, inside)[0]
         total, homeless = total + len(table), homeless + int((~seen).sum())
     if homeless:
