@@ -55,7 +55,7 @@ def _add_reading(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--more-truth", type=Path, action="append", default=[], metavar="FILE", help="further ground truths"
     )
-    parser.add_argument("--dataset", choices=DATASETS, help="whose part of a log, whose sheet, whose names of videos")
+    parser.add_argument("--dataset", choices=DATASETS, help="part of a log, form of sheet, and names of videos")
     parser.add_argument(
         "--kind",
         choices=KINDS,

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model", type=Path, metavar="FILE", help="spotting model of your own (see docs/apply.md), or: candidates"
     )
     parser.add_argument(
-        "--face", type=face, default="largest", help="whose face: largest (default), left, right, or N from the left"
+        "--face", type=face, default="largest", help="which face: largest (default), left, right, or N from the left"
     )
     parser.add_argument("--fps", type=float, metavar="RATE", help="frames/s of what says none, as folders of frames")
     parser.add_argument(
