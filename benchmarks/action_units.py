@@ -4,8 +4,8 @@
     python benchmarks/action_units.py --pictures 200
 
 PATH is an npz or an index CSV of flow maps as `microexp flowmaps` reads them, or a folder of `apexdiff` shards. The
-units stand in the maps' own column `aus`, in the shards, or in SHEET, a CSV with `dataset, subject, video, aus`
-(`sample` for `video`; `4+7+L10`). Clips without a unit there are left out, and their number is printed.
+units are in the maps' own column `aus`, in the shards, or in SHEET, a CSV with `dataset, subject, video, aus`
+(`sample` for `video`; `4+7+L10`). Clips without a unit there are excluded, and their number is printed.
 
 Every data set is measured alone. The shipped model sees no label of them: zero-shot. With `--trained` two rows more
 learn from the subjects, leaving one out at a time.

@@ -8,7 +8,7 @@ of the rendered demo face: grey at 2040x1088 (as SAMM Long Videos), colour at 64
 Long Videos 3,300); the usual way writes nothing.
 
 Steadiness: motion that the alignment itself adds; registration: what is left of the head's motion in the onset-apex
-maps. Both are measured on rendered faces whose true motion is known.
+maps. Both are measured on rendered faces of known motion.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ run, or disagreed with the CPU.
     python benchmarks/gpu.py --only i3d aemnet         some parts
     python benchmarks/gpu.py --out gpu.md              the table into a file, too
 
-What is measured stands in `gpu_parts.py`.
+What is measured is in `gpu_parts.py`.
 """
 
 from __future__ import annotations

@@ -15,8 +15,10 @@ SOURCE = Path(__file__).with_name("run") / "no_flock.c"
 
 
 def environment(folder: Path, *numbers: int) -> dict[str, str]:
-    """The surroundings of a process whose locks all fail, with one of `numbers` after the other; the library is built
-    in `folder`."""
+    """The surroundings of a process in which all locks fail, with one of `numbers` after the other.
+
+    The library is built in `folder`.
+    """
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if compiler is None:
         pytest.skip("no C compiler, which builds the stub of a file system without locks")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tools import words
@@ -21,6 +23,7 @@ def test_no_text_holds_a_word_to_avoid(capsys: pytest.CaptureFixture[str]) -> No
         ("-- hands over", "hands over"),
         ("It stands in for a frame that is gone", "stands in"),
         ("the row is lost", "lost"),
+        ("a video whose sheet is missing", "whose"),
     ],
 )
 def test_the_checker_finds_them(text: str, word: str) -> None:
@@ -29,6 +32,12 @@ def test_the_checker_finds_them(text: str, word: str) -> None:
 
 def test_names_in_code_and_longer_words_are_fine() -> None:
     assert list(words.found("see `left out` of 0.1.0; recommended; ROW_LEFT_OUT; left_out; whatever")) == []
+
+
+def test_of_python_comments_and_strings_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "module.py"
+    path.write_text('"""Of\nwhose it is."""\n\n\ndef whose(lost: str) -> str:  # a lost one\n    return lost\n')
+    assert [(line, word) for line, word, _ in words.found(words.words_of(path))] == [(2, "whose"), (5, "lost")]
 
 
 def test_long_sentences_are_found_and_neither_code_nor_tables_are_sentences() -> None:

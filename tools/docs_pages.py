@@ -20,6 +20,7 @@ import nbformat
 
 from microexp import pipeline
 from microexp.commands import formats
+from microexp.commands.help_text import default_of, sentence
 from microexp.commands.main import TOOLS
 from microexp.config import Config, reference
 from microexp.run.stage import Stage
@@ -97,19 +98,15 @@ def command_line() -> str:
     for name, (module, about) in TOOLS.items():
         parser = argparse.ArgumentParser(f"microexp {name}", description=about)
         importlib.import_module(module).add_arguments(parser)
-        lines += ["", f"### {name}", "", f"{_sentence(about)}", *_parser(f"microexp {name}", parser)]
+        lines += ["", f"### {name}", "", sentence(about), *_parser(f"microexp {name}", parser)]
     lines += ["", "## Arguments of the stages", "", *_common()]
     for stage in _stages():
-        lines += ["", f"### Stage {stage.name}", "", _sentence(stage.help), "", *_stage(stage)]
+        lines += ["", f"### Stage {stage.name}", "", sentence(stage.help), "", *_stage(stage)]
     return "\n".join(lines) + "\n"
 
 
 def _stages() -> Iterable[Stage]:
     return pipeline.STAGES.values()
-
-
-def _sentence(text: str) -> str:
-    return f"{text[0].upper()}{text[1:]}."
 
 
 def _stage_row(stage: Stage) -> tuple[str, ...]:
@@ -145,7 +142,7 @@ def _parser(usage: str, parser: argparse.ArgumentParser) -> Iterator[str]:
         if isinstance(action, argparse._SubParsersAction):
             below = dict(action.choices)
         elif not isinstance(action, argparse._HelpAction):
-            rows.append((_spelling(action), _default(action), action.help or ""))
+            rows.append((_spelling(action), *_default_and_meaning(action)))
     if rows:
         yield from ("", *_table(("argument", "default", "meaning"), rows))
     for name, inner in below.items():
@@ -154,15 +151,19 @@ def _parser(usage: str, parser: argparse.ArgumentParser) -> Iterator[str]:
 
 def _spelling(action: argparse.Action) -> str:
     if not action.option_strings:
-        return f"`{(action.metavar or action.dest).upper()}`"
+        return f"`{str(action.metavar or action.dest).upper()}`".replace("|", "\\|")
     value = "" if action.nargs == 0 else f" {action.metavar or action.dest.upper()}"
     if action.choices is not None:
         value = " " + "\\|".join(map(str, action.choices))
     return f"`{action.option_strings[-1]}{value}`"
 
 
-def _default(action: argparse.Action) -> str:
-    return f"`{action.default}`" if action.default not in (None, False, [], "") else ""
+def _default_and_meaning(action: argparse.Action) -> tuple[str, str]:
+    """What the help says of the default goes into the column of its own."""
+    told = re.fullmatch(r"(.*) \(default: (.*)\)", action.help or "")
+    if told:
+        return f"`{told[2]}`" if told[2] == str(action.default) else told[2], told[1]
+    return f"`{default_of(action)}`" if default_of(action) else "", action.help or ""
 
 
 def _table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

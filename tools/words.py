@@ -6,8 +6,10 @@ are those of README.md and of the pages, without code and tables. Spelling is th
 
 from __future__ import annotations
 
+import io
 import re
 import sys
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +22,7 @@ AVOIDED = {
     r"lost": "missing, excluded",
     r"hand(s|ed)? over": "pass",
     r"for ever": "without end",
+    r"whose": "of which, with, or two sentences",
 }
 PATTERN = re.compile("|".join(rf"\b(?:{word})\b" for word in AVOIDED), re.I)
 WHERE = (
@@ -27,6 +30,8 @@ WHERE = (
     "docs/**/*.md",
     "docs/**/*.ipynb",
     "examples/**/*.md",
+    "results/*.md",
+    "benchmarks/*.py",
     "src/**/*.py",
     "src/**/*.md",
     "workflow/**/*.smk",
@@ -41,6 +46,19 @@ QUOTED = re.compile(r"`[^`\n]*`")
 def files() -> Iterator[Path]:
     """Everything that is read, sorted."""
     yield from sorted({path for pattern in WHERE for path in ROOT.glob(pattern)})
+
+
+def words_of(path: Path) -> str:
+    """What is read of a file: all of it, and of Python the comments and strings, each in its line and column."""
+    text = path.read_text("utf-8")
+    if path.suffix != ".py":
+        return text
+    lines = [list(line) for line in text.splitlines()]
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.NAME:
+            (row, start), (_, end) = token.start, token.end
+            lines[row - 1][start:end] = " " * (end - start)
+    return "\n".join("".join(line) for line in lines)
 
 
 def found(text: str) -> Iterator[tuple[int, str, str]]:
@@ -68,7 +86,7 @@ def too_long(text: str) -> Iterator[tuple[int, str]]:
 
 def main() -> int:
     """Name every place; 1 when there is any."""
-    places = [(path.relative_to(ROOT), *place) for path in files() for place in found(path.read_text("utf-8"))]
+    places = [(path.relative_to(ROOT), *place) for path in files() for place in found(words_of(path))]
     for path, number, word, instead in places:
         print(f"{path}:{number}: {word!r}: write {instead}")
     pages = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]

@@ -149,7 +149,7 @@ class Plan:
         return self.shards(stage, [d for d in self.subjects if self.needs(d, stage)])
 
     def last_stage(self, kind: str, experiment: str) -> str:
-        """The stage whose shards know of everything that an experiment had to exclude on the way."""
+        """The stage of which the shards know everything that an experiment had to exclude on the way."""
         if kind == "recognition":
             return "apexdiff"
         streams = self.streams(experiment)

@@ -33,7 +33,7 @@ def bump() -> np.ndarray:
 
 
 def frames(channels: int, shift_px: float = 0.0) -> np.ndarray:
-    """A textured face whose skin moves by RISE * bump, and as a whole by RISE * shift_px to the right."""
+    """A textured face with skin that moves by RISE * bump, and as a whole by RISE * shift_px to the right."""
     texture = 128 + 300 * gaussian_filter(np.random.default_rng(0).normal(0, 1, (SIZE + 20, SIZE + 20)), 1.5)
     out = []
     for rise in RISE:

@@ -1,3 +1,4 @@
+import argparse
 import json
 import re
 import subprocess
@@ -106,14 +107,32 @@ def test_a_list_stands_for_its_files(stage, files):
 
 
 @pytest.mark.parametrize("name", sorted(cli.STAGES))
-def test_the_help_of_every_stage_names_every_option(name, capsys):
+def test_the_help_of_every_stage_names_every_option(name, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
     with pytest.raises(SystemExit) as stop:
         cli.main([name, "--help"])
     text = capsys.readouterr().out
+    in_a_row = " ".join(text.split())
     assert stop.value.code == 0
     for option, field in options_of(cli.STAGES[name].params):
-        assert f"  {option}  (default: " in text and (field.description or "") in text
+        assert f"  {option}  (default: " in text and (field.description or "") in in_a_row
+    assert all(output.path in in_a_row for output in cli.STAGES[name].outputs.values()), "paths are whole"
     assert not re.findall(r"--[a-z-]*_[a-z_-]*", text.partition("options, for")[0])
+
+
+@pytest.mark.parametrize("name", ["evaluate spotting", "evaluate recognition", *sorted(set(cli.TOOLS) - {"evaluate"})])
+def test_the_help_of_every_tool_says_what_each_argument_is_with_its_default(name, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    parsers = []
+    monkeypatch.setattr(argparse.ArgumentParser, "print_help", lambda self: parsers.append(self))
+    with pytest.raises(SystemExit):
+        cli.main([*name.split(), "--help"])
+    text = " ".join(parsers[-1].format_help().split())
+    for action in parsers[-1]._actions:
+        assert action.help, action.dest
+        has_none = action.default is None or action.default is False or action.default in ("", [], argparse.SUPPRESS)
+        told = has_none or "(default: " in action.help
+        assert told or f"{action.help} (default: {action.default})" in text, action.dest
 
 
 @pytest.mark.parametrize(
@@ -121,8 +140,14 @@ def test_the_help_of_every_stage_names_every_option(name, capsys):
     [
         (["--set", "sufix=1"], "did you mean 'suffix'?"),
         (["--set", "suffix"], "OPTION=VALUE"),
-        (["--set", "suffix.more=1"], "upper.suffix"),
+        (["--set", "=1"], "OPTION=VALUE"),
+        (["--set", "inner.=1"], "OPTION=VALUE"),
+        (["--set", "suffix.more=1"], "upper.suffix: got {'more': 1}, expected a valid string"),
+        (["--set", "suffix=1", "--set", "suffix.more=1"], "'suffix' was set to one value"),
         (["--set", "inner.time=1"], "did you mean 'times'?"),
+        (["--set", "inner.times=0"], "upper.inner.times: got 0, expected a value greater than or equal to 1"),
+        (["--set", "inner.times=two"], "upper.inner.times: got 'two', expected a valid integer\n"),
+        (["--set", "inner=2"], "upper.inner: got 2, expected a valid dictionary\n"),
         (["--params", "[]"], "JSON object"),
         (["--params", "{"], "JSON"),
         (["--a-hint", "none.txt"], "no such file"),

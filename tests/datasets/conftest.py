@@ -9,7 +9,7 @@ import pytest
 
 
 def image(value: int, width: int = 16, height: int = 12, grey: bool = False) -> np.ndarray:
-    """A smooth picture whose mean tells its number apart after JPEG."""
+    """A smooth picture with a mean that tells its number apart after JPEG."""
     shape = (height, width) if grey else (height, width, 3)
     return np.full(shape, value % 256, np.uint8)
 
@@ -36,7 +36,7 @@ def make_frames() -> Callable[..., Path]:
 
 @pytest.fixture
 def make_video() -> Callable[..., Path]:
-    """Encode a small video whose frame i has the grey level 4 * i."""
+    """Encode a small video, in which frame i has the grey level 4 * i."""
 
     def make(path: Path, n: int = 40, fps: int = 30, codec: str = "libx264", gop: int = 10, **options: str) -> Path:
         import av

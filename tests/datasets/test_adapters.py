@@ -1,4 +1,4 @@
-"""Every release: its layout, its copies, and each of its quirks with the rule that mends it."""
+"""Every release: its layout, its copies, and each of its quirks with the rule that corrects it."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def link_loop(clip: Path) -> None:
 
 
 def bomb(clip: Path) -> None:
-    """A tiny bitmap whose header says 60,000 x 60,000 px."""
+    """A tiny bitmap with a header that says 60,000 x 60,000 px."""
     emptied(clip)
     size = (40).to_bytes(4, "little") + (60_000).to_bytes(4, "little") * 2
     (clip / "1.bmp").write_bytes(b"BM" + bytes(12) + size + b"\1\0\x18\0" + bytes(24))
@@ -370,7 +370,7 @@ def test_what_cannot_be_read_now_is_an_error_and_nothing_is_left_out(
     dataset: str, name: str, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    """A network that fails for a moment must not cost a video or a label for ever."""
+    """A network that fails for a moment must not cost a video or a label."""
     root = getattr(releases, dataset)(tmp_path / "data")
     reads = Path.open, Path.read_bytes
 

@@ -34,7 +34,7 @@ def write_release(root: Path) -> Path:
 
 
 def write_series(root: Path) -> Path:
-    """One CSV per video, whose values rise where the expressions are."""
+    """One CSV per video, with values that rise where the expressions are."""
     rng = np.random.default_rng(0)
     for subject in SUBJECTS:
         values = rng.normal(size=(FRAMES, 4))

@@ -41,7 +41,7 @@ def test_fit_never_mirrors() -> None:
 
 
 def template() -> np.ndarray:
-    """Landmarks whose eyes and nose stand exactly where the canonical face has them."""
+    """Landmarks with eyes and nose exactly where the canonical face has them."""
     points = np.zeros((68, 2))
     for part, place in zip((g.LEFT_EYE, g.RIGHT_EYE, g.NOSE_BASE), g.canonical_anchors(0.35, 0.36), strict=True):
         points[part] = place

@@ -186,7 +186,7 @@ def test_what_cannot_be_read_now_is_an_error_and_no_exclusion(
     swaying: Path, face: np.ndarray, make_index: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     number: int, kind: str,
 ) -> None:  # fmt: skip
-    """A network that fails for a moment must not leave a video out for ever."""
+    """A network that fails for a moment must not exclude a video."""
     video = swaying
     if kind == "file":
         video = tmp_path / "v1.mp4"

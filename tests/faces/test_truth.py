@@ -1,4 +1,4 @@
-"""The alignment against rendered faces, whose true motion is known."""
+"""The alignment against rendered faces of known motion."""
 
 from __future__ import annotations
 

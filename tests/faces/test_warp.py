@@ -10,7 +10,7 @@ from microexp.faces.warp import cut, plan_crops
 
 
 def square(x: float, y: float, side: float, angle: float = 0.0) -> np.ndarray:
-    """Alignment whose crop is a square of the source with its corner at x, y."""
+    """Alignment with a crop that is a square of the source with its corner at x, y."""
     turn = np.exp(-1j * angle) / side
     return from_complex(turn, -turn * complex(x, y))
 

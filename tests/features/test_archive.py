@@ -103,7 +103,7 @@ def test_members() -> None:
 
 @pytest.fixture
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sdist:
-    """A folder that pip takes packages from, with one sdist whose setup.py leaves a mark when it runs."""
+    """A folder that pip takes packages from, with one sdist; its setup.py leaves a mark when it runs."""
     setup = f"open({str(tmp_path / 'ran')!r}, 'w')\nimport setuptools\nsetuptools.setup(name='some-package')\n"
     stem = "some_package-1.0"
     data = targz({f"{stem}/setup.py": setup, f"{stem}/PKG-INFO": "Metadata-Version: 2.1\nName: some-package\n"})

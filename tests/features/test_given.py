@@ -37,7 +37,7 @@ def npz(path: Path, features: object, **more: object) -> Path:
 
 
 def run(folder: Path, files: list[Path], videos: list[Video] | None = None, **options: object) -> Path:
-    """The shard of subject s1 of `set`, whose video is `v` with 40 frames at 30 a second."""
+    """The shard of subject s1 of `set`: its video `v` has 40 frames at 30 a second."""
     videos = [Video("set", "s1", "v", "-", 40, 30.0, 64, 64)] if videos is None else videos
     write_videos(folder / "videos.csv", videos)
     out = folder / "features" / "given" / "set" / "s1.h5"
@@ -123,7 +123,7 @@ def test_a_wrong_rate_or_length_is_refused(tmp_path: Path, rows: int, rate: floa
 
 
 def test_the_first_frame_is_the_releases_number(tmp_path: Path) -> None:
-    """A release whose first frame is called 46: the series begins at its frame 50."""
+    """A release that calls its first frame 46: the series begins at its frame 50."""
     videos = [Video("set", "s1", "v", "-", 40, 30.0, 64, 64, numbers="46-85")]
     data = np.arange(36.0)[:, None]
     by_file, values, _ = read(run(tmp_path, [npz(tmp_path / "in/v.npz", data, first_frame=50)], videos))

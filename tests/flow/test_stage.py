@@ -26,7 +26,7 @@ from .conftest import grey, shifted, texture
 
 
 def colour(count: int) -> np.ndarray:
-    """(count, 40, 40, 3) crops whose channels differ and that move a third of a pixel each time."""
+    """(count, 40, 40, 3) crops with channels that differ, which move a third of a pixel each time."""
     image = texture(40, 40)
     frames = [grey(shifted(image, 0.3 * k, 0)) for k in range(count)]
     return np.stack([np.stack([f, f // 2, 255 - f], -1) for f in frames])

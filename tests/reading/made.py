@@ -19,7 +19,7 @@ def level(number: int) -> int:
 
 
 def picture(number: int, width: int = WIDTH, height: int = HEIGHT) -> np.ndarray:
-    """(H, W, 3) frame whose top left corner is white."""
+    """(H, W, 3) frame with a white top left corner."""
     image = np.full((height, width, 3), level(number), np.uint8)
     image[: height // 4, : width // 4] = 255
     if width > WIDTH:  # something that needs bytes
@@ -77,7 +77,7 @@ def packets(path: Path) -> list[tuple[int, int]]:
 def spoil(path: Path, which: int) -> Path:
     """Overwrite a packet."""
     place, size = packets(path)[which]
-    if path.suffix == ".mkv":  # whose packets begin with a header of the container
+    if path.suffix == ".mkv":  # its packets begin with a header of the container
         place, size = place + 12, size - 12
     data = bytearray(path.read_bytes())
     data[place : place + size] = bytes((7 * i + 3) % 251 for i in range(size))

@@ -143,7 +143,7 @@ def test_a_picture_that_grows_too_large_on_the_way_is_not_decoded(
 
 
 def test_a_header_that_is_wrong_is_noted_and_the_times_are_taken(tmp_path: Path) -> None:
-    """A browser's recording, whose header says 1000 frames/s."""
+    """A browser's recording, with a header that says 1000 frames/s."""
     times = [round(i * 1000 / 29) for i in range(N)]
     source = open_video(write(tmp_path / "v.webm", N, codec="libvpx", fps=1000, times_ms=times))
     assert source.fps == pytest.approx(29, rel=2e-3)

@@ -109,7 +109,7 @@ class Run:
         return found
 
     def shard(self, subject: str, reason: str = "") -> Path:
-        """A last shard of a subject, whose video is excluded when there is a reason."""
+        """A last shard of a subject; its video is excluded when there is a reason."""
         path = self.root / "results" / "features" / "i3d_rgb" / "demo" / f"{subject}.h5"
         with storage.create_shard(path) as file:
             storage.set_attributes(file.create_group(f"{subject}_1"), {"excluded": reason})

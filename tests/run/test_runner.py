@@ -43,7 +43,7 @@ def test_a_library_has_one_name_whatever_its_distribution_is_called(versions: di
 
 
 def test_opencv_is_the_one_that_is_imported(versions: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another distribution may have overwritten the one whose record is still there."""
+    """Another distribution may have overwritten the one with a record that is still there."""
     versions["opencv-contrib-python-headless"] = "4.14.0.94"
     monkeypatch.setattr(cv2, "__version__", "5.0.0")
     assert runner.library_versions()["cv2"] == "5.0.0"

@@ -31,7 +31,7 @@ def files(results: Path) -> list[Path]:
 
 
 def named(results: Path) -> set[Path]:
-    """Files that `verify` names, and whose records it names."""
+    """Files that `verify` names, itself or by their record."""
     return {p.path.with_name(p.path.name.removesuffix(storage.PROVENANCE)) for p in check_folder(results)}
 
 

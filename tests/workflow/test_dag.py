@@ -111,7 +111,7 @@ def test_a_fold_that_does_not_exist_is_refused(finished: Path) -> None:
     ("old", "new", "line"),
     [
         ("size: 48", "sise: 48", "c.yaml: crops.sise: an unknown option (did you mean 'size'?)"),
-        ("size: 48", "size: 4", "c.yaml: crops.size: got 4, expected input should be greater than or equal to 16"),
+        ("size: 48", "size: 4", "c.yaml: crops.size: got 4, expected a value greater than or equal to 16"),
         ("[demo]", "[dem]", "c.yaml: spotting.demo.datasets: got 'dem', expected one of datasets: demo"),
         ("{adapter: demo}", "{adapter: casme2}", "datasets.demo.root: expected the folder of the release on disk"),
         ("{adapter: demo}", "{adapter: casme2, root: /no}", "/no: datasets.demo.root: no such folder"),

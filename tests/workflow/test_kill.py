@@ -50,8 +50,8 @@ def leftovers(folder: Path) -> list[Path]:
 def test_killed_at_random_moments(finished: Path, tmp_path: Path) -> None:
     """SIGKILL to the whole group, or to Snakemake alone so that its jobs are orphans; then the same command again.
 
-    Of the jobs that had done their work when the run was killed, at most one per core runs again: those whose end
-    Snakemake had not yet noted. A job that it had noted never does.
+    Of the jobs that had done their work when the run was killed, at most one per core runs again: those that
+    Snakemake had not yet noted as done. A job that it had noted never does.
     """
     print(f"MICROEXP_KILL_SEED={SEED}")
     rng = np.random.default_rng(SEED)

@@ -1,4 +1,4 @@
-"""Real runs of the miniature: same bytes with any number of cores, exact re-runs, mending, bad input."""
+"""Real runs of the miniature: same bytes with any number of cores, exact re-runs, repairs, bad input."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ from microexp.run.log import log, track
 from microexp.run.stage import Job
 
 PAIRS = 32
-"""Expressions whose flow is computed in one call, by all threads or in one batch."""
+"""Expressions per call of the flow, by all threads or in one batch."""
 
 MAPS = ("difference", "flow", "strain", "onset_grey")
 COLUMNS = ("video", "expression", "onset", "apex", "offset", "kind", "emotion", "aus")

@@ -20,7 +20,7 @@ def apex_and_maps(
 ) -> tuple[int, Maps] | None:
     """The apex of an interval and the maps from its onset to there.
 
-    The apex is the frame whose displacement from the onset, the head's own motion taken out, has the largest mean
+    The apex is the frame in which the displacement from the onset, without the head's own motion, has the largest mean
     magnitude; of equal ones the first.
 
     Args:

@@ -69,7 +69,7 @@ def centred(
             (`robust`), the `middle` of the scale (half of the grey levels; 0 px), or `known` (0 px). By default
             `robust` for grey levels and `known` for px.
         scale: an image is divided by its root mean square (`rms`), its `range` (grey levels are), or nothing (`none`).
-            By default `rms` for grey levels, whose magnitude is gone, and `none` for px.
+            By default `rms` for grey levels, as their magnitude is gone, and `none` for px.
         file: named in errors.
 
     Raises:

@@ -26,7 +26,7 @@ LISTED = 20
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `microexp check`."""
-    parser.add_argument("config", type=Path, nargs="?", default=Path("config.yaml"), help="configuration of the run")
+    parser.add_argument("config", type=Path, nargs="?", default=Path("config.yaml"), help="configuration")
     parser.add_argument("--dataset", action="append", metavar="NAME", help="check only this data set")
     parser.add_argument("--issues", action="store_true", help="list every issue, however many there are")
     parser.add_argument("--summary", action="store_true", help="count the issues even where there are few")

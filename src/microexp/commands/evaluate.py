@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from microexp.commands import evaluate_recognition as recognition_command
 from microexp.commands import evaluate_spotting as spotting_command
+from microexp.commands.help_text import WithDefaults, sentence
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `microexp evaluate`."""
     tasks = parser.add_subparsers(dest="task", required=True, metavar="TASK")
-    spotting = tasks.add_parser("spotting", help="intervals of micro- and macro-expressions in long videos")
+    spotting = _task(tasks, "spotting", "score intervals of micro- and macro-expressions in long videos")
     spotting_command.add_arguments(spotting)
     spotting.set_defaults(run=spotting_command.main)
-    recognition = tasks.add_parser("recognition", help="classes of expressions: UF1, UAR, accuracy")
+    recognition = _task(tasks, "recognition", "score classes of expressions: UF1, UAR, accuracy")
     recognition_command.add_arguments(recognition)
     recognition.set_defaults(run=recognition_command.main)
+
+
+def _task(tasks: argparse._SubParsersAction[Any], name: str, about: str) -> argparse.ArgumentParser:
+    found: argparse.ArgumentParser = tasks.add_parser(
+        name, help=about, description=sentence(about), formatter_class=WithDefaults
+    )
+    return found
 
 
 def main(args: argparse.Namespace) -> int:

@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--datasets", default="", help="names that a log's headers may begin with besides casme2, smic and samm"
     )
     parser.add_argument("--expected", type=Path, help="CSV of all clips (dataset,subject,video): none may be missing")
-    parser.add_argument("--protocol", help="protocol whose published counts must be met: status 1 when they are not")
+    parser.add_argument("--protocol", help="protocol with published counts to be met: status 1 when they are not")
     parser.add_argument(
         "--bootstrap", type=int, default=1000, help="samples over subjects for the interval; 0 for none"
     )

@@ -44,8 +44,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--matching", choices=MATCHINGS, default="one_to_one", help="how hits are counted")
     _add_reading(parser)
     parser.add_argument("--write-megc", type=Path, metavar="FILE", help="also write the predictions as MEGC2022 CSV")
-    parser.add_argument("--bootstrap", type=int, default=1000, metavar="N", help="samples over subjects; 0 for none")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap")
+    parser.add_argument(
+        "--bootstrap", type=int, default=1000, metavar="N", help="samples over subjects for the interval; 0 for none"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="random seed of the bootstrap")
     parser.add_argument("--subjects", action="store_true", help="also print every subject's counts")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -53,9 +55,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_reading(parser: argparse.ArgumentParser) -> None:
     """What files do not say of themselves."""
     parser.add_argument(
-        "--more-truth", type=Path, action="append", default=[], metavar="FILE", help="further ground truths"
+        "--more-truth",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="further ground truths; may be repeated",
     )
-    parser.add_argument("--dataset", choices=DATASETS, help="whose part of a log, whose sheet, whose names of videos")
+    parser.add_argument("--dataset", choices=DATASETS, help="part of a log, form of sheet, and names of videos")
     parser.add_argument(
         "--kind",
         choices=KINDS,
@@ -80,7 +87,12 @@ def _add_reading(parser: argparse.ArgumentParser) -> None:
         help="videos.csv with the release's numbers of the frames (default: beside an expressions.csv)",
     )
     parser.add_argument("--min-score", type=float, metavar="S", help="take no prediction of a lower score from a table")
-    parser.add_argument("--micro-max-frames", type=int, metavar="N", help="longest micro-expression of a log")
+    parser.add_argument(
+        "--micro-max-frames",
+        type=int,
+        metavar="N",
+        help="longest micro-expression of a log that does not tell the kinds",
+    )
     parser.add_argument("--method", default="aemnet", help="method to take from a detections.csv")
     parser.add_argument("--run-seed", type=int, default=0, metavar="N", help="seed to take from a detections.csv")
 

@@ -33,7 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("maps", type=Path, help="npz of flow maps, or index CSV of a folder of images")
     parser.add_argument("folder", type=Path, help="where the shards go: results/apexdiff")
     add_reading_arguments(parser)
-    parser.add_argument("--second-view", choices=("strain", "v_minus_u"), default="strain", help="surrogate")
+    parser.add_argument(
+        "--second-view",
+        choices=("strain", "v_minus_u"),
+        default="strain",
+        help="surrogate of MDML's view of grey levels, which published maps lack",
+    )
 
 
 def main(args: argparse.Namespace) -> int:

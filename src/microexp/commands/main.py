@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from microexp import __version__
+from microexp.commands.help_text import WithDefaults, sentence
 from microexp.errors import UserError
 from microexp.pipeline import STAGES
 from microexp.run.log import to_stderr
@@ -42,7 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             return run(STAGES[name], argv[1:])
         if name in TOOLS:
             module = importlib.import_module(TOOLS[name][0])
-            parser = argparse.ArgumentParser(f"microexp {name}", description=TOOLS[name][1])
+            parser = argparse.ArgumentParser(
+                f"microexp {name}", description=sentence(TOOLS[name][1]), formatter_class=WithDefaults
+            )
             module.add_arguments(parser)
             return int(module.main(parser.parse_args(argv[1:])))
         return _no_command(argv)
@@ -55,13 +58,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _no_command(argv: Sequence[str]) -> int:
-    about = {name: stage.help for name, stage in STAGES.items()} | {name: text for name, (_, text) in TOOLS.items()}
-    width = max(map(len, about))
-    lines = [f"  {name:<{width}}  {text}" for name, text in about.items()]
+    tools, stages = {name: text for name, (_, text) in TOOLS.items()}, {name: s.help for name, s in STAGES.items()}
+    about = tools | stages
+    lines = {name: f"  {name:<{max(map(len, about))}}  {text}\n" for name, text in about.items()}
     parser = argparse.ArgumentParser(
         "microexp",
         description="From face videos to tables of micro-expression results.",
-        epilog="sub-commands:\n" + "\n".join(lines) + "\n\nmicroexp SUB-COMMAND --help says more.",
+        epilog="commands:\n"
+        + "".join(lines[name] for name in tools)
+        + "\nstages, which `microexp run` starts; each may be run by hand, too:\n"
+        + "".join(lines[name] for name in stages)
+        + "\nmicroexp SUB-COMMAND --help says more.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         usage="microexp [-h] [--version] SUB-COMMAND …",
     )

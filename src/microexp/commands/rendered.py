@@ -13,10 +13,10 @@ from microexp.rendered.expressions import render_source
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `microexp rendered`."""
     parser.add_argument("folder", type=Path, help="where the shards go; those of the clips to recognise lie there too")
-    parser.add_argument("--clips", type=int, default=6000, help="how many, classes of MEGC2019 equally often")
-    parser.add_argument("--people", type=int, default=16, help="different faces")
+    parser.add_argument("--clips", type=int, default=6000, help="number of clips, classes of MEGC2019 equally often")
+    parser.add_argument("--people", type=int, default=16, help="number of different faces")
     parser.add_argument("--size", type=int, default=28, help="side of the maps, px; that of the clips to recognise")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="random seed")
 
 
 def main(args: argparse.Namespace) -> int:

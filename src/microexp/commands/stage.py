@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
+import textwrap
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from microexp.commands.help_text import WholePaths, sentence
 from microexp.errors import UserError
 from microexp.pipeline import option
 from microexp.run.stage import Input, Job, Params, Stage
@@ -22,9 +25,9 @@ def parser_of(stage: Stage, *, asked_for_help: bool) -> argparse.ArgumentParser:
     """The command line of a stage; its help names every option with default and meaning (importing all methods)."""
     parser = argparse.ArgumentParser(
         f"microexp {stage.name}",
-        description=stage.help[0].upper() + stage.help[1:] + ".",
+        description=sentence(stage.help),
         epilog=options_help(stage) if asked_for_help else None,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=WholePaths,
     )
     for name, item in stage.inputs.items():
         if item.passed:
@@ -38,7 +41,11 @@ def parser_of(stage: Stage, *, asked_for_help: bool) -> argparse.ArgumentParser:
         parser.add_argument(f"--{option(key)}", dest=key, required=True, help=about)
     parser.add_argument("--params", default="{}", help="options as a JSON object (default: the defaults below)")
     parser.add_argument(
-        "--set", action="append", default=[], metavar="OPTION=VALUE", help="set one option, nested ones with dots"
+        "--set",
+        action="append",
+        default=[],
+        metavar="OPTION=VALUE",
+        help="set one option, nested ones with dots; may be repeated",
     )
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (never changes a result; default: 1)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
@@ -62,11 +69,18 @@ def _add_input(parser: argparse.ArgumentParser, name: str, item: Input) -> None:
 
 
 def options_help(stage: Stage) -> str:
-    """The options of a stage, one a line: name, default, meaning."""
+    """The options of a stage: name and default on one line, the meaning below, as wide as the terminal."""
     from microexp.config import default_of, options_of
 
+    wide = textwrap.TextWrapper(
+        shutil.get_terminal_size().columns - 2,
+        initial_indent=" " * 6,
+        subsequent_indent=" " * 6,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
     rows = [
-        f"  {name}  (default: {default_of(field).strip('`')})\n      {field.description or ''}"
+        f"  {name}  (default: {default_of(field).strip('`')})\n{wide.fill(field.description or '')}"
         for name, field in options_of(stage.params)
     ]
     return "options, for --set and --params:\n" + "\n".join(rows) if rows else "This stage has no options."
@@ -118,12 +132,13 @@ def options(name: str, params: str, settings: Sequence[str], *, model: type[Para
         raise UserError(file="command line", where="--params", got=repr(found), expected="a JSON object")
     for setting in settings:
         key, equals, value = setting.partition("=")
-        if not equals:
+        if not equals or "" in key.split("."):
             raise UserError(file="command line", where="--set", got=repr(setting), expected="OPTION=VALUE")
         try:
             _set(found, key.split("."), yaml_file.parse(value, f"--set {key}"))
         except TypeError as error:
-            raise UserError(file="command line", where="--set", got=repr(setting), expected="OPTION=VALUE") from error
+            problem = f"{error} was set to one value, and has no options inside"
+            raise UserError(file="command line", where=f"--set {setting}", problem=problem) from error
     return validate(model, found, "command line", where=name)
 
 
@@ -131,7 +146,7 @@ def _set(options: dict[str, Any], path: Sequence[str], value: Any) -> None:
     for part in path[:-1]:
         inner = options.setdefault(part, {})
         if not isinstance(inner, Mapping):
-            raise TypeError(part)
+            raise TypeError(repr(part))
         copied = dict(inner)
         options[part] = copied
         options = copied

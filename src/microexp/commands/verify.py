@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--delete",
         action="store_true",
-        help="delete the files whose content is proved wrong, naming each and why; the next run makes them again",
+        help="delete the files with content that is proved wrong, naming each and why; the next run makes them again",
     )
     parser.add_argument("--dry-run", action="store_true", help="say what --delete would do, and do nothing")
 

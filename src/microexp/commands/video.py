@@ -26,12 +26,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, default=Path("microexp_video"), help="folder of the results (default: microexp_video)"
     )
     parser.add_argument(
-        "--model", type=Path, metavar="FILE", help="spotting model of your own (see docs/apply.md), or: candidates"
+        "--model",
+        type=Path,
+        metavar="FILE",
+        help="spotting model of your own (docs/apply.md), or `candidates` for none (default: the shipped one)",
     )
     parser.add_argument(
-        "--face", type=face, default="largest", help="whose face: largest (default), left, right, or N from the left"
+        "--face", type=face, default="largest", help="which face: largest, left, right, or N from the left"
     )
-    parser.add_argument("--fps", type=float, metavar="RATE", help="frames/s of what says none, as folders of frames")
+    parser.add_argument(
+        "--fps", type=float, metavar="RATE", help="frames/s of videos that do not say theirs, such as folders of frames"
+    )
     parser.add_argument(
         "--labels", metavar="FILE", help="known expressions: CSV, workbook, or the text of ELAN or BORIS"
     )

@@ -90,7 +90,7 @@ def _by_class(dataset: str, adapter: str, index: Index, name: str, protocol: Pro
 def _classes(
     items: Iterable[Row] | Iterable[Expression], adapter: str, name: str, protocol: Protocol
 ) -> Counter[str | None]:
-    """Expressions by class, and under `LISTED` those whose emotion gives them the class of the official list."""
+    """Expressions by class, and under `LISTED` those that have the class of the official list by their emotion."""
     counts: Counter[str | None] = Counter()
     for item in items:
         counts[class_of(name, adapter, item.emotion, subject=item.subject, video=item.video)] += 1

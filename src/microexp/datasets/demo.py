@@ -1,4 +1,4 @@
-"""The rendered demo as a data set: a folder of videos with a sheet whose frames count from 1.
+"""The rendered demo as a data set: a folder of videos with a sheet that counts frames from 1.
 
 A row without frames names a video in which nobody shows an expression.
 """

@@ -2,8 +2,8 @@
 
 Two forms are read; names of keys and columns in any case, `os` (optical strain) for `strain`. An npz with `flow`
 (N, h, w, C) or (N, C, h, w), `label`, `subject`, `dataset`, `sample` and, unless they are u, v, strain, `channels`. Or
-an index CSV `dataset,subject,sample,label,u,v,strain`, whose last three columns name grey images relative to the CSV;
-`strain` may be missing, and one column `image` may name colour images instead, whose red is u, green v and blue strain
+an index CSV `dataset,subject,sample,label,u,v,strain`; the last three columns name grey images relative to the CSV.
+`strain` may be missing. One column `image` may name colour images instead, where red is u, green v and blue strain
 (`order="bgr"`: the other way round). A further key or column `aus` may hold action units (`4+7+L10`).
 
 What the numbers mean is found in them, see `rest`. The maps hold no grey-level difference, so MDML's second view is a

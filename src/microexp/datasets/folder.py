@@ -52,7 +52,7 @@ def find_sheets(release: Release) -> list[Path]:
 def find_videos(release: Release) -> list[Found]:
     """Every video file and folder of frames below `videos/`, or below the root where there is no such folder.
 
-    The first folder below that is the subject, those in between are part of the video's name. Two files whose names
+    The first folder below that is the subject, those in between are part of the video's name. Two files with names that
     differ in the suffix alone keep it.
     """
     top = start_folder(release)

@@ -24,7 +24,7 @@ class Protocol:
         counts: (adapter, class) -> official number of clips.
         subjects: adapter -> official number of people, where it is told.
         lists: adapter -> the official list of clips with their classes, each as its `clip_hash`.
-        by_list: adapters whose clips have the class that the list gives them, whatever the emotion in the sheet.
+        by_list: adapters with clips that have the class of the official list, whatever the emotion in the sheet.
     """
 
     title: str

@@ -1,6 +1,6 @@
 """F1 of spotting as the field reports it (overall: both kinds pooled), for the tables.
 
-`chosen_on_test` marks methods whose epoch or threshold was picked on the test subjects: their figures are no yardstick
+`chosen_on_test` marks methods with an epoch or a threshold picked on the test subjects: their figures are no yardstick
 for a value that was selected honestly.
 """
 

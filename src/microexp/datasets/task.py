@@ -15,12 +15,12 @@ class RecognitionTask(Params):
     """Which expressions are to be recognised, and as what."""
 
     datasets: Annotated[list[str], AfterValidator(each_once)] = Field(
-        min_length=1, description="Data sets whose subjects are the folds."
+        min_length=1, description="Data sets; each of their subjects is a fold."
     )
     target: Literal["emotion", "action_units"] = Field(
         "emotion",
         description="What is recognised: one class of emotions per expression, or its action units (no `classes`, no "
-        "`protocol`; expressions whose sheet names no unit are excluded).",
+        "`protocol`; expressions without a unit in the sheet are excluded).",
     )
     classes: dict[str, list[str]] | None = Field(
         None, min_length=2, description="Class -> emotions that belong to it; other emotions are excluded."

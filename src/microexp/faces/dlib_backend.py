@@ -25,7 +25,7 @@ from microexp.run.storage import file_sha256
 MODEL = "shape_predictor_68_face_landmarks.dat"
 MODEL_SHA256 = "fbdc2cb80eb9aa7a758672cbfdda32ba6300efe9b6e6c7a299ff7e736b11b92f"
 LICENCE = (
-    "68-point model: trained on the iBUG 300-W data set, whose licence excludes commercial use; "
+    "68-point model: trained on the iBUG 300-W data set; its licence excludes commercial use; "
     "ask Imperial College London before using it in a product"
 )
 
@@ -43,7 +43,7 @@ ROUGH_PX, FINE_PX = 200, 400
 """Width in which the predictor sees the face: to find its box, and for the landmarks themselves."""
 LANDMARK_MARGIN = 0.35
 SHIFTS = ((0.0, 0.0), (0.03, 0.0), (-0.03, 0.0), (0.0, 0.03), (0.0, -0.03))
-"""Boxes whose landmarks are averaged: shifts in units of the side."""
+"""Boxes of which the landmarks are averaged: shifts in units of the side."""
 
 
 def model_path(package: str = "face_recognition_models") -> Path:

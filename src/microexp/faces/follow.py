@@ -121,7 +121,7 @@ class Person:
     landmarks go on from those before, which costs a third.
 
     Args:
-        faces: looks of the stage `faces`, which say whose face is meant.
+        faces: looks of the stage `faces`, which say which person is meant.
         backend: finds faces.
     """
 

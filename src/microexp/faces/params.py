@@ -25,7 +25,7 @@ class FacesParams(Params):
     )
     choose: Literal["largest", "left", "right"] | Annotated[int, Field(ge=1, le=50)] = Field(
         "largest",
-        description="Whose face is taken where several people are in the picture: the largest (over time), the one on "
+        description="Which face is taken where several people are in the picture: the largest (over time), the one on "
         "the left or on the right, or a number counted from the left.",
     )
     max_missed: float = Field(

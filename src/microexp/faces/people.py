@@ -104,7 +104,7 @@ def with_other_places(person: Person, found: Sequence[Person]) -> Person:
 
 
 def same_person(faces: Sequence[Face], around: Sequence[Face]) -> Face | None:
-    """Of the faces in a frame that of the person whose faces in the looks around are known."""
+    """Of the faces in a frame that of the person with these faces in the looks around."""
     best = None
     for face in faces:
         for known in around:

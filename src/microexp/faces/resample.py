@@ -59,7 +59,7 @@ def _exact(rate_fps: float) -> Fraction:
 
 
 def nearest_crop(frame_index: np.ndarray, frame: int) -> int:
-    """Number of the crop whose source frame is nearest to `frame`; the earlier one on a tie."""
+    """Number of the crop with the source frame nearest to `frame`; the earlier one on a tie."""
     at = int(np.searchsorted(frame_index, frame))
     if at == 0:
         return 0

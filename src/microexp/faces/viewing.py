@@ -1,4 +1,4 @@
-"""Looking at a video: where its face is in some frames, whose it is, and which frames show it in its place."""
+"""Looking at a video: where faces are in some frames, which one is taken, and which frames show it in its place."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ def visible(segment: Segment | np.ndarray, source: VideoSource, size: int = 64) 
 
 
 def fitting_eye_distance(segment: Segment, params: FacesParams, source: VideoSource) -> float | None:
-    """The smallest `eye_distance` (hundredths) whose crop lies inside of the picture; None when there is none."""
+    """The smallest `eye_distance` (hundredths) with a crop inside of the picture; None when there is none."""
     from microexp.faces.geometry import face_alignment
 
     for hundredths in range(round(100 * params.eye_distance), 80):

@@ -58,7 +58,7 @@ class Series:
 
 
 def files_of(source: GivenSource, dataset: str, subject: str, *, alone: bool) -> list[Path]:
-    """The files of a subject, sorted; `alone`: whether it is the only data set, whose folder may be missing.
+    """The files of a subject, sorted; `alone`: whether it is the only data set; its folder may then be missing.
 
     Raises:
         UserError: when no folder is named, or it holds nothing of the subject.

@@ -98,7 +98,7 @@ def flow_from_rgb(rgb: Mapping[str, Tensor]) -> State:
 def load_rgb(path: Path, sha256: str | None = None) -> tuple[State, dict[str, str]]:
     """State dict of the stream `i3d_rgb`, and what it is.
 
-    The weights are those of the stage `weights`, whose hash is pinned, unless `sha256` names another file.
+    The weights are those of the stage `weights`, with a pinned hash, unless `sha256` names another file.
 
     Raises:
         UserError: when the file is not what it should be.

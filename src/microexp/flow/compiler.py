@@ -20,7 +20,7 @@ OPTIONS: dict[str, Any] = {
 
 
 class NoOverlap(CompilerBase):  # type: ignore[misc]
-    """Compiles a function whose array arguments never overlap where one of them is written.
+    """Compiles a function with array arguments that never overlap where one of them is written.
 
     Without this promise LLVM must assume that writing one row changes another, and makes no vector code.
     """

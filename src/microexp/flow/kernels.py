@@ -4,7 +4,7 @@ The method is Zach, Pock & Bischof 2007 as written down by Sanchez, Meinhardt-Ll
 implemented in OpenCV; `tests/flow/reference.py` says the same in plain NumPy.
 
 An iteration walks down the image once: as soon as the flow of row y is new, the dual field of row y-1 can follow. Rows
-are separate functions whose arguments are declared not to overlap, which is what lets LLVM turn their loops into vector
+are separate functions with arguments declared not to overlap, which is what lets LLVM turn their loops into vector
 code; without that an iteration takes ten times as long. One thread works on one pair, so results do not depend on how
 many threads there are.
 """

@@ -177,7 +177,7 @@ class CudaSolver:
 
 
 def prepare(frames: np.ndarray, tvl1: Tvl1) -> np.ndarray:
-    """8-bit frames as they are; others, and those whose shading is taken out, as float32 divided by 255."""
+    """8-bit frames as they are; others, and those with the shading taken out, as float32 divided by 255."""
     if tvl1.shading_sigma_px and tvl1.shading_share:
         from microexp.flow.numba_backend import remove_shading
 

@@ -16,7 +16,7 @@ which takes milliseconds, and few shapes, since compiling for each takes seconds
 
 
 def gpu_batch(height: int, width: int) -> int:
-    """Pairs of this size per batch on a GPU: a power of two whose memory does not grow with the size."""
+    """Pairs of this size per batch on a GPU: a power of two, and its memory does not grow with the size."""
     fitting = min(LARGEST_BATCH, GPU_BATCH * 224 * 224 // (height * width))
     return 1 << max(0, fitting.bit_length() - 1)
 

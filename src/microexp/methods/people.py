@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from microexp.run.names import WHOLE_DATASET
 
 SAME_PEOPLE = {"samm_lv": "samm"}
-"""Adapter -> the adapter with whose release it shares its subjects: SAMM Long Videos were filmed with SAMM's people."""
+"""Adapter -> the adapter with the same subjects: SAMM Long Videos were filmed with SAMM's people."""
 
 
 def groups_of(
@@ -40,7 +40,7 @@ class Sides:
     Attributes:
         held_out: data set and subject of the fold; `all` as the subject is the whole data set; None holds nobody out.
         tested: everybody who is tested, as `same_person` names them.
-        train_on: data sets whose people are trained on; empty: all of them.
+        train_on: data sets with the people to train on; empty: all of them.
         groups: data sets in which one subject name is one person.
     """
 

@@ -33,7 +33,7 @@ class EventsParams(Params):
 
     experiment: str = Field(description="Name of the spotting experiment.")
     name: str = Field(description="The method's row in the table.")
-    first_seed: int = Field(0, ge=0, description="Number of the repetition whose detections are taken.")
+    first_seed: int = Field(0, ge=0, description="Number of the repetition that gives the detections.")
     apexdiff: ApexdiffParams = Field(ApexdiffParams(), description="How the maps of an event are made.")
 
 

@@ -50,7 +50,7 @@ def check_expected(clips: Iterable[Clip], path: Path, protocol: str | None = Non
 
     Names count as the same in any usual spelling: `samm,6` and `samm,006`, `s1_ne_01` and `s01_ne_01`.
     With a column `label`, a row without one does not count; with a protocol and a column `emotion` (`expressions.csv`
-    of the index, whose data sets then are called as their adapters), only micro-expressions with a class count.
+    of the index; data sets then have the names of their adapters), only micro-expressions with a class count.
 
     Raises:
         UserError: saying how many are missing, or too many, and naming the first.

@@ -197,7 +197,7 @@ def _without_header(sheet: Sheet) -> list[Label]:
     return found
 
 
-# --- whose ------------------------------------------------------------------------------------------------------------
+# --- which video ------------------------------------------------------------------------------------------------------
 
 
 def write_annotations(path: Path, labels: Sequence[Label], videos: Sequence[OwnVideo], *, file: object) -> int:

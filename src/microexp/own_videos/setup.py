@@ -66,7 +66,7 @@ def configuration(
     Args:
         choice: the models.
         videos: folder of links.
-        face: whose face is taken where there are several.
+        face: which face is taken where there are several.
         fps: rate of folders of frames and of files that say none.
         annotated: whether a marked copy of each video is wanted.
     """
@@ -89,6 +89,6 @@ def configuration(
 
 
 def write_configuration(path: Path, options: Mapping[str, Any]) -> None:
-    """Write it as YAML, with a line that says whose it is."""
+    """Write it as YAML, with a line that says what writes it."""
     text = yaml.safe_dump(dict(options), sort_keys=False, allow_unicode=True)
     storage.write_text(path, f"# Written by `microexp video`, which writes it anew each time.\n{text}")

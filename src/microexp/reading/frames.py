@@ -165,7 +165,7 @@ def _open_file(path: Path) -> VideoSource:
 
 
 def _square(width: int, height: int, pixel_aspect: Fraction) -> tuple[int, int]:
-    """Size in square pixels: the side whose pixels are larger grows, so that no detail is averaged away."""
+    """Size in square pixels: the side with the larger pixels grows, so that no detail is averaged away."""
     if pixel_aspect >= 1:
         return round(width * pixel_aspect), height
     return width, round(height / pixel_aspect)

@@ -134,7 +134,7 @@ class Index:
     """What a release holds, in the project's schema.
 
     Attributes:
-        rows: all rows of the sheets, also those whose video is not on disk.
+        rows: all rows of the sheets, also those without a video on disk.
         exclusions: videos and annotated expressions that are excluded: tables without them are incomplete.
         clips: whether each video is cut around one expression.
     """

@@ -119,7 +119,7 @@ def common_row(release: Release, file: str, line: Line, *, subject: str, video: 
 
 
 def left_out(release: Release, file: str, line: Line, *, field: str, expected: str) -> None:
-    """Note a row whose names do not have the release's form; it is an excluded expression if it has an onset."""
+    """Note a row with names that do not have the release's form; it is an excluded expression if it has an onset."""
     problem = f"{line.text(field)!r} is not {expected}"
     release.note(file, line.row, field, problem=problem, action=ROW_LEFT_OUT)
     if as_frame(line.value("onset"))[0] is not None:

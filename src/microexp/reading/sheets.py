@@ -152,7 +152,7 @@ def table(
     """Rows under the header, or by position where a copy lacks its header.
 
     The header is the first of the first 40 rows that holds all needed columns; lines of text before it are skipped. A
-    sheet whose header lacks a needed column is never read by position: its columns may stand elsewhere.
+    sheet with a header that lacks a needed column is never read by position: its columns may be elsewhere.
 
     Args:
         sheet: what to read.
@@ -191,7 +191,7 @@ def _missing(columns: Mapping[str, Sequence[str]], missing: Sequence[str]) -> st
 
 
 def _header(row: Sequence[Cell], columns: Mapping[str, Sequence[str]]) -> dict[str, int]:
-    """Column -> its place; of several cells that may be it, the one whose name comes first among the column's names."""
+    """Column -> its place; of several cells that may be it, the one named first among the names of the column."""
     cells = [_plain(as_text(cell)) for cell in row]
     places: dict[str, int] = {}
     for column, names in columns.items():

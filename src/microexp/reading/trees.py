@@ -48,7 +48,7 @@ def folders(root: Path, depth: int, stop: re.Pattern[str] | None = None) -> Iter
     Args:
         root: where to start.
         depth: how many levels below `root` to look at.
-        stop: folders whose name matches are not searched (those that hold frames are large).
+        stop: folders with a name that matches are not searched (those that hold frames are large).
     """
     level, seen = [root], {root.resolve()}
     for _ in range(depth + 1):
@@ -67,7 +67,7 @@ def folders(root: Path, depth: int, stop: re.Pattern[str] | None = None) -> Iter
 
 
 def parents_of(root: Path, pattern: re.Pattern[str], depth: int) -> dict[Path, list[Path]]:
-    """Folders below `root` -> their children (folders, video files) whose stem matches `pattern`, nearest first."""
+    """Folders below `root` -> their children (folders, video files) with a stem that fits `pattern`, nearest first."""
     found = {}
     for folder, kids in folders(root, depth, stop=pattern):
         matching = [kid for kid in kids if pattern.fullmatch(stem(kid))]
@@ -84,7 +84,7 @@ def stem(path: Path) -> str:
 def find_file(
     root: Path, patterns: tuple[str, ...], depth: int = 3, *, stop: re.Pattern[str] | None = None
 ) -> list[Path]:
-    """Files whose name matches one of the regular expressions (any case), nearest first.
+    """Files with a name that matches one of the regular expressions (any case), nearest first.
 
     Args:
         root: where to start.

@@ -1,4 +1,4 @@
-"""The clips of an experiment: onset-apex maps of every expression, with whose and what they are."""
+"""The clips of an experiment: onset-apex maps of every expression, with their subject and class."""
 
 from __future__ import annotations
 

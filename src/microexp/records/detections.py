@@ -57,7 +57,7 @@ def read_detections(path: Path, videos: Iterable[Video]) -> list[Detection]:
     """Read `detections.csv` back to 0-based source frames.
 
     Raises:
-        UserError: naming the row that does not fit, or whose video is not among `videos`; or when the file is of
+        UserError: naming the row that does not fit, or is of a video not among `videos`; or when the file is of
             another subject than its fold holds out.
     """
     known = {v.key: v for v in videos}

@@ -83,7 +83,7 @@ def read_events(path: Path, videos: Iterable[Video], *, others: bool = False) ->
 
     Args:
         path: the file.
-        videos: whose events are wanted.
+        videos: those of which the events are wanted.
         others: whether it may hold events of other videos, which are passed over.
 
     Raises:

@@ -193,7 +193,7 @@ class FeaturesWriter:
 
     Args:
         file: the shard.
-        about: attributes of the file beside those that say whose it is.
+        about: attributes of the file beside those that name stream, data set and subject.
     """
 
     def __init__(self, file: h5py.File, about: Mapping[str, object]) -> None:

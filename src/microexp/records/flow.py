@@ -126,7 +126,7 @@ class FlowWriter(Writer[Flow]):
             shape: (T-1, S, S, 2) of all together.
             scale_px: px per stored unit.
             fps: rate of the crops.
-            valid: (T-1,) bool, pairs whose motion is one of the face; None for all.
+            valid: (T-1,) bool, pairs in which the motion is one of the face; None for all.
 
         Returns:
             The largest component, px, and how many numbers did not fit into 16 bits.

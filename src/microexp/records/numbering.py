@@ -142,8 +142,8 @@ class Numbering:
     def interval_to_indices(self, onset: int, offset: int) -> tuple[int, int]:
         """The frames that the closed interval [onset, offset] of numbers shows, as a closed interval of indices.
 
-        It is clipped to the video. One that lies before or after the whole video keeps its length out there; one whose
-        numbers all fall into a gap becomes the frame nearest to its onset.
+        It is clipped to the video. One that lies before or after the whole video keeps its length out there; where all
+        numbers fall into a gap, it becomes the frame nearest to its onset.
         """
         if offset < self.first or onset > self.last:
             return self.to_index(onset, "nearest"), self.to_index(offset, "nearest")

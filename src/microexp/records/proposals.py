@@ -50,7 +50,7 @@ class Proposals:
 
 
 def write_proposals(path: Path, proposals: Iterable[Proposals], about: dict[str, str]) -> None:
-    """Write `proposals.h5`; `about` says whose it is (experiment, method, fold)."""
+    """Write `proposals.h5`; `about` names experiment, method and fold."""
     with storage.create_shard(path) as shard:
         storage.set_attributes(shard, about)
         for item in proposals:

@@ -374,7 +374,7 @@ class Writer(Generic[V]):
         storage.set_attributes(self.file.create_group(video), {**attributes, "excluded": reason})
 
     def add(self, video: str, arrays: Mapping[str, np.ndarray], **attributes: object) -> None:
-        """Write a video whose arrays are in memory."""
+        """Write a video from arrays in memory."""
         group = self.file.create_group(video)
         for name, array in arrays.items():
             storage.add_array(group, name, array)

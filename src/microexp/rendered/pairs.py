@@ -55,7 +55,7 @@ def scene_pair(
     noise: float = 0.0,
     emotion: str | None = None,
 ) -> Pair:
-    """Render a face at rest and with an expression whose largest visible motion is `amplitude_px`.
+    """Render a face at rest and with an expression that moves it by at most `amplitude_px` where it is visible.
 
     Args:
         subject: who; a number n means person n of seed 0.
@@ -95,7 +95,7 @@ def scene_pair(
 def _scaled(
     actor: Actor, rest: Pose, course: np.ndarray, amplitude_px: float, camera: Camera
 ) -> tuple[Pose, np.ndarray, np.ndarray]:
-    """The pose along `course` whose largest visible motion is `amplitude_px`, with its flow and validity.
+    """The pose along `course` with a largest visible motion of `amplitude_px`, its flow and its validity.
 
     Vertices move in proportion to the weights, and their projection nearly so: a few rounds are plenty.
     """

@@ -117,7 +117,7 @@ def _skin_colour(attributes: np.ndarray, texture: np.ndarray, palette: np.ndarra
 
 @njit
 def _glint(x: float, y: float, z: float, glints: np.ndarray) -> float:
-    """The lamps' highlights on an eye whose surface faces (x, y, z)."""
+    """The lamps' highlights on an eye with a surface that faces (x, y, z)."""
     length, total = 1 / math.sqrt(x * x + y * y + z * z), 0.0
     for k in range(2):
         middle = (x * glints[k, 0] + y * glints[k, 1] + z * glints[k, 2]) * length

@@ -73,7 +73,7 @@ def read_table(path: Path) -> ResultTable:
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of a fold's CSV file, with whose they are by its folders (`…/experiment/method/fold/file.csv`)."""
+    """Rows of a fold's CSV file, and what its folders say of them (`…/experiment/method/fold/file.csv`)."""
 
     experiment: str
     method: str

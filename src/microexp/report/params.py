@@ -27,7 +27,7 @@ class FrontParams(SharedParams):
     """Options of the stage `report`."""
 
     gallery: int = Field(12, ge=0, description="Subjects shown as pictures on the first page.")
-    timelines: int = Field(10, ge=0, description="Videos whose timeline is shown on the first page.")
+    timelines: int = Field(10, ge=0, description="Videos with a timeline on the first page.")
 
 
 class ReportParams(PageParams, FrontParams):

@@ -172,7 +172,7 @@ def people(job: Job[FrontParams], videos: Sequence[Video], expressions: Sequence
 
 
 def by_subject(paths: Iterable[Path]) -> dict[Subject, Path]:
-    """Shards `…/{dataset}/{subject}.h5` by whose they are."""
+    """Shards `…/{dataset}/{subject}.h5` by subject."""
     return {(p.parent.name, p.stem): p for p in paths}
 
 
@@ -185,7 +185,7 @@ def alignment(faces: Path | None) -> Alignment | None:
 
 
 def page_links(pages: Iterable[Path], report: Path) -> dict[Subject, str]:
-    """Address of each subject's page as seen from the report; whose it is, its provenance knows."""
+    """Address of each subject's page as seen from the report; the page's provenance names the subject."""
     links = {}
     for page in pages:
         keys = storage.read_provenance(page)["keys"]

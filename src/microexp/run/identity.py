@@ -1,4 +1,4 @@
-"""Whose a file is: what stands inside it, or in its record, against what its path says, for every kind of file."""
+"""What a file is of: what it or its record says, against what its path says, for every kind of file."""
 
 from __future__ import annotations
 

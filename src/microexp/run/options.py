@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from typing import Any, TypeVar, get_args
 
@@ -17,12 +18,12 @@ def validate(model: type[M], data: Mapping[str, Any], file: object, *, where: st
     """`data` as `model`.
 
     Raises:
-        UserError: for the first problem, naming `file` and the key.
+        UserError: for the first problem, naming `file` and the key; unknown keys come first.
     """
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
+        first = min(error.errors(include_url=False), key=lambda e: e["type"] != "extra_forbidden")
         path = [str(p) for p in first["loc"]]
         key = ".".join(([where] if where else []) + path)
         if first["type"] == "extra_forbidden":
@@ -30,11 +31,17 @@ def validate(model: type[M], data: Mapping[str, Any], file: object, *, where: st
             close = difflib.get_close_matches(path[-1], known, 1)
             hint = f"did you mean {close[0]!r}?" if close else "known: " + ", ".join(sorted(known))
             raise UserError(file=file, where=key, problem="an unknown option", hint=hint) from error
-        message = first["msg"].removeprefix("Value error, ")
-        expected = message[0].lower() + message[1:]
         if first["type"] == "missing":
             raise UserError(file=file, where=key, problem="missing", expected="a value") from error
-        raise UserError(file=file, where=key, got=repr(first["input"]), expected=expected) from error
+        raise UserError(file=file, where=key, got=repr(first["input"]), expected=_expected(first["msg"])) from error
+
+
+def _expected(message: str) -> str:
+    """What pydantic's message expects, without its own words around it: `a value greater than or equal to 16`."""
+    text = re.sub(r"^Value error, |, unable to (parse|interpret).*| or instance of \w+| after validation", "", message)
+    text = re.sub(r"^Input should be (?!an? |')", "a value ", text)
+    text = re.sub(r"^(Input should be|\w+ should have) ", "", text)
+    return text[0].lower() + text[1:]
 
 
 def _known_keys(model: type[BaseModel], path: list[str]) -> list[str]:

@@ -170,7 +170,7 @@ def test_cells_of_a_sheet_become_units():
 
 @pytest.fixture
 def coded():
-    """Clips whose emotion moves a corner of the face, coded as one unit each; one has no code."""
+    """Clips in which the emotion moves a corner of the face, coded as one unit each; one has no code."""
     clips = clips_of({"demo": ["a", "b", "c", "d"]}, per_kind=6, side=28)
     aus = {"happiness": "L12", "disgust": "4+9", "surprise": "1"}
     clips.maps[:] = clips.maps + np.random.default_rng(1).normal(0, 0.2, clips.maps.shape)

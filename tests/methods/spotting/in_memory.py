@@ -45,7 +45,7 @@ class MemoryStream:
 def make_video(
     subject: str, n_frames: int, *, channels: int = 12, step: int = 4, clip: int = 8, seed: int = 0
 ) -> tuple[FeatureVideo, list[Expression]]:
-    """A video whose first channels rise with micro, whose next ones with macro expressions."""
+    """A video of which the first channels rise with micro-, the next ones with macro-expressions."""
     generator = np.random.default_rng(seed)
     planted = draw_expressions("d", subject, "v", n_frames, generator)
     activity = np.zeros((n_frames, 2))

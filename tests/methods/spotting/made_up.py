@@ -103,7 +103,7 @@ def write_data(
 
 @contextmanager
 def create(path: Path) -> Iterator[records.FeaturesWriter]:
-    """A shard of features with its record; the path says whose it is."""
+    """A shard of features with its record; the path says of which subject it is."""
     stream = records.whose(path)[0]
     with records.create_features(path, stream, Subject.of_path(path)) as shard:
         yield shard
@@ -139,7 +139,7 @@ def write_features(
     noise: float,
     generator: np.random.Generator,
 ) -> None:
-    """Features whose first channels rise with micro, whose next ones with macro expressions."""
+    """Features of which the first channels rise with micro-, the next ones with macro-expressions."""
     activity = np.zeros((int(index[-1]) + 1, 2))
     for item in planted:
         activity[item.onset : item.offset + 1, 0 if item.kind == "micro" else 1] = 1

@@ -16,7 +16,7 @@ from tests.methods.spotting.made_up import create
 
 @pytest.fixture
 def motion(tmp_path):
-    """A function that makes the stream of a video whose regions all move by `magnitude`."""
+    """A function that makes the stream of a video in which all regions move by `magnitude`."""
     with Files() as files:
         made = []
 

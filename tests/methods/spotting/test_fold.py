@@ -366,7 +366,7 @@ def test_outputs_hold_what_they_promise(data, tmp_path):
 
 
 def test_a_log_keeps_the_frameworks_columns(data, tmp_path):
-    """A method's own `seed` and `fit` do not overwrite whose row it is."""
+    """A method's own `seed` and `fit` do not overwrite those of the framework."""
     out = run_fold(data, tmp_path, method=FIXED)
     rows = [line.split(",") for line in (out / "training.csv").read_text().splitlines()]
     assert rows[0] == ["variant", "seed", "fit", "epoch"] and rows[1] == ["method", "0", "inner1", "1"]

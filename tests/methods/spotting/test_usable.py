@@ -15,7 +15,7 @@ from tests.methods.spotting.made_up import create, run_fold, write_data
 
 
 def video_of(folder: Path, files: Files, seen: dict[str, np.ndarray], step: int = 4, clip: int = 8) -> SpottingVideo:
-    """A video of 400 frames with streams whose features are marked by `seen`."""
+    """A video of 400 frames with streams of features that are marked by `seen`."""
     index = np.arange(clip + step * 98)
     for stream, valid in seen.items():
         with create(folder / stream / "d" / "s1.h5") as shard:

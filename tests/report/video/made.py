@@ -34,7 +34,7 @@ TRUTHS = (Expression(*KEY, 1, 21, 26, 33, "micro", "", ""), Expression(*KEY, 2, 
 
 
 def points(opening: float = 0.3, shift: float = 0.0) -> np.ndarray:
-    """(68, 2) px of a face 100 px wide whose eyes are open by this share of their width."""
+    """(68, 2) px of a face 100 px wide, with the eyes open by this share of their width."""
     found = np.stack([np.linspace(110, 210, 68), np.linspace(60, 190, 68)], 1)
     for first, x in ((36, 140.0), (42, 180.0)):
         half = 10 * opening

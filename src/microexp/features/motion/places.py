@@ -22,7 +22,7 @@ PAIRS: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
     "lip_lower": ((58, 59), (56, 55)),
     "jaw": ((48, 59, 6, 6), (54, 55, 10, 10)),
 }
-"""Places left and right in the picture: the landmarks (iBUG 300-W order, from 0) whose mean they lie at."""
+"""Places left and right in the picture: each lies at the mean of these landmarks (iBUG 300-W order, from 0)."""
 SINGLE: dict[str, tuple[int, ...]] = {
     "glabella": (21, 22, 27, 27),
     "bridge": (28, 29),

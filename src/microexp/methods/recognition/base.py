@@ -31,7 +31,7 @@ class TrainingClips:
         target: (N,) bool: clips like those that are to be recognised.
         domain: (N,) text: data set, or name of the source domain.
         own: data set of the held-out subject; None where a whole data set, or nobody, is held out.
-        datasets: names of the data sets whose clips are to be recognised.
+        datasets: names of the data sets with the clips to be recognised.
         sources: names of the source domains.
         units: (N, classes) bool where action units are the target: which of `classes` each clip shows; `label` is 0
             then. None where the target is one class per clip.

@@ -231,7 +231,7 @@ class Sources:
     def test_videos(
         self, streams: Sequence[str], files: Files, *, like: Sequence[SpottingVideo]
     ) -> list[SpottingVideo]:
-        """Videos of those who are held out, whose features must be laid out as those of `like`."""
+        """Videos of those who are held out; their features must be laid out as those of `like`."""
         keys = [key for key in self.videos if self.sides.is_held_out(key[:2])]
         paths = [p for subject, own in sorted(self.shards.items()) if self.sides.is_held_out(subject) for p in own]
         found = self._videos(keys, streams, paths, files)
@@ -311,7 +311,7 @@ class Fold:
         return sorted({(v.dataset, v.subject) for v in self.videos})
 
     def about(self) -> dict[str, str]:
-        """Whose results these are."""
+        """Stage, experiment, method and fold of the results."""
         return {
             "stage": "spotting-fold",
             "experiment": self.options.experiment,

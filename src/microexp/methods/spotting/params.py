@@ -56,7 +56,7 @@ class SpottingExperiment(Params):
     """One spotting experiment: leave one subject out over its data sets, or train on others (`train_on`)."""
 
     datasets: Annotated[list[str], AfterValidator(each_once)] = Field(
-        min_length=1, description="Data sets whose subjects are the folds; with train_on, each of them is one fold."
+        min_length=1, description="Data sets; each of their subjects is a fold, or with train_on each data set."
     )
     train_on: Annotated[list[str], AfterValidator(each_once)] = Field(
         [],
@@ -66,7 +66,7 @@ class SpottingExperiment(Params):
     recognise_with: str | None = Field(
         None,
         pattern="^[^/]+/[^/]+$",
-        description="Spot, then recognise: EXPERIMENT/METHOD of `recognition` whose folds say as what each detection "
+        description="Spot, then recognise: EXPERIMENT/METHOD of `recognition`. Its folds say as what each detection "
         "of the same held-out subject is recognised (first seeds). Adds events.csv and the STRS.",
     )
     select: SelectParams = SelectParams()

@@ -1,4 +1,4 @@
-"""Choosing score threshold and top-k on subjects whose truths may be used; duration limits from training lengths."""
+"""Choosing score threshold and top-k on subjects of known truths; duration limits from training lengths."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Choice:
 
 
 def take(intervals: np.ndarray, scores: np.ndarray, choice: Choice) -> tuple[np.ndarray, np.ndarray]:
-    """The `top_k` best of a video whose scores reach the threshold."""
+    """The `top_k` best of a video, of those with a score that reaches the threshold."""
     count = min(choice.top_k, int((scores >= choice.threshold).sum()))
     return intervals[:count], scores[:count]
 

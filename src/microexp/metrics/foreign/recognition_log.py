@@ -126,7 +126,7 @@ def _read_by_clip(
 
 
 def _lone_subject(words: Sequence[str]) -> tuple[str, str] | None:
-    """A header `sub01`, or `Subject: sub01`, whose spelling tells the data set."""
+    """A header `sub01`, or `Subject: sub01`; its spelling tells the data set."""
     rest = words[1:] if words and words[0].lower().rstrip(":") == "subject" else words
     dataset = dataset_of_subject(rest[0].rstrip(":")) if len(rest) == 1 else None
     return (dataset, rest[0].rstrip(":")) if dataset else None

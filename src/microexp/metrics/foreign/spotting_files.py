@@ -162,7 +162,7 @@ def read_detected(
 
     Args:
         paths: of the folds.
-        method: whose detections.
+        method: the one of which the detections are wanted.
         seed: of the run.
         videos: (`dataset/subject`, video) -> video: translates the indices of a file without the column `onset_s` into
             the release's numbers; without it these stay as they are.
@@ -280,7 +280,7 @@ def _where(line: Line, columns: Columns, name: str) -> str:
 def write_predictions(path: Path, predictions: Sequence[Interval]) -> None:
     """Write predictions in MEGC2022's format (types `me` and `mae`), frames as whole numbers, halves rounded up.
 
-    A video whose name another subject's has, too, is written with its subject in front: `spNO.1/a`.
+    A video with the same name as another subject's is written with its subject in front: `spNO.1/a`.
     """
     people: dict[str, set[str]] = {}
     for p in predictions:

@@ -37,7 +37,7 @@ class Options:
     """How files are read.
 
     Attributes:
-        dataset: whose part of a log, whose sheet, whose names of videos.
+        dataset: says which part of a log is read, which form of sheet, which names of videos.
         kinds: of the files of predictions: one for all, or one each; empty where the files tell.
         ignore_kinds: whether an interval of one kind may hit one of the other.
         first_frame: what the predictions call the first frame of a video, where they do not count as the ground truths.

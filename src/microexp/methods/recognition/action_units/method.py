@@ -18,7 +18,7 @@ from microexp.records.clips import Clips
 from microexp.run.stage import Params
 
 SIZE_PX = 14
-"""Side of the maps whose pixels a regression reads."""
+"""Side of the maps that a regression reads the pixels of."""
 C = 2e-3
 """Inverse regularisation of the regressions on standardised features; set before any result was seen."""
 
@@ -132,7 +132,7 @@ def flow_of(clips: Clips) -> np.ndarray:
 
 
 def _between(p: np.ndarray, q: np.ndarray) -> np.ndarray:
-    """The probabilities whose log-odds are the mean of those of `p` and `q`."""
+    """Probabilities from the mean of the log-odds of `p` and `q`."""
     yes, no = np.sqrt(p * q), np.sqrt((1 - p) * (1 - q))
     return np.asarray(yes / np.maximum(yes + no, 1e-300))
 

@@ -57,13 +57,13 @@ def make_targets(
 def point_targets(table: np.ndarray, geometry: Geometry) -> tuple[np.ndarray, np.ndarray]:
     """Labels (P,) and distances (P, 2) of the anchor-free points.
 
-    A point takes an expression that it lies strictly inside of and whose farther end is in its level's range; of
+    A point takes an expression that it lies strictly inside of, with the farther end in its level's range; of
     several, the shortest wins, of equally short ones the first.
 
     Many short expressions lie between two points, or no level's range fits: they would train as background. Each
-    expression that no point took is therefore given one: the nearest to its middle on the level whose range holds half
-    its length, of equally near ones the earlier. A point that is the only one of another expression is passed over
-    (then the next nearest follows, after those of the level those of all levels); the shortest expression chooses
+    expression that no point took is therefore given one: the nearest to its middle, on the level with half its
+    length in its range, of equally near ones the earlier. A point that is the only one of another expression is passed
+    over (then the next nearest follows, after those of the level those of all levels); the shortest expression chooses
     first, of equally short ones the first. Where such a point lies outside its expression, the distance to the nearer
     end is 0: the interval from the point to the farther end is the best that two distances can say.
     """

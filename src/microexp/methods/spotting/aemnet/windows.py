@@ -21,7 +21,7 @@ class Window:
     """A window and what belongs to it.
 
     Attributes:
-        video: whose features it slices.
+        video: the one that it slices features of.
         start: first feature; may lie before the video's first one or reach beyond its last.
         expressions: (n, 3) start, end (exclusive) in frames from the window's start, and kind (1 micro, 2 macro).
         empty: whether no expression even overlaps it.
