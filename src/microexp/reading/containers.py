@@ -299,13 +299,16 @@ def read_file(path: Path, info: FileInfo, wanted: np.ndarray) -> Iterator[np.nda
         UserError: when it cannot be read.
     """
     import av
+    from av.video.reformatter import VideoReformatter
 
+    to_pixels = VideoReformatter()  # one for all frames: each sets up its tables anew
     try:
         reader = _Timed(path, info) if info.pts.size else _Counted(path)
         with reader:
             for index in wanted:
                 frame = reader.frame(int(index))
-                yield None if frame is None else np.asarray(frame.to_ndarray(format="gray" if info.grey else "rgb24"))
+                pixels = None if frame is None else to_pixels.reformat(frame, format="gray" if info.grey else "rgb24")
+                yield None if pixels is None else np.asarray(pixels.to_ndarray())
     except (av.FFmpegError, UnicodeDecodeError) as error:
         raise undecodable(path, error, _EXPECTED) from error
 

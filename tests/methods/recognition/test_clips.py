@@ -5,7 +5,7 @@ import pytest
 from microexp.apexdiff.identity import appearance_map
 from microexp.errors import UserError
 from microexp.methods.recognition.mdml.views import remove_identity
-from microexp.records.clips import ALL_CHANNELS, read_shards, shrink
+from microexp.records.clips import ALL_CHANNELS, average_down, read_shards, shrink
 from tests.methods.recognition.synthetic import clips_of, write_shards
 from tests.shards import recorded
 
@@ -67,6 +67,15 @@ def test_shrinking_averages_and_never_enlarges():
     expected = clips.maps.reshape(3, len(ALL_CHANNELS), 14, 2, 14, 2).mean((3, 5))
     np.testing.assert_allclose(small.maps, expected, atol=1e-6)
     assert shrink(clips, 56) is clips and shrink(clips, None) is clips
+
+
+@pytest.mark.parametrize(("side", "size"), [(56, 28), (42, 28), (41, 28), (28, 7), (45, 12), (30, 4)])
+def test_averaging_down_gives_the_bits_of_pytorch(side, size):
+    import torch
+
+    maps = np.random.default_rng(side).normal(size=(4, 3, side, side)).astype(np.float32)
+    expected = torch.nn.functional.adaptive_avg_pool2d(torch.from_numpy(maps), size).numpy()
+    assert average_down(maps, size).tobytes() == expected.tobytes()
 
 
 @pytest.mark.parametrize("way", ["difference", "flow", "median", "strain", "none"])
