@@ -23,7 +23,7 @@ from microexp.run import storage
 from . import releases
 
 SIZE = 32
-FLOW = {"backend": "opencv", "preset": "opencv"}
+FLOW = {"backend": "opencv", "preset": "opencv", "scales": 2, "warps": 1, "outer_iterations": 2, "iterations": 5}
 
 
 def faces_68(width: int, height: int) -> np.ndarray:

@@ -1,6 +1,4 @@
-import json
 import subprocess
-import sys
 
 import pytest
 from hypothesis import given, settings
@@ -13,8 +11,11 @@ PATHS = st.lists(st.lists(ODD, min_size=1, max_size=4).map("/".join), max_size=1
 
 
 def expanded(text: str) -> list[str]:
-    show = f"{sys.executable} -c 'import json, sys; print(json.dumps(sys.argv[1:]))' {text}"
-    return list(json.loads(subprocess.run(["bash", "-c", show], capture_output=True, check=True).stdout))
+    show = f'set -- {text}\nprintf \'%s\\0\' "$#" "$@"'
+    shown = subprocess.run(["bash", "-c", show], capture_output=True, check=True).stdout.decode()
+    count, *found, end = shown.split("\0")
+    assert int(count) == len(found) and end == ""
+    return found
 
 
 @settings(max_examples=40, deadline=None)

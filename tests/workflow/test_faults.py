@@ -129,7 +129,8 @@ def flow(folder: Path) -> list[str]:
     videos = {video: rng.integers(0, 255, (4, 32, 32, 3), dtype=np.uint8) for video in ("v1", "v2")}
     crops = shards.write_crops(folder / "crops" / "out" / "f.h5", videos)
     out = str(folder / "out" / "f.h5")
-    return ["flow", "--crops", str(crops), "--out-flow", out, "--set", "backend=opencv", "--set", "preset=opencv"]
+    options = ("backend=opencv", "preset=opencv", "scales=1", "warps=1", "outer_iterations=1", "iterations=2")
+    return ["flow", "--crops", str(crops), "--out-flow", out, *(part for o in options for part in ("--set", o))]
 
 
 def spotting_fold(folder: Path) -> list[str]:
@@ -190,7 +191,10 @@ def tables(folder: Path) -> list[str]:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("stage", [videos, flow, spotting_fold, recognition_fold, tables])
+FOLDS = [pytest.param(stage, marks=pytest.mark.long) for stage in (spotting_fold, recognition_fold)]
+
+
+@pytest.mark.parametrize("stage", [videos, flow, tables, *FOLDS])
 def test_whichever_write_fails_nothing_half_written_stays(
     tmp_path: Path,
     disk: Callable[[int], list[str]],
