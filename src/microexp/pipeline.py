@@ -298,6 +298,7 @@ STAGES: dict[str, Stage] = {
             {"events": Output(f"{SPOT}/events.csv", "detections of the first seed, each with apex and classes")},
             "microexp.methods.recognise_spotted:EventsParams",
             FOLD,
+            version=2,
             drawn=False,
         ),
         Stage(
@@ -337,7 +338,7 @@ STAGES: dict[str, Stage] = {
             },
             {"events": Output("results/apply/{application}/{dataset}/{subject}/events.csv", "what was found")},
             "microexp.methods.apply:ApplyStageParams",
-            version=2,
+            version=3,
             drawn=False,
         ),
         Stage(
@@ -371,6 +372,7 @@ STAGES: dict[str, Stage] = {
                 "summary": Output(f"{OWN}/summary.json", "how much of the video could be used, and why no more"),
             },
             "microexp.report.video.params:VideoTablesParams",
+            version=2,
             drawn=False,
         ),
         Stage(

@@ -20,6 +20,7 @@ from microexp.run.runner import run_stage
 from microexp.run.stage import Job
 from tests.methods.recognition import synthetic
 from tests.methods.spotting.made_up import MadeUp, run_fold
+from tests.shards import write_crops
 
 CLASSES = {"positive": ["happiness"], "negative": ["disgust"], "surprise": ["surprise"]}
 PREPROCESSING = {"crops": {"size": 224}, "flow": {"preset": "opencv"}}
@@ -76,7 +77,9 @@ def run_apply(
     folder.mkdir(parents=True, exist_ok=True)
     own = [v for v in read_videos(data.videos) if v.subject == subject]
     write_videos(folder / "videos.csv", own)
-    crops = crops or data.videos  # any file: without a recognition model nobody looks at crops
+    if crops is None:  # without a recognition model nobody looks at the pictures
+        blank = {v.video: np.zeros((v.n_frames, 2, 2, 1), np.uint8) for v in own}
+        crops = write_crops(folder / "crops" / (own[0].dataset if own else "fake") / f"{subject}.h5", blank)
     inputs = {
         "videos": [folder / "videos.csv"], "crops": [crops], "spotting": [model],
         "features": [p for p in data.features if p.stem == subject],

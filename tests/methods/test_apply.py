@@ -14,15 +14,19 @@ from microexp.flow.params import Tvl1Params
 from microexp.methods.apply import as_clips
 from microexp.methods.model import read_model
 from microexp.methods.recognition import action_units
+from microexp.methods.spotting.candidates import flags_of
 from microexp.methods.spotting.postprocess import clean
 from microexp.methods.spotting.selection import take
-from microexp.records.crops import open_crops
+from microexp.records.crops import create_crops, open_crops
 from microexp.records.events import Event
+from microexp.records.features import Files, list_features
 from microexp.records.proposals import CALIBRATION, read_proposals
+from microexp.records.shard import Subject
+from microexp.records.validity import Reason
 from tests.methods.applied import PREPROCESSING, recognition_model, run_apply, spotting_model, unit_model
 from tests.methods.spotting.made_up import edit, garble, write_data
 from tests.methods.spotting.quick import QUICK
-from tests.shards import write_crops
+from tests.shards import recorded, write_crops
 
 SLOW = "tests.methods.spotting.methods:Slow"
 OPTIONS = {
@@ -207,3 +211,32 @@ def test_an_event_within_one_crop_has_no_class(data, model, tmp_path):
     assert all(int(r["onset"]) <= int(r["apex"]) <= int(r["offset"]) for r in across)
     beside = [r for r in rows if (int(r["onset"]) - 1 < 149.5) == (int(r["offset"]) - 1 < 149.5)]
     assert beside and all(r["apex"] == r["emotion"] == r["p_positive"] == "" for r in beside)
+
+
+def test_flags_are_those_of_the_one_definition_and_know_what_is_the_matter_with_frames(data, model, tmp_path):
+    with Files() as files:
+        motion = {f.video: f for f in list_features([p for p in data.features if "motion" in p.parts], files)}["s01_0"]
+        reason = np.zeros(300, np.uint8)
+        reason[100:], reason[200:] = Reason.NO_FACE, Reason.REPEATED
+        path = tmp_path / "crops/fake/s01.h5"
+        with create_crops(path, Subject("fake", "s01")) as shard:
+            about = {"fps": 30.0, "source_fps": 30.0, "source_n_frames": 300}
+            pictures, more = np.zeros((300, 2, 2, 1), np.uint8), {"valid": reason == 0, "reason": reason}
+            shard.stream("s01_0", np.arange(300, dtype=np.int32), pictures, lambda: more, **about)
+        recorded(path, "crops")
+        rows = rows_of(run_apply(data, tmp_path / "out", model, crops=path))
+        spans = [(int(r["onset"]) - 1, int(r["offset"]) - 1) for r in rows]
+        assert [r["flags"] for r in rows] == ["+".join(flags_of(motion, span, reason)) for span in spans]
+    told = {flag for r in rows for flag in r["flags"].split("+")}
+    assert {"occlusion", "repeated"} <= told and any("occlusion" not in r["flags"] for r in rows)
+
+
+def test_frames_without_a_crop_have_what_is_the_matter_with_the_one_before(tmp_path):
+    path = tmp_path / "crops/fake/s01.h5"
+    with create_crops(path, Subject("fake", "s01")) as shard:
+        more = {"reason": np.array([Reason.NONE, Reason.CUT, Reason.NO_FACE], np.uint8)}
+        about = {"fps": 10.0, "source_fps": 20.0, "source_n_frames": 7}
+        shard.stream("v", np.array([0, 2, 4], np.int32), np.zeros((3, 2, 2, 1), np.uint8), lambda: more, **about)
+    recorded(path, "crops")
+    with open_crops(path) as crops:
+        assert crops["v"].source_reason.tolist() == [0, 0, 5, 5, 1, 1, 1]

@@ -48,11 +48,12 @@ def run(job: Job[ApplyStageParams]) -> Mapping[str, Any]:
     if recogniser is not None:
         check_preprocessing(recogniser, job.params.preprocessing)
     events: list[Event] = []
-    with Files() as files:
+    with Files() as files, open_crops(job.input("crops")) as crops:
         features = by_video(list_features(job.inputs["features"], files))
         for video in videos:
             own = features.get(video.video, {})
-            events += [with_flags(event, own.get(MOTION)) for event in spot(spotter, video, own)]
+            shown = crops.usable(video.video) if video.video in crops else None
+            events += [with_flags(event, own.get(MOTION), shown) for event in spot(spotter, video, own)]
     units = action_units.load(job.input("action_units")) if job.inputs.get("action_units") else None
     if recogniser is not None or units is not None:
         how: dict[str, Any] = {"threads": job.threads, "device": job.device}
@@ -68,11 +69,18 @@ def run(job: Job[ApplyStageParams]) -> Mapping[str, Any]:
     return {"events": len(events)}
 
 
-def with_flags(event: Event, motion: Features | None) -> Event:
-    """The event with what else may have moved; as it was without the stream `motion` of its video."""
+def with_flags(event: Event, motion: Features | None, crops: Crops | None) -> Event:
+    """The event with what else may have moved, or hides a part of it; as it was without the stream `motion`.
+
+    Args:
+        event: of any method.
+        motion: the stream `motion` of its video.
+        crops: of its video, which know what is the matter with each frame; none: nothing is.
+    """
     if motion is None:
         return event
-    return replace(event, flags=flags_of(motion, (event.onset, event.offset)))
+    reason = None if crops is None else crops.source_reason
+    return replace(event, flags=flags_of(motion, (event.onset, event.offset), reason))
 
 
 def by_video(features: Sequence[Features]) -> dict[str, dict[str, Features]]:

@@ -74,8 +74,8 @@ def describe(
     events = []
     with open_crops(path) as crops:
         for d in sorted(found, key=lambda d: (d.video, d.onset, d.offset, d.kind)):
-            event = with_flags(Event(d.key, d.onset, d.offset, d.kind, d.score, label), motion.get(d.key))
             video = crops.need(d.video)
+            event = with_flags(Event(d.key, d.onset, d.offset, d.kind, d.score, label), motion.get(d.key), video)
             how: dict[str, Any] = {"threads": job.threads, "device": job.device}
             events.append(described(event, video, job.params.apexdiff, recogniser=model, **how))
     return events

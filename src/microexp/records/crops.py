@@ -65,6 +65,13 @@ class Crops(Stored):
         return self._or("reason", np.zeros(len(self), np.uint8))
 
     @property
+    def source_reason(self) -> np.ndarray:
+        """(source_n_frames,) uint8 `validity.Reason` of every frame; one without a crop has that of the crop before."""
+        every = np.arange(self.source_n_frames)
+        before = np.searchsorted(self.frame_index, every, "right") - 1
+        return np.asarray(self.reason[np.clip(before, 0, len(self) - 1)])
+
+    @property
     def valid(self) -> np.ndarray:
         """(T,) bool: crops that show the face in its place, with new content."""
         return self._or("valid", np.ones(len(self), bool))

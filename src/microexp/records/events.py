@@ -28,7 +28,8 @@ class Event:
     Attributes:
         apex: frame of the largest displacement from the onset; None where no recognition model asked for it.
         probabilities: class -> probability; empty without a recognition model.
-        flags: what else may have moved: `blink`, `head_turn`, `cut`, `gap`, `repeated`; in the file with `+` between.
+        flags: what else may have moved, or hides a part, as of `spotting.candidates.flags_of`; in the file with `+`
+            between.
         units: action units in words, see `UNIT_COLUMNS`.
         unit_probabilities: `AU12` -> probability that it is shown; empty without a model of action units.
     """

@@ -8,6 +8,7 @@ import pytest
 from microexp.errors import UserError
 from microexp.methods.spotting.candidates import (
     FALSE_ALARMS,
+    FLAGS,
     RIGID,
     Candidate,
     bursts,
@@ -86,12 +87,31 @@ def test_a_head_that_turns_is_flagged(video):
     assert flags_of(video({}), (10, 30)) == ()
 
 
+def test_an_event_amid_speech_is_flagged_and_one_with_a_still_mouth_around_is_not(video):
+    brows = {"brows": [(100, 110, 12)]}
+    syllables = [(k, k + 2, 9) for k in range(88, 124, 5)]
+    assert flags_of(video(brows | {"mouth": syllables}), (200, 220)) == ("speech",)
+    assert flags_of(video(brows | {"mouth": [(100, 110, 12)]}), (200, 220)) == ()
+    hidden = np.ones(N, bool)
+    hidden[[*range(85, 100), *range(112, 126)]] = False
+    assert flags_of(video(brows | {"mouth": syllables}, valid=hidden), (200, 220)) == ()
+
+
+def test_flags_at_either_end_of_a_video(video):
+    seen = video({"mouth": [(0, 30, 9)]})
+    assert flags_of(seen, (0, 10)) == ("speech",) and flags_of(seen, (2 * N - 4, 2 * N)) == ()
+
+
 def test_frames_with_something_the_matter_are_told(video):
     reason = np.zeros(2 * N + 1, np.uint8)
     reason[[405, 1000]] = Reason.REPEATED, Reason.CUT
     seen = video({"mouth": [(200, 206, 12), (498, 503, 12)]})
     assert [c.flags for c in candidates(seen, reason)] == [("repeated",), ("cut",)]
     assert "gap" in flags_of(seen, (0, 100), np.full(2 * N + 1, Reason.GAP))
+    for code in (Reason.NO_FACE, Reason.OUTSIDE, Reason.DAMAGED):
+        assert flags_of(seen, (0, 100), np.full(2 * N + 1, code)) == ("occlusion",)
+    told = {flag for code in Reason for flag in flags_of(seen, (0, 100), np.full(2 * N + 1, code))}
+    assert told | {"blink", "head_turn", "speech"} == set(FLAGS)
 
 
 def test_what_is_not_valid_neither_moves_nor_counts_as_still(video):

@@ -29,7 +29,7 @@ WHOM = Subject("video", "ann")
 BLINK = range(60, 64)
 HIDDEN = range(100, 110)
 MODEL = "candidates/flow_magnitude"
-EVENTS = (Event(KEY, 20, 34, "micro", 1.25, MODEL), Event(KEY, 56, 70, "micro", 0.7, MODEL))
+EVENTS = (Event(KEY, 20, 34, "micro", 1.25, MODEL), Event(KEY, 56, 70, "micro", 0.7, MODEL, flags=("blink", "gap")))
 TRUTHS = (Expression(*KEY, 1, 21, 26, 33, "micro", "", ""), Expression(*KEY, 2, 80, 84, 90, "micro", "", ""))
 
 

@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 
 from microexp.errors import UserError
+from microexp.methods.spotting import candidates
 from microexp.records.events import read_events
 from microexp.records.index import Video, write_expressions, write_videos
 from microexp.records.landmarks import Look, read_landmarks
-from microexp.report.video.measures import Measures, blinks, measure, stretches, turns
+from microexp.report.video.measures import blinks, measure, stretches
+from microexp.report.video.page import FLAGS
 from microexp.report.video.regions import Regions, moving, per_frame
 from microexp.report.video.view import Mark, lanes
 from tests.report.video import made
@@ -51,7 +53,7 @@ def test_events_are_candidates_with_apex_regions_and_flags(own: Path) -> None:
     assert (first["kind"], first["onset"], first["offset"], first["onset_s"]) == ("candidate", "21", "35", "0.667")
     assert 21 < int(first["apex"]) <= 35 and abs(int(first["apex"]) - 28) <= 4
     assert first["regions"].split()[0] == "brows" and first["flags"] == "" and first["truth"] == "hit"
-    assert second["flags"] == "blink" and second["truth"] == "miss"
+    assert second["flags"] == "blink gap" and second["truth"] == "miss"
     assert first["emotion"] == first["action_units"] == ""
 
 
@@ -71,6 +73,12 @@ def test_the_page_stands_alone_and_says_what_it_is(own: Path) -> None:
     assert 'href="#event-1"' in text and 'id="event-1"' in text
     assert text.count('class="shade"') == 1 and ">no face<" in text
     assert 'name="viewport"' in text
+
+
+def test_the_page_has_words_for_every_flag(own: Path) -> None:
+    assert set(FLAGS) == set(candidates.FLAGS)
+    text = (own / "page.html").read_text(encoding="utf-8")
+    assert FLAGS["blink"] in text and FLAGS["gap"] in text and FLAGS["head_turn"] not in text
 
 
 def test_the_same_page_twice(own: Path, tmp_path: Path) -> None:
@@ -124,20 +132,14 @@ def test_eyes_that_stay_closed_are_no_blink() -> None:
     assert not blinks(np.full(5, np.nan), np.arange(5.0)).any()
 
 
-def turned(angle: float) -> Measures:
-    """The head turns by so many degrees within a second."""
+@pytest.mark.parametrize("angle", [0.0, 2.0, 12.0])
+def test_a_roll_is_measured_and_does_not_move_the_nose(angle: float) -> None:
     found = []
     for frame in range(30):
         a = np.radians(angle * frame / 29)
         rotation = np.array([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]])
         found.append(Look(frame + 1, frame / 30, 1.0, (made.points() - 160) @ rotation.T + 160))
-    return measure(found)
-
-
-@pytest.mark.parametrize(("angle", "flagged"), [(0.0, False), (2.0, False), (12.0, True)])
-def test_a_turn_is_flagged_by_its_size(angle: float, flagged: bool) -> None:
-    measures = turned(angle)
-    assert turns(measures, np.ones(30, bool)) is flagged
+    measures = measure(found)
     assert measures.roll_deg[-1] == pytest.approx(angle, abs=0.01)
     np.testing.assert_allclose(measures.nose, 0, atol=1e-9)
 

@@ -18,8 +18,6 @@ BLINK_SHARE = 0.75
 """An eye is closed where it is open by less than this share of what it is open by most of the time."""
 BLINK_LONGEST_S = 0.6
 """What is closed for longer is no blink (VanderWerf et al. 2003: at most about .4 s)."""
-TURN_DEG, TURN_SHARE = 5.0, 0.12
-"""From so many degrees of roll, or so many eye distances of the nose against the eyes, the head turns."""
 
 
 @dataclass(frozen=True)
@@ -109,14 +107,3 @@ def stretches(marked: np.ndarray) -> list[tuple[int, int]]:
     """Closed intervals of indices in which a (n,) bool array is true."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], np.asarray(marked, bool), [False]]).astype(int)))
     return [(int(a), int(b) - 1) for a, b in edges.reshape(-1, 2)]
-
-
-def turns(measures: Measures, inside: np.ndarray) -> bool:
-    """Whether the head turns within the looks that `inside`, (K,) bool, names: medians of its thirds differ."""
-    seen = np.flatnonzero(inside & np.isfinite(measures.roll_deg))
-    if len(seen) < 2:
-        return False
-    thirds = np.array_split(seen, min(3, len(seen)))
-    rolls = [float(np.median(measures.roll_deg[part])) for part in thirds]
-    noses = np.array([np.median(measures.nose[part], 0) for part in thirds])
-    return max(rolls) - min(rolls) > TURN_DEG or bool((np.ptp(noses, axis=0) > TURN_SHARE).any())

@@ -33,8 +33,10 @@ SHOWN = 60
 FLAGS = {
     "head_turn": "the head turns",
     "blink": "a blink",
+    "speech": "the mouth also moves before and after, as in speech",
     "occlusion": "the face is hidden for a part of it",
-    "cut": "a cut or a gap in time",
+    "cut": "a cut",
+    "gap": "time is missing",
     "repeated": "repeated frames",
 }
 STATUS = {

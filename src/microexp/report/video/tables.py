@@ -21,7 +21,7 @@ from microexp.records.features import Files, list_features
 from microexp.records.index import Expression, Video, read_expressions, read_videos
 from microexp.records.landmarks import Look, read_landmarks
 from microexp.records.validity import Reason, in_words
-from microexp.report.video.measures import Measures, measure, turns
+from microexp.report.video.measures import Measures, measure
 from microexp.report.video.params import VideoTablesParams
 from microexp.report.video.regions import Regions, moving, per_frame, regions_of
 from microexp.run import storage
@@ -82,7 +82,7 @@ def run(job: Job[VideoTablesParams]) -> None:
             _write_nothing(job, video, f"no motion can be measured in {video.n_frames} frames")
             return
         looks = read_landmarks(job.input("landmarks"))
-        seen = Seen(*_per_source_frame(crops, video), measure(looks), looks, regions_of(motion))
+        seen = Seen(crops.source_reason, _times_of(crops, video), measure(looks), looks, regions_of(motion))
         found = read_events(job.input("found"), videos)
         events = [with_apex(event, crops, job) for event in found]
         n_faces = faces[video.video].n_faces
@@ -109,14 +109,13 @@ def _facts(video: Video) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _per_source_frame(crops: Crops, video: Video) -> tuple[np.ndarray, np.ndarray]:
-    """(n_frames,) reason and time of every frame; crops may be fewer where they were resampled."""
+def _times_of(crops: Crops, video: Video) -> np.ndarray:
+    """(n_frames,) seconds of every frame; crops may be fewer where they were resampled."""
     index, every = crops.frame_index.astype(np.int64), np.arange(video.n_frames)
-    reason = crops.reason[np.clip(np.searchsorted(index, every, "right") - 1, 0, len(index) - 1)]
     times = np.interp(every, index, crops.times)
     beyond = every > index[-1]
     times[beyond] += (every[beyond] - index[-1]) / video.fps
-    return reason, times
+    return np.asarray(times)
 
 
 def with_apex(event: Event, crops: Crops, job: Job[VideoTablesParams]) -> Event:
@@ -188,7 +187,7 @@ def event_table(
                 kind_of(event, model), event.score,
                 " ".join(moving(seen.regions, event.onset, event.offset)),
                 event.units or None, event.emotion or None,
-                " ".join(flags(event, seen, video)), met[number - 1],
+                " ".join(event.flags), met[number - 1],
                 event.spotting_model, event.recognition_model or None, event.unit_model or None,
                 *(event.probabilities.get(c) for c in classes), *(event.unit_probabilities.get(u) for u in units),
             )
@@ -199,22 +198,6 @@ def event_table(
 def kind_of(event: Event, model: Model) -> str:
     """The kind, or `candidate` where no method has learnt what an expression is."""
     return event.kind if getattr(model.method, "learns", True) else CANDIDATE
-
-
-def flags(event: Event, seen: Seen, video: Video) -> list[str]:
-    """What else than an expression may have caused an event, or hides a part of it."""
-    numbers = seen.measures.numbers
-    first, last = (video.numbering.to_number(f) for f in (event.onset, event.offset))
-    inside = (numbers >= first) & (numbers <= last)
-    reasons = seen.reason[event.onset : event.offset + 1]
-    found = {
-        "head_turn": turns(seen.measures, inside),
-        "blink": bool(seen.measures.blink[inside].any()),
-        "occlusion": bool(np.isin(reasons, [Reason.NO_FACE, Reason.OUTSIDE, Reason.DAMAGED]).any()),
-        "cut": bool(np.isin(reasons, [Reason.CUT, Reason.GAP]).any()),
-        "repeated": bool((reasons == Reason.REPEATED).any()),
-    }
-    return [name for name, there in found.items() if there]
 
 
 def hits_of(events: Sequence[Event], truths: Sequence[Expression], model: Model) -> list[str | None]:
@@ -252,7 +235,7 @@ def summary(
         "usable": round(usable, 4),
         "events": len(events),
         "kinds": {kind: kinds.count(kind) for kind in sorted(set(kinds))},
-        "unflagged": sum(not flags(e, seen, video) for e in events),
+        "unflagged": sum(not e.flags for e in events),
         "spotting_model": model.label,
         "trained": learnt,
         "recognition_model": next((e.recognition_model for e in events if e.recognition_model), ""),
