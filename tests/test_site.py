@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 import yaml
 
-from microexp.config import MOVED, Config, parse
+from microexp.config import Config, parse
 from microexp.methods.context import Context
 from microexp.methods.recognition.base import TrainingClips
+from microexp.moved_options import MOVED
 from tests.methods.recognition.synthetic import clips_of
 from tools import docs_pages
 

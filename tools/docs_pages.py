@@ -21,7 +21,8 @@ import nbformat
 from microexp import pipeline
 from microexp.commands import formats
 from microexp.commands.main import TOOLS
-from microexp.config import Config, reference
+from microexp.config import Config
+from microexp.config_reference import reference
 from microexp.run.stage import Stage
 
 ROOT = Path(__file__).parents[1]

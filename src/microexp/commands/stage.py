@@ -63,7 +63,7 @@ def _add_input(parser: argparse.ArgumentParser, name: str, item: Input) -> None:
 
 def options_help(stage: Stage) -> str:
     """The options of a stage, one a line: name, default, meaning."""
-    from microexp.config import default_of, options_of
+    from microexp.config_reference import default_of, options_of
 
     rows = [
         f"  {name}  (default: {default_of(field).strip('`')})\n      {field.description or ''}"
