@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from microexp.config import Config, load, stage_options
+from microexp.config import Config, load
 from microexp.methods.spotting import detect, fold
 from microexp.methods.spotting.aemnet.params import AemnetParams
 from microexp.methods.spotting.params import DetectParams, FoldParams
@@ -35,6 +35,7 @@ from microexp.run.names import fold_name
 from microexp.run.runner import source_sha256
 from microexp.run.stage import Job
 from microexp.run.storage import input_hash, write_csv, write_text
+from microexp.stage_options import stage_options
 
 FULL = "aemnet"
 """The full network's row in the experiment."""

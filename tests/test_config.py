@@ -4,10 +4,12 @@ import pytest
 import yaml
 
 from microexp import config as config_module
+from microexp import config_reference, moved_options
 from microexp.commands.main import main
-from microexp.config import Config, load, parse, stage_options
+from microexp.config import Config, load, parse
 from microexp.errors import UserError
 from microexp.pipeline import STAGES
+from microexp.stage_options import stage_options
 
 GOOD = {
     "seed": 3,
@@ -130,20 +132,20 @@ def test_every_stage_accepts_the_options_that_the_configuration_gives_it(stage):
             assert (given.apexdiff.flow.backend, given.apexdiff.flow.preset) == ("numba", "classic")
 
 
-@pytest.mark.parametrize("old", sorted(config_module.MOVED))
+@pytest.mark.parametrize("old", sorted(moved_options.MOVED))
 def test_an_option_of_an_older_configuration_gets_one_line_that_says_where_it_is_now(old):
     data = {}
     for part in reversed(old.replace("*", "mine").split(".")):
         data = {part: data}
     with pytest.raises(UserError) as caught:
         parse({**GOOD, **data}, "config.yaml")
-    new = config_module.MOVED[old].replace("*", "mine")
+    new = moved_options.MOVED[old].replace("*", "mine")
     assert str(caught.value) == f"config.yaml: {old.replace('*', 'mine')}: this option is now {new}"
 
 
 @pytest.mark.parametrize("old", GONE)
 def test_every_option_that_was_ever_documented_is_there_or_says_where_it_is_now(old):
-    assert f"| `{old}` |" not in config_module.reference()
+    assert f"| `{old}` |" not in config_reference.reference()
     data = {}
     for part in reversed(old.replace("NAME", "mine").split(".")):
         data = {part: data}

@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 from microexp import pipeline
-from microexp.config import Config, reference
+from microexp.config import Config
+from microexp.config_reference import reference
 
 ROOT = Path(__file__).parents[1]
 

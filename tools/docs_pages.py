@@ -22,7 +22,8 @@ from microexp import pipeline
 from microexp.commands import formats
 from microexp.commands.help_text import default_of, sentence
 from microexp.commands.main import TOOLS
-from microexp.config import Config, reference
+from microexp.config import Config
+from microexp.config_reference import reference
 from microexp.run.stage import Stage
 
 ROOT = Path(__file__).parents[1]

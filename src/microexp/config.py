@@ -4,78 +4,28 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, Field, model_validator
-from pydantic.fields import FieldInfo
+from pydantic import AfterValidator, Field, model_validator
 
-from microexp.apexdiff.params import ApexdiffOptions, ApexdiffParams
-from microexp.datasets.task import RecognitionTask
+from microexp.apexdiff.params import ApexdiffOptions
 from microexp.errors import UserError
 from microexp.faces.params import CropsOptions, FacesParams
-from microexp.features.params import GivenParams, GivenSource, I3dFlowParams, I3dParams, I3dRgbParams, MotionParams
-from microexp.flow.params import FlowParams, Tvl1Params
-from microexp.methods.find import SHIPPED, Method, find_method
-from microexp.methods.people import groups_of
+from microexp.features.params import GivenSource, I3dParams, MotionParams
+from microexp.flow.params import FlowParams
+from microexp.methods.find import Method, find_method
 from microexp.methods.recognition.params import RecognitionExperiment
-from microexp.methods.spotting.params import CalibrationParams, ChoiceParams, SpottingExperiment
-from microexp.pipeline import STAGES, STREAM_STAGES
-from microexp.reading.params import DatasetParams, DemoParams, DemoSheetParams, DemoVideoParams, index_options
-from microexp.report.params import FrontParams, PageParams, ReportParams
+from microexp.methods.spotting.params import SpottingExperiment
+from microexp.moved_options import check_moved
+from microexp.reading.params import DatasetParams, DemoParams, DemoSheetParams, index_options
+from microexp.report.params import ReportParams
 from microexp.report.table_params import TablesParams
 from microexp.run import yaml_file
 from microexp.run.names import check_name, each_once
 from microexp.run.options import validate
-from microexp.run.stage import Params, Stage
-
-PARTS: dict[str, tuple[str, type[Params]]] = {
-    # stages that read a part of a section: the section, and the options that they read
-    "demo-sheet": ("demo", DemoSheetParams),
-    "demo": ("demo", DemoVideoParams),
-    "i3d-rgb": ("i3d", I3dRgbParams),
-    "i3d-flow": ("i3d", I3dFlowParams),
-    "given": ("given", GivenParams),
-    "landmarks": ("faces", FacesParams),
-    "report-subject": ("report", PageParams),
-    "report": ("report", FrontParams),
-}
-MOVED = {
-    # option of an older configuration -> where it is now; * stands for the name of an experiment
-    "motion.margin": "nothing: motion is measured at places of the face, not in a margin around it",
-    "motion.subtract_head_motion": "nothing: the motion of the head is always taken out",
-    "crops.fps": "datasets.NAME.fps, of each data set",
-    "apexdiff.flow.preset": "apexdiff.preset",
-    "apexdiff.flow.backend": "flow.backend, for both",
-    "apexdiff.flow": "apexdiff.preset: a named set of parameters, none of which is set alone",
-    "i3d.flow_levels": "nothing: flow is never rounded",
-    "spotting.*.aemnet": "spotting.*.methods.aemnet",
-    "spotting.*.detect": "spotting.*.select",
-    "recognition.*.mdml": "recognition.*.methods.mdml",
-    "recognition.*.adapters": "nothing: the data sets' own option adapter says it",
-    "spotting.*.methods.aemnet.selection": "spotting.*.select.calibrate",
-    "spotting.*.methods.aemnet.inner_folds": "spotting.*.select.inner_folds",
-    "spotting.*.methods.aemnet.calibration_share": "spotting.*.select.held_out_share",
-    "spotting.*.methods.aemnet.permuted_control": "spotting.*.select.permuted_control",
-    "spotting.*.methods.aemnet.refit": "nothing: inner_folds train on all training subjects, held_out does not",
-    "spotting.*.methods.aemnet.seeds": "spotting.*.seeds (a number)",
-    "spotting.*.methods.aemnet.seed": "spotting.*.seed",
-    "spotting.*.select.select_for": "spotting.*.select.maximise",
-    "spotting.*.select.nms_iou": "spotting.*.select.overlap_iou",
-    "spotting.*.select.suppression": "nothing: soft-NMS and box fusion are gone",
-    "spotting.*.select.soft_sigma": "nothing: soft-NMS is gone",
-    "spotting.*.select.seed": "nothing: choosing has no chance in it",
-    "recognition.*.methods.mdml.seeds": "recognition.*.seeds",
-    "recognition.*.methods.mdml.seed": "recognition.*.seed",
-    "recognition.*.methods.mdml.logistic_share": "nothing: logistic_regression is a method of its own",
-    "recognition.*.methods.mdml.stage_weights": "nothing: all stages weigh alike",
-    "recognition.*.methods.mdml.label_smoothing": "nothing: it was measured to be no help",
-    "recognition.*.methods.mdml.predict": "nothing: the last stage predicts",
-    "recognition.*.methods.mdml.domain.model": "nothing: distributions are mean and deviation; MMD made no difference",
-    "recognition.*.methods.mdml.domain.learn_weights": "nothing: they are always learned; it made no difference",
-    "recognition.*.methods.mdml.domain.entropy": "nothing: a constant, .1",
-}
+from microexp.run.stage import Params
 
 
 class Application(Params):
@@ -214,28 +164,6 @@ def _check_distinct(config: Config, where: str, names: Sequence[str], file: obje
             )
 
 
-def check_moved(data: Mapping[str, Any], file: object) -> None:
-    """Options of older configurations get a line that says where they are now.
-
-    Raises:
-        UserError: for the first one.
-    """
-    for old, new in MOVED.items():
-        for path in _matching(data, old.split(".")):
-            where = new
-            for name in (part for part, star in zip(path, old.split("."), strict=True) if star == "*"):
-                where = where.replace("*", name, 1)
-            raise UserError(file=file, where=".".join(path), problem=f"this option is now {where}")
-
-
-def _matching(data: object, pattern: Sequence[str]) -> Iterator[list[str]]:
-    if not pattern:
-        yield []
-    elif isinstance(data, Mapping):
-        for key in data if pattern[0] == "*" else [pattern[0]] if pattern[0] in data else []:
-            yield from ([str(key), *rest] for rest in _matching(data[key], pattern[1:]))
-
-
 def _check_experiment(
     config: Config, kind: str, name: str, experiment: SpottingExperiment | RecognitionExperiment, file: object
 ) -> None:
@@ -291,170 +219,11 @@ def _check_together(config: Config, file: object) -> None:
     if any(map(config.is_rendered, config.datasets)):
         from microexp.rendered.schedule import check_length
 
-        check_length(DemoSheetParams.model_validate(stage_options(config, "demo-sheet")), file)
-
-
-def stage_options(config: Config, stage: str, name: str | None = None, *, method: str | None = None) -> dict[str, Any]:
-    """The options that `stage` reads, and no others, as plain JSON values; `seed: None` becomes the run's seed.
-
-    Args:
-        config: the configuration.
-        stage: its name; `tables-spotting` and `tables-recognition` for the two kinds of tables.
-        name: of the experiment, or for `index` and `crops` of the data set.
-        method: row of the table, for the stages of a fold.
-    """
-    if stage == "events":
-        return {"experiment": str(name), "name": str(method), "apexdiff": _apexdiff_options(config)}
-    if stage in ("spotting-fold", "detect", "recognition-fold"):
-        return _fold_options(config, stage, str(name), str(method))
-    if stage == "model":
-        return {"preprocessing": preprocessing(config, str(name), str(method))}
-    if stage == "apply":
-        return {
-            "preprocessing": preprocessing(config, "spotting") | preprocessing(config, "recognition"),
-            "apexdiff": _apexdiff_options(config),
-        }
-    if stage in ("video-tables", "video-page"):
-        return {"apexdiff": _apexdiff_options(config)}
-    if stage in ("tables-spotting", "tables-recognition"):
-        return _tables_options(config, stage.partition("-")[2], str(name))
-    if stage == "index":
-        return index_options(str(name), config.datasets[str(name)])
-    if stage == "crops":
-        fps = config.datasets[str(name)].fps if name else None
-        return config.crops.model_dump(mode="json") | {"fps": fps}
-    if stage == "apexdiff":
-        return _apexdiff_options(config)
-    if stage == "complete":
-        return {"allow_exclusions": config.allow_exclusions}
-    if stage == "weights" or STAGES[stage].options == Stage.options:
-        return {}
-    section, read = PARTS.get(stage, (stage, None))
-    fields = set(read.model_fields) if read else None
-    options: dict[str, Any] = getattr(config, section).model_dump(mode="json", include=fields)
-    if "seed" in options and options["seed"] is None:
-        options["seed"] = config.seed
-    return options
-
-
-def _apexdiff_options(config: Config) -> dict[str, Any]:
-    maps = config.apexdiff
-    flow = Tvl1Params(preset=maps.preset, backend=config.flow.backend)
-    return ApexdiffParams(size=maps.size, registration=maps.registration, flow=flow).model_dump(mode="json")
-
-
-def _fold_options(config: Config, stage: str, experiment: str, name: str) -> dict[str, Any]:
-    kind = "recognition" if stage == "recognition-fold" else "spotting"
-    found = config.experiments(kind)[experiment]
-    options: dict[str, Any] = {"experiment": experiment, "name": name, "people": people(config, found)}
-    if isinstance(found, SpottingExperiment):
-        options["train_on"] = found.train_on
-    if stage == "detect":
-        assert isinstance(found, SpottingExperiment)
-        return options | found.select.model_dump(mode="json", include=set(ChoiceParams.model_fields))
-    method, settings = config.method(kind, experiment, name)
-    entry = found.methods[name]
-    options |= {
-        "method": str(entry.get("method", name)),
-        "method_version": method.version,
-        "options": settings.model_dump(mode="json"),
-        "seeds": found.seeds,
-        "seed": config.seed if found.seed is None else found.seed,
-    }
-    if isinstance(found, SpottingExperiment):
-        return options | found.select.model_dump(mode="json", include=set(CalibrationParams.model_fields))
-    applied = f"{experiment}/{name}" in {e.recognise_with for e in config.spotting.values()}
-    return options | _task(config, found) | {"sources": found.sources, "leave": found.leave, "applied": applied}
-
-
-def preprocessing(config: Config, kind: str, streams: str | None = None) -> dict[str, Any]:
-    """Stage -> options of what a method of `kind` reads; `streams`: names of a spotting method's, joined by commas."""
-    names = [s.replace("_", "-") for s in (streams.split(",") if streams else STREAM_STAGES)]
-    stages = ["crops", "apexdiff"] if kind == "recognition" else ["crops", "flow", *(s for s in names if s)]
-    found = {stage: stage_options(config, stage) for stage in stages}
-    for options in found.values():
-        for name in ("rgb_weights", "flow_weights", "fps", "backend", "cores"):
-            options.pop(name, None)  # where a file lies, and what a data set's rate is, is not the model's
-    return found
+        asked = config.demo.model_dump(mode="json", include=set(DemoSheetParams.model_fields))
+        seed = config.seed if config.demo.seed is None else config.demo.seed
+        check_length(DemoSheetParams.model_validate({**asked, "seed": seed}), file)
 
 
 def guides(experiment: SpottingExperiment | RecognitionExperiment) -> list[str]:
     """Data sets that an experiment reads beside those that it tests: sources, or those that it trains on."""
     return experiment.train_on if isinstance(experiment, SpottingExperiment) else experiment.source_datasets()
-
-
-def people(config: Config, experiment: SpottingExperiment | RecognitionExperiment) -> list[list[str]]:
-    """Groups of an experiment's data sets in which one subject name is one person."""
-    adapters = {name: dataset.adapter for name, dataset in config.datasets.items()}
-    return groups_of([*experiment.datasets, *guides(experiment)], adapters, experiment.same_people)
-
-
-def _task(config: Config, experiment: RecognitionExperiment) -> dict[str, Any]:
-    """What an experiment recognises, with the adapters of its data sets where a protocol asks for them."""
-    used = dict.fromkeys((*experiment.datasets, *experiment.source_datasets()))
-    adapters = {name: config.datasets[name].adapter or name for name in used} if experiment.protocol else {}
-    return experiment.model_dump(mode="json", include=set(RecognitionTask.model_fields)) | {"adapters": adapters}
-
-
-def _tables_options(config: Config, kind: str, experiment: str) -> dict[str, Any]:
-    found = config.experiments(kind)[experiment]
-    options = {
-        **config.tables.model_dump(mode="json"),
-        "seed": config.seed if config.tables.seed is None else config.tables.seed,
-        "allow_exclusions": config.allow_exclusions,
-        "methods": list(found.methods),
-    }
-    if isinstance(found, SpottingExperiment):
-        tested = found.datasets if found.train_on else []
-        releases = [config.datasets[name].adapter or name for name in found.datasets]
-        options |= {"releases": releases, "tested": tested}
-        named = found.recognise_with and config.recognition[found.recognise_with.partition("/")[0]]
-        return options | ({"task": _task(config, named)} if named else {})
-    return options | {"task": _task(config, found)}
-
-
-def reference() -> str:
-    """Every option with type, default and meaning, as the Markdown page `docs/configuration.md`."""
-    lines = [
-        "# Every option of `config.yaml`",
-        "",
-        "Written by `microexp config --reference`; a test fails when it is stale.",
-        "",
-        *_table(Config, ""),
-    ]
-    for kind, methods in SHIPPED.items():
-        for name in methods:
-            lines += ["", f"## Method `{name}`: `{kind}.NAME.methods.{name}`", ""]
-            rows = _table(find_method(kind, name).Options, "")
-            lines += rows if len(rows) > 2 else ["It has no options."]
-    return "\n".join(lines) + "\n"
-
-
-def _table(model: type[BaseModel], prefix: str) -> list[str]:
-    lines = ["| option | default | meaning |", "|---|---|---|"]
-    for path, field in options_of(model, prefix):
-        lines.append(f"| `{path}` | {default_of(field)} | {(field.description or '').replace('|', '/')} |")
-    return lines
-
-
-def default_of(field: FieldInfo) -> str:
-    """The default of an option as Markdown."""
-    if field.is_required():
-        return "required"
-    value = field.get_default(call_default_factory=True)
-    return f"`{json.dumps(value.model_dump(mode='json') if isinstance(value, BaseModel) else value)}`"
-
-
-def options_of(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
-    """(dotted name, field) of every option of a model, nested ones too."""
-    for name, field in model.model_fields.items():
-        inner = [a for a in (field.annotation, *get_args(field.annotation)) if _is_model(a)]
-        if not inner:
-            yield prefix + name, field
-            continue
-        many = get_origin(field.annotation) is dict
-        yield from options_of(inner[-1], f"{prefix}{name}.{'NAME.' if many else ''}")
-
-
-def _is_model(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, BaseModel)

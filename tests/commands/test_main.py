@@ -10,7 +10,7 @@ import pytest
 from pydantic import Field
 
 from microexp.commands import main as cli
-from microexp.config import options_of
+from microexp.config_reference import options_of
 from microexp.errors import UserError
 from microexp.run import storage
 from microexp.run.runner import run_stage

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from microexp.commands.main import main
-from microexp.config import parse, stage_options
+from microexp.config import parse
 from microexp.datasets.index import listing
 from microexp.errors import UserError
 from microexp.features.params import GivenSource
@@ -16,6 +16,7 @@ from microexp.plan import Plan
 from microexp.reading.params import DatasetParams, DemoParams
 from microexp.records.features import Files, list_features
 from microexp.records.index import read_expressions, read_videos
+from microexp.stage_options import stage_options
 from tests.methods.spotting.made_up import MadeUp, run_fold
 from tests.methods.spotting.quick import QUICK
 

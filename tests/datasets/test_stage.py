@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from microexp.commands.main import main
-from microexp.config import Config, parse, stage_options
+from microexp.config import Config, parse
 from microexp.datasets import protocols
 from microexp.datasets.counts import Count, compare, read_counts, write_counts
 from microexp.datasets.index import read_index
@@ -19,6 +19,7 @@ from microexp.errors import UserError
 from microexp.reading.params import DatasetParams, index_options
 from microexp.records import index as schema
 from microexp.run.storage import read_provenance
+from microexp.stage_options import stage_options
 
 from . import releases
 from .releases import read_labels, workbook

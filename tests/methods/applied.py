@@ -12,7 +12,7 @@ import torch
 from microexp.datasets.units import KNOWN
 from microexp.methods.recognition.action_units.model import pack
 from microexp.methods.recognition.action_units.network import UnitNetwork
-from microexp.methods.spotting.fold import ALL
+from microexp.methods.spotting.fits import ALL
 from microexp.pipeline import STAGES
 from microexp.records.index import read_videos, write_videos
 from microexp.run import bundle

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from microexp.apexdiff.params import ApexdiffParams
-from microexp.config import parse, stage_options
+from microexp.config import parse
 from microexp.errors import UserError
 from microexp.flow.params import Tvl1Params
 from microexp.methods.model import read_trained
@@ -24,6 +24,7 @@ from microexp.report.tables import named_classes, read_spotted, with_strs
 from microexp.run import bundle
 from microexp.run.runner import run_stage
 from microexp.run.stage import Job
+from microexp.stage_options import stage_options
 from tests.methods.applied import CLASSES
 from tests.methods.recognition import synthetic
 from tests.shards import write_crops

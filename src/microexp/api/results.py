@@ -19,7 +19,8 @@ from microexp.methods.model import read_model
 from microexp.methods.recognition import action_units as units
 from microexp.models import SPOTTING, shipped
 from microexp.pipeline import STAGES
-from microexp.plan import KINDS, Plan
+from microexp.plan import Plan
+from microexp.plan_data import KINDS
 from microexp.records.clips import Clips, read_shards
 from microexp.records.crops import open_crops
 from microexp.records.events import Event, write_events
@@ -140,14 +141,8 @@ def recognise(
             raise UserError(file=videos, where="video", got=repr(row["video"]), expected=f"one of {', '.join(known)}")
         video = known[row["video"]]
         onset, offset = video.numbering.interval_to_indices(int(row["onset"]), int(row["offset"]))
-        event = Event(
-            video.key,
-            onset,
-            offset,
-            kind=str(row.get("kind", "")),
-            score=float(row.get("score", 1.0)),
-            spotting_model="",
-        )
+        kind, score = str(row.get("kind", "")), float(row.get("score", 1.0))
+        event = Event(video.key, onset, offset, kind=kind, score=score, spotting_model="")
         with open_crops(Path(crops)) as own:
             made = own.need(video.video)
             done.append(described(event, made, apexdiff, recogniser=found, threads=threads, device=device))

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import yaml
 
-from microexp.config import Config, load, reference
+from microexp.config import Config, load
+from microexp.config_reference import reference
 from microexp.errors import UserError
 
 

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from microexp.config import Config, default_of, options_of, parse
+from microexp.config import Config, parse
+from microexp.config_reference import default_of, options_of
 from microexp.datasets.adapters import ADAPTERS, load_adapter
 from microexp.datasets.protocols import PROTOCOLS
 from microexp.errors import UserError

@@ -11,6 +11,7 @@ from dataclasses import astuple
 from pathlib import Path
 
 from microexp import config as configuration
+from microexp import stage_options
 from microexp.datasets.classes import check_emotions, class_names, labels_of
 from microexp.errors import UserError
 from microexp.methods.recognition import loso
@@ -43,7 +44,7 @@ def read_experiment(config: Path, name: str, folder: Path) -> tuple[list[FoldPar
             raise UserError(file=folder / dataset, problem="no shard", expected="the apexdiff shards of all subjects")
         paths += found
     options = [
-        configuration.stage_options(read, "recognition-fold", name, method=method) for method in experiment.methods
+        stage_options.stage_options(read, "recognition-fold", name, method=method) for method in experiment.methods
     ]
     clips = read_shards(paths)
     check_emotions(clips.emotion, experiment, config, where=f"recognition.{name}")

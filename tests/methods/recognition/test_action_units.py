@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from microexp.config import parse, stage_options
+from microexp.config import parse
 from microexp.datasets.units import KNOWN, NAMES, shown
 from microexp.errors import UserError
 from microexp.methods.context import Context
@@ -22,6 +22,7 @@ from microexp.models import ACTION_UNITS, shipped
 from microexp.rendered.unit_faces import make_face
 from microexp.rendered.unit_maps import UnitMaps, draw_maps
 from microexp.run import bundle
+from microexp.stage_options import stage_options
 from tests.methods.recognition.synthetic import clips_of, write_shards
 from tests.methods.recognition.test_fold import contents, poison, run
 

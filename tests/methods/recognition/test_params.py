@@ -1,9 +1,10 @@
 import pytest
 
-from microexp.config import parse, stage_options
+from microexp.config import parse
 from microexp.errors import UserError
 from microexp.methods.recognition.mdml.params import MdmlParams
 from microexp.methods.recognition.params import FoldParams
+from microexp.stage_options import stage_options
 
 DATASETS = {
     "samm": {"adapter": "samm", "root": "x"},

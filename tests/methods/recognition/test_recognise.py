@@ -8,9 +8,10 @@ import pytest
 import yaml
 
 from microexp.commands.main import main
-from microexp.config import parse, stage_options
+from microexp.config import parse
 from microexp.datasets.classes import class_names
 from microexp.methods.recognition.params import FoldParams
+from microexp.stage_options import stage_options
 
 PAGE = Path(__file__).parents[3] / "docs" / "recognition.md"
 EXAMPLES = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL)]

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from microexp.config import parse, stage_options
+from microexp.config import parse
 from microexp.errors import UserError
 from microexp.methods.people import Sides
 from microexp.plan import Plan
@@ -16,6 +16,7 @@ from microexp.records.proposals import CALIBRATION, TEST, read_proposals
 from microexp.report import tables
 from microexp.report.table_params import TablesStageParams
 from microexp.run.stage import Job
+from microexp.stage_options import stage_options
 from tests.methods.spotting.made_up import create, found_in, garble, run_fold, write_data, write_motion
 
 SLOW = "tests.methods.spotting.methods:Slow"

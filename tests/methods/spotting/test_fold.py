@@ -12,7 +12,8 @@ from microexp.errors import UserError
 from microexp.methods import checkpoint
 from microexp.methods.find import SHIPPED
 from microexp.methods.spotting.base import SpottingVideo
-from microexp.methods.spotting.fold import ALL, calibration_parts, held_out_subject, permuted, plan_fits
+from microexp.methods.spotting.fits import ALL, calibration_parts, held_out_subject, plan_fits
+from microexp.methods.spotting.fold import permuted
 from microexp.methods.spotting.params import FoldParams
 from microexp.records.detections import read_detections
 from microexp.records.index import Expression, read_expressions, read_videos, write_expressions

@@ -23,7 +23,7 @@ import numpy as np
 
 from microexp.errors import UserError
 from microexp.methods.people import Sides
-from microexp.methods.spotting.fold import Subject, held_out_subject
+from microexp.methods.spotting.fits import Subject, held_out_subject
 from microexp.methods.spotting.params import ChoiceParams, DetectParams
 from microexp.methods.spotting.postprocess import clean
 from microexp.methods.spotting.selection import Candidates, Choice, choose, duration_limits, take
