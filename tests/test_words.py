@@ -41,10 +41,10 @@ def test_of_python_comments_and_strings_are_read(tmp_path: Path) -> None:
 
 
 def test_long_sentences_are_found_and_neither_code_nor_tables_are_sentences() -> None:
-    long = " ".join(["Word"] + ["word"] * 40)
+    long = " ".join(["Word"] + ["word"] * words.MOST_WORDS)
     page = f"# Title\n\nShort. {long}\nthat goes on. End.\n\n- {long}.\n- short\n\n| {long} |\n\n    {long}\n"
-    assert [count for count, _ in words.too_long(page)] == [44, 41]
-    assert list(words.too_long(f"```python\n{long}\n```\n{' '.join(['word'] * 40)}.")) == []
+    assert [count for count, _ in words.too_long(page)] == [29, 26]
+    assert list(words.too_long(f"```python\n{long}\n```\n{' '.join(['word'] * words.MOST_WORDS)}.")) == []
 
 
 def test_pages_and_code_are_read() -> None:

@@ -1,7 +1,7 @@
 """Words that the project does not use, and sentences that are too long: `python tools/words.py` names each place.
 
 Pages, help texts, error messages, docstrings and comments are read for words; names in code are not words. Sentences
-are those of README.md and of the pages, without code and tables. Spelling is the part of codespell (`make lint`).
+are those of the pages, without code and tables. Spelling is the part of codespell (`make lint`).
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ WHERE = (
     "workflow/**/*.smk",
     "profiles/**/*.yaml",
 )
-MOST_WORDS = 40
+PAGES = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/**/*.md", "examples/*/*.md", "results/*.md")
+MOST_WORDS = 25
 """In a sentence; most have far fewer."""
 QUOTED = re.compile(r"`[^`\n]*`")
 """Code in a text: old names may be told there."""
@@ -89,7 +90,7 @@ def main() -> int:
     places = [(path.relative_to(ROOT), *place) for path in files() for place in found(words_of(path))]
     for path, number, word, instead in places:
         print(f"{path}:{number}: {word!r}: write {instead}")
-    pages = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
+    pages = sorted({page for pattern in PAGES for page in ROOT.glob(pattern)})
     long = [(page.relative_to(ROOT), *found) for page in pages for found in too_long(page.read_text("utf-8"))]
     for path, count, beginning in long:
         print(f"{path}: {count} words, expected at most {MOST_WORDS}: {beginning} …")

@@ -10,15 +10,14 @@ from microexp.records.shard import Array, Attribute, Kind, shape_text
 
 HEAD = """# Files that stages exchange
 
-Made from `src/microexp/records/` by
-`python -c 'from microexp.commands.formats import page; print(page(), end="")' > docs/files.md`; do not edit.
+Written by `python tools/docs_pages.py` from what `src/microexp/records/` declares; a test fails when it is not current.
 
-Each is an HDF5 file `results/{stage}/{dataset}/{subject}.h5` (features: `results/features/{stream}/…`) with a record of
-what it was made from beside it, `….h5.prov.json`. It says of which data set, subject and stage it is; whoever opens it
-compares that with the path, checks what is listed here, and refuses what differs. `microexp verify` does the same.
+Each is an HDF5 file `results/{stage}/{dataset}/{subject}.h5` (features: `results/features/{stream}/…`). Beside it lies
+a record of what it was made from, `….h5.prov.json`. The file says of which data set, subject and stage it is. Whoever
+opens it compares that with the path, checks what is listed here, and refuses what differs. So does `microexp verify`.
 
 A file has a group per video (`apexdiff`: a row per expression instead). A group's attribute `excluded` is empty, or the
-reason why the video cannot be used; then it holds no arrays, and of the attributes only those marked *always*.
+reason why the video cannot be used. In that case it holds no arrays, and only the attributes marked *always*.
 In shapes equal names are equal numbers; a name of an attribute is its value. Frames are 0-based indices into the
 decoded video.
 """
