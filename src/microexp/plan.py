@@ -137,6 +137,12 @@ class Plan:
         """Whether the run makes what `stage` makes of `dataset`."""
         return dataset in self._needed.get(stage, self.subjects)
 
+    def temporary(self, stage: str) -> bool:
+        """Whether the run deletes what `stage` makes when everything that reads it is done."""
+        if getattr(self.config.keep, stage, True) or stage == "pictures":
+            return False
+        return stage not in {self.last_stage(kind, e) for kind in KINDS for e in self.config.experiments(kind)}
+
     # --- files --------------------------------------------------------------------------------------------------------
 
     def shards(self, stage: str, datasets: Iterable[str]) -> list[str]:
@@ -426,17 +432,21 @@ class Plan:
         (output,) = STAGES[stage].outputs.values()
         return [output.path.format(dataset=dataset, subject=subject)] if self.needs(dataset, stage) else []
 
+    def _shown(self, stage: str, dataset: str, subject: str) -> list[str]:
+        gone = self.temporary(stage) and not self.config.keep.pictures
+        return [] if gone else self._shard_of(stage, dataset, subject)
+
     def faces_of(self, dataset: str, subject: str) -> list[str]:
         """The faces of a subject, if the run has its videos."""
         return self._shard_of("faces", dataset, subject)
 
     def crops_of(self, dataset: str, subject: str) -> list[str]:
-        """The crops of a subject, if the run has its videos."""
-        return self._shard_of("crops", dataset, subject)
+        """The crops of a subject for its page, if the run has its videos and keeps them for that long."""
+        return self._shown("crops", dataset, subject)
 
     def flow_of(self, dataset: str, subject: str) -> list[str]:
-        """The flow of a subject, if the run computes it."""
-        return self._shard_of("flow", dataset, subject)
+        """The flow of a subject for its page, if the run computes it and keeps it for that long."""
+        return self._shown("flow", dataset, subject)
 
     def motion_of(self, dataset: str, subject: str) -> list[str]:
         """The motion of a subject, if the run computes it."""
@@ -458,7 +468,7 @@ class Plan:
                 return [*rendered, *(f for stage in STREAM_STAGES.values() for f in self.made(stage))]
             case "pages":
                 return [pattern("report-subject.page").format(**unit) for unit in self.units("report-subject")]
-        return self.made(reported)
+        return [] if self.temporary(reported) else self.made(reported)
 
     def __getattr__(self, name: str) -> Callable[[], str]:
         """`report_faces()` and its like: the list of the report's files of that kind."""
@@ -518,12 +528,13 @@ class Plan:
                 yield from ({"kind": kind, "experiment": e, "stage": s} for s in dict.fromkeys([*names, last]))
 
     def everything(self) -> list[str]:
-        """All results. They are all targets, so that a file that was deleted is made again, whoever still needs it."""
+        """All results that stay. They are all targets, so that a file that was deleted is made again, whoever still
+        needs it."""
         return list(
             dict.fromkeys(
                 output.path.format(**unit)
                 for stage in STAGES.values()
-                if stage.name != "weights"
+                if stage.name != "weights" and not self.temporary(stage.name)
                 for unit in self.units(stage.name)
                 for output in stage.outputs.values()
             )
