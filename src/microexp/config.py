@@ -57,6 +57,22 @@ class Application(Params):
     annotated: bool = Field(False, description="With each_video: also write a copy of every video with what was found.")
 
 
+class Keep(Params):
+    """Which bulky files stay when everything that reads them is done."""
+
+    crops: bool = Field(
+        True,
+        description="Keep the aligned crops; otherwise they are deleted when all that reads them is done. They stay "
+        "where the methods of an experiment read no stream, since its tables look into them.",
+    )
+    flow: bool = Field(True, description="Keep the optical flow; otherwise it is deleted in the same way.")
+    pictures: bool = Field(
+        True,
+        description="Whether the subjects' pages show pictures of what is deleted: it then waits for them, to the end "
+        "of the run. Without, it goes as soon as the subject's features and maps are there.",
+    )
+
+
 class Config(Params):
     """The whole run."""
 
@@ -76,6 +92,7 @@ class Config(Params):
     apply: dict[str, Application] = Field({}, description="Name -> models, and data sets without ground truth.")
     tables: TablesParams = TablesParams()
     report: ReportParams = ReportParams()
+    keep: Keep = Keep()
 
     @model_validator(mode="before")
     @classmethod

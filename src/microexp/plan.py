@@ -67,7 +67,7 @@ class Plan(PlanFiles):
                 return [*rendered, *(f for stage in STREAM_STAGES.values() for f in self.made(stage))]
             case "pages":
                 return [pattern("report-subject.page").format(**unit) for unit in self.units("report-subject")]
-        return self.made(reported)
+        return [] if self.temporary(reported) else self.made(reported)
 
     def __getattr__(self, name: str) -> Callable[[], str]:
         """`report_faces()` and its like: the list of the report's files of that kind."""
@@ -125,12 +125,13 @@ class Plan(PlanFiles):
                 yield from ({"kind": kind, "experiment": e, "stage": s} for s in dict.fromkeys([*names, last]))
 
     def everything(self) -> list[str]:
-        """All results. They are all targets, so that a file that was deleted is made again, whoever still needs it."""
+        """All results that stay. They are all targets, so that a file that was deleted is made again, whoever still
+        needs it."""
         return list(
             dict.fromkeys(
                 output.path.format(**unit)
                 for stage in STAGES.values()
-                if stage.name != "weights"
+                if stage.name != "weights" and not self.temporary(stage.name)
                 for unit in self.units(stage.name)
                 for output in stage.outputs.values()
             )

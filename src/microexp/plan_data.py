@@ -103,6 +103,12 @@ class PlanData:
         """Whether the run makes what `stage` makes of `dataset`."""
         return dataset in self._needed.get(stage, self.subjects)
 
+    def temporary(self, stage: str) -> bool:
+        """Whether the run deletes what `stage` makes when everything that reads it is done."""
+        if getattr(self.config.keep, stage, True) or stage == "pictures":
+            return False
+        return stage not in {self.last_stage(kind, e) for kind in KINDS for e in self.config.experiments(kind)}
+
     def _own_model(self, path: str) -> tuple[str, str, str] | None:
         """(kind, experiment, method) of a model that this run trains; None for a file of somebody else."""
         for kind in KINDS:

@@ -244,17 +244,21 @@ class PlanFiles(PlanData):
         (output,) = STAGES[stage].outputs.values()
         return [output.path.format(dataset=dataset, subject=subject)] if self.needs(dataset, stage) else []
 
+    def _shown(self, stage: str, dataset: str, subject: str) -> list[str]:
+        gone = self.temporary(stage) and not self.config.keep.pictures
+        return [] if gone else self._shard_of(stage, dataset, subject)
+
     def faces_of(self, dataset: str, subject: str) -> list[str]:
         """The faces of a subject, if the run has its videos."""
         return self._shard_of("faces", dataset, subject)
 
     def crops_of(self, dataset: str, subject: str) -> list[str]:
-        """The crops of a subject, if the run has its videos."""
-        return self._shard_of("crops", dataset, subject)
+        """The crops of a subject for its page, if the run has its videos and keeps them for that long."""
+        return self._shown("crops", dataset, subject)
 
     def flow_of(self, dataset: str, subject: str) -> list[str]:
-        """The flow of a subject, if the run computes it."""
-        return self._shard_of("flow", dataset, subject)
+        """The flow of a subject for its page, if the run computes it and keeps it for that long."""
+        return self._shown("flow", dataset, subject)
 
     def motion_of(self, dataset: str, subject: str) -> list[str]:
         """The motion of a subject, if the run computes it."""

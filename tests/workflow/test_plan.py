@@ -248,6 +248,7 @@ RULES_OF = [
     ("i3d.flow_weights", {"i3d-flow"}),
     ("i3d.flow_weights_sha256", {"i3d-flow"}),
     ("motion", {"motion"}),
+    ("keep", set()),  # how long files stay is no part of a result
     ("given", {"given"}),
     ("spotting.demo.methods.aemnet", {"spotting-fold"}),
     ("spotting.demo.seeds", {"spotting-fold"}),

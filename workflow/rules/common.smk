@@ -37,8 +37,11 @@ def inputs(stage):
 
 
 def outputs(stage):
-    """Output files of a stage by name, as the table of stages says."""
-    return {name: output.path for name, output in STAGES[stage].outputs.items()}
+    """Output files of a stage by name, as the table of stages says; `keep` makes some of them temporary."""
+    paths = {name: output.path for name, output in STAGES[stage].outputs.items()}
+    if PLAN.temporary(stage):
+        return {name: temp(path) for name, path in paths.items()}
+    return paths
 
 
 def options(stage):
@@ -53,7 +56,7 @@ def options(stage):
     return {
         "options": lambda wildcards: PLAN.options_for(stage, wildcards),
         "version": STAGES[stage].version,
-        "run": Untracked(RUN),
+        "run": Untracked(RUN + (lock.DELETED_LATER if PLAN.temporary(stage) else "")),
         **{name: untracked(PLAN.input(stage, name)) for name in free},
         **{name: short_words(name) for name in many},
     }

@@ -32,7 +32,7 @@ USUAL_RATE = 30.0
 
 @dataclass(frozen=True)
 class Cost:
-    """CPU-hours of preprocessing on one core, and GB on disk."""
+    """CPU-hours of preprocessing on one core, and GB on disk while the run is at work."""
 
     hours: float
     gigabytes: float
@@ -75,7 +75,9 @@ def cost(config: Config, name: str, videos: Sequence[Video], *, fps: float | Non
     snippets = len(streams & {"i3d_rgb", "i3d_flow"}) / i3d.step_frames
     snippet_s = SECONDS_SNIPPET * (i3d.size_px / SIDE_PX) ** 2 * i3d.clip_frames / 8
     seconds = source * SECONDS_DECODE + kept * (SECONDS_CROP + has_flow * SECONDS_FLOW * area + snippets * snippet_s)
-    size = kept * (BYTES_CROP * area + has_flow * BYTES_FLOW * area + snippets * BYTES_SNIPPET)
+    keep = config.keep
+    has_crops, kept_flow = keep.crops or keep.pictures, has_flow and (keep.flow or keep.pictures)
+    size = kept * (has_crops * BYTES_CROP * area + kept_flow * BYTES_FLOW * area + snippets * BYTES_SNIPPET)
     return Cost(seconds / 3600, size / 1e9)
 
 

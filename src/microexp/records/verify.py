@@ -214,6 +214,8 @@ def _check_record(path: Path) -> Problem | None:
     try:
         described.lstat()
     except FileNotFoundError:
+        if _record(described).get("deleted_later"):  # as the option `keep` says; the record tells what there was
+            return None
         return Problem(path, f"a record of {described.name}, which is not there", (path,))
     try:
         storage.read_provenance(described)

@@ -116,7 +116,7 @@ class StageRecord:
 
 KNOWN = {
     "stage", "keys", "parameters", "inputs", "code", "layout", "place", "libraries", "python", "machine", "sha256",
-    "size_bytes",
+    "size_bytes", "deleted_later",
     storage.RECORD_HASH,
 }  # fmt: skip
 """Statements of a record that say nothing of how its stage worked, or that stand elsewhere."""
@@ -153,6 +153,14 @@ class Versions:
         return {stage: sources for stage, sources in found.items() if sources}
 
 
+def _deleted(records: Mapping[Path, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Records of inputs that the run has deleted; their paths are relative to the run's folder, where jobs work."""
+    named = (e["path"] for r in records.values() for part in r["inputs"].values() for e in part if "path" in e)
+    paths = [path for path in map(Path, dict.fromkeys(named)) if path not in records and not path.exists()]
+    found = [storage.read_provenance(path) for path in paths if storage.provenance_path(path).is_file()]
+    return [record for record in found if record.get("deleted_later")]
+
+
 def flatten(value: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
     """(dotted key, value as text) of a nested mapping, keys sorted."""
     for key in sorted(value):
@@ -166,12 +174,13 @@ def flatten(value: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, s
 def read_versions(paths: Iterable[Path]) -> Versions:
     """Versions and parameters of the files that have a provenance beside them; the others are passed over.
 
+    What they were made from and the run has deleted since (the option `keep`) is named as well, from its own record.
     Stages come in the order of the pipeline.
     """
     versions = Versions()
-    for path in paths:
-        if storage.provenance_path(path).is_file():
-            versions.add(storage.read_provenance(path))
+    records = {path: storage.read_provenance(path) for path in paths if storage.provenance_path(path).is_file()}
+    for record in [*records.values(), *_deleted(records)]:
+        versions.add(record)
     order = {name: number for number, name in enumerate(STAGES)}
     versions.stages = dict(sorted(versions.stages.items(), key=lambda item: order.get(item[0], len(order))))
     return versions

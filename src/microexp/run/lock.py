@@ -19,12 +19,14 @@ from typing import IO, Any
 
 from microexp.errors import UserError
 from microexp.run.gpu_pool import visible_gpus
-from microexp.run.watchdog import JOBS_LOCK, RUN, token
+from microexp.run.watchdog import DELETED, JOBS_LOCK, RUN, token
 
 USER_PATH = "MICROEXP_PYTHONPATH"
 """Environment variable: what PYTHONPATH was when the user started the run."""
 RUN_LOCK = Path(".snakemake/microexp-run.lock")
 LOGGED = 'logged() { log="$1"; shift; [ ! -s "$log" ] || mv -f "$log" "$log.before"; exec "$@" > "$log" 2>&1; }'
+DELETED_LATER = f"export {DELETED}=1; "
+"""What stands before the command of a job whose results the run deletes when all that reads them is done."""
 SNAKEMAKE_LOCKS = Path(".snakemake/locks")
 LOOKING = (
     "dryrun", "lint", "list_rules", "list_target_rules", "print_compilation", "containerize", "report",

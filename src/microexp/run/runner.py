@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib.metadata
+import os
 import platform
 from collections.abc import Mapping
 from contextlib import suppress
@@ -16,6 +17,7 @@ from microexp.errors import UserError
 from microexp.run import storage
 from microexp.run.identity import place_of, place_record
 from microexp.run.stage import Job, Stage
+from microexp.run.watchdog import DELETED
 
 LIBRARIES = (
     # the names under which one library is distributed
@@ -58,6 +60,7 @@ def run_stage(stage: Stage, job: Job[Any]) -> None:
         "python": platform.python_version(),
         "machine": platform.machine(),
         **extra,
+        **({"deleted_later": True} if os.environ.get(DELETED) else {}),
     }
     for name, path in job.outputs.items():
         storage.write_provenance(path, {**record, **places[name]})
