@@ -2,7 +2,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 CORES ?= $(shell nproc 2>/dev/null || echo 2)
-PYTEST ?= -n 2 --dist loadfile
+PYTEST ?= -n 2 --dist loadfile --no-loadscope-reorder
 OPTIONS ?= # more of Snakemake's, for make demo and make resume
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) $(OPTIONS)
 
@@ -49,7 +49,8 @@ test: install-dev
 	$(BIN)/python -m pytest $(PYTEST)
 
 quick: install-dev
-	$(BIN)/python -m pytest -n 2 -m "not long and not slurm and not conda and not kill" -q
+	$(BIN)/python -m pytest -n 2 --dist worksteal -q --durations=10 --durations-min=2 \
+	  -m "not long and not slurm and not conda and not kill"
 
 lint: install-dev
 	$(BIN)/ruff check .

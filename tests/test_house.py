@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import statistics
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -51,25 +52,37 @@ def by_position(function: ast.FunctionDef) -> int:
     return len(arguments) - (arguments[:1] in (["self"], ["cls"]))
 
 
-FOUND = [
-    (f"{path.relative_to(SOURCE)}:{function.lineno} {function.name}", function)
-    for path in sorted(SOURCE.rglob("*.py"))
-    for function in functions(path.read_text(encoding="utf-8"))
-]
+@dataclass(frozen=True)
+class Seen:
+    """A function of the sources; not its tree, which would fill the memory of every later test."""
+
+    name: str
+    lines: int
+    annotated: bool
+    documented: bool
 
 
-def test_functions_are_short() -> None:
-    assert len(FOUND) > 1000
-    assert [name for name, function in FOUND if length(function) > LONGEST] == []
-    assert statistics.median(length(function) for _, function in FOUND) <= MEDIAN
+@pytest.fixture(scope="module")
+def found() -> list[Seen]:
+    return [
+        Seen(f"{path.relative_to(SOURCE)}:{f.lineno} {f.name}", length(f), annotated(f), documented(f))
+        for path in sorted(SOURCE.rglob("*.py"))
+        for f in functions(path.read_text(encoding="utf-8"))
+    ]
 
 
-def test_functions_are_annotated() -> None:
-    assert [name for name, function in FOUND if not annotated(function)] == []
+def test_functions_are_short(found: list[Seen]) -> None:
+    assert len(found) > 1000
+    assert [f.name for f in found if f.lines > LONGEST] == []
+    assert statistics.median(f.lines for f in found) <= MEDIAN
 
 
-def test_public_functions_have_a_docstring() -> None:
-    assert [name for name, function in FOUND if not documented(function)] == []
+def test_functions_are_annotated(found: list[Seen]) -> None:
+    assert [f.name for f in found if not f.annotated] == []
+
+
+def test_public_functions_have_a_docstring(found: list[Seen]) -> None:
+    assert [f.name for f in found if not f.documented] == []
 
 
 def test_public_functions_take_at_most_three_parameters_by_position() -> None:
@@ -96,7 +109,7 @@ def test_parameters_by_position_are_counted(text: str, counts: list[int]) -> Non
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "is_whole"),
     [
         ("def f(a: int) -> int:\n    '''Is.'''\n    return a", (True, True)),
         ("def f(a) -> int:\n    '''Is.'''\n    return a", (False, True)),
@@ -105,7 +118,7 @@ def test_parameters_by_position_are_counted(text: str, counts: list[int]) -> Non
         ("class C:\n    def _f(self) -> None: ...", (True, True)),
     ],
 )
-def test_what_is_missing_is_seen(text: str, found: tuple[bool, bool]) -> None:
+def test_what_is_missing_is_seen(text: str, is_whole: tuple[bool, bool]) -> None:
     (function,) = functions(text)
-    assert (annotated(function), documented(function)) == found
+    assert (annotated(function), documented(function)) == is_whole
     assert length(function) == text.count("\n") + 1 - text.startswith("class")

@@ -179,6 +179,7 @@ def test_folds_say_who_is_held_out(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [config], "nothing is written"
 
 
+@pytest.mark.long
 def test_nothing_is_printed(clip: Path) -> None:
     code = f"from microexp import api; api.flow(api.align({str(clip)!r}, size=32, fps=30))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)

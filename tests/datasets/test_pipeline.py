@@ -134,6 +134,7 @@ def test_fake_frames_run_to_apexdiff(tmp_path: Path, dataset: str, make, options
     assert expressions
 
 
+@pytest.mark.long
 def test_a_subject_whose_videos_cannot_be_read_costs_the_others_nothing(tmp_path: Path) -> None:
     texture(releases.casme2(tmp_path / "whole"))
     texture(releases.casme2(tmp_path / "release"))

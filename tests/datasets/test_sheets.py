@@ -116,9 +116,9 @@ def _workbook_of(path: Path, rows: Iterable[str], **parts: str) -> Path:
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
-        (['<row r="1"><c r="A1"><v>1</v></c></row>' * 200_000], "more than 500000 elements"),
-        (['<row r="1"><c r="A1" t="inlineStr"><is><t>abc</t></is></c></row>' * 150_000], "more than 500000 elements"),
-        (["<row/>" * 600_000], "more than 500000 elements"),
+        (['<row r="1"><c r="A1"><v>1</v></c></row>' * 167_000], "more than 500000 elements"),
+        (['<row r="1"><c r="A1" t="inlineStr"><is><t>abc</t></is></c></row>' * 126_000], "more than 500000 elements"),
+        (["<row/>" * 501_000], "more than 500000 elements"),
         (['<row r="1"><c r="A1" t="str"><v>', "a" * 60_000_000, "</v></c></row>"], "bytes once unpacked"),
         ([f'<row r="{r}"><c r="GR{r}"/><c r="GR{r}"><v>1</v></c></row>' for r in range(1, 50_000)], "2000000 cells"),
         (['<row r="1048576"><c r="A1048576"><v>1</v></c></row>'], "more than 100000 rows"),
@@ -173,6 +173,89 @@ def test_values_are_those_that_other_programs_read(tmp_path: Path) -> None:
         width = max(map(len, cells), default=0)
         ours = [[*row, *[None] * (width - len(row))] for row in sheet.rows]
         assert ours == cells[: len(ours)] and not [v for row in cells[len(ours) :] for v in row if v is not None]
+
+
+PHONETIC = '<rPh sb="0" eb="1"><t>fu-ri-ga-na</t></rPh>'
+CELLS = [
+    ('<c r="A1" t="inlineStr"><is><r><t>mi</t></r><r><t>cro</t></r></is></c>', "micro"),
+    (f'<c r="A1" t="inlineStr"><is><t>micro</t>{PHONETIC}</is></c>', "micro"),
+    ('<c r="A1" t="b"><v>1</v></c>', True),
+    ('<c r="A1" t="b"><v>0</v></c>', False),
+    ('<c r="A1" t="e"><v>#N/A</v></c>', "#N/A"),
+    ('<c r="A1" t="str"><f>A2</f><v>text</v></c>', "text"),
+    ('<c r="A1" t="d"><v>2024-05-06T07:08:09</v></c>', datetime(2024, 5, 6, 7, 8, 9)),
+    ('<c r="A1"><v>12</v></c>', 12),
+    ('<c r="A1"><v>1.5E2</v></c>', 150.0),
+    ('<c r="A1"><v>-3</v></c>', -3),
+    ("<c><v>7</v></c>", 7),
+]
+
+
+@pytest.mark.parametrize(("cell", "value"), CELLS)
+def test_a_cell_is_read_in_whatever_form_programs_write_it(tmp_path: Path, cell: str, value: object) -> None:
+    (row,) = read_sheets(_workbook_of(tmp_path / "s.xlsx", [f'<row r="1">{cell}</row>']))[0].rows
+    assert row == (value,) and type(row[0]) is type(value)
+
+
+def test_how_a_shared_text_is_pronounced_is_no_part_of_it(tmp_path: Path) -> None:
+    cells = "".join(f'<c t="s"><v>{number}</v></c>' for number in (1, 0, 1))
+    path = _workbook_of(tmp_path / "s.xlsx", [f"<row>{cells}</row>"])
+    relation = '<Relationship Id="texts" Type="x/sharedStrings" Target="sharedStrings.xml"/></Relationships>'
+    _replace(path, "xl/_rels/workbook.xml.rels", b"</Relationships>", relation.encode())
+    with zipfile.ZipFile(path, "a") as archive:
+        two = "<si><r><t>tw</t></r><r><t>o</t></r></si>"
+        archive.writestr("xl/sharedStrings.xml", f"<sst xmlns='x'><si><t>one</t>{PHONETIC}</si>{two}</sst>")
+    assert read_sheets(path)[0].rows == (("two", "one", "two"),)
+
+
+def test_rows_and_cells_without_a_place_follow_each_other(tmp_path: Path) -> None:
+    rows = ["<row><c><v>1</v></c><c><v>2</v></c></row>", '<row r="4"><c r="B4"><v>3</v></c><c><v>4</v></c></row>']
+    found = read_sheets(_workbook_of(tmp_path / "s.xlsx", [*rows, "<row><c><v>5</v></c></row>"]))[0].rows
+    assert found == ((1, 2), (), (), (None, 3, 4), (5,))
+
+
+def test_a_place_that_is_none_is_damage(tmp_path: Path) -> None:
+    path = _workbook_of(tmp_path / "s.xlsx", ['<row r="1"><c r="1A"><v>1</v></c></row>'])
+    with pytest.raises(UserError, match=r"s\.xlsx: a damaged workbook"):
+        read_sheets(path)
+
+
+def test_a_date_beyond_the_calendar_is_a_text_that_says_so(tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    book.active.append([date(2024, 1, 2)])
+    book.save(tmp_path / "s.xlsx")
+    assert read_sheets(tmp_path / "s.xlsx")[0].rows == ((datetime(2024, 1, 2),),)
+    _replace(tmp_path / "s.xlsx", "xl/worksheets/sheet1.xml", b"<v>45293</v>", b"<v>99999999999</v>")
+    assert read_sheets(tmp_path / "s.xlsx")[0].rows == (("#VALUE!",),)
+
+
+def test_the_years_of_a_book_from_a_mac_count_from_1904(tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    book.epoch = openpyxl.utils.datetime.CALENDAR_MAC_1904
+    book.active.append([date(2024, 1, 2)])
+    book.save(tmp_path / "s.xlsx")
+    with zipfile.ZipFile(tmp_path / "s.xlsx") as archive:
+        assert b'date1904="1"' in archive.read("xl/workbook.xml")
+    assert read_sheets(tmp_path / "s.xlsx")[0].rows == ((datetime(2024, 1, 2),),)
+
+
+def test_a_workbook_of_too_many_parts_is_refused(tmp_path: Path) -> None:
+    path = workbook(tmp_path / "s.xlsx", S=[("First",)])
+    with zipfile.ZipFile(path, "a") as archive:
+        for number in range(10_001):
+            archive.writestr(f"x/{number}", b"")
+    with pytest.raises(UserError, match=r"s\.xlsx: \d+ parts"):
+        read_sheets(path)
+
+
+def test_a_workbook_without_relations_is_found_at_the_usual_place(tmp_path: Path) -> None:
+    path = workbook(tmp_path / "s.xlsx", S=[("First", 2)])
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist() if name != "_rels/.rels"}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    assert read_sheets(path)[0].rows == (("First", 2),)
 
 
 @pytest.mark.parametrize(

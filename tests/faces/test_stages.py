@@ -107,6 +107,7 @@ def test_resampling(swaying: Path, make_index: Make, tmp_path: Path) -> None:
         assert group.attrs["fps"] == 60 and group.attrs["source_fps"] == 200
 
 
+@pytest.mark.long
 def test_slow_alignment_follows_the_head(face: np.ndarray, make_folder: Make, make_index: Make, tmp_path: Path) -> None:
     folder = make_folder("v1", [moved(face, 0.15 * t) for t in range(60)])
     index = make_index({"v1": (folder, 60)}, fps=6.0)  # 10 s
@@ -122,6 +123,7 @@ def test_slow_alignment_follows_the_head(face: np.ndarray, make_folder: Make, ma
     assert motion["slow"] < 0.5 * motion["fixed"]
 
 
+@pytest.mark.long
 def test_bad_videos_are_left_out_with_a_reason_and_the_others_stand(
     swaying: Path, face: np.ndarray, make_folder: Make, make_index: Make, tmp_path: Path, capsys: Any
 ) -> None:
@@ -228,6 +230,7 @@ def test_the_provenance_tells_which_videos_were_read(
         faces.run(job)
 
 
+@pytest.mark.long
 def test_the_usable_part_is_used(face: np.ndarray, make_folder: Make, make_index: Make, tmp_path: Path) -> None:
     blank = np.full_like(face, 90)
     pictures = [moved(face, t / 9) if 4 <= t < 9 else blank for t in range(30)]
@@ -286,6 +289,7 @@ def test_crops_need_the_faces_of_the_same_index(swaying: Path, make_index: Make,
         crop(make_index({"v2": (swaying, 12)}), shard, tmp_path / "c.h5")
 
 
+@pytest.mark.long
 def test_same_bytes_whatever_the_threads(swaying: Path, make_index: Make, tmp_path: Path) -> None:
     index = make_index({"v1": (swaying, 12)})
     for n in (1, 2):

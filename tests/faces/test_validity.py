@@ -292,7 +292,7 @@ def motion_in(tmp_path: Path, pictures: list[np.ndarray], fps: int) -> tuple[np.
         return found.read(0, found.n_steps)[:, columns], found.valid()
 
 
-@pytest.mark.parametrize("times", [2, 3])
+@pytest.mark.parametrize("times", [2, pytest.param(3, marks=pytest.mark.long)])
 def test_repeated_frames_leave_the_motion_as_it_is(face: np.ndarray, tmp_path: Path, times: int) -> None:
     """A film of 30 frames/s that was recorded at 60 or 90: the same motion, of the same strength."""
     generator = np.random.default_rng(0)
@@ -335,6 +335,7 @@ def test_a_change_of_the_seat_keeps_both_halves_in_place(face: np.ndarray, tmp_p
         assert looks_like(shown.frames[2], shown.frames[20]) > 0.9
 
 
+@pytest.mark.long
 def test_the_larger_of_two_is_taken_and_others_on_request(face: np.ndarray, tmp_path: Path) -> None:
     second = np.full_like(face, 90)
     small = cv2.resize(face[:, ::-1], None, fx=0.8, fy=0.8, interpolation=cv2.INTER_AREA)

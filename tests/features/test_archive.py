@@ -146,6 +146,7 @@ def test_pip_works_beside_the_output_and_ends_with_its_parent(tmp_path: Path) ->
     assert clear_leftovers(tmp_path) == [Path(scratch)]
 
 
+@pytest.mark.long
 def test_other_bytes_from_the_index(index: Sdist, tmp_path: Path) -> None:
     pinned = Sdist(index.name, index.version, "0" * 64)
     with pytest.raises(UserError, match=f"got SHA-256 {index.sha256}, expected SHA-256 000") as caught:
@@ -154,11 +155,13 @@ def test_other_bytes_from_the_index(index: Sdist, tmp_path: Path) -> None:
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.long
 def test_not_on_the_index(index: Sdist, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no such file on the package index.*without network, put absent-2"):
         archive.fetch(Sdist("absent", "2", "0" * 64), tmp_path / "absent-2.tar.gz")
 
 
+@pytest.mark.long
 def test_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     monkeypatch.delenv("PIP_FIND_LINKS", raising=False)

@@ -29,7 +29,8 @@ from tests.features.conftest import Shards
 from tests.shards import recorded
 
 STREAMS = ("rgb", "flow")
-both_streams = pytest.mark.parametrize("stream", STREAMS)
+both_streams = pytest.mark.parametrize("stream", ["rgb", pytest.param("flow", marks=pytest.mark.long)])
+"""Both read and write alike, and hold the same network, which takes its time."""
 
 
 def run(

@@ -98,6 +98,7 @@ def job(output: Path) -> Job[weights.WeightsParams]:
     return Job({}, {"weights": output}, weights.WeightsParams())
 
 
+@pytest.mark.long
 def test_stage_from_archive_to_safetensors(fake_release: Path, checkpoint: Checkpoint) -> None:
     run_stage(STAGES["weights"], job(fake_release))
     first = fake_release.read_bytes()

@@ -71,6 +71,7 @@ def spoiled_pairs() -> tuple[Images, np.ndarray]:
     return (np.stack([spoil(i) for i in images]), np.stack([spoil(i) for i in moved])), motion
 
 
+@pytest.mark.long
 def test_opencv_has_the_same_error_statistics_at_its_defaults() -> None:
     """And they would tell a wrong median or stopping rule."""
     pairs, motion = spoiled_pairs()
@@ -202,7 +203,7 @@ def test_streaming_gives_the_flow_of_each_pair(batch: int) -> None:
     np.testing.assert_array_equal(found, compute_flow(np.stack(video[:-1]), np.stack(video[1:])))
 
 
-@pytest.mark.parametrize("backend", ["numba", "torch", "opencv"])
+@pytest.mark.parametrize("backend", ["numba", pytest.param("torch", marks=pytest.mark.long), "opencv"])
 def test_warm_start_restarts_on_schedule_and_not_by_batch(backend: str) -> None:
     preset = "opencv" if backend == "opencv" else "micro"
     params = FlowParams(warm_start_pairs=3, warm_start_scales=2, backend=backend, preset=preset)  # type: ignore[arg-type]
@@ -303,7 +304,7 @@ EXTREMES = [
 ]
 
 
-@pytest.mark.parametrize("backend", ["numba", "torch"])
+@pytest.mark.parametrize("backend", ["numba", pytest.param("torch", marks=pytest.mark.long)])
 def test_flow_is_finite_at_every_corner_of_the_parameters(backend: str) -> None:
     images = np.random.default_rng(0).integers(0, 256, (2, 1, 24, 24)).astype(np.uint8)
     for options in EXTREMES:

@@ -9,6 +9,7 @@ import pytest
 from microexp.errors import UserError
 from microexp.own_videos.inputs import OwnVideo
 from microexp.own_videos.labels import Label, read_labels, write_annotations
+from tests.datasets.releases import workbook
 
 ELAN = (
     "Expression\tann\t00:00:01.200\t1.2\t00:00:01.600\t1.6\t00:00:00.400\t0.4\tmicro\n"
@@ -71,6 +72,10 @@ def test_frames_in_columns_of_any_usual_name(tmp_path: Path, text: str) -> None:
         ("a,b\n1,2\n", "a column"),
         ("video,onset,offset\na,20,10\n", "row 2: it ends at 10, before 20"),
         ("video,onset,offset\na,soon,10\n", "row 2, onset: got 'soon'"),
+        ("video,onset,offset\na,10,20\na,,30\n", "row 3: no onset"),
+        ("video,onset_s,offset_s\na,1.5,late\n", "row 2, offset: got 'late', expected a time"),
+        ("start_ms,end_ms\n1200,x\n", "row 2, offset: got 'x', expected a time"),
+        ("Time,Behavior,Status\nnever,micro,START\n", "row 2: got 'never', expected a time in seconds"),
     ],
 )
 def test_what_is_no_label_is_named(tmp_path: Path, text: str, says: str) -> None:
@@ -108,3 +113,89 @@ def test_without_a_video_column_there_must_be_one_video(tmp_path: Path) -> None:
 def test_rows_that_are_all_of_other_videos_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"got 'zebra', expected one of a\.mp4"):
         write_annotations(tmp_path / "a.csv", [row("zebra")], [video("a", "a.mp4")], file="l.csv")
+
+
+def test_rows_without_any_interval_are_no_labels(tmp_path: Path) -> None:
+    found = made(tmp_path, "l.csv", "video,onset,offset,kind\na,,,micro\na,5,9,macro\n")
+    assert [(x.row, x.onset, x.offset, x.kind) for x in found] == [(3, 5, 9, "macro")]
+
+
+def test_a_row_without_an_end_is_a_single_frame(tmp_path: Path) -> None:
+    (label,) = made(tmp_path, "l.csv", "video,onset,offset\na,12,\n")
+    assert (label.onset, label.apex, label.offset) == (12, None, 12)
+
+
+@pytest.mark.parametrize(("apex", "expected"), [("14", 14), ("", None), ("unclear", None)])
+def test_an_apex_that_is_no_number_is_none(tmp_path: Path, apex: str, expected: float | None) -> None:
+    (label,) = made(tmp_path, "l.csv", f"video,onset,apex,offset\na,10,{apex},20\n")
+    assert label.apex == expected
+
+
+def test_milliseconds_are_seconds_afterwards(tmp_path: Path) -> None:
+    (label,) = made(tmp_path, "l.csv", "start_ms,apex_ms,end_ms,label\n1200,1350,1600,happiness\n")
+    assert (label.onset, label.apex, label.offset) == (1.2, 1.35, 1.6)
+    assert (label.in_seconds, label.kind, label.emotion) == (True, "", "happiness")
+
+
+@pytest.mark.parametrize(
+    ("cell", "kind", "emotion"),
+    [
+        ("micro-expression", "micro", ""), ("Macro (left)", "macro", ""), ("happiness", "", "happiness"),
+        ("micromanaged", "micro", ""), ("amicros", "", "amicros"),
+    ],
+)  # fmt: skip
+def test_a_label_is_a_kind_or_an_emotion(tmp_path: Path, cell: str, kind: str, emotion: str) -> None:
+    (label,) = made(tmp_path, "l.csv", f"onset,offset,label\n1,5,{cell}\n")
+    assert (label.kind, label.emotion) == (kind, emotion)
+
+
+def test_one_fraction_makes_seconds_of_the_whole_column(tmp_path: Path) -> None:
+    labels = made(tmp_path, "l.csv", "onset,offset\n1,2\n3.5,4\n")
+    assert [(x.onset, x.offset, x.in_seconds) for x in labels] == [(1, 2, True), (3.5, 4, True)]
+
+
+BORIS_HEADER = "Time,Media file path,Subject,Behavior,Status\n"
+
+
+def test_states_of_two_people_that_overlap_are_told_apart(tmp_path: Path) -> None:
+    rows = "1,a.mp4,ann,micro,START\n2,a.mp4,bob,micro,START\n3,a.mp4,ann,micro,STOP\n5,a.mp4,bob,micro,STOP\n"
+    assert [(x.onset, x.offset) for x in made(tmp_path, "l.csv", BORIS_HEADER + rows)] == [(1, 3), (2, 5)]
+
+
+def test_a_point_event_is_a_moment_and_a_stop_alone_is_nothing(tmp_path: Path) -> None:
+    rows = "1,a.mp4,ann,surprise,POINT\n2,a.mp4,ann,micro,STOP\n3,a.mp4,ann,fear,START\n4,a.mp4,ann,fear,STOP\n"
+    found = made(tmp_path, "l.csv", BORIS_HEADER + rows)
+    assert [(x.onset, x.offset, x.emotion) for x in found] == [(1, 1, "surprise"), (3, 4, "fear")]
+
+
+def test_a_sheet_of_a_workbook_is_read_by_its_name(tmp_path: Path) -> None:
+    path = workbook(
+        tmp_path / "l.xlsx", One=[("onset", "offset"), (1, 2)], Two=[("onset", "offset", "kind"), (30, 40, "macro")]
+    )
+    (label,) = read_labels(f"{path}#two")
+    assert (label.onset, label.offset, label.kind) == (30, 40, "macro")
+    with pytest.raises(UserError, match="got 'three', expected one of 'One', 'Two'"):
+        read_labels(f"{path}#three")
+
+
+def test_seconds_and_frames_are_written_under_their_names(tmp_path: Path) -> None:
+    labels = [Label(2, "a", 1.5, 1.7, 2.0, True, "micro", "fear"), Label(3, "a", 4.0, None, 5.0, True, "", "")]
+    write_annotations(tmp_path / "a.csv", labels, [video("a", "a.mp4")], file="l.csv")
+    header, first, second = (tmp_path / "a.csv").read_text().splitlines()
+    assert header == "subject,video,onset_s,apex_s,offset_s,kind,emotion"
+    assert (first, second) == ("a,a,1.5,1.7,2.0,micro,fear", "a,a,4.0,,5.0,,")
+
+
+def test_a_name_that_two_videos_have_is_refused(tmp_path: Path) -> None:
+    videos = [
+        OwnVideo("one", "one/x.mp4", Path("/films/one/x.mp4")),
+        OwnVideo("two", "two/x.mp4", Path("/films/two/x.mp4")),
+    ]
+    with pytest.raises(UserError, match=r"row 2: got 'x\.mp4', expected a name that one video alone has"):
+        write_annotations(tmp_path / "a.csv", [row("x.mp4")], videos, file="l.csv")
+    assert write_annotations(tmp_path / "a.csv", [row("two/x.mp4")], videos, "l.csv") == 0
+
+
+def test_a_sheet_without_rows_has_a_header_alone(tmp_path: Path) -> None:
+    assert write_annotations(tmp_path / "a.csv", [], [video("a", "a.mp4")], file="l.csv") == 0
+    assert (tmp_path / "a.csv").read_text() == "subject,video,onset,apex,offset,kind,emotion\n"

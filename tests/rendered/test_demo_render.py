@@ -30,6 +30,7 @@ def test_texture_matches_the_picture() -> None:
     assert sizes == sorted(sizes) and sizes[0] == 256 and sizes[-1] == 1024
 
 
+@pytest.mark.long
 def test_faces_are_found() -> None:
     """The detector that the pipeline uses, on the first and the last frame of two videos."""
     detector = dlib.get_frontal_face_detector()

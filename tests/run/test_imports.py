@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
-
-import pytest
+from pathlib import Path
 
 from microexp.pipeline import STAGES
 
@@ -14,9 +14,32 @@ WITHOUT_TORCH = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("stage", WITHOUT_TORCH)
-def test_no_torch(stage: str) -> None:
-    code = f"from microexp.pipeline import STAGES; import importlib, sys; stage = STAGES[{stage!r}]; stage.params; "
-    code += "importlib.import_module(stage.module); sys.exit('torch' in sys.modules)"
-    assert STAGES[stage].name == stage
-    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+CODE = """
+import importlib, sys
+from microexp.pipeline import STAGES
+for name in sys.argv[1:]:
+    if name in STAGES:
+        STAGES[name].params
+    importlib.import_module(STAGES[name].module if name in STAGES else name)
+    if "torch" in sys.modules:
+        sys.exit(f"{name} loads torch")
+"""
+
+
+def loads(*names: str, path: Path | None = None) -> str:
+    """What a new Python says that imports these stages or modules, one after the other; `path` is searched first."""
+    found = [str(path), os.environ["PYTHONPATH"]] if path and "PYTHONPATH" in os.environ else [str(path)]
+    environment = os.environ if path is None else {**os.environ, "PYTHONPATH": os.pathsep.join(found)}
+    done = subprocess.run([sys.executable, "-c", CODE, *names], env=environment, capture_output=True, text=True)
+    return done.stderr
+
+
+def test_no_torch() -> None:
+    assert set(WITHOUT_TORCH) <= set(STAGES)
+    assert loads(*WITHOUT_TORCH) == ""
+
+
+def test_a_network_would_be_noticed(tmp_path: Path) -> None:
+    (tmp_path / "torch.py").touch()
+    (tmp_path / "net_of_mine.py").write_text("import torch\n")
+    assert loads("index", "net_of_mine", path=tmp_path) == "net_of_mine loads torch\n"

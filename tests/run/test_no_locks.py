@@ -16,6 +16,9 @@ from tests import no_locks
 REFUSED = "import fcntl, sys; fcntl.flock(open(sys.argv[1], 'w'), fcntl.LOCK_EX)"
 
 
+FIRST, *OTHERS = no_locks.ERRNOS
+each_number = pytest.mark.parametrize("number", [FIRST, *(pytest.param(n, marks=pytest.mark.long) for n in OTHERS)])
+
 EACH = """
 import fcntl, sys
 for n in range(6):
@@ -44,7 +47,7 @@ def shards(folder: Path, count: int = 4) -> dict[str, bytes]:
     return {p.name: p.read_bytes() for p in (folder / "results/other").iterdir()}
 
 
-@pytest.mark.parametrize("number", no_locks.ERRNOS)
+@each_number
 def test_verify_finds_intact_shards_intact_and_deletes_nothing(tmp_path: Path, number: int) -> None:
     environment = no_locks.environment(tmp_path, number)
     refused = subprocess.run([sys.executable, "-c", REFUSED, str(tmp_path / "x")], env=environment, capture_output=True)
@@ -64,7 +67,7 @@ def test_verify_finds_intact_shards_intact_and_deletes_nothing(tmp_path: Path, n
     assert {p.name: p.read_bytes() for p in (tmp_path / "results/other").iterdir()} == before
 
 
-@pytest.mark.parametrize("number", no_locks.ERRNOS)
+@each_number
 def test_shards_are_read_and_damage_is_still_damage(tmp_path: Path, number: int) -> None:
     environment = no_locks.environment(tmp_path, number)
     shards(tmp_path, 2)

@@ -203,6 +203,13 @@ def copy_run(source: Path, target: Path) -> Path:
     return target
 
 
+def forget(folder: Path, *parts: str) -> None:
+    """Delete results of a run: files or folders below `results`."""
+    for part in parts:
+        path = folder / "results" / part
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
 def record_anew(path: Path) -> None:
     """Give a result that was replaced the record that the stage which writes it would have given it."""
     record = storage.read_provenance(path)

@@ -31,12 +31,6 @@ LATE = ("features", "apexdiff", "spotting", "recognition", "tables", "report", "
 """What is computed again when a run has finished before its last kill: with everything that depends on it."""
 
 
-def forget(folder: Path, *parts: str) -> None:
-    for part in parts:
-        path = folder / "results" / part
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-
 def complete(folder: Path) -> set[str]:
     """Results that are whole and recorded, so that their jobs had done all their work."""
     files = (p for p in (folder / "results").rglob("*") if p.is_file() and not p.name.endswith(".prov.json"))
@@ -73,7 +67,7 @@ def test_killed_at_random_moments(finished: Path, tmp_path: Path) -> None:
         if outcome.status == 0 and kills >= KILLS:
             break
         if outcome.status == 0:
-            forget(folder, *LATE)
+            runs.forget(folder, *LATE)
             noted = {name for name in noted if (folder / name).exists()}
         else:
             assert outcome.status < 0, outcome.text
@@ -86,7 +80,7 @@ def test_killed_at_random_moments(finished: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("whole_group", [True, False])
 def test_asked_to_stop(finished: Path, copy: Path, number: int, whole_group: bool) -> None:
-    forget(copy, "recognition", "apexdiff")
+    runs.forget(copy, "recognition", "apexdiff")
     run = runs.Running(copy, cores=CORES)
     run.wait_for_job()
     time.sleep(1)
@@ -101,7 +95,7 @@ def test_asked_to_stop(finished: Path, copy: Path, number: int, whole_group: boo
 
 
 def test_a_killed_worker(finished: Path, copy: Path) -> None:
-    forget(copy, "apexdiff")
+    runs.forget(copy, "apexdiff")
     run = runs.Running(copy, cores=CORES)
     os.kill(run.wait_for_job(), signal.SIGKILL)
     failed = run.wait()
@@ -139,7 +133,7 @@ def errors(outcome: runs.Outcome) -> list[str]:
 
 def test_a_full_disk(finished: Path, copy: Path) -> None:
     with results_on(copy, "100m") as results:
-        forget(copy, "flow")
+        runs.forget(copy, "flow")
         used = sum(p.stat().st_blocks * 512 for p in results.rglob("*"))
         remount(results, f"size={used + 200_000}")
         full = runs.run(copy)
@@ -189,7 +183,7 @@ def test_results_that_become_read_only_under_a_job(finished: Path, copy: Path) -
 
 def test_resume_as_documented(finished: Path, copy: Path) -> None:
     """`make resume`: unlock, then the command; also where the locks of Snakemake were left by another machine."""
-    forget(copy, "apexdiff")
+    runs.forget(copy, "apexdiff")
     run = runs.Running(copy, cores=CORES)
     run.wait_for_job()
     run.kill_group()

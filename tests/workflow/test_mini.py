@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +22,8 @@ COUNTS = ("true_positives", "predictions", "ground_truths")
 def test_one_core_and_two_cores_give_the_same_bytes(finished: Path, tmp_path: Path) -> None:
     """Everything after the rendered videos, which have a test of their own, is computed again on one core."""
     again = runs.copy_run(finished, tmp_path / "again")
-    for part in ("faces", "crops", "flow", "features", "apexdiff", "spotting", "recognition", "tables", "report"):
-        shutil.rmtree(again / "results" / part)
-    (again / "results" / "report.html").unlink()
+    parts = ("faces", "crops", "flow", "features", "apexdiff", "spotting", "recognition", "tables", "report")
+    runs.forget(again, *parts, "report.html")
     outcome = runs.run(again, cores=1)
     assert outcome.status == 0, outcome.text
     assert runs.differing(finished, again) == []

@@ -15,7 +15,10 @@ import pytest
 from microexp.pipeline import STAGES
 from tests.workflow import runs, versions
 
-SLOW = {"demo", "faces", "crops", "flow", "i3d-rgb", "i3d-flow", "spotting-fold aemnet", "recognition-fold mdml"}
+SLOW = {
+    "demo", "faces", "crops", "flow", "apexdiff", "i3d-rgb", "i3d-flow", "spotting-fold aemnet",
+    "spotting-fold flow_magnitude", "recognition-fold mdml",
+}  # fmt: skip
 NAMES = [pytest.param(n, marks=pytest.mark.long) if n in SLOW else n for n in versions.CASES]
 
 

@@ -26,7 +26,7 @@ USER_PATH = "MICROEXP_PYTHONPATH"
 RUN_LOCK = Path(".snakemake/microexp-run.lock")
 LOGGED = 'logged() { log="$1"; shift; [ ! -s "$log" ] || mv -f "$log" "$log.before"; exec "$@" > "$log" 2>&1; }'
 DELETED_LATER = f"export {DELETED}=1; "
-"""What stands before the command of a job whose results the run deletes when all that reads them is done."""
+"""What stands before the command of a job with results that the run deletes when all that reads them is done."""
 SNAKEMAKE_LOCKS = Path(".snakemake/locks")
 LOOKING = (
     "dryrun", "lint", "list_rules", "list_target_rules", "print_compilation", "containerize", "report",

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FrameType
 
 DELETED = "MICROEXP_DELETED_LATER"
-"""Environment variable of a job whose results the run deletes when all that reads them is done."""
+"""Environment variable of a job with results that the run deletes when all that reads them is done."""
 RUN = "MICROEXP_RUN"
 """Environment variable `PID:START`, START as in `start_time`."""
 JOBS_LOCK = Path(".snakemake/microexp-jobs.lock")

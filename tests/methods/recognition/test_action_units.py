@@ -142,6 +142,7 @@ def test_training_learns_and_is_repeatable():
     )
 
 
+@pytest.mark.long
 def test_the_shipped_model_tells_units_of_people_whom_it_has_not_seen():
     model = units.load()
     assert model.units == KNOWN and shipped(ACTION_UNITS).stat().st_size < 1e6

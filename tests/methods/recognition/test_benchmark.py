@@ -87,6 +87,7 @@ def test_what_is_not_the_composite_is_an_error(benchmark, npz, tmp_path, capsys)
             benchmark.load(tmp_path / "other.npz", allow_subset=True)
 
 
+@pytest.mark.long
 def test_any_spelling_zero_and_size_is_read(benchmark, npz, tmp_path):
     parts = dict(np.load(npz))
     names = {"casme2": "CASME_II", "smic": "SMIC_HS", "samm": "SAMM"}

@@ -80,6 +80,7 @@ def test_the_page_s_example_runs_from_flow_maps_to_the_table(maps, tmp_path, cap
     assert "no 'flo'; expected one of flow" in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_rendered_expressions_are_a_source_that_is_never_predicted(maps, tmp_path, capsys):
     example = next(e for e in EXAMPLES if "guided" in e["recognition"])
     example["recognition"]["guided"]["methods"]["mdml"] |= {"epochs": 1, "channels": [2, 2]}

@@ -269,7 +269,7 @@ def saves(monkeypatch, stop_after=None):
 RESULTS = ("trained.safetensors", "training.csv", "proposals.h5", "detections.csv", "selection.json")
 
 
-@pytest.mark.parametrize("method", [SLOW, STACKED, "aemnet"])
+@pytest.mark.parametrize("method", [SLOW, STACKED, pytest.param("aemnet", marks=pytest.mark.long)])
 def test_training_goes_on_where_it_was_stopped(data, tmp_path, monkeypatch, method):
     """Stopped in any fit after any epoch, or between fits, the next run ends with the same bytes."""
     options = {SLOW: {"epochs": 2}, STACKED: {"epochs": 3}, "aemnet": QUICK}[method]
