@@ -9,7 +9,7 @@ ordinary workflow with `apply:`, in folders below `--work`; what is there is not
 `flow_magnitude` has no shipped model: its threshold and lengths are chosen on the very people with expressions, which
 favours it. `candidates` needs no training; its threshold is the documented one.
 A hit is an intersection over union of at least .5, one to one; `any kind` does not ask whether micro and
-macro were told apart. Candidates that carry a flag (where events have flags) are counted apart.
+macro were told apart. Candidates that carry a flag are counted apart, and so are expressions that only they find.
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ class Figures:
         unflagged_a_minute: those of them that carry no flag.
         recall: kind -> share of the expressions that are found as their kind.
         recall_any_kind: share that is found, whatever the kind.
+        recall_unflagged: share that is found, whatever the kind, by candidates without a flag.
         precision_any_kind: share of candidates that find one, in the videos with expressions.
+        f1: `micro`, `macro` and `overall` -> F1 in the videos with expressions, kinds told apart.
         minutes: without expressions; expressions: in the other videos.
     """
 
@@ -61,7 +63,9 @@ class Figures:
     unflagged_a_minute: float
     recall: Mapping[str, float]
     recall_any_kind: float
+    recall_unflagged: float
     precision_any_kind: float
+    f1: Mapping[str, float]
     minutes: float
     expressions: int
 
@@ -121,7 +125,7 @@ def events(folder: Path, name: str) -> list[dict[str, str]]:
 
 
 def figures(still: Path, shown: Path, name: str) -> Figures:
-    """What a model found in both runs; numbers of frames count from 1 in the events."""
+    """What a model found in both runs."""
     index = "results/index/" + DATASET
     quiet = read_videos(still / index / "videos.csv")
     minutes = sum(v.n_frames / v.fps for v in quiet) / 60
@@ -131,21 +135,26 @@ def figures(still: Path, shown: Path, name: str) -> Figures:
         Interval(e.subject, e.video, e.onset, e.offset, e.kind)
         for e in read_expressions(shown / index / "expressions.csv", listed)
     ]
-    found = [
-        Interval(e["subject"], e["video"], int(e["onset"]) - 1, int(e["offset"]) - 1, e["kind"])
-        for e in events(shown, name)
-    ]
-    by_kind = count(found, truth, "one_to_one")
-    either = count(_as_one(found), _as_one(truth), "one_to_one")["overall"]
+    found = events(shown, name)
+    by_kind = count(intervals(found), truth, "one_to_one")
+    either = count(_as_one(intervals(found)), _as_one(truth), "one_to_one")["overall"]
+    plain = count(_as_one(intervals([e for e in found if not e["flags"]])), _as_one(truth), "one_to_one")["overall"]
     return Figures(
         false_a_minute=len(false) / minutes,
-        unflagged_a_minute=sum(not e.get("flags") for e in false) / minutes,
+        unflagged_a_minute=sum(not e["flags"] for e in false) / minutes,
         recall={kind: by_kind[kind].recall for kind in KINDS},
         recall_any_kind=either.recall,
+        recall_unflagged=plain.recall,
         precision_any_kind=either.precision,
+        f1={kind: counts.f1 for kind, counts in by_kind.items()},
         minutes=minutes,
         expressions=len(truth),
     )
+
+
+def intervals(rows: Sequence[Mapping[str, str]]) -> list[Interval]:
+    """Events as intervals; their numbers count from 1, those of ground truth from 0."""
+    return [Interval(e["subject"], e["video"], int(e["onset"]) - 1, int(e["offset"]) - 1, e["kind"]) for e in rows]
 
 
 def _as_one(intervals: Sequence[Interval]) -> list[Interval]:
@@ -170,14 +179,15 @@ def measure(args: argparse.Namespace) -> dict[str, Figures]:
 def table(found: Mapping[str, Figures]) -> str:
     """The figures as a Markdown table."""
     lines = [
-        "| | false candidates a minute | without a flag | recall | recall micro / macro, as their kind | precision |",
-        "|---|---:|---:|---:|---:|---:|",
+        "| | false candidates a minute | without a flag | recall | without a flag | micro / macro, as their kind "
+        "| precision | F1, kinds told apart |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for name, f in found.items():
         kinds = " / ".join(f"{f.recall[kind]:.2f}" for kind in KINDS)
         lines.append(
-            f"| {name} | {f.false_a_minute:.1f} | {f.unflagged_a_minute:.1f} | {f.recall_any_kind:.2f} | {kinds} "
-            f"| {f.precision_any_kind:.2f} |"
+            f"| {name} | {f.false_a_minute:.1f} | {f.unflagged_a_minute:.1f} | {f.recall_any_kind:.2f} "
+            f"| {f.recall_unflagged:.2f} | {kinds} | {f.precision_any_kind:.2f} | {f.f1['overall']:.2f} |"
         )
     return "\n".join(lines)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from microexp.errors import UserError
+from microexp.methods.spotting.aemnet.augment import generator, other_side, vary
 from microexp.methods.spotting.base import SpottingVideo
 from microexp.records.features import Features, Key
 
@@ -53,6 +54,11 @@ class FeatureVideo:
     def key(self) -> Key:
         """Data set, subject, video."""
         return self.dataset, self.subject, self.video
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Names of the channels that `read` gives."""
+        return tuple(f.channels[k] for f in self.streams for k in network_columns(f))
 
     @property
     def origin_frame(self) -> float:
@@ -152,6 +158,12 @@ class FeatureStore:
                 self._table[first : first + video.n_steps] = self._whole(video)
                 self._kept[video.key] = self._table[first : first + video.n_steps]
         return self._table
+
+    def varied_table(self, seed: int, epoch: int, amount: float) -> np.ndarray:
+        """`table` as a fit of that seed sees it in an epoch (`augment.vary`)."""
+        mirror = other_side(self.videos[0].channels)
+        parts = [vary(self._whole(v), mirror, amount, generator(seed, epoch, v.key)) for v in self.videos]
+        return np.concatenate(parts)
 
     def rows(self, video: FeatureVideo, start: int, length: int) -> np.ndarray:
         """(length,) rows of `table` that `read` would give."""

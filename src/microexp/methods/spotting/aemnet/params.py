@@ -71,6 +71,14 @@ class AemnetParams(Params):
         description="Of matrix products. auto: bfloat16 on GPUs that have it, float32 on CPUs; "
         "bfloat16: also on CPUs (faster for wide networks where the CPU has AMX or AVX512-BF16).",
     )
+    augment: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        exclude_if=lambda value: value == 0,
+        description="How much the features of each training video are varied anew in every epoch: sides swapped, "
+        "strength, noise, silent channels; 0: off. For the stream motion alone.",
+    )
     start_from: str | None = Field(
         None,
         min_length=1,
@@ -83,4 +91,10 @@ class AemnetParams(Params):
     def _check_iou(self) -> AemnetParams:
         if self.background_iou > self.foreground_iou:
             raise ValueError("background_iou must not be above foreground_iou")
+        return self
+
+    @model_validator(mode="after")
+    def _check_augment(self) -> AemnetParams:
+        if self.augment and self.network.streams != ("motion",):
+            raise ValueError("augment is for network.streams [motion] alone")
         return self

@@ -197,6 +197,8 @@ class _Training:
     def _epoch(self) -> None:
         epoch = self.fits[0].epoch
         rate, sums = learning_rate(epoch, self.options), np.zeros((len(self.fits), 5))
+        if self.options.augment:
+            self.features.vary([fit.seed for fit in self.fits], epoch, self.options.augment)
         orders = [np.random.default_rng([f.seed, 3, epoch]).permutation(n) for f, n in self._counted()]
         plans = [batches(order, self.options.batch_size) for order in orders]
         generators = [np.random.default_rng([fit.seed, 4, epoch]) for fit in self.fits]
@@ -217,7 +219,7 @@ class _Training:
         o = self.options
         index = torch.from_numpy(chosen).to(self.device)
         a, b, c, d = (part[index] for part in self.targets)
-        predictions = self.network.forward(self.features(chosen), rows, masks)
+        predictions = self.network.forward(self.features(chosen, rows), rows, masks)
         parts = loss_parts(predictions, (a, b, c, d), o.focal_alpha, gamma=o.focal_gamma)
         loss = parts.total(o.anchor_free_weight, o.anchor_based_weight)
         self.optimizer.step(self.network.gradients(loss.sum(), rows), rows, rate)
