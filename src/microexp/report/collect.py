@@ -11,7 +11,7 @@ from typing import Any
 
 from microexp.errors import UserError
 from microexp.pipeline import STAGES
-from microexp.run import storage
+from microexp.run import provenance, storage
 from microexp.run.runner import made_by
 
 
@@ -108,7 +108,7 @@ class StageRecord:
 KNOWN = {
     "stage", "keys", "parameters", "inputs", "code", "layout", "place", "libraries", "python", "machine", "sha256",
     "size_bytes",
-    storage.RECORD_HASH,
+    provenance.RECORD_HASH,
 }  # fmt: skip
 """Statements of a record that say nothing of how its stage worked, or that stand elsewhere."""
 
@@ -161,8 +161,8 @@ def read_versions(paths: Iterable[Path]) -> Versions:
     """
     versions = Versions()
     for path in paths:
-        if storage.provenance_path(path).is_file():
-            versions.add(storage.read_provenance(path))
+        if provenance.provenance_path(path).is_file():
+            versions.add(provenance.read_provenance(path))
     order = {name: number for number, name in enumerate(STAGES)}
     versions.stages = dict(sorted(versions.stages.items(), key=lambda item: order.get(item[0], len(order))))
     return versions
