@@ -38,9 +38,10 @@ from microexp.report.table_params import TablesStageParams
 from microexp.report.tables import read_spans, read_truths
 from microexp.run.log import track
 from microexp.run.names import fold_name
+from microexp.run.provenance import input_hash, write_provenance
 from microexp.run.runner import source_sha256
 from microexp.run.stage import Job
-from microexp.run.storage import input_hash, write_provenance, write_text
+from microexp.run.storage import write_text
 
 DATASET = "curves"
 ROWS_FPS = 15.0

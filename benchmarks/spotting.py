@@ -33,7 +33,7 @@ from microexp.methods.spotting.base import SpottingVideo
 from microexp.records.features import Features, Files, Key, Layout, create_features, list_features
 from microexp.records.index import Expression
 from microexp.records.shard import Subject
-from microexp.run import storage
+from microexp.run import provenance
 from microexp.run.devices import pick_device
 
 SUBJECTS, VIDEOS = 21, 93
@@ -52,7 +52,7 @@ def write_shards(folder: Path, frames: int, generator: np.random.Generator) -> l
             for video in range(int(path.stem[1:]), VIDEOS, SUBJECTS):
                 data = generator.random(((per_video - 8) // STEP + 1, CHANNELS), np.float32)
                 shard.add(f"v{video:02d}", data, Layout(STEP, 8, 30.0), frame_index=np.arange(per_video))
-        storage.write_provenance(path, {"stage": path.parent.parent.name})
+        provenance.write_provenance(path, {"stage": path.parent.parent.name})
     return paths
 
 

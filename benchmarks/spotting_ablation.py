@@ -32,9 +32,10 @@ from microexp.report.spotting_table import Runs, as_intervals, read_ran
 from microexp.report.tables import read_truths
 from microexp.run.log import track
 from microexp.run.names import fold_name
+from microexp.run.provenance import input_hash
 from microexp.run.runner import source_sha256
 from microexp.run.stage import Job
-from microexp.run.storage import input_hash, write_csv, write_text
+from microexp.run.storage import write_csv, write_text
 from microexp.stage_options import stage_options
 
 FULL = "aemnet"

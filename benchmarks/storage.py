@@ -16,7 +16,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from microexp.run import storage
+from microexp.run import shard_files
 
 CLIP = 16
 
@@ -43,12 +43,12 @@ def main() -> None:
         paths = {"gzip 4": Path(folder) / "gzip.h5", "microexp": Path(folder) / "microexp.h5"}
         with h5py.File(paths["gzip 4"], "w") as file:
             file.create_dataset("flow", data=flow, chunks=(1, *flow.shape[1:]), compression="gzip", compression_opts=4)
-        with storage.create_shard(paths["microexp"]) as shard:
-            storage.add_array(shard, "flow", flow)
+        with shard_files.create_shard(paths["microexp"]) as shard:
+            shard_files.add_array(shard, "flow", flow)
         seconds: dict[str, list[float]] = {name: [] for name in paths}
         for start in starts:
             for name, path in paths.items():
-                with storage.open_shard(path) as file:
+                with shard_files.open_shard(path) as file:
                     before = time.process_time()
                     clip = file["flow"][start : start + CLIP]
                     seconds[name].append(time.process_time() - before)

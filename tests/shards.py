@@ -13,12 +13,12 @@ from microexp.records.crops import create_crops
 from microexp.records.faces import create_faces
 from microexp.records.flow import create_flow
 from microexp.records.shard import Subject
-from microexp.run import storage
+from microexp.run import provenance
 
 
 def recorded(path: Path, stage: str) -> Path:
     """`path`, with a record beside it."""
-    storage.write_provenance(path, {"stage": stage})
+    provenance.write_provenance(path, {"stage": stage})
     return path
 
 

@@ -16,9 +16,10 @@ from microexp.errors import UserError
 from microexp.flow.tvl1 import compute_flow
 from microexp.pipeline import STAGES
 from microexp.records.index import Expression, Video, write_expressions, write_videos
+from microexp.run.provenance import read_provenance
 from microexp.run.runner import run_stage
+from microexp.run.shard_files import open_shard
 from microexp.run.stage import Job
-from microexp.run.storage import open_shard, read_provenance
 from tests import shards
 
 SIZE, N = 64, 20

@@ -12,7 +12,7 @@ from pydantic import Field
 from microexp.commands import main as cli
 from microexp.config_reference import options_of
 from microexp.errors import UserError
-from microexp.run import storage
+from microexp.run import provenance, storage
 from microexp.run.runner import run_stage
 from microexp.run.stage import Input, Job, Output, Params, Stage
 
@@ -75,7 +75,7 @@ def command(files, *more):
 def test_a_stage_runs_and_records_where_its_output_came_from(stage, files):
     assert cli.main(command(files, "--params", '{"suffix": "?"}')) == 0
     assert (files / "out").read_text() == "AB?7"
-    record = storage.read_provenance(files / "out")
+    record = provenance.read_provenance(files / "out")
     assert (
         record["stage"] == "upper"
         and record["parameters"] == {"suffix": "?", "inner": {"times": 1}}
@@ -87,9 +87,9 @@ def test_a_stage_runs_and_records_where_its_output_came_from(stage, files):
 
 def test_provenance_holds_no_time_and_no_path(stage, files):
     cli.main(command(files))
-    first = storage.provenance_path(files / "out").read_bytes()
+    first = provenance.provenance_path(files / "out").read_bytes()
     cli.main(command(files, "--threads", "2"))
-    assert storage.provenance_path(files / "out").read_bytes() == first
+    assert provenance.provenance_path(files / "out").read_bytes() == first
     assert str(files) not in first.decode()
 
 
@@ -162,7 +162,7 @@ def test_wrong_use_is_one_line_and_status_2(stage, files, capsys, more, words):
 
 def test_an_old_record_never_vouches_for_a_new_file(files, monkeypatch):
     storage.write_text(files / "out", "old")
-    storage.write_provenance(files / "out", {})
+    provenance.write_provenance(files / "out", {})
 
     def fails(job):
         storage.write_text(job.output("upper"), "half")
@@ -173,7 +173,7 @@ def test_an_old_record_never_vouches_for_a_new_file(files, monkeypatch):
     with pytest.raises(UserError):
         run_stage(failing, Job({}, {"upper": files / "out"}, UpperParams()))
     with pytest.raises(UserError, match="no provenance"):
-        storage.read_provenance(files / "out")
+        provenance.read_provenance(files / "out")
 
 
 def test_unknown_and_missing_sub_commands(capsys):

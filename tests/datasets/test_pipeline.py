@@ -18,7 +18,7 @@ from microexp.records import index as schema
 from microexp.records.clips import read_shards
 from microexp.records.exclusions import all_exclusions
 from microexp.records.index import Expression
-from microexp.run import storage
+from microexp.run import shard_files, storage
 
 from . import releases
 
@@ -123,7 +123,7 @@ def test_fake_frames_run_to_apexdiff(tmp_path: Path, dataset: str, make, options
     expressions, shards = through_all_stages(dataset, tmp_path / "release", tmp_path / "o", **options)
     seen = []
     for shard in shards:
-        with storage.open_shard(shard) as file:
+        with shard_files.open_shard(shard) as file:
             assert json.loads(file.attrs["excluded"]) == []
             assert file["flow"].shape[1:] == (16, 16, 2)
             assert np.abs(file["difference"][:]).max() > 1  # the pictures do change

@@ -18,7 +18,7 @@ from microexp.datasets.protocols import clip_hash
 from microexp.errors import UserError
 from microexp.reading.params import DatasetParams, index_options
 from microexp.records import index as schema
-from microexp.run.storage import read_provenance
+from microexp.run.provenance import read_provenance
 from microexp.stage_options import stage_options
 
 from . import releases

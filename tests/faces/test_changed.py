@@ -17,9 +17,9 @@ from microexp.pipeline import STAGES
 from microexp.reading.fingerprint import fingerprint
 from microexp.records.index import read_videos, write_videos
 from microexp.rendered.video import write_video
+from microexp.run.provenance import read_provenance
 from microexp.run.runner import run_stage
 from microexp.run.stage import Job
-from microexp.run.storage import read_provenance
 from tests.faces.conftest import moved
 
 CHANGED = "a video that has changed since it was indexed"

@@ -31,9 +31,10 @@ from microexp.records.index import read_videos, write_videos
 from microexp.records.shard import Subject
 from microexp.records.validity import Reason
 from microexp.rendered.video import write_video
+from microexp.run.provenance import read_provenance
 from microexp.run.runner import run_stage
+from microexp.run.shard_files import open_shard
 from microexp.run.stage import Job
-from microexp.run.storage import open_shard, read_provenance
 from tests.faces.conftest import moved
 
 Make = Callable[..., Path]

@@ -14,8 +14,8 @@ from microexp.pipeline import STAGES
 from microexp.records.features import Features, Files, list_features
 from microexp.records.index import Video, write_videos
 from microexp.run.runner import run_stage
+from microexp.run.shard_files import open_shard
 from microexp.run.stage import Job
-from microexp.run.storage import open_shard
 
 OPENFACE = "frame, face_id, timestamp, confidence, success, AU04_r, AU12_r"
 

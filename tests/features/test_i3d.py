@@ -22,7 +22,7 @@ from microexp.features.i3d_load import flow_from_rgb
 from microexp.pipeline import STAGES
 from microexp.records.features import Files, list_features
 from microexp.records.validity import Reason
-from microexp.run import storage
+from microexp.run import provenance, shard_files, storage
 from microexp.run.runner import run_stage
 from microexp.run.stage import Job
 from tests.features.conftest import Shards
@@ -48,13 +48,13 @@ def run(
 
 
 def features_of(path: Path, video: str = "v1") -> np.ndarray:
-    with storage.open_shard(path) as file:
+    with shard_files.open_shard(path) as file:
         return np.asarray(file[video]["features"][:])
 
 
 def network_inputs(paths: tuple[Path, Path], stream: str, frames: slice) -> np.ndarray:
     """(T, C, 32, 32) of stored frames, as the network should see them."""
-    with storage.open_shard(paths[0]) as crops, storage.open_shard(paths[1]) as flow:
+    with shard_files.open_shard(paths[0]) as crops, shard_files.open_shard(paths[1]) as flow:
         if stream == "rgb":
             return prepare_rgb(crops["v1/frames"][frames], 32)
         moves = flow["v1/flow"]
@@ -85,7 +85,7 @@ def test_batches_cover_every_clip_once(frames: int, clip: int, step: int, size: 
 def test_features_of_known_windows(shards: Shards, weights: Path, rgb_state: dict[str, Tensor], stream: str) -> None:
     paths = shards({"v1": 44})
     path = run(paths, weights, stream)
-    with storage.open_shard(path) as file:
+    with shard_files.open_shard(path) as file:
         group = file["v1"]
         features = group["features"][:]
         assert features.shape == (18, 1024) and features.dtype == np.float32
@@ -150,7 +150,7 @@ def test_a_short_video_is_padded(
     """The last common frame stands still: repeated in RGB, no motion in flow."""
     paths = shards({"v1": frames})
     path = run(paths, weights, stream)
-    with storage.open_shard(path) as file:
+    with shard_files.open_shard(path) as file:
         assert file["v1"].attrs["n_frames"] == frames
     found = features_of(path)
     assert found.shape == (1, 1024)
@@ -167,7 +167,7 @@ def test_a_short_video_is_padded(
 
 @both_streams
 def test_an_excluded_video_keeps_its_reason(shards: Shards, weights: Path, stream: str) -> None:
-    with storage.open_shard(run(shards({"bad": "no face found", "v1": 9}), weights, stream)) as file:
+    with shard_files.open_shard(run(shards({"bad": "no face found", "v1": 9}), weights, stream)) as file:
         assert file["bad"].attrs["excluded"] == "no face found" and not len(file["bad"])
         assert file["v1"].attrs["excluded"] == "" and "features" in file["v1"]
 
@@ -225,7 +225,7 @@ def test_devices(shards: Shards, weights: Path, stream: str) -> None:
             run(paths, weights, stream, device=device)
     with pytest.raises(UserError, match=r"i3d\.mixed_precision"):
         run(paths, weights, stream, device="cpu", mixed_precision=True)
-    record = storage.read_provenance(run(paths, weights, stream, device="cpu"))
+    record = provenance.read_provenance(run(paths, weights, stream, device="cpu"))
     assert record["device"] == "cpu" and record["weights"]["state_sha256"]
 
 

@@ -10,8 +10,8 @@ from microexp.features.motion.channels import REGIONS
 from microexp.pipeline import STAGES
 from microexp.records.features import Files, list_features
 from microexp.run.runner import run_stage
+from microexp.run.shard_files import open_shard
 from microexp.run.stage import Job
-from microexp.run.storage import open_shard
 from tests.features.test_motion_channels import bump, face
 from tests.shards import write_crops, write_faces, write_flow
 

@@ -15,7 +15,7 @@ from microexp.features.i3d_network import InceptionI3d
 from microexp.features.weights import MEMBER, checkpoint_path, convert, state_sha256
 from microexp.features.weights_archive import Sdist
 from microexp.pipeline import STAGES
-from microexp.run import storage
+from microexp.run import provenance, storage
 from microexp.run.runner import run_stage
 from microexp.run.stage import Job
 from tests.features.conftest import random_state
@@ -104,7 +104,7 @@ def test_stage_from_archive_to_safetensors(fake_release: Path, checkpoint: Check
     first = fake_release.read_bytes()
     stored = load_file(fake_release)
     assert all(torch.equal(stored[k], v) for k, v in convert(checkpoint, "x").items())
-    record = storage.read_provenance(fake_release)
+    record = provenance.read_provenance(fake_release)
     assert "Kinetics-400" in record["source"] and record["state_sha256"] == weights.STATE_SHA256
     fake_release.unlink()
     run_stage(STAGES["weights"], job(fake_release))

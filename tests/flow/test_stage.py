@@ -17,7 +17,7 @@ from microexp.flow.params import FlowParams
 from microexp.flow.tvl1 import compute_flow
 from microexp.pipeline import STAGES
 from microexp.records.flow import open_flow, quantise
-from microexp.run import storage
+from microexp.run import provenance, shard_files
 from microexp.run.runner import run_stage
 from microexp.run.stage import Job
 from tests.shards import recorded, write_crops
@@ -50,7 +50,7 @@ def run(crops: Path, **options: Any) -> Path:
 
 def test_every_video_gets_its_flow(crops: Path) -> None:
     path = run(crops)
-    with storage.open_shard(path) as file, open_flow(path) as shard:
+    with shard_files.open_shard(path) as file, open_flow(path) as shard:
         assert list(file) == ["b", "a", "grey", "lost"]
         found = file["b/flow"]
         assert found.dtype == np.int16
@@ -68,24 +68,24 @@ def test_every_video_gets_its_flow(crops: Path) -> None:
 
 
 def test_an_excluded_video_keeps_its_reason(crops: Path) -> None:
-    with storage.open_shard(run(crops)) as file:
+    with shard_files.open_shard(run(crops)) as file:
         assert file["lost"].attrs["excluded"] == "no face found"
         assert len(file["lost"]) == 0
 
 
 def test_what_does_not_fit_is_reported(crops: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = run(crops, storage_scale_px=1e-6)
-    record = json.loads(storage.provenance_path(out).read_text())
+    record = json.loads(provenance.provenance_path(out).read_text())
     assert record["cut_values"]["b"] > 0
     assert "values beyond ±0.032767 px were cut" in capsys.readouterr().err
-    with storage.open_shard(out) as file:
+    with shard_files.open_shard(out) as file:
         assert file["b"].attrs["cut_values"] == record["cut_values"]["b"]
         assert file["b"].attrs["bound_px"] > 0.2
         assert np.abs(file["b/flow"][:]).max() == 32767
 
 
 def test_the_provenance_names_backend_device_and_parameters(crops: Path) -> None:
-    record = json.loads(storage.provenance_path(run(crops, preset="classic", iterations=2)).read_text())
+    record = json.loads(provenance.provenance_path(run(crops, preset="classic", iterations=2)).read_text())
     assert (record["backend"], record["device"]) == ("numba", "cpu")
     assert record["tvl1"]["cubic_a"] == -0.5
     assert record["tvl1"]["iterations"] == 2
@@ -101,12 +101,12 @@ def test_runs_and_threads_give_the_same_bytes(crops: Path) -> None:
 
 def test_the_largest_motion_is_reported(crops: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = run(crops)
-    with storage.open_shard(out) as file:
+    with shard_files.open_shard(out) as file:
         bounds = {name: float(file[name].attrs["bound_px"]) for name in ("b", "a", "grey")}
     video = max(bounds, key=lambda name: bounds[name])
     line = f"flow: at most {bounds[video]:.3g} px (in {video}); up to 63.998 px can be stored"
     assert line in capsys.readouterr().err
-    recorded = json.loads(storage.provenance_path(out).read_text())["bound_px"]
+    recorded = json.loads(provenance.provenance_path(out).read_text())["bound_px"]
     assert bounds[video] <= recorded < bounds[video] + 0.1
 
 

@@ -30,7 +30,7 @@ from microexp.records.predictions import write_predictions
 from microexp.records.proposals import read_proposals, write_proposals
 from microexp.records.shard import Subject
 from microexp.report.spotting_table import read_ran
-from microexp.run import bundle, storage
+from microexp.run import bundle, provenance, storage
 from microexp.run.identity import check_identity, place_of, place_record
 from microexp.run.runner import run_stage
 from microexp.run.stage import Job
@@ -71,7 +71,7 @@ def results(tmp_path: Path) -> Path:
 
 def swap(one: Path, two: Path) -> None:
     """Swap two files together with their records."""
-    for first, second in ((one, two), (storage.provenance_path(one), storage.provenance_path(two))):
+    for first, second in ((one, two), (provenance.provenance_path(one), provenance.provenance_path(two))):
         other = first.with_name("other")
         first.rename(other)
         second.rename(first)
@@ -135,7 +135,7 @@ def test_an_older_file_is_refused(results: Path, stage: str, lacking: str) -> No
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_file_without_its_record_is_refused(results: Path, stage: str) -> None:
     path = results / stage / "one" / "a.h5"
-    storage.provenance_path(path).unlink()
+    provenance.provenance_path(path).unlink()
     for read in (*READ[stage], lambda path: all_exclusions([path], [])):
         with pytest.raises(UserError, match=r"a\.h5: no .*provenance"):
             read(path)
@@ -179,7 +179,7 @@ def test_tables_of_somebody_else_are_refused(tmp_path: Path, folder: str) -> Non
     write_videos(where / "videos.csv", [video])
     write_expressions(where / "expressions.csv", [expression], [video])
     for table in ("videos.csv", "expressions.csv"):
-        storage.write_provenance(where / table, {"stage": "index"})
+        provenance.write_provenance(where / table, {"stage": "index"})
     assert read_videos(where / "videos.csv") and read_expressions(where / "expressions.csv", [video])
     assert problems(tmp_path) == {}
     moved = tmp_path / folder.replace("a", "b").replace("one", "two")
@@ -241,7 +241,7 @@ def test_features_that_are_older_or_have_no_record_are_refused(tmp_path: Path) -
         with pytest.raises(UserError, match="an older or foreign file, which does not say its stream, dataset"):
             list_features([path], files)
         shards.write_features(path, {"v": np.zeros((4, 2))})
-        storage.provenance_path(path).unlink()
+        provenance.provenance_path(path).unlink()
         with pytest.raises(UserError, match=r"a\.h5: no .*provenance"):
             list_features([path], files)
 
@@ -272,7 +272,7 @@ def write_recorded(path: Path, stage: str, output: str) -> None:
     known = place_of(path, layout)
     assert known
     storage.write_text(path, f"{path}\n")
-    storage.write_provenance(path, {"stage": stage, **place_record(path, layout.removeprefix("results/"), known)})
+    provenance.write_provenance(path, {"stage": stage, **place_record(path, layout.removeprefix("results/"), known)})
 
 
 @pytest.mark.parametrize("name", FOLD_FILES)
@@ -282,16 +282,16 @@ def test_swapped_files_of_folds_are_noticed_before_use_and_by_verify(tmp_path: P
     one, two = tmp_path / "results" / name, tmp_path / "results" / other
     for path in (one, two):
         write_recorded(path, stage, output)
-        assert storage.input_hash(path)["stage"] == stage
+        assert provenance.input_hash(path)["stage"] == stage
     swap(one, two)
     for path in (one, two):
         with pytest.raises(UserError, match=f"{where}: '.*' inside a file that was moved or swapped") as error:
-            storage.input_hash(path)
+            provenance.input_hash(path)
         assert error.value.file == path
     found = {p.path: p for p in verify.check_folder(tmp_path / "results")}
     assert set(found) == {one, two}
     for path, problem in found.items():
-        assert "moved or swapped" in problem.what and problem.remove == (path, storage.provenance_path(path))
+        assert "moved or swapped" in problem.what and problem.remove == (path, provenance.provenance_path(path))
 
 
 def test_a_copy_of_a_result_may_stand_anywhere(tmp_path: Path) -> None:
@@ -300,8 +300,8 @@ def test_a_copy_of_a_result_may_stand_anywhere(tmp_path: Path) -> None:
     for copy in (tmp_path / "mine.safetensors", tmp_path / "old_results/spotting/e/m/all/model.safetensors"):
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, copy)
-        shutil.copy(storage.provenance_path(path), storage.provenance_path(copy))
-        assert storage.input_hash(copy)["stage"] == "model"
+        shutil.copy(provenance.provenance_path(path), provenance.provenance_path(copy))
+        assert provenance.input_hash(copy)["stage"] == "model"
 
 
 def test_a_result_at_a_place_of_another_form_is_named_by_verify(tmp_path: Path) -> None:
@@ -310,10 +310,10 @@ def test_a_result_at_a_place_of_another_form_is_named_by_verify(tmp_path: Path) 
     path, moved = results / "spotting/e/m/all/model.safetensors", results / "tables/mine.safetensors"
     write_recorded(path, "model", "model")
     moved.parent.mkdir()
-    for old, new in ((path, moved), (storage.provenance_path(path), storage.provenance_path(moved))):
+    for old, new in ((path, moved), (provenance.provenance_path(path), provenance.provenance_path(moved))):
         old.rename(new)
     (problem,) = verify.check_folder(results)
-    assert problem.path == moved and problem.remove == (moved, storage.provenance_path(moved))
+    assert problem.path == moved and problem.remove == (moved, provenance.provenance_path(moved))
     assert (
         problem.what == "a file that was moved or swapped; expected {kind}/{experiment}/{method}/all/model.safetensors"
     )

@@ -8,7 +8,7 @@ import pytest
 
 from microexp.errors import UserError
 from microexp.records.proposals import CALIBRATION, METHOD, PERMUTED, TEST, Proposals, read_proposals, write_proposals
-from microexp.run.storage import create_shard
+from microexp.run.shard_files import create_shard
 
 ABOUT = {"experiment": "e", "method": "m", "fold": "d-s1"}
 

@@ -16,7 +16,7 @@ from microexp.errors import UserError
 from microexp.records import apexdiff, crops, faces, flow, verify
 from microexp.records.check import KINDS
 from microexp.records.shard import Growing, Stored, Subject, open_videos, shape_text
-from microexp.run import storage
+from microexp.run import shard_files
 from tests import shards
 
 WHO = Subject("set", "s1")
@@ -261,8 +261,8 @@ def test_a_video_that_fails_half_way_leaves_nothing(path: Path) -> None:
 
 
 def test_a_growing_array_takes_what_fits_and_is_finished_when_it_is_full(tmp_path: Path) -> None:
-    with storage.create_shard(tmp_path / "a.h5") as file:
-        out = Growing(storage.add_array(file, "x", shape=(5, 2), dtype=np.int16))
+    with shard_files.create_shard(tmp_path / "a.h5") as file:
+        out = Growing(shard_files.add_array(file, "x", shape=(5, 2), dtype=np.int16))
         out.append(np.ones((3, 2), np.int16))
         for wrong in (np.ones((1, 2), np.int32), np.ones((1, 3), np.int16), np.ones((3, 2), np.int16)):
             with pytest.raises(ValueError, match="after 3 of"):

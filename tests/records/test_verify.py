@@ -16,21 +16,21 @@ import pytest
 
 from microexp.commands.main import main
 from microexp.records import verify
-from microexp.run import checkpoint, storage
+from microexp.run import checkpoint, provenance, shard_files, storage
 from microexp.run import lock as run
 from microexp.run.runner import own_record
 
 
 def shard(path: Path, stage: str, arrays: dict[str, np.ndarray], **attributes: Any) -> Path:
     """A shard with one video (or, for apexdiff, none) and its record."""
-    with storage.create_shard(path) as file:
-        storage.set_attributes(file, {"dataset": path.parent.name, "subject": path.stem, "stage": stage})
+    with shard_files.create_shard(path) as file:
+        shard_files.set_attributes(file, {"dataset": path.parent.name, "subject": path.stem, "stage": stage})
         group = file if stage == "apexdiff" else file.create_group("v1")
         attributes = {"excluded": "", **ABOUT.get(stage, {}), **attributes}
-        storage.set_attributes(group, attributes)
+        shard_files.set_attributes(group, attributes)
         for name, data in arrays.items():
-            storage.add_array(group, name, data)
-    storage.write_provenance(path, {"stage": stage, "parameters": {"seed": 3}})
+            shard_files.add_array(group, name, data)
+    provenance.write_provenance(path, {"stage": stage, "parameters": {"seed": 3}})
     return path
 
 
@@ -63,7 +63,7 @@ def test_results_of_other_source_are_named_and_are_no_problem(
 ) -> None:
     for number, code in enumerate((own_record()["code"], {"version": "0.1", "source_sha256": "ab" * 32}, None)):
         path = crops(tmp_path / "crops" / f"{number}.h5")
-        storage.write_provenance(path, {"stage": "crops", **({"code": code} if code else {})})
+        provenance.write_provenance(path, {"stage": "crops", **({"code": code} if code else {})})
     assert main(["verify", str(tmp_path)]) == 0
     assert capsys.readouterr().err.splitlines()[-2:] == [
         "note: crops: 1 by 0.1 (source abababababab), not by this source (`snakemake -R crops` makes them again)",
@@ -96,7 +96,7 @@ def test_a_damaged_chunk_is_found_even_if_the_record_was_made_afterwards(tmp_pat
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(bytes(data))
-    storage.write_provenance(path, {"stage": "crops"})
+    provenance.write_provenance(path, {"stage": "crops"})
     assert problems(tmp_path)["a.h5"].startswith(
         "cannot be read, though its bytes are as they were written: damaged data"
     )
@@ -153,7 +153,7 @@ def test_as_many_clips_as_i3d_makes_of_a_video_are_intact(
         path = shard(tmp_path / "features" / "i3d_rgb" / "d" / "s.h5", "i3d_rgb", arrays, **about)
         with h5py.File(path, "r+") as file:
             file.attrs["stream"] = "i3d_rgb"
-        storage.write_provenance(path, {"stage": "i3d-rgb"})
+        provenance.write_provenance(path, {"stage": "i3d-rgb"})
         assert problems(tmp_path) == wrong
 
 
@@ -198,7 +198,7 @@ def test_what_nothing_proves_wrong_is_kept(tmp_path: Path, capsys: pytest.Captur
     notes.write_text("mine")
     odd = tmp_path / "odd.h5"
     odd.write_text("no HDF5")
-    storage.write_provenance(odd, {"stage": "crops"})
+    provenance.write_provenance(odd, {"stage": "crops"})
     assert main(["verify", str(tmp_path), "--delete"]) == 1
     printed = capsys.readouterr().err
     assert f"kept {notes}: no provenance" in printed and f"kept {odd}: cannot be read" in printed
@@ -210,7 +210,7 @@ def test_a_damaged_record_is_one_line_and_goes_with_its_result(
 ) -> None:
     """No stage reads a result without an intact record."""
     path = crops(tmp_path / "a.h5")
-    record = storage.provenance_path(path)
+    record = provenance.provenance_path(path)
     whole, rng = record.read_bytes(), np.random.default_rng(7)
     for bit in rng.integers(0, len(whole) * 8, 100):
         data = bytearray(whole)
@@ -242,7 +242,7 @@ def test_what_the_system_refuses_is_one_line_each_and_stops_nothing(
     """A file or record of another user, a network that fails: nothing is deleted on account of that."""
     paths = [crops(tmp_path / f"{name}.h5") for name in "abcd"]
     paths[3].write_bytes(paths[3].read_bytes()[:-1])
-    refused = {str(paths[0]): errno.EACCES, str(storage.provenance_path(paths[1])): errno.EIO}
+    refused = {str(paths[0]): errno.EACCES, str(provenance.provenance_path(paths[1])): errno.EIO}
     real = io.open
 
     def opened(file: Any, *arguments: Any, **options: Any) -> Any:
@@ -255,7 +255,7 @@ def test_what_the_system_refuses_is_one_line_each_and_stops_nothing(
     assert main(["verify", str(tmp_path), "--delete"]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert [line.partition(": ")[0] for line in lines] == [
-        str(paths[0]), str(paths[1]), str(storage.provenance_path(paths[1])), str(paths[3])
+        str(paths[0]), str(paths[1]), str(provenance.provenance_path(paths[1])), str(paths[3])
     ]  # fmt: skip
     assert "Permission denied" in lines[0] and "Input/output error" in lines[1]
     assert [p.exists() for p in paths] == [True, True, True, False]
@@ -315,10 +315,10 @@ def test_a_shard_of_another_data_set_does_not_make_a_result_stale(tmp_path: Path
         for source in (one, two):
             target = tmp_path / "flow" / source.parent.name / "s.csv"
             storage.write_text(target, "")
-            inputs = {"crops": [storage.input_hash(relative / source.relative_to(tmp_path))]}
-            storage.write_provenance(target, {"stage": "flow", "inputs": inputs})
+            inputs = {"crops": [provenance.input_hash(relative / source.relative_to(tmp_path))]}
+            provenance.write_provenance(target, {"stage": "flow", "inputs": inputs})
     one.unlink()
-    storage.provenance_path(one).unlink()
+    provenance.provenance_path(one).unlink()
     assert problems(tmp_path) == {}
     crops(two, 5)
     (problem,) = verify.check_folder(tmp_path)
@@ -346,9 +346,9 @@ def test_a_result_of_an_input_that_has_changed_since_is_named(tmp_path: Path) ->
     storage.write_text(foreign, "no record")
     for source, name in [(one, "x.csv"), (two, "y.csv"), (foreign, "z.csv")]:
         storage.write_text(tmp_path / "out" / name, "")
-        inputs = {"crops": [storage.input_hash(source)], "gone": [{"file": "g.csv", "stage": "t", "sha256": "0"}]}
-        storage.write_provenance(tmp_path / "out" / name, {"stage": "flow", "inputs": inputs})
-    storage.write_provenance(foreign, {"stage": "sheet"})
+        inputs = {"crops": [provenance.input_hash(source)], "gone": [{"file": "g.csv", "stage": "t", "sha256": "0"}]}
+        provenance.write_provenance(tmp_path / "out" / name, {"stage": "flow", "inputs": inputs})
+    provenance.write_provenance(foreign, {"stage": "sheet"})
     assert problems(tmp_path) == {}
     crops(one, 5)
     assert problems(tmp_path) == {"x.csv": "was made from another s.h5 (crops) than is there now"}
@@ -361,8 +361,11 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.Capt
 
 def test_provenance_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = crops(tmp_path / "a.h5")
-    record = storage.read_provenance(path) | {"inputs": {"videos": [{"file": "v.csv", "sha256": "ab"}]}, "weights": []}
-    storage.write_provenance(path, record)
+    record = provenance.read_provenance(path) | {
+        "inputs": {"videos": [{"file": "v.csv", "sha256": "ab"}]},
+        "weights": [],
+    }
+    provenance.write_provenance(path, record)
     assert main(["provenance", str(path)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[:6] == ["stage: crops", "parameters:", "  seed: 3", "inputs:", "  videos:", "    v.csv  ab"]

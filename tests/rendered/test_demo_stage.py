@@ -20,7 +20,7 @@ from microexp.rendered.layout import demo_subjects, demo_videos, video_path
 from microexp.rendered.scene import make_scene, render
 from microexp.rendered.schedule import draw_expressions, n_frames
 from microexp.rendered.video import write_video
-from microexp.run import compiled, storage
+from microexp.run import compiled, provenance
 
 from .conftest import SMALL
 
@@ -48,7 +48,7 @@ def test_video_holds_the_rendered_frames(tmp_path: Path) -> None:
         assert np.abs(error).mean() < 5  # half of it is the colour's lower resolution
         luminance = (error * [0.299, 0.587, 0.114]).sum(2)
         assert luminance.std() < 1.8
-    record = storage.read_provenance(path)
+    record = provenance.read_provenance(path)
     assert record["n_frames"] == n_frames(SMALL) and record["keys"] == {"video": "s01_1"}
 
 

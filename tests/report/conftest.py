@@ -22,7 +22,7 @@ from microexp.records.predictions import write_predictions
 from microexp.records.shard import Subject
 from microexp.records.training import write_training
 from microexp.report.spotting_table import COLUMNS as SPOTTING
-from microexp.run import storage
+from microexp.run import provenance, storage
 from tests import shards
 
 SUBJECTS = ("ann", "bob")
@@ -41,7 +41,7 @@ def record(path: Path, stage: str, **more: object) -> Path:
         "python": "3.11",
         "machine": "m",
     }
-    storage.write_provenance(path, {**base, **more})
+    provenance.write_provenance(path, {**base, **more})
     return path
 
 

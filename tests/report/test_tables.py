@@ -24,7 +24,7 @@ from microexp.records.predictions import write_predictions
 from microexp.report.spotting_table import COLUMNS, as_intervals, chance, displaced, published_rows, read_ran
 from microexp.report.table_params import TablesStageParams
 from microexp.report.tables import permuted_scores
-from microexp.run import storage
+from microexp.run import shard_files, storage
 from tests.shards import recorded
 
 SUBJECTS = ("s01", "s02", "s03")
@@ -111,8 +111,8 @@ class Run:
     def shard(self, subject: str, reason: str = "") -> Path:
         """A last shard of a subject; its video is excluded when there is a reason."""
         path = self.root / "results" / "features" / "i3d_rgb" / "demo" / f"{subject}.h5"
-        with storage.create_shard(path) as file:
-            storage.set_attributes(file.create_group(f"{subject}_1"), {"excluded": reason})
+        with shard_files.create_shard(path) as file:
+            shard_files.set_attributes(file.create_group(f"{subject}_1"), {"excluded": reason})
         return recorded(path, "i3d-rgb")
 
     def tables(self, kind: str, folds: Sequence[Path], *more: object, **inputs: Sequence[Path]) -> int:
@@ -266,8 +266,8 @@ def test_every_labelled_clip_must_be_predicted_unless_it_was_excluded(demo: Run,
     assert demo.tables("recognition", paths, *TASK) == 2
     assert "demo/s02/s02_1/3: no prediction; expected 'good', as the index says" in one_line(capsys)
     shard = demo.root / "results" / "apexdiff" / "demo" / "s02.h5"
-    with storage.create_shard(shard) as file:
-        storage.set_attributes(file, {"excluded": json.dumps([["s02_1", "expression 3: no face"]])})
+    with shard_files.create_shard(shard) as file:
+        shard_files.set_attributes(file, {"excluded": json.dumps([["s02_1", "expression 3: no face"]])})
     assert demo.tables("recognition", paths, *TASK, shards=[recorded(shard, "apexdiff")]) == 0
     assert demo.record["complete"] is False
 

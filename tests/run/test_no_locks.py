@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from microexp.run import gpu_pool, storage
+from microexp.run import gpu_pool, provenance, shard_files, storage
 from tests import no_locks
 
 REFUSED = "import fcntl, sys; fcntl.flock(open(sys.argv[1], 'w'), fcntl.LOCK_EX)"
@@ -41,9 +41,9 @@ def shards(folder: Path, count: int = 4) -> dict[str, bytes]:
     rng = np.random.default_rng(0)
     for number in range(count):
         path = folder / "results" / "other" / f"s{number}.h5"
-        with storage.create_shard(path) as shard:
-            storage.add_array(shard, "flow", rng.integers(-9, 9, (5, 8, 8, 2)).astype(np.int16))
-        storage.write_provenance(path, {"stage": "other"})
+        with shard_files.create_shard(path) as shard:
+            shard_files.add_array(shard, "flow", rng.integers(-9, 9, (5, 8, 8, 2)).astype(np.int16))
+        provenance.write_provenance(path, {"stage": "other"})
     return {p.name: p.read_bytes() for p in (folder / "results/other").iterdir()}
 
 
@@ -73,8 +73,8 @@ def test_shards_are_read_and_damage_is_still_damage(tmp_path: Path, number: int)
     shards(tmp_path, 2)
     path = tmp_path / "results/other/s1.h5"
     path.write_bytes(path.read_bytes()[:-1])
-    code = "import sys; from microexp.run import storage\n"
-    code += "with storage.open_shard(sys.argv[1]) as f: print(f['flow'].shape)"
+    code = "import sys; from microexp.run import shard_files\n"
+    code += "with shard_files.open_shard(sys.argv[1]) as f: print(f['flow'].shape)"
     done = [
         subprocess.run(
             [sys.executable, "-c", code, str(tmp_path / f"results/other/s{n}.h5")], env=with_source(environment),

@@ -15,7 +15,7 @@ import pytest
 
 from microexp.errors import UserError
 from microexp.records.verify import check_folder
-from microexp.run import runner, storage
+from microexp.run import provenance, runner, storage
 from microexp.run.identity import place_record
 from microexp.run.stage import Input, Job, Output, Params, Stage
 
@@ -70,26 +70,26 @@ def test_an_old_record_does_not_vouch_for_what_a_stage_is_writing(
     """Killed between a result and its record, the old record would stand beside the new result."""
     out = tmp_path / "a.txt"
     storage.write_text(out, "old")
-    storage.write_provenance(out, {"stage": "s"})
+    provenance.write_provenance(out, {"stage": "s"})
     seen = []
 
     def run(job: Job[Params]) -> None:
-        seen.append(storage.provenance_path(out).exists())
+        seen.append(provenance.provenance_path(out).exists())
         raise ZeroDivisionError
 
     stage = made_up(monkeypatch, run)
     with pytest.raises(ZeroDivisionError):
         runner.run_stage(stage, Job({}, {"out": out}, Params()))
-    assert seen == [False] and not storage.provenance_path(out).exists()
+    assert seen == [False] and not provenance.provenance_path(out).exists()
 
 
 def test_a_stage_does_not_read_what_is_not_as_it_was_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither a changed input nor one with a changed record."""
     out, given = tmp_path / "out.txt", tmp_path / "in.txt"
     stage = made_up(monkeypatch, lambda job: storage.write_text(out, "x"), given=Input("a file"))
-    for wrong in (given, storage.provenance_path(given)):
+    for wrong in (given, provenance.provenance_path(given)):
         storage.write_text(given, "x")
-        storage.write_provenance(given, {"stage": "t"})
+        provenance.write_provenance(given, {"stage": "t"})
         runner.run_stage(stage, Job({"given": [given]}, {"out": out}, Params()))
         wrong.write_bytes(wrong.read_bytes().replace(b"x", b"y").replace(b"t", b"u"))
         with pytest.raises(storage.Damaged, match=wrong.name):
@@ -103,7 +103,7 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     paths = [Path("results", name, "model.bin") for name in ("s01", "s02")]
     for path in paths:
         storage.write_text(path, f"of {path.parent.name}")
-        storage.write_provenance(path, {"stage": "t", **place_record(path, "{subject}/model.bin", {})})
+        provenance.write_provenance(path, {"stage": "t", **place_record(path, "{subject}/model.bin", {})})
     return paths
 
 
@@ -117,7 +117,7 @@ def test_a_result_that_was_swapped_with_its_record_is_not_read(
     """Of any kind: nothing has to stand inside it."""
     stage = made_up(monkeypatch, lambda job: storage.write_text(job.output("out"), "x"), given=Input("a file"))
     reads(stage, results[0])
-    for one, two in (results, [storage.provenance_path(p) for p in results]):
+    for one, two in (results, [provenance.provenance_path(p) for p in results]):
         one.rename("other")
         two.rename(one)
         Path("other").rename(two)
@@ -136,11 +136,11 @@ def test_a_stage_records_the_place_that_it_wrote_for(tmp_path: Path, monkeypatch
     one, two = Path("results/d/s01.txt"), Path("results/d/s02.txt")
     for path in (one, two):
         runner.run_stage(stage, Job({}, {"out": path}, Params(), {"dataset": "d", "subject": path.stem}))
-        assert storage.read_provenance(path)["place"] == {"dataset": "d", "subject": path.stem}
+        assert provenance.read_provenance(path)["place"] == {"dataset": "d", "subject": path.stem}
     one.write_bytes(two.read_bytes())
-    storage.provenance_path(one).write_bytes(storage.provenance_path(two).read_bytes())
+    provenance.provenance_path(one).write_bytes(provenance.provenance_path(two).read_bytes())
     with pytest.raises(UserError, match=r"subject: 's02' inside a file that was moved or swapped; expected 's01'"):
-        storage.input_hash(one)
+        provenance.input_hash(one)
 
 
 def test_a_result_in_the_place_of_another_stage_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,12 +150,12 @@ def test_a_result_in_the_place_of_another_stage_is_not_read(tmp_path: Path, monk
     for path in (one, two):
         storage.write_text(path, path.parent.parent.name)
         layout = f"{path.parent.parent.name}/{{dataset}}/{{subject}}.h5"
-        storage.write_provenance(path, {"stage": "t", **place_record(path, layout, {})})
+        provenance.write_provenance(path, {"stage": "t", **place_record(path, layout, {})})
     stage = made_up(monkeypatch, lambda job: storage.write_text(job.output("out"), "x"), given=Input("a file"))
     ours = dataclasses.replace(stage, outputs={"out": Output("results/out/{dataset}/{subject}.txt", "a file")})
     inside, by_hand = Job({"given": [one]}, {"out": Path("results/out/d/s01.txt")}, Params()), Path("results/mine.txt")
     runner.run_stage(ours, inside)
-    for a, b in ((one, two), (storage.provenance_path(one), storage.provenance_path(two))):
+    for a, b in ((one, two), (provenance.provenance_path(one), provenance.provenance_path(two))):
         a.write_bytes(b.read_bytes())
     with pytest.raises(UserError, match=r"s01\.h5: a file that was moved or swapped; expected flow/"):
         runner.run_stage(ours, inside)
@@ -167,14 +167,14 @@ def test_a_result_without_its_record_is_not_read_and_a_users_own_file_is(
 ) -> None:
     stage = made_up(monkeypatch, lambda job: storage.write_text(job.output("out"), "x"), given=Input("a file"))
     copy = Path("models/mine.bin")  # with its record, under another name
-    for path, there in zip((results[0], storage.provenance_path(results[0])),
-                           (copy, storage.provenance_path(copy)), strict=True):  # fmt: skip
+    for path, there in zip((results[0], provenance.provenance_path(results[0])),
+                           (copy, provenance.provenance_path(copy)), strict=True):  # fmt: skip
         there.parent.mkdir(exist_ok=True)
         there.write_bytes(path.read_bytes())
     storage.write_text("own/weights.bin", "nobody's")
     for path in (copy, Path("own/weights.bin"), tmp_path / "own/weights.bin"):
         reads(stage, path)
-    storage.provenance_path(results[0]).unlink()
+    provenance.provenance_path(results[0]).unlink()
     with pytest.raises(UserError, match=r"model\.bin: a result without its record; expected model\.bin\.prov\.json"):
         reads(stage, results[0])
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from microexp.errors import UserError
-from microexp.run import hdf5, storage
+from microexp.run import hdf5, provenance, shard_files, storage
 
 
 def temporaries(folder: Path) -> list[Path]:
@@ -48,7 +48,7 @@ def test_an_error_of_another_file_keeps_its_own_name(tmp_path):
 def test_an_error_of_reading_an_input_is_not_blamed_on_the_output(tmp_path, number):
     """h5py and others give no file name."""
     error = OSError(number, os.strerror(number)) if number else OSError("filter returned failure during read")
-    with pytest.raises(OSError, match=r"error|Stale|filter") as caught, storage.create_shard(tmp_path / "a.h5"):
+    with pytest.raises(OSError, match=r"error|Stale|filter") as caught, shard_files.create_shard(tmp_path / "a.h5"):
         raise error
     assert caught.value is error
     assert list(tmp_path.iterdir()) == []
@@ -60,7 +60,7 @@ def test_a_read_only_file_system_is_one_line(tmp_path):
     if os.getuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
         pytest.skip("needs root and the right to mount a small file system")
     try:
-        for write in (storage.write_text, lambda path, _: storage.create_shard(path).__enter__()):
+        for write in (storage.write_text, lambda path, _: shard_files.create_shard(path).__enter__()):
             with pytest.raises(UserError, match=r"a: Read-only file system"):
                 write(tmp_path / "a", "x")
         with pytest.raises(UserError, match=r"b/a: Read-only file system"):
@@ -104,17 +104,17 @@ def test_a_broken_csv_is_named(tmp_path, content, words):
 
 def write_shard(path: Path, rng: np.random.Generator) -> np.ndarray:
     data = rng.integers(-500, 500, (20, 16, 16, 2)).astype(np.int16)
-    with storage.create_shard(path) as file:
+    with shard_files.create_shard(path) as file:
         group = file.create_group("v1")
-        storage.add_array(group, "flow", data)
-        storage.set_attributes(group, {"excluded": None, "fps": 30.0})
+        shard_files.add_array(group, "flow", data)
+        shard_files.set_attributes(group, {"excluded": None, "fps": 30.0})
     return data
 
 
 def test_shard_round_trip_and_same_bytes(tmp_path):
     data = write_shard(tmp_path / "a.h5", np.random.default_rng(0))
     write_shard(tmp_path / "b.h5", np.random.default_rng(0))
-    with storage.open_shard(tmp_path / "a.h5") as file:
+    with shard_files.open_shard(tmp_path / "a.h5") as file:
         assert np.array_equal(file["v1/flow"][:], data)
         assert file["v1"].attrs["excluded"] == ""
         assert file["v1/flow"].fletcher32
@@ -122,9 +122,9 @@ def test_shard_round_trip_and_same_bytes(tmp_path):
 
 
 def test_empty_arrays_can_be_stored(tmp_path):
-    with storage.create_shard(tmp_path / "a.h5") as file:
-        storage.add_array(file, "none", np.zeros((0, 4), np.float32))
-    with storage.open_shard(tmp_path / "a.h5") as file:
+    with shard_files.create_shard(tmp_path / "a.h5") as file:
+        shard_files.add_array(file, "none", np.zeros((0, 4), np.float32))
+    with shard_files.open_shard(tmp_path / "a.h5") as file:
         assert file["none"].shape == (0, 4)
 
 
@@ -133,13 +133,13 @@ def test_flipped_data_and_truncation_are_noticed_while_reading(tmp_path):
     data = write_shard(path, np.random.default_rng(1))
     intact = path.read_bytes()
     flipped = bytearray(intact)
-    with storage.open_shard(path) as file:
+    with shard_files.open_shard(path) as file:
         flipped[file["v1/flow"].id.get_chunk_info(3).byte_offset + 40] ^= 4
     path.write_bytes(bytes(flipped))
-    with pytest.raises(UserError, match=r"a\.h5.*damaged"), storage.open_shard(path) as file:
+    with pytest.raises(UserError, match=r"a\.h5.*damaged"), shard_files.open_shard(path) as file:
         assert np.array_equal(file["v1/flow"][:], data)
     path.write_bytes(intact[: len(intact) // 2])
-    with pytest.raises(UserError, match=r"a\.h5.*damaged"), storage.open_shard(path):
+    with pytest.raises(UserError, match=r"a\.h5.*damaged"), shard_files.open_shard(path):
         pass
 
 
@@ -148,71 +148,71 @@ def test_of_several_open_shards_the_damaged_one_is_named(tmp_path):
     one, two = tmp_path / "one.h5", tmp_path / "two.h5"
     for path in (one, two):
         write_shard(path, np.random.default_rng(1))
-    with storage.open_shard(one) as file:
+    with shard_files.open_shard(one) as file:
         offset = file["v1/flow"].id.get_chunk_info(3).byte_offset
     data = bytearray(one.read_bytes())
     data[offset + 40] ^= 4
     one.write_bytes(bytes(data))
     with (
         pytest.raises(UserError, match=r"one\.h5.*damaged"),
-        storage.open_shard(one) as first,
-        storage.open_shard(two) as second,
-        storage.create_shard(tmp_path / "out.h5") as out,
+        shard_files.open_shard(one) as first,
+        shard_files.open_shard(two) as second,
+        shard_files.create_shard(tmp_path / "out.h5") as out,
     ):
-        storage.add_array(out, "sum", first["v1/flow"][:] + second["v1/flow"][:])
+        shard_files.add_array(out, "sum", first["v1/flow"][:] + second["v1/flow"][:])
     assert not (tmp_path / "out.h5").exists()
 
 
 def test_a_mistake_of_the_program_is_not_blamed_on_a_shard(tmp_path):
     write_shard(tmp_path / "a.h5", np.random.default_rng(1))
     for mistake in (KeyError("options"), RuntimeError("out of memory")):
-        with pytest.raises(type(mistake)) as caught, storage.open_shard(tmp_path / "a.h5"):
+        with pytest.raises(type(mistake)) as caught, shard_files.open_shard(tmp_path / "a.h5"):
             raise mistake
         assert caught.value is mistake
 
 
 def test_a_missing_shard_says_so(tmp_path):
-    with pytest.raises(UserError, match="no such file"), storage.open_shard(tmp_path / "no.h5"):
+    with pytest.raises(UserError, match="no such file"), shard_files.open_shard(tmp_path / "no.h5"):
         pass
 
 
 def test_provenance_knows_the_hash_and_inputs_use_it(tmp_path):
     path = tmp_path / "a.txt"
     storage.write_text(path, "x")
-    storage.write_provenance(path, {"stage": "s"})
-    record = storage.read_provenance(path)
+    provenance.write_provenance(path, {"stage": "s"})
+    record = provenance.read_provenance(path)
     assert record["sha256"] == storage.file_sha256(path) and record["size_bytes"] == 1
-    assert storage.input_hash(path) == {"file": "a.txt", "stage": "s", "sha256": record["sha256"]}
+    assert provenance.input_hash(path) == {"file": "a.txt", "stage": "s", "sha256": record["sha256"]}
 
 
 @pytest.mark.parametrize("text", ["y", "xx"])
 def test_an_input_that_is_not_as_recorded_is_named(tmp_path, text):
     path = tmp_path / "a.txt"
     storage.write_text(path, "x")
-    storage.write_provenance(path, {"stage": "s"})
+    provenance.write_provenance(path, {"stage": "s"})
     path.write_text(text)
     with pytest.raises(storage.Damaged, match=r"a\.txt: .*since it was written|2 bytes, was written with 1"):
-        storage.input_hash(path)
+        provenance.input_hash(path)
 
 
 def test_a_burst_that_the_checksums_in_a_shard_cannot_see_is_noticed_at_any_size(tmp_path):
     """Fletcher-32 takes 0x0000 and 0xFFFF for the same; so the whole file is hashed, however large."""
     path = tmp_path / "a.h5"
-    with storage.create_shard(path) as file:
+    with shard_files.create_shard(path) as file:
         data = np.random.default_rng(2).integers(1, 99, (40, 64 * 64)).astype(np.int16)
         data[np.arange(40), np.arange(40) * 7] = 0
         file.create_dataset("flow", data=data, chunks=(1, 64 * 64), fletcher32=True)
-    storage.write_provenance(path, {"stage": "flow"})
+    provenance.write_provenance(path, {"stage": "flow"})
     whole = path.read_bytes()
-    with storage.open_shard(path) as file:
+    with shard_files.open_shard(path) as file:
         places = [file["flow"].id.get_chunk_info(n).byte_offset + n * 14 for n in range(40)]
     silent = 0
     for place in places:
         path.write_bytes(whole[:place] + b"\xff\xff" + whole[place + 2 :])
-        with storage.open_shard(path) as file:
+        with shard_files.open_shard(path) as file:
             silent += int((file["flow"][:] == -1).sum())
         with pytest.raises(storage.Damaged):
-            storage.input_hash(path)
+            provenance.input_hash(path)
     assert silent == 40, "this is what HDF5 alone would let through"
 
 
@@ -220,25 +220,25 @@ def test_an_input_of_a_run_is_known_by_its_place_and_a_foreign_one_by_its_conten
     monkeypatch.chdir(tmp_path)
     path = Path("results/a.txt")
     storage.write_text(path, "x")
-    assert storage.input_hash(path) == {"file": "a.txt", "sha256": storage.file_sha256(path)}
-    storage.write_provenance(path, {"stage": "s"})
-    assert storage.input_hash(path)["path"] == "results/a.txt"
-    assert "path" not in storage.input_hash(path.resolve()), "where somebody works is no part of a result"
+    assert provenance.input_hash(path) == {"file": "a.txt", "sha256": storage.file_sha256(path)}
+    provenance.write_provenance(path, {"stage": "s"})
+    assert provenance.input_hash(path)["path"] == "results/a.txt"
+    assert "path" not in provenance.input_hash(path.resolve()), "where somebody works is no part of a result"
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.EACCES, errno.ESTALE])
 def test_an_error_of_the_system_is_no_damage(tmp_path, monkeypatch, number):
     path = tmp_path / "a.h5"
     write_shard(path, np.random.default_rng(1))
-    storage.write_provenance(path, {"stage": "s"})
+    provenance.write_provenance(path, {"stage": "s"})
 
     def refuse(_):
         raise OSError(number, os.strerror(number), str(path))
 
-    monkeypatch.setattr(storage, "file_sha256", refuse)
+    monkeypatch.setattr(provenance, "file_sha256", refuse)
     with pytest.raises(storage.Unreadable, match=os.strerror(number)):
-        storage.input_hash(path)
-    with pytest.raises(storage.Unreadable), storage.open_shard(path):
+        provenance.input_hash(path)
+    with pytest.raises(storage.Unreadable), shard_files.open_shard(path):
         raise OSError("filter returned failure during read")
 
 
@@ -252,26 +252,26 @@ def test_an_error_of_the_system_is_no_damage_of_a_shard_without_a_record_either(
         raise OSError(number, os.strerror(number), str(path))
 
     monkeypatch.setattr(hdf5, "open", refuse, raising=False)
-    with pytest.raises(storage.Unreadable, match=os.strerror(number)), storage.open_shard(path):
+    with pytest.raises(storage.Unreadable, match=os.strerror(number)), shard_files.open_shard(path):
         raise OSError("filter returned failure during read")
 
 
 def test_every_flip_in_a_record_is_noticed(tmp_path):
     path = tmp_path / "a.txt"
     storage.write_text(path, "x")
-    storage.write_provenance(path, {"stage": "s", "parameters": {"seed": 3, "name": "Zoë"}})
-    record = storage.provenance_path(path)
+    provenance.write_provenance(path, {"stage": "s", "parameters": {"seed": 3, "name": "Zoë"}})
+    record = provenance.provenance_path(path)
     whole = record.read_bytes()
     for bit in range(len(whole) * 8):
         data = bytearray(whole)
         data[bit // 8] ^= 1 << (bit % 8)
         record.write_bytes(bytes(data))
         with pytest.raises(storage.Damaged):
-            storage.read_provenance(path)
+            provenance.read_provenance(path)
     for length in range(len(whole)):
         record.write_bytes(whole[:length])
         with pytest.raises(storage.Damaged):
-            storage.read_provenance(path)
+            provenance.read_provenance(path)
 
 
 def test_folders_reach_the_disk_after_what_they_hold(tmp_path, monkeypatch):
@@ -297,9 +297,9 @@ def test_folders_reach_the_disk_after_what_they_hold(tmp_path, monkeypatch):
 def test_a_broken_provenance_is_an_error(tmp_path, content):
     path = tmp_path / "a.txt"
     path.write_text("x")
-    storage.provenance_path(path).write_text(content)
+    provenance.provenance_path(path).write_text(content)
     with pytest.raises(UserError, match="provenance"):
-        storage.read_provenance(path)
+        provenance.read_provenance(path)
 
 
 def test_json_takes_numpy_values_and_paths(tmp_path):

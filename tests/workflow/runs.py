@@ -15,8 +15,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from microexp.run import storage
-from microexp.run.storage import RECORD_HASH
+from microexp.run import provenance
+from microexp.run.provenance import RECORD_HASH
 
 ROOT = Path(__file__).resolve().parents[2]
 MINI = Path(__file__).with_name("mini.yaml")
@@ -212,8 +212,10 @@ def forget(folder: Path, *parts: str) -> None:
 
 def record_anew(path: Path) -> None:
     """Give a result that was replaced the record that the stage which writes it would have given it."""
-    record = storage.read_provenance(path)
-    storage.write_provenance(path, {n: v for n, v in record.items() if n not in ("size_bytes", "sha256", RECORD_HASH)})
+    record = provenance.read_provenance(path)
+    provenance.write_provenance(
+        path, {n: v for n, v in record.items() if n not in ("size_bytes", "sha256", RECORD_HASH)}
+    )
 
 
 def mini(folder: Path, name: str, change: Sequence[tuple[str, str]]) -> Path:

@@ -11,7 +11,7 @@ import pytest
 
 from microexp.errors import UserError
 from microexp.records.verify import check_folder
-from microexp.run import checkpoint, storage
+from microexp.run import checkpoint, provenance, shard_files, storage
 
 pytestmark = pytest.mark.long
 SEED = 5
@@ -27,12 +27,12 @@ def results(copy: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def files(results: Path) -> list[Path]:
     """Every result, without the records."""
     found = (p for p in results.rglob("*") if p.is_file() and p.name != "README.md")
-    return sorted(p for p in found if not p.name.endswith(storage.PROVENANCE))
+    return sorted(p for p in found if not p.name.endswith(provenance.PROVENANCE))
 
 
 def named(results: Path) -> set[Path]:
     """Files that `verify` names, itself or by their record."""
-    return {p.path.with_name(p.path.name.removesuffix(storage.PROVENANCE)) for p in check_folder(results)}
+    return {p.path.with_name(p.path.name.removesuffix(provenance.PROVENANCE)) for p in check_folder(results)}
 
 
 def swaps(results: Path) -> list[tuple[Path, Path]]:
@@ -49,7 +49,7 @@ def swaps(results: Path) -> list[tuple[Path, Path]]:
 
 
 def swap(one: Path, two: Path) -> None:
-    for a, b in ((one, two), (storage.provenance_path(one), storage.provenance_path(two))):
+    for a, b in ((one, two), (provenance.provenance_path(one), provenance.provenance_path(two))):
         first, second = a.read_bytes(), b.read_bytes()
         a.write_bytes(second)
         b.write_bytes(first)
@@ -73,7 +73,7 @@ def test_swaps_of_every_kind_of_file(results: Path) -> None:
         swap(*pair)
     for path in itertools.chain(*pairs):
         with pytest.raises(UserError, match="was moved or swapped"):
-            storage.input_hash(path, anywhere=False)  # as a run's jobs do
+            provenance.input_hash(path, anywhere=False)  # as a run's jobs do
     assert named(results) >= set(itertools.chain(*pairs))
     for pair in pairs:
         swap(*pair)
@@ -84,12 +84,12 @@ def test_flips_in_records_and_in_results(results: Path) -> None:
     rng, every = np.random.default_rng(SEED), files(results)
     chosen = [every[i] for i in rng.permutation(len(every))[:100]]
     for of_record in (True, False):
-        touched = [storage.provenance_path(path) if of_record else path for path in chosen]
+        touched = [provenance.provenance_path(path) if of_record else path for path in chosen]
         touched = [path for path in touched if path.stat().st_size]
         bits = [int(rng.integers(0, path.stat().st_size * 8)) for path in touched]
         for path, bit in zip(touched, bits, strict=True):
             flip(path, bit)
-        assert named(results) >= {p.with_name(p.name.removesuffix(storage.PROVENANCE)) for p in touched}
+        assert named(results) >= {p.with_name(p.name.removesuffix(provenance.PROVENANCE)) for p in touched}
         for path, bit in zip(touched, bits, strict=True):
             flip(path, bit)
     assert named(results) == set()
@@ -99,9 +99,9 @@ def test_results_without_records_and_records_of_others(results: Path) -> None:
     every = files(results)
     robbed, foreign = every[::4], every[1::4]
     for path in robbed:
-        storage.provenance_path(path).unlink()
+        provenance.provenance_path(path).unlink()
     for path, other in itertools.pairwise(foreign):
-        storage.provenance_path(path).write_bytes(storage.provenance_path(other).read_bytes())
+        provenance.provenance_path(path).write_bytes(provenance.provenance_path(other).read_bytes())
     assert named(results) >= {*robbed, *foreign[:-1]}
 
 
@@ -122,23 +122,23 @@ def test_flips_in_checkpoints(results: Path) -> None:
 def test_bursts_of_16_bits_in_a_shard_of_more_than_64_mib(tmp_path: Path) -> None:
     """From 0x0000 to 0xFFFF, which HDF5's checksum cannot tell apart."""
     path = tmp_path / "s01.h5"
-    with storage.create_shard(path) as file:
-        storage.add_array(file, "flow", np.random.default_rng(SEED).integers(1, 2**31, (70, 512, 512), np.int32))
+    with shard_files.create_shard(path) as file:
+        shard_files.add_array(file, "flow", np.random.default_rng(SEED).integers(1, 2**31, (70, 512, 512), np.int32))
     data = bytearray(path.read_bytes())
     assert len(data) > 64 * 2**20
     places = np.random.default_rng(SEED).integers(0, len(data) - 1, 40)
     for place in places:
         data[place : place + 2] = b"\0\0"
     path.write_bytes(bytes(data))
-    storage.write_provenance(path, {"stage": "flow"})
-    storage.input_hash(path)
+    provenance.write_provenance(path, {"stage": "flow"})
+    provenance.input_hash(path)
     for place in places:
         with path.open("r+b") as file:
             file.seek(place)
             file.write(b"\xff\xff")
             file.flush()
             with pytest.raises(storage.Damaged, match="SHA-256"):
-                storage.input_hash(path)
+                provenance.input_hash(path)
             file.seek(place)
             file.write(bytes(data[place : place + 2]))
-    storage.input_hash(path)
+    provenance.input_hash(path)

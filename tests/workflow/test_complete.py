@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from microexp.commands.main import main
-from microexp.run import storage
+from microexp.run import provenance, shard_files, storage
 
 
 def shard(path: Path, excluded: str) -> Path:
-    with storage.create_shard(path) as file:
-        storage.set_attributes(file.create_group("v1"), {"excluded": excluded})
-    storage.write_provenance(path, {"stage": "i3d"})
+    with shard_files.create_shard(path) as file:
+        shard_files.set_attributes(file.create_group("v1"), {"excluded": excluded})
+    provenance.write_provenance(path, {"stage": "i3d"})
     return path
 
 
@@ -47,13 +47,13 @@ def test_a_list_of_shards_stands_for_the_shards(tmp_path: Path, monkeypatch: pyt
     lines = Path("i3d.list").read_text().splitlines()
     assert [line.split("\t") for line in lines] == [[str(p), storage.file_sha256(p)] for p in paths]
     assert main(["complete", "--shards", "i3d.list", "--out-complete", "c.csv"]) == 0
-    assert len(storage.read_provenance("c.csv")["inputs"]["shards"]) == 2
+    assert len(provenance.read_provenance("c.csv")["inputs"]["shards"]) == 2
 
 
 def test_an_empty_list_stands_for_no_shard(tmp_path: Path) -> None:
     assert main(["shards", "--shards", "--out-list", str(tmp_path / "flow.list")]) == 0
     assert main(["complete", "--shards", f"{tmp_path}/flow.list", "--out-complete", str(tmp_path / "c.csv")]) == 0
-    assert storage.read_provenance(tmp_path / "c.csv")["inputs"]["shards"] == []
+    assert provenance.read_provenance(tmp_path / "c.csv")["inputs"]["shards"] == []
 
 
 def test_the_list_changes_with_the_content_of_a_shard_only(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from microexp.methods.find import find_method
 from microexp.records.detections import Detection, write_detections
 from microexp.records.index import Expression, Video, write_expressions, write_videos
 from microexp.rendered.video import write_video
-from microexp.run import storage
+from microexp.run import provenance, shard_files, storage
 from tests import shards
 from tests.datasets import releases
 from tests.methods.recognition import synthetic
@@ -95,9 +95,11 @@ def test_a_disk_that_is_full_at_any_byte_leaves_no_shard(tmp_path: Path) -> None
     path = tmp_path / "s01.h5"
 
     def write() -> None:
-        with storage.create_shard(path) as shard:
+        with shard_files.create_shard(path) as shard:
             for video in ("v1", "v2"):
-                target = storage.add_array(shard.create_group(video), "frames", shape=images.shape, dtype=images.dtype)
+                target = shard_files.add_array(
+                    shard.create_group(video), "frames", shape=images.shape, dtype=images.dtype
+                )
                 for number, image in enumerate(images):
                     target[number] = image
                 del target  # here HDF5 writes what it has cached
@@ -178,8 +180,8 @@ def tables(folder: Path) -> list[str]:
     for item in found:
         row = Detection("aemnet", 0, "demo", item.subject, item.video, item.onset, item.offset, item.kind, 0.9)
         write_detections(folder / f"demo-{item.subject}" / "detections.csv", [row], videos)
-        with storage.create_shard(folder / "demo" / f"{item.subject}.h5") as shard:
-            storage.set_attributes(shard.create_group(item.video), {"excluded": ""})
+        with shard_files.create_shard(folder / "demo" / f"{item.subject}.h5") as shard:
+            shard_files.set_attributes(shard.create_group(item.video), {"excluded": ""})
         shards.recorded(folder / "demo" / f"{item.subject}.h5", "i3d")
     return [
         "tables", "--kind", "spotting", "--experiment", "demo",
@@ -230,7 +232,7 @@ def test_damage_of_an_input_is_blamed_on_it_and_mended_by_making_it_again(
     """By its hash, whatever its size."""
     arguments = flow(tmp_path)
     crops, out = Path(arguments[2]), tmp_path / "out"
-    storage.write_provenance(crops, {"stage": "crops"})
+    provenance.write_provenance(crops, {"stage": "crops"})
     assert main(arguments) == 0
     whole, result = crops.read_bytes(), (out / "f.h5").read_bytes()
     rng = np.random.default_rng(9)
@@ -258,7 +260,7 @@ def test_a_changed_digit_in_a_table_is_noticed_by_whoever_reads_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments, table = videos(tmp_path), tmp_path / "release" / "annotations.csv"
-    storage.write_provenance(table, {"stage": "index"})
+    provenance.write_provenance(table, {"stage": "index"})
     assert main(arguments) == 0
     table.write_text(table.read_text().replace("1", "2", 1))
     assert main(arguments) == 2

@@ -79,13 +79,13 @@ def test_rounding_of_another_cpu_is_no_change() -> None:
 
 @pytest.mark.long
 def test_a_corrected_word_runs_nothing_again(finished: Path, tmp_path: Path) -> None:
-    """A copy of the sources in which an error message of `run/storage.py` has another word."""
+    """A copy of the sources in which an error message of `run/shard_files.py` has another word."""
     own = tmp_path / "own"
     own.mkdir()
     for part in ("Snakefile", "src", "workflow", "profiles", "envs"):
         source = runs.ROOT / part
         (shutil.copytree if source.is_dir() else shutil.copy)(source, own / part)
-    module = own / "src/microexp/run/storage.py"
+    module = own / "src/microexp/run/shard_files.py"
     text = module.read_text(encoding="utf-8")
     assert text.count("no such file") == 1
     module.write_text(text.replace("no such file", "no such shard"), encoding="utf-8")

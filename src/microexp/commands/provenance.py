@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from microexp.errors import UserError, one_line
-from microexp.run import storage
+from microexp.run import provenance, storage
 
 FIRST = ("stage", "keys", "parameters", "inputs", "code", "libraries")
 
@@ -47,7 +47,7 @@ def main(args: argparse.Namespace) -> int:
     """
     if not args.file.is_file():
         raise UserError(file=args.file, problem="no such file", expected="a result of a run")
-    record = storage.read_provenance(args.file)
+    record = provenance.read_provenance(args.file)
     if args.json:
         print(json.dumps(record, indent=1, sort_keys=True))
     else:

@@ -25,7 +25,7 @@ from microexp.datasets import megc2019
 from microexp.errors import UserError
 from microexp.records.apexdiff import write_apexdiff
 from microexp.records.clips import ALL_CHANNELS, Clips, split
-from microexp.run import storage
+from microexp.run import provenance, storage
 from microexp.run.names import check_name
 
 CHANNELS = ("u", "v", "strain")
@@ -226,7 +226,7 @@ def write_shards(clips: Clips, folder: Path, surrogate: SecondView = "strain") -
     for who, record in split(with_second_view(clips, surrogate)).items():
         path = folder / who.dataset / f"{who.subject}.h5"
         write_apexdiff(path, who, replace(record, difference_is=f"{surrogate} (surrogate)"))
-        storage.write_provenance(path, {"stage": "flowmaps", "surrogate": surrogate, "clips": len(record)})
+        provenance.write_provenance(path, {"stage": "flowmaps", "surrogate": surrogate, "clips": len(record)})
         paths.append(path)
     return paths
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from microexp.records.training import Value
-from microexp.run import bundle, checkpoint, storage
+from microexp.run import bundle, checkpoint, provenance
 
 EVERY_S = 20.0
 STATE = "state"
@@ -77,7 +77,7 @@ class Checkpoint:
     def remove(self) -> None:
         """Delete the file: the fold is finished."""
         self.path.unlink(missing_ok=True)
-        storage.remove_provenance(self.path)
+        provenance.remove_provenance(self.path)
 
     def _save(self) -> None:
         parts = {MODEL + name: data for name, data in self.models.items()}

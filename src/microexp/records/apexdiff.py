@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from microexp.records.shard import Array, Attribute, Kind, Subject, create_file, open_file
-from microexp.run.storage import add_array, set_attributes
+from microexp.run.shard_files import add_array, set_attributes
 
 ARRAYS = {
     "difference": Array(("N", "size", "size"), "float32", "apex - onset of each of the N expressions, grey levels"),

@@ -23,7 +23,7 @@ from microexp.records.shard import (
     open_videos,
 )
 from microexp.records.validity import valid_pairs
-from microexp.run.storage import add_array, set_attributes
+from microexp.run.shard_files import add_array, set_attributes
 
 ARRAYS = {
     "frames": Array(("T", "S", "S", (1, 3)), "uint8", "the crops: RGB, or grey where the source is; grey levels"),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from microexp.records.identity import check_rows
 from microexp.records.shard import LAYOUT, Subject
-from microexp.run import storage
+from microexp.run import provenance, shard_files, storage
 from microexp.run.identity import check_identity
 
 
@@ -76,8 +76,8 @@ def excluded_of(path: Path) -> tuple[Subject, list[tuple[str, str]]]:
     Raises:
         UserError: when it is damaged, has no record, or is of somebody else than its path says.
     """
-    with storage.open_shard(path) as shard:
-        storage.read_provenance(path)
+    with shard_files.open_shard(path) as shard:
+        provenance.read_provenance(path)
         check_identity(path, {n: str(shard.attrs[n]) for n in ("dataset", "subject") if n in shard.attrs}, LAYOUT)
         listed = json.loads(shard.attrs.get("excluded") or "[]")
         grouped = [(name, item.attrs.get("excluded", "")) for name, item in shard.items()]

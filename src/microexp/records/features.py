@@ -16,7 +16,7 @@ import numpy as np
 
 from microexp.errors import UserError
 from microexp.records.shard import Array, Attribute, Kind, Subject, create_file, open_file
-from microexp.run import storage
+from microexp.run import shard_files
 
 if TYPE_CHECKING:
     import h5py
@@ -64,7 +64,7 @@ class Files:
     def group(self, path: Path, video: str) -> h5py.Group:
         """The group of `video` in the shard `path`."""
         if path not in self._open:
-            self._open[path] = self._stack.enter_context(storage.open_shard(path))
+            self._open[path] = self._stack.enter_context(shard_files.open_shard(path))
         return self._open[path][video]
 
 
@@ -198,11 +198,11 @@ class FeaturesWriter:
 
     def __init__(self, file: h5py.File, about: Mapping[str, object]) -> None:
         self.file = file
-        storage.set_attributes(file, about)
+        shard_files.set_attributes(file, about)
 
     def exclude(self, video: str, reason: str) -> None:
         """Say why a video has no features."""
-        storage.set_attributes(self.file.create_group(video), {"excluded": reason})
+        shard_files.set_attributes(self.file.create_group(video), {"excluded": reason})
 
     def add(
         self,
@@ -223,10 +223,12 @@ class FeaturesWriter:
             valid: (F,) bool, where some features rest on frames that cannot be used.
         """
         group = self.file.create_group(video)
-        storage.add_array(group, "features", features, chunks=(max(1, min(CHUNK, len(features))), features.shape[1]))
-        storage.add_array(group, "frame_index", np.asarray(frame_index, np.float64))
+        shard_files.add_array(
+            group, "features", features, chunks=(max(1, min(CHUNK, len(features))), features.shape[1])
+        )
+        shard_files.add_array(group, "frame_index", np.asarray(frame_index, np.float64))
         if valid is not None:
-            storage.add_array(group, "valid", np.asarray(valid, np.uint8))
+            shard_files.add_array(group, "valid", np.asarray(valid, np.uint8))
         attributes = {
             "excluded": "",
             "step_frames": layout.step_frame,
@@ -235,7 +237,7 @@ class FeaturesWriter:
             "fps": layout.fps,
             "channels": ",".join(layout.channels),
         }
-        storage.set_attributes(group, attributes)
+        shard_files.set_attributes(group, attributes)
 
 
 @contextlib.contextmanager

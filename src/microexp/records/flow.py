@@ -24,7 +24,7 @@ from microexp.records.shard import (
     create_file,
     open_videos,
 )
-from microexp.run.storage import add_array, set_attributes
+from microexp.run.shard_files import add_array, set_attributes
 
 LARGEST = np.iinfo(np.int16).max
 

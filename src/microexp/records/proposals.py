@@ -16,7 +16,7 @@ import numpy as np
 from microexp.errors import UserError
 from microexp.records.features import Key
 from microexp.records.index import KINDS
-from microexp.run import storage
+from microexp.run import shard_files
 from microexp.run.identity import check_identity
 
 METHOD, PERMUTED = "method", "permuted"
@@ -51,8 +51,8 @@ class Proposals:
 
 def write_proposals(path: Path, proposals: Iterable[Proposals], about: dict[str, str]) -> None:
     """Write `proposals.h5`; `about` names experiment, method and fold."""
-    with storage.create_shard(path) as shard:
-        storage.set_attributes(shard, about)
+    with shard_files.create_shard(path) as shard:
+        shard_files.set_attributes(shard, about)
         for item in proposals:
             dataset, subject, video = item.key
             name = ARRAY.format(
@@ -60,7 +60,7 @@ def write_proposals(path: Path, proposals: Iterable[Proposals], about: dict[str,
                 kind=item.kind,
             )  # fmt: skip
             values = np.concatenate([item.intervals.reshape(-1, 2), item.scores.reshape(-1, 1)], 1)
-            storage.add_array(shard, name, values.astype(np.float64), chunks=(max(1, min(len(values), 4096)), 3))
+            shard_files.add_array(shard, name, values.astype(np.float64), chunks=(max(1, min(len(values), 4096)), 3))
 
 
 def read_proposals(path: Path) -> list[Proposals]:
@@ -69,7 +69,7 @@ def read_proposals(path: Path) -> list[Proposals]:
     Raises:
         UserError: when the file is damaged, holds something else, or is of another fold than its path says.
     """
-    with storage.open_shard(path) as shard:
+    with shard_files.open_shard(path) as shard:
         check_identity(path, {name: str(value) for name, value in shard.attrs.items()}, LAYOUT)
         try:
             return [_proposals(name, array) for name, array in sorted(_arrays(shard))]

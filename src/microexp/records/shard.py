@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 import numpy as np
 
 from microexp.errors import UserError
-from microexp.run import storage
+from microexp.run import provenance, shard_files
 from microexp.run.identity import AGAIN, check_identity
 
 if TYPE_CHECKING:
@@ -310,8 +310,8 @@ def open_file(path: Path, kind: Kind) -> Iterator[tuple[h5py.File, Subject]]:
     Raises:
         UserError: when it is missing, damaged, without its provenance, or not what `check_shard` expects.
     """
-    with storage.open_shard(path) as file:
-        storage.read_provenance(path)  # a result without its record may be anything
+    with shard_files.open_shard(path) as file:
+        provenance.read_provenance(path)  # a result without its record may be anything
         yield file, check_shard(file, path, kind)
 
 
@@ -354,8 +354,8 @@ def create_file(path: Path, kind: Kind, subject: Subject, **more: str) -> Iterat
     """
     identity = {"dataset": subject.dataset, "subject": subject.subject, "stage": kind.stage, **more}
     check_identity(path, identity, kind.layout)
-    with storage.create_shard(path) as file:
-        storage.set_attributes(file, identity)
+    with shard_files.create_shard(path) as file:
+        shard_files.set_attributes(file, identity)
         yield file
         for name, group in file.items() if kind.per_video else [("", file)]:
             wrong = group_problem(group, kind)
@@ -371,14 +371,14 @@ class Writer(Generic[V]):
 
     def exclude(self, video: str, reason: str, **attributes: object) -> None:
         """Say why a video cannot be used; `attributes` are those that are known even so."""
-        storage.set_attributes(self.file.create_group(video), {**attributes, "excluded": reason})
+        shard_files.set_attributes(self.file.create_group(video), {**attributes, "excluded": reason})
 
     def add(self, video: str, arrays: Mapping[str, np.ndarray], **attributes: object) -> None:
         """Write a video from arrays in memory."""
         group = self.file.create_group(video)
         for name, array in arrays.items():
-            storage.add_array(group, name, array)
-        storage.set_attributes(group, {**attributes, "excluded": ""})
+            shard_files.add_array(group, name, array)
+        shard_files.set_attributes(group, {**attributes, "excluded": ""})
 
 
 @contextmanager

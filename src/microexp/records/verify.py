@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from microexp.errors import UserError
 from microexp.records.check import kind_of, shard_problem, table_problem
-from microexp.run import checkpoint, hdf5, storage
+from microexp.run import checkpoint, hdf5, provenance, storage
 from microexp.run.identity import check_identity, check_place
 from microexp.run.log import track
 from microexp.run.runner import made_by
@@ -107,14 +107,14 @@ def _record(path: Path) -> dict[str, Any]:
     if _is_other(path):
         return {}
     try:
-        return storage.read_provenance(path)
+        return provenance.read_provenance(path)
     except (UserError, OSError):
         return {}
 
 
 def _is_other(path: Path) -> bool:
     """Whether `path` is no result, so that it has no record."""
-    return path.name.startswith(storage.TEMPORARY) or path.name.endswith((storage.PROVENANCE, checkpoint.SUFFIX))
+    return path.name.startswith(storage.TEMPORARY) or path.name.endswith((provenance.PROVENANCE, checkpoint.SUFFIX))
 
 
 def _check_inputs(path: Path, results: Path, records: Records) -> Problem | None:
@@ -139,7 +139,7 @@ def _may_be_there(name: str, stage: str, sha256: str, records: Records) -> bool:
 
 
 def _with_record(path: Path) -> tuple[Path, ...]:
-    return path, storage.provenance_path(path)
+    return path, provenance.provenance_path(path)
 
 
 def check_file(path: Path) -> Problem | None:
@@ -163,17 +163,17 @@ def _check_file(path: Path) -> Problem | None:
     if path.name.endswith(checkpoint.SUFFIX):
         checkpoint.check(path)
         return None
-    if path.name.endswith(storage.PROVENANCE):
+    if path.name.endswith(provenance.PROVENANCE):
         return _check_record(path)
     if path.is_symlink() and not path.exists():
         return Problem(path, "a link to nothing")
     if not path.is_file():
         return Problem(path, "no file")
     try:
-        record = storage.read_provenance(path)
+        record = provenance.read_provenance(path)
     except storage.Damaged:
         return None  # named with the record
-    storage.check_content(path, record)
+    provenance.check_content(path, record)
     try:
         check_place(path, record, anywhere=False)
     except UserError as error:  # the content is right, and somebody else's
@@ -210,7 +210,7 @@ def of_another(file: h5py.File, path: Path, stage: str) -> bool:
 
 
 def _check_record(path: Path) -> Problem | None:
-    described = path.with_name(path.name.removesuffix(storage.PROVENANCE))
+    described = path.with_name(path.name.removesuffix(provenance.PROVENANCE))
     try:
         described.lstat()
     except FileNotFoundError:
@@ -218,7 +218,7 @@ def _check_record(path: Path) -> Problem | None:
             return None
         return Problem(path, f"a record of {described.name}, which is not there", (path,))
     try:
-        storage.read_provenance(described)
+        provenance.read_provenance(described)
     except storage.Damaged as error:  # nothing vouches for the file any more, and no stage reads it
         return Problem(path, error.what, _with_record(described))
     return None

@@ -11,7 +11,7 @@ from typing import Any
 
 from microexp.errors import UserError
 from microexp.pipeline import STAGES
-from microexp.run import storage
+from microexp.run import provenance, storage
 from microexp.run.runner import made_by
 
 DERIVED = ("_oracle", "_permuted")
@@ -117,7 +117,7 @@ class StageRecord:
 KNOWN = {
     "stage", "keys", "parameters", "inputs", "code", "layout", "place", "libraries", "python", "machine", "sha256",
     "size_bytes", "deleted_later",
-    storage.RECORD_HASH,
+    provenance.RECORD_HASH,
 }  # fmt: skip
 """Statements of a record that say nothing of how its stage worked, or that stand elsewhere."""
 
@@ -178,7 +178,7 @@ def read_versions(paths: Iterable[Path]) -> Versions:
     Stages come in the order of the pipeline.
     """
     versions = Versions()
-    records = {path: storage.read_provenance(path) for path in paths if storage.provenance_path(path).is_file()}
+    records = {path: provenance.read_provenance(path) for path in paths if provenance.provenance_path(path).is_file()}
     for record in [*records.values(), *_deleted(records)]:
         versions.add(record)
     order = {name: number for number, name in enumerate(STAGES)}

@@ -14,7 +14,7 @@ from microexp.methods.find import find_method
 from microexp.pipeline import STAGES, STREAM_STAGES
 from microexp.records.index import Expression, Video
 from microexp.report.collect import ResultTable, StageRecord, Versions, flatten
-from microexp.run import storage
+from microexp.run import provenance
 
 OWN = f"@software{{microexp, author={{{{The microexp maintainers}}}}, title={{microexp}}, version={{{__version__}}}}}"
 FOLDS = {"spotting": "spotting-fold", "recognition": "recognition-fold"}
@@ -81,8 +81,8 @@ def adapters_of(indexes: Sequence[Path]) -> dict[str, str]:
     """Data set -> adapter, from the records of `videos.csv`; nothing of a file without one."""
     found = {}
     for path in indexes:
-        if storage.provenance_path(path).is_file():
-            parameters = storage.read_provenance(path)["parameters"]
+        if provenance.provenance_path(path).is_file():
+            parameters = provenance.read_provenance(path)["parameters"]
             found[path.parent.name] = str(parameters.get("adapter") or path.parent.name)
     return found
 

@@ -29,7 +29,7 @@ from microexp.report.page import render
 from microexp.report.params import FrontParams
 from microexp.report.subject import expression_pictures, maps_of
 from microexp.report.tableview import Confusion, Headline, TableView, confusions, headlines, subject_counts, view
-from microexp.run import storage
+from microexp.run import provenance, storage
 from microexp.run.names import WHOLE_DATASET, split_fold
 from microexp.run.runner import made_by, own_record
 from microexp.run.stage import Job
@@ -188,7 +188,7 @@ def page_links(pages: Iterable[Path], report: Path) -> dict[Subject, str]:
     """Address of each subject's page as seen from the report; the page's provenance names the subject."""
     links = {}
     for page in pages:
-        keys = storage.read_provenance(page)["keys"]
+        keys = provenance.read_provenance(page)["keys"]
         links[keys["dataset"], keys["subject"]] = Path(os.path.relpath(page, report.parent)).as_posix()
     return links
 

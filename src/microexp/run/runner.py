@@ -14,7 +14,7 @@ from typing import Any
 
 from microexp import __version__
 from microexp.errors import UserError
-from microexp.run import storage
+from microexp.run import provenance
 from microexp.run.identity import place_of, place_record
 from microexp.run.stage import Job, Stage
 from microexp.run.watchdog import DELETED
@@ -48,7 +48,7 @@ def run_stage(stage: Stage, job: Job[Any]) -> None:
     known = _known(job)
     places = {name: place_record(path, _layout(stage, name), known) for name, path in job.outputs.items()}
     for path in job.outputs.values():  # an old record must not vouch for a new file
-        storage.remove_provenance(path)
+        provenance.remove_provenance(path)
     extra = stage.run(job) or {}
     record = {
         "stage": stage.name,
@@ -63,7 +63,7 @@ def run_stage(stage: Stage, job: Job[Any]) -> None:
         **({"deleted_later": True} if os.environ.get(DELETED) else {}),
     }
     for name, path in job.outputs.items():
-        storage.write_provenance(path, {**record, **places[name]})
+        provenance.write_provenance(path, {**record, **places[name]})
 
 
 def _layout(stage: Stage, output: str) -> str:
@@ -92,14 +92,14 @@ def _input_hash(path: Path, tops: set[str], ordered: bool) -> dict[str, Any]:
     """What is recorded of an input; one in the folder of the results (`tops`) has to have a record of its own, and to
     lie where it was written where the outputs lie as the table of stages says (`ordered`)."""
     ours = path.parts[0] in tops
-    if ours and not storage.provenance_path(path).exists():
+    if ours and not provenance.provenance_path(path).exists():
         raise UserError(
             file=path,
             problem="a result without its record",
-            expected=f"{storage.provenance_path(path).name} beside it",
+            expected=f"{provenance.provenance_path(path).name} beside it",
             hint="delete it and run again",
         )
-    return storage.input_hash(path, anywhere=not (ours and ordered))
+    return provenance.input_hash(path, anywhere=not (ours and ordered))
 
 
 @functools.cache

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from microexp.errors import UserError
-from microexp.run import storage
+from microexp.run import provenance, storage
 from microexp.run.stage import Job, NoParams
 
 
@@ -28,5 +28,5 @@ def read_list(path: Path) -> list[Path]:
 
 def run(job: Job[NoParams]) -> None:
     """Write the list."""
-    lines = [f"{path}\t{storage.input_hash(path)['sha256']}\n" for path in job.inputs["shards"]]
+    lines = [f"{path}\t{provenance.input_hash(path)['sha256']}\n" for path in job.inputs["shards"]]
     storage.write_text(job.output("list"), "".join(lines))

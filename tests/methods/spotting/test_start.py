@@ -13,7 +13,7 @@ from microexp.errors import UserError
 from microexp.methods.find import find_method
 from microexp.methods.spotting.start import check_start, start_path
 from microexp.plan import Plan
-from microexp.run import bundle, storage
+from microexp.run import bundle, provenance
 from tests.methods.applied import spotting_model
 from tests.methods.spotting.made_up import run_fold, write_data
 from tests.methods.spotting.quick import NETWORK, QUICK
@@ -55,7 +55,7 @@ def test_who_is_in_a_model_is_recorded_with_those_of_the_model_that_it_started_f
     others = [f"others/s{s:02d}" for s in range(3)]
     assert bundle.read(known).about["trained_on"] == others
     assert about["trained_on"] == ["fake/s01", "fake/s02", *others]
-    assert about["start_from"] == storage.input_hash(known)["sha256"]
+    assert about["start_from"] == provenance.input_hash(known)["sha256"]
     plain = bundle.read(known).about
     assert "start_from" not in plain and plain["options"]["start_from"] is None
 

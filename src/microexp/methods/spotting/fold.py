@@ -30,7 +30,7 @@ from microexp.records.features import Files, Key
 from microexp.records.index import Expression
 from microexp.records.proposals import CALIBRATION, PERMUTED, TEST, Proposals, write_proposals
 from microexp.records.training import write_training
-from microexp.run import bundle, storage
+from microexp.run import bundle, provenance
 from microexp.run.devices import pick_device
 from microexp.run.log import log
 from microexp.run.options import validate
@@ -102,7 +102,7 @@ class Fold:
         return fingerprint(
             self.options.model_dump_json(), self.fold, self.method.version, source_sha256(), source_of(self.method),
             self.device, sorted(self.truth.items()), [(v.key, v.n_frames, v.fps) for v in self.videos],
-            [storage.input_hash(p) for p in paths], self.start and self.start.sha256,
+            [provenance.input_hash(p) for p in paths], self.start and self.start.sha256,
         )  # fmt: skip
 
     def train(self, plans: Sequence[FitPlan], checkpoint: Checkpoint) -> dict[str, Any]:

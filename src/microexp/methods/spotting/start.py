@@ -14,7 +14,7 @@ from typing import Any
 from microexp.errors import UserError
 from microexp.methods.people import same_person
 from microexp.models import SPOTTING, shipped
-from microexp.run import bundle, storage
+from microexp.run import bundle, provenance
 
 SHIPPED = "shipped"
 Subject = tuple[str, str]
@@ -69,7 +69,7 @@ def check_start(path: Path, subjects: Iterable[Subject], groups: Sequence[Sequen
                 problem=f"was trained on {'/'.join(subject)}, who is in the experiment",
                 expected="a model of other people",
             )
-    return Start(path, str(storage.input_hash(path)["sha256"]), people)
+    return Start(path, str(provenance.input_hash(path)["sha256"]), people)
 
 
 def trained_on(subjects: Iterable[Subject], start: Start | None) -> dict[str, Any]:
