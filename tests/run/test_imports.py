@@ -20,3 +20,9 @@ def test_no_torch(stage: str) -> None:
     code += "importlib.import_module(stage.module); sys.exit('torch' in sys.modules)"
     assert STAGES[stage].name == stage
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_help_and_completion_of_all_commands_load_no_network() -> None:
+    code = "from microexp.commands.completion import _parsers; import sys; names = [name for name, _ in _parsers()]; "
+    code += "sys.exit('torch' in sys.modules or len(names) < 40)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
