@@ -28,3 +28,11 @@ def test_one_line_is_one_printable_line(text):
 def test_survives_a_process_boundary():
     error = pickle.loads(pickle.dumps(UserError(file="f", where="w", got="g", expected="e", hint="h")))
     assert str(error) == "f: w: got g, expected e (h)"
+
+
+def test_an_error_of_the_system_is_said_without_number_and_without_the_name_twice():
+    missing = FileNotFoundError(2, "No such file or directory", "a.csv")
+    assert str(UserError(file="a.csv", problem=missing)) == "a.csv: No such file or directory"
+    assert str(UserError(file="a.csv", problem=OSError(5, "Input/output error"))) == "a.csv: Input/output error"
+    other = UserError(file="results", problem=missing)
+    assert "a.csv" in str(pickle.loads(pickle.dumps(other))), "another file than the one that is named"

@@ -134,6 +134,33 @@ def test_targets_that_pages_name_are_in_the_makefile() -> None:
     assert {(page, target) for page, target in named if target not in targets} == set()
 
 
+# --- tables of what there is ------------------------------------------------------------------------------------------
+
+
+def first_cells(page: str, heading: str) -> set[str]:
+    """The names in the first column of the table under a heading."""
+    text = (ROOT / "docs" / page).read_text("utf-8").partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    return set(re.findall(r"^\| `([^`]+)`", text, re.M))
+
+
+def test_tables_of_methods_and_streams_are_whole() -> None:
+    from microexp.methods.find import SHIPPED
+    from microexp.pipeline import STREAMS
+
+    own = "package.module:Class"
+    assert first_cells("spotting.md", "Methods") == {*SHIPPED["spotting"], own}
+    assert first_cells("recognition.md", "Methods") == {*SHIPPED["recognition"], own}
+    assert first_cells("spotting.md", "Feature streams") == set(STREAMS)
+
+
+def test_each_data_set_has_its_part_of_the_page() -> None:
+    from microexp.datasets.adapters import ADAPTERS
+
+    text = (ROOT / "docs/datasets.md").read_text("utf-8")
+    assert set(re.findall(r"^## .* — `(\w+)`$", text, re.M)) == set(ADAPTERS) - {"demo", "listed"}
+    assert "`listed`" in (ROOT / "docs/new_data_set.md").read_text("utf-8")
+
+
 # --- keys of the configuration ----------------------------------------------------------------------------------------
 
 OPTIONS = re.findall(r"^\| `([^`]+)` \|", reference(), re.M)

@@ -55,6 +55,12 @@ def test_nothing_is_loaded_from_elsewhere() -> None:
     assert diagrams == [], "the theme fetches a script for these"
 
 
+def test_the_search_finds_options_and_files_by_their_own_names() -> None:
+    (separator,) = (plugin["search"]["separator"] for plugin in SITE["plugins"] if "search" in plugin)
+    words = [re.split(separator, text) for text in ("spotting.NAME.select.consensus_iou", "landmarks.csv", "F1 .05")]
+    assert words == [["spotting", "NAME", "select", "consensus_iou"], ["landmarks", "csv"], ["F1", ".05"]]
+
+
 def anchors(page: Path) -> set[str]:
     """Anchors of a page's headings, as MkDocs makes them."""
     text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.S)

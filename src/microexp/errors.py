@@ -35,6 +35,8 @@ class UserError(Exception):
     @property
     def what(self) -> str:
         """What is wrong, without its place: `no such folder`, or `got 3`."""
+        if isinstance(self.problem, OSError) and str(self.problem.filename or self.file) == str(self.file):
+            return self.problem.strerror or str(self.problem)  # without its number and the file's name once more
         return str(self.problem) if self.problem is not None else "" if self.got is None else f"got {self.got}"
 
     def _line(self) -> str:

@@ -10,15 +10,15 @@ import h5py
 import numpy as np
 import pytest
 
-from microexp.run import hdf5, storage
+from microexp.run import hdf5, shard_files, storage
 from microexp.run.hdf5 import Watched, examine
 
 
 @pytest.fixture
 def shard(tmp_path: Path) -> Path:
     path = tmp_path / "s.h5"
-    with storage.create_shard(path) as file:
-        storage.add_array(file, "flow", np.arange(4000, dtype=np.int32).reshape(40, 100))
+    with shard_files.create_shard(path) as file:
+        shard_files.add_array(file, "flow", np.arange(4000, dtype=np.int32).reshape(40, 100))
     return path
 
 

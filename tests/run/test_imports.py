@@ -43,3 +43,9 @@ def test_a_network_would_be_noticed(tmp_path: Path) -> None:
     (tmp_path / "torch.py").touch()
     (tmp_path / "net_of_mine.py").write_text("import torch\n")
     assert loads("index", "net_of_mine", path=tmp_path) == "net_of_mine loads torch\n"
+
+
+def test_help_and_completion_of_all_commands_load_no_network() -> None:
+    code = "from microexp.commands.completion import _parsers; import sys; names = [name for name, _ in _parsers()]; "
+    code += "sys.exit('torch' in sys.modules or len(names) < 40)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -14,7 +14,6 @@ from microexp import config as configuration
 from microexp import stage_options
 from microexp.datasets.classes import check_emotions, class_names, labels_of
 from microexp.errors import UserError
-from microexp.methods.recognition import loso
 from microexp.methods.recognition.params import FoldParams
 from microexp.metrics import action_units
 from microexp.metrics import recognition as evaluation
@@ -65,6 +64,7 @@ def main(args: argparse.Namespace) -> int:
     """`microexp recognise CONFIG EXPERIMENT OUT`: predict every clip, write and print the table."""
     import torch
 
+    from microexp.methods.recognition import loso
     from microexp.run.devices import pick_device
 
     torch.set_num_threads(1)  # the result must not depend on the number of threads

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from microexp.datasets import flowmaps
 from microexp.datasets.protocols import MEGC2019
-from microexp.rendered.expressions import render_source
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,6 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """`microexp rendered FOLDER`: write apexdiff shards of the data set `rendered`, a labelled source."""
+    from microexp.rendered.expressions import render_source
+
     clips = render_source(MEGC2019.classes, args.clips, args.seed, size=args.size, people=args.people)
     paths = flowmaps.write_shards(clips, args.folder)
     print("\n".join(flowmaps.count_lines(clips)))

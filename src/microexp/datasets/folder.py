@@ -159,7 +159,7 @@ def _check_frames(path: Path, lines: list[Line]) -> None:
                     where=f"row {line.row}, {column}",
                     got=line.text(column),
                     expected="a frame number",
-                    hint="seconds belong into columns onset_s, apex_s and offset_s",
+                    hint="seconds belong in the columns onset_s, apex_s and offset_s",
                 )
 
 

@@ -110,7 +110,7 @@ class Recognisers:
             if fold in self._paths:
                 model = read_trained(self._paths[fold])
                 if model is None:
-                    log(f"{fold}: no recogniser was trained, what was spotted there has no class")
+                    log(f"{fold}: no recogniser was trained: what was spotted there has no class")
                 return model
         problem = f"no fold that holds out {dataset}/{subject}"
         raise UserError(file="command line", where="--recognisers", problem=problem, expected="one of every subject")

@@ -157,7 +157,7 @@ def _deleted(records: Mapping[Path, Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Records of inputs that the run has deleted; their paths are relative to the run's folder, where jobs work."""
     named = (e["path"] for r in records.values() for part in r["inputs"].values() for e in part if "path" in e)
     paths = [path for path in map(Path, dict.fromkeys(named)) if path not in records and not path.exists()]
-    found = [storage.read_provenance(path) for path in paths if storage.provenance_path(path).is_file()]
+    found = [provenance.read_provenance(path) for path in paths if provenance.provenance_path(path).is_file()]
     return [record for record in found if record.get("deleted_later")]
 
 

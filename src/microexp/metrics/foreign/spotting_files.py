@@ -84,7 +84,7 @@ def read_predictions(path: Path, kind: str = "", min_score: float | None = None)
     found = [item for _, item in rows]
     twice = len(found) - len(set(found))
     if twice:
-        log(f"{path}: {twice} predictions stand there more than once; each counts, as in the challenge's script")
+        log(f"{path}: {twice} predictions occur more than once; each counts, as in the challenge's script")
     return found
 
 
@@ -103,7 +103,7 @@ def read_truths(path: Path, kind: str = "") -> list[Interval]:
         again += key in found
         found[key] = item
     if again:
-        log(f"{path}: {again} rows stand there more than once: counted once")
+        log(f"{path}: {again} rows occur more than once: counted once")
     return list(found.values())
 
 
