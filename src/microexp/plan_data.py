@@ -80,6 +80,9 @@ class PlanData:
         for stage in ("faces", "crops"):
             needed[stage] = {d for d in self.subjects if self.config.has_videos(d)}
         self._check_without_videos(needed)
+        if self.config.crops.grey and needed["i3d-rgb"]:
+            expected = "false where a method reads i3d_rgb, which sees colours"
+            raise UserError(file="config", where="crops.grey", got="true", expected=expected)
         return {stage: frozenset(names) for stage, names in needed.items()}
 
     def _check_without_videos(self, needed: Mapping[str, set[str]]) -> None:

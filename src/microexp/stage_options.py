@@ -59,7 +59,8 @@ def stage_options(config: Config, stage: str, name: str | None = None, *, method
         return index_options(str(name), config.datasets[str(name)])
     if stage == "crops":
         fps = config.datasets[str(name)].fps if name else None
-        return config.crops.model_dump(mode="json") | {"fps": fps}
+        unknown = set[str]() if config.crops.grey else {"grey"}  # finished runs do not know the option
+        return config.crops.model_dump(mode="json", exclude=unknown) | {"fps": fps}
     if stage == "apexdiff":
         return _apexdiff_options(config)
     if stage == "complete":
@@ -110,8 +111,8 @@ def preprocessing(config: Config, kind: str, streams: str | None = None) -> dict
     stages = ["crops", "apexdiff"] if kind == "recognition" else ["crops", "flow", *(s for s in names if s)]
     found = {stage: stage_options(config, stage) for stage in stages}
     for options in found.values():
-        for name in ("rgb_weights", "flow_weights", "fps", "backend", "cores"):
-            options.pop(name, None)  # where a file lies, and what a data set's rate is, is not the model's
+        for name in ("rgb_weights", "flow_weights", "fps", "backend", "cores", "grey"):
+            options.pop(name, None)  # where a file lies, how it is stored, a data set's rate: that is not the model's
     return found
 
 

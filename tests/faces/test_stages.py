@@ -21,6 +21,7 @@ from microexp.faces import crops, faces
 from microexp.faces.geometry import scale_of
 from microexp.faces.params import CropsParams, FacesParams
 from microexp.faces.watch import Watch
+from microexp.flow.flow import to_grey
 from microexp.pipeline import STAGES
 from microexp.reading import errors
 from microexp.reading.fingerprint import fingerprint
@@ -94,6 +95,19 @@ def test_grey_videos_have_one_channel(grey: np.ndarray, make_folder: Make, make_
     shard = find(index, tmp_path / "f.h5")
     with open_shard(crop(index, shard, tmp_path / "c.h5", size=32)) as file:
         assert file["v1"]["frames"].shape == (3, 32, 32, 1)
+
+
+def test_colour_videos_are_stored_in_grey_on_request_and_flow_sees_no_difference(
+    swaying: Path, make_index: Make, tmp_path: Path
+) -> None:
+    index = make_index({"v1": (swaying, 12)})
+    shard = find(index, tmp_path / "f.h5")
+    stored = [crop(index, shard, tmp_path / f"c{grey}.h5", size=32, grey=grey) for grey in (False, True)]
+    with open_crops(stored[0]) as colour, open_crops(stored[1]) as grey:
+        one, other = colour["v1"], grey["v1"]
+        assert one.frames.shape[-1] == 3 and other.frames.shape == (*one.frames.shape[:-1], 1)
+        assert np.array_equal(to_grey(one.frames[:]), to_grey(other.frames[:]))
+        assert np.array_equal(one.reason, other.reason) and one.frames[:].std() > 0
 
 
 def test_resampling(swaying: Path, make_index: Make, tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
-"""The option `keep`: bulky files go when all that reads them is done, and nobody misses them."""
+"""What takes less space: `keep`, with which bulky files go when all that reads them is done, and grey crops."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import yaml
 
 from microexp.commands.check_costs import cost
 from microexp.commands.main import main
-from microexp.config import parse
+from microexp.config import parse, preprocessing
+from microexp.errors import UserError
 from microexp.plan import Plan
 from microexp.records.index import Video
 from tests.workflow import runs
@@ -86,3 +88,14 @@ def test_the_estimate_of_disk_does_not_count_what_goes() -> None:
         )
     ]
     assert sizes[0] == sizes[1] > sizes[2] > sizes[3]
+
+
+def test_grey_crops_are_an_option_of_the_crops_alone_and_refused_beside_colour() -> None:
+    grey = {"crops": {"size": 48, "grey": True}}
+    with_grey, without = plan(**grey), plan()
+    assert json.loads(with_grey.options("crops", "demo")) == {"fps": None, "grey": True, "size": 48}
+    assert json.loads(without.options("crops", "demo")) == {"fps": None, "size": 48}, "as before there was the option"
+    assert preprocessing(with_grey.config, "spotting", "motion") == preprocessing(without.config, "spotting", "motion")
+    network = {"demo": {"datasets": ["demo"], "methods": {"aemnet": {}}}}
+    with pytest.raises(UserError, match=r"crops\.grey: got true, expected false where a method reads i3d_rgb"):
+        plan(**grey, spotting=network)

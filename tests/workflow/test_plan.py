@@ -280,6 +280,7 @@ ELSEWHERE = {
         (f"recognition.demo.methods.logistic_regression.{n}" for n in LogisticOptions.model_fields),
         "of another method than the one that is looked at",
     ),
+    "crops.grey": "refused beside i3d_rgb; has its own test",
     "given.root": "changes which files are read, not how",
     "apply": "names models; has its own test",
     **{f"{kind}.demo.methods.{name}": "has no options" for kind, name in (

@@ -77,7 +77,8 @@ def cost(config: Config, name: str, videos: Sequence[Video], *, fps: float | Non
     seconds = source * SECONDS_DECODE + kept * (SECONDS_CROP + has_flow * SECONDS_FLOW * area + snippets * snippet_s)
     keep = config.keep
     has_crops, kept_flow = keep.crops or keep.pictures, has_flow and (keep.flow or keep.pictures)
-    size = kept * (has_crops * BYTES_CROP * area + kept_flow * BYTES_FLOW * area + snippets * BYTES_SNIPPET)
+    crop = BYTES_CROP / 3 if config.crops.grey else BYTES_CROP
+    size = kept * (has_crops * crop * area + kept_flow * BYTES_FLOW * area + snippets * BYTES_SNIPPET)
     return Cost(seconds / 3600, size / 1e9)
 
 

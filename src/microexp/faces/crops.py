@@ -27,7 +27,7 @@ from microexp.run.stage import Job
 
 
 def crops_of(
-    source: VideoSource, frame_index: np.ndarray, faces: Faces, *, size: int, watch: Watch
+    source: VideoSource, frame_index: np.ndarray, faces: Faces, *, size: int, watch: Watch, grey: bool = False
 ) -> Iterator[np.ndarray]:
     """The crop (size, size, 3 or 1) of each of these frames; one frame is held at a time.
 
@@ -39,10 +39,13 @@ def crops_of(
         faces: where the face is.
         size: side of the crops, px.
         watch: sees every crop.
+        grey: give grey crops of colour videos, weighted as `flow` does.
 
     Raises:
         BadVideo: when nothing can be decoded any more.
     """
+    import cv2
+
     alignments, segments = faces.alignments(frame_index), np.maximum(faces.segments(frame_index), 0)
     plans = {
         number: plan_crops(
@@ -59,7 +62,7 @@ def crops_of(
             alignment = alignments[i if len(alignments) > 1 else 0]
             crop = cut(frame, alignment, plans[int(segments[i])]).reshape(size, size, -1)
         watch.see(None if frame is None else crop)
-        yield crop
+        yield cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)[..., None] if grey and crop.shape[-1] == 3 else crop
 
 
 def inside_picture(faces: Faces, source: VideoSource, frame_index: np.ndarray, *, size: int) -> np.ndarray | None:
@@ -84,7 +87,7 @@ def _process(shard: CropsWriter, video: Video, job: Job[CropsParams], faces: Fac
         if len(frame_index) < video.n_frames and job.params.fps is not None:
             about["fps"] = job.params.fps
         watch = Watch()
-        crops = crops_of(source, frame_index, faces, size=job.params.size, watch=watch)
+        crops = crops_of(source, frame_index, faces, size=job.params.size, watch=watch, grey=job.params.grey)
         try:
             shard.stream(
                 video.video, frame_index, crops, more=lambda: _validity(faces, source, frame_index, watch, job), **about

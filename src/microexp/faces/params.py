@@ -84,6 +84,11 @@ class CropsOptions(Params):
     """Options of the section `crops`."""
 
     size: int = Field(224, ge=16, le=2048, description="Side of the square crop, px.")
+    grey: bool = Field(
+        False,
+        description="Store grey crops of colour videos, in a third of the space. Flow and motion stay the same; "
+        "onset-apex maps differ by rounding to whole grey levels; i3d_rgb needs colour and is refused.",
+    )
 
 
 class CropsParams(CropsOptions):
