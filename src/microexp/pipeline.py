@@ -20,6 +20,12 @@ SHEETS = Input("sheets of the release, for the record", "plan.sheets", "many", t
 RENDERED = Input("videos that the run renders itself", "plan.rendered", "many", passed=False, after=("demo",))
 ALL_EXPRESSIONS = Input("expressions.csv of the experiment's data sets", "plan.expressions", "many", after=("index",))
 ALL_VIDEOS = Input("videos.csv of the experiment's data sets", "plan.videos", "many", after=("index",))
+LANDMARKS = Input("landmarks of every frame", "landmarks.landmarks")
+VIDEO_EVENTS = Input("events.csv of the video", "video-tables.events")
+SPOTTING_MODEL = Input("the spotting model", "plan.applied_spotting", after=("model",))
+RECOGNITION_MODEL = Input("the recognition model", "plan.applied_recognition", "optional", after=("model",))
+UNIT_MODEL = Input("the model of action units", "plan.applied_units", "optional")
+SUBJECT = {"dataset": "name of the data set", "subject": "name of the subject"}
 FOLD = {"fold": "data set and held-out subject, such as casme2-sub05; all: nobody is held out"}
 STREAMS = ("i3d_rgb", "i3d_flow", "motion", "given")
 """Streams of features: the stage of the same name (with `-`) writes `results/features/{stream}/…`."""
@@ -109,7 +115,7 @@ STAGES: dict[str, Stage] = {
                 ),
             },
             options="microexp.reading.params:IndexStageParams",
-            keys={"dataset": "name of the data set", "subject": "name of the subject"},
+            keys=SUBJECT,
         ),
         Stage(
             "faces",
@@ -331,9 +337,9 @@ STAGES: dict[str, Stage] = {
                 "features": Input(
                     "feature shards of the subject", "plan.applied_features", "many", after=STREAM_STAGES
                 ),
-                "spotting": Input("a spotting model", "plan.applied_spotting", after=("model",)),
-                "recognition": Input("a recognition model", "plan.applied_recognition", "optional", after=("model",)),
-                "action_units": Input("a model of action units", "plan.applied_units", "optional"),
+                "spotting": SPOTTING_MODEL,
+                "recognition": RECOGNITION_MODEL,
+                "action_units": UNIT_MODEL,
             },
             {"events": Output("results/apply/{application}/{dataset}/{subject}/events.csv", "what was found")},
             "microexp.methods.apply:ApplyStageParams",
@@ -361,9 +367,9 @@ STAGES: dict[str, Stage] = {
                 "faces": FACES,
                 "crops": CROPS,
                 "motion": Input("motion of the subject", "motion.features"),
-                "landmarks": Input("landmarks of every frame", "landmarks.landmarks"),
+                "landmarks": LANDMARKS,
                 "found": Input("events.csv of the stage apply", "apply.events"),
-                "spotting": Input("the spotting model", "plan.applied_spotting", after=("model",)),
+                "spotting": SPOTTING_MODEL,
             },
             {
                 "frames": Output(f"{OWN}/frames.csv", "what each frame shows"),
@@ -383,11 +389,11 @@ STAGES: dict[str, Stage] = {
                 "expressions": EXPRESSIONS,
                 "crops": CROPS,
                 "frames": Input("frames.csv of the video", "video-tables.frames"),
-                "events": Input("events.csv of the video", "video-tables.events"),
+                "events": VIDEO_EVENTS,
                 "summary": Input("summary.json of the video", "video-tables.summary"),
-                "spotting": Input("the spotting model", "plan.applied_spotting", after=("model",)),
-                "recognition": Input("the recognition model", "plan.applied_recognition", "optional", after=("model",)),
-                "action_units": Input("the model of action units", "plan.applied_units", "optional"),
+                "spotting": SPOTTING_MODEL,
+                "recognition": RECOGNITION_MODEL,
+                "action_units": UNIT_MODEL,
             },
             {"page": Output(f"{OWN}/page.html", "the page")},
             "microexp.report.video.params:VideoTablesParams",
@@ -401,8 +407,8 @@ STAGES: dict[str, Stage] = {
             {
                 "videos": VIDEOS,
                 "root": ROOT,
-                "landmarks": Input("landmarks of every frame", "landmarks.landmarks"),
-                "events": Input("events.csv of the video", "video-tables.events"),
+                "landmarks": LANDMARKS,
+                "events": VIDEO_EVENTS,
             },
             {"annotated": Output(f"{OWN}/annotated.mp4", "the marked copy")},
             drawn=False,
@@ -464,7 +470,7 @@ STAGES: dict[str, Stage] = {
             },
             {"page": Output("results/report/{dataset}/{subject}.html", "the page")},
             "microexp.report.params:PageParams",
-            {"dataset": "name of the data set", "subject": "name of the subject"},
+            SUBJECT,
             drawn=False,
         ),
         Stage(
