@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
-from microexp import pipeline
 from microexp.config import Config
 from microexp.config_reference import reference
+from microexp.report import diagram
 
 ROOT = Path(__file__).parents[1]
 
@@ -23,8 +23,8 @@ def test_the_json_schema_is_current():
 
 
 def test_diagram_and_tree_come_from_the_table_of_stages():
-    assert f"```mermaid\n{pipeline.mermaid()}\n```" in (ROOT / "README.md").read_text()
-    assert pipeline.tree() in (ROOT / "results/README.md").read_text()
+    assert f"```mermaid\n{diagram.mermaid()}\n```" in (ROOT / "README.md").read_text()
+    assert diagram.tree() in (ROOT / "results/README.md").read_text()
 
 
 def test_local_links_of_the_documents_lead_somewhere():

@@ -24,6 +24,7 @@ from microexp.commands.help_text import default_of, sentence
 from microexp.commands.main import TOOLS
 from microexp.config import Config
 from microexp.config_reference import reference
+from microexp.report import diagram
 from microexp.run.stage import Stage
 
 ROOT = Path(__file__).parents[1]
@@ -47,8 +48,8 @@ def pages() -> dict[str, str]:
         "docs/command_line.md": command_line(),
         "docs/files.md": formats.page(),
         **{str(path.with_suffix(".md").relative_to(ROOT)): notebook(path) for path in NOTEBOOKS},
-        "README.md": _with(ROOT / "README.md", DIAGRAM, f"```mermaid\n{pipeline.mermaid()}\n```"),
-        "results/README.md": _with(ROOT / "results/README.md", TREE, pipeline.tree()),
+        "README.md": _with(ROOT / "README.md", DIAGRAM, f"```mermaid\n{diagram.mermaid()}\n```"),
+        "results/README.md": _with(ROOT / "results/README.md", TREE, diagram.tree()),
     }
 
 
@@ -92,7 +93,7 @@ def command_line() -> str:
         "",
         "## Files",
         "",
-        pipeline.tree(),
+        diagram.tree(),
         "",
         "## Arguments of the tools",
     ]

@@ -20,6 +20,12 @@ SHEETS = Input("sheets of the release, for the record", "plan.sheets", "many", t
 RENDERED = Input("videos that the run renders itself", "plan.rendered", "many", passed=False, after=("demo",))
 ALL_EXPRESSIONS = Input("expressions.csv of the experiment's data sets", "plan.expressions", "many", after=("index",))
 ALL_VIDEOS = Input("videos.csv of the experiment's data sets", "plan.videos", "many", after=("index",))
+LANDMARKS = Input("landmarks of every frame", "landmarks.landmarks")
+VIDEO_EVENTS = Input("events.csv of the video", "video-tables.events")
+SPOTTING_MODEL = Input("the spotting model", "plan.applied_spotting", after=("model",))
+RECOGNITION_MODEL = Input("the recognition model", "plan.applied_recognition", "optional", after=("model",))
+UNIT_MODEL = Input("the model of action units", "plan.applied_units", "optional")
+SUBJECT = {"dataset": "name of the data set", "subject": "name of the subject"}
 FOLD = {"fold": "data set and held-out subject, such as casme2-sub05; all: nobody is held out"}
 STREAMS = ("i3d_rgb", "i3d_flow", "motion", "given")
 """Streams of features: the stage of the same name (with `-`) writes `results/features/{stream}/…`."""
@@ -109,7 +115,7 @@ STAGES: dict[str, Stage] = {
                 ),
             },
             options="microexp.reading.params:IndexStageParams",
-            keys={"dataset": "name of the data set", "subject": "name of the subject"},
+            keys=SUBJECT,
         ),
         Stage(
             "faces",
@@ -332,9 +338,9 @@ STAGES: dict[str, Stage] = {
                 "features": Input(
                     "feature shards of the subject", "plan.applied_features", "many", after=STREAM_STAGES
                 ),
-                "spotting": Input("a spotting model", "plan.applied_spotting", after=("model",)),
-                "recognition": Input("a recognition model", "plan.applied_recognition", "optional", after=("model",)),
-                "action_units": Input("a model of action units", "plan.applied_units", "optional"),
+                "spotting": SPOTTING_MODEL,
+                "recognition": RECOGNITION_MODEL,
+                "action_units": UNIT_MODEL,
             },
             {"events": Output("results/apply/{application}/{dataset}/{subject}/events.csv", "what was found")},
             "microexp.methods.apply:ApplyStageParams",
@@ -362,9 +368,9 @@ STAGES: dict[str, Stage] = {
                 "faces": FACES,
                 "crops": CROPS,
                 "motion": Input("motion of the subject", "motion.features"),
-                "landmarks": Input("landmarks of every frame", "landmarks.landmarks"),
+                "landmarks": LANDMARKS,
                 "found": Input("events.csv of the stage apply", "apply.events"),
-                "spotting": Input("the spotting model", "plan.applied_spotting", after=("model",)),
+                "spotting": SPOTTING_MODEL,
             },
             {
                 "frames": Output(f"{OWN}/frames.csv", "what each frame shows"),
@@ -385,11 +391,11 @@ STAGES: dict[str, Stage] = {
                 "expressions": EXPRESSIONS,
                 "crops": CROPS,
                 "frames": Input("frames.csv of the video", "video-tables.frames"),
-                "events": Input("events.csv of the video", "video-tables.events"),
+                "events": VIDEO_EVENTS,
                 "summary": Input("summary.json of the video", "video-tables.summary"),
-                "spotting": Input("the spotting model", "plan.applied_spotting", after=("model",)),
-                "recognition": Input("the recognition model", "plan.applied_recognition", "optional", after=("model",)),
-                "action_units": Input("the model of action units", "plan.applied_units", "optional"),
+                "spotting": SPOTTING_MODEL,
+                "recognition": RECOGNITION_MODEL,
+                "action_units": UNIT_MODEL,
             },
             {"page": Output(f"{OWN}/page.html", "the page")},
             "microexp.report.video.params:VideoTablesParams",
@@ -403,8 +409,8 @@ STAGES: dict[str, Stage] = {
             {
                 "videos": VIDEOS,
                 "root": ROOT,
-                "landmarks": Input("landmarks of every frame", "landmarks.landmarks"),
-                "events": Input("events.csv of the video", "video-tables.events"),
+                "landmarks": LANDMARKS,
+                "events": VIDEO_EVENTS,
             },
             {"annotated": Output(f"{OWN}/annotated.mp4", "the marked copy")},
             drawn=False,
@@ -466,7 +472,7 @@ STAGES: dict[str, Stage] = {
             },
             {"page": Output("results/report/{dataset}/{subject}.html", "the page")},
             "microexp.report.params:PageParams",
-            {"dataset": "name of the data set", "subject": "name of the subject"},
+            SUBJECT,
             drawn=False,
         ),
         Stage(
@@ -567,34 +573,3 @@ def writers() -> Iterator[tuple[str, str, Output]]:
     for stage in STAGES.values():
         for name, output in stage.outputs.items():
             yield stage.name, name, output
-
-
-def arrows() -> list[tuple[str, str]]:
-    """(writer, reader) of the stages that diagrams show; what passes through others in between counts."""
-    found: list[tuple[str, str]] = []
-    for stage in STAGES.values():
-        if stage.drawn:
-            writers = (w for item in stage.inputs.values() for name in item.writers for w in _drawn(name))
-            found += [(writer, stage.name) for writer in writers]
-    direct = dict.fromkeys(found)
-    return [(a, b) for a, b in direct if not any((a, c) in direct and (c, b) in direct for c in STAGES)]
-
-
-def _drawn(name: str) -> Iterator[str]:
-    if STAGES[name].drawn:
-        yield name
-        return
-    for item in STAGES[name].inputs.values():
-        for writer in item.writers:
-            yield from _drawn(writer)
-
-
-def mermaid() -> str:
-    """The stages and what flows between them, as a Mermaid diagram."""
-    return "flowchart LR\n" + "\n".join(f"  {a} --> {b}" for a, b in arrows())
-
-
-def tree() -> str:
-    """Every file that a run makes, as a Markdown table."""
-    rows = [f"| `{output.path}` | `{stage}` | {output.help} |" for stage, _, output in writers()]
-    return "| file | stage | what it is |\n|---|---|---|\n" + "\n".join(rows)

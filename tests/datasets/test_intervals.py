@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from microexp.reading.intervals import Interval, as_frame, as_interval, check_frames
+from microexp.reading.intervals import FrameInterval, as_frame, as_interval, check_frames
 from microexp.records.index import Expression, Video, place_expression
 from microexp.records.numbering import Numbering
 
@@ -76,7 +76,7 @@ NUMBERS = st.sets(st.integers(0, 60), min_size=1).map(lambda s: np.array(sorted(
 CELLS = st.one_of(st.integers(-2, 70), st.floats(-2, 70), st.sampled_from([None, "", "/", "12", "text"]))
 
 
-def placed(interval: Interval, numbering: Numbering) -> Expression:
+def placed(interval: FrameInterval, numbering: Numbering) -> Expression:
     video = Video("d", "s", "v", "-", len(numbering), 30.0, 9, 9, str(numbering))
     apex = interval.onset if interval.apex is None else interval.apex
     blank = Expression("d", "s", "v", 1, 0, 0, 0, "micro", "", "")
@@ -109,10 +109,10 @@ def test_numbers_map_through_gaps() -> None:
     numbering = Numbering.parse("46-47,49-50,60")
     notes: list[tuple[str, ...]] = []
     for onset, apex, offset in ((46, 48, 55), (51, 52, 59), (61, 65, 70)):
-        check_frames(Interval(onset, apex, offset), numbering, lambda *n: notes.append(n))
+        check_frames(FrameInterval(onset, apex, offset), numbering, lambda *n: notes.append(n))
     assert [n[0] for n in notes] == ["offset", "apex", "onset", "onset"]
     assert [n[2] for n in notes[-2:]] == ["kept: a ground truth that no detection can hit"] * 2
-    item = placed(Interval(46, 48, 55), numbering)
+    item = placed(FrameInterval(46, 48, 55), numbering)
     assert (item.onset, item.apex, item.offset, item.numbers) == (0, 1, 3, (46, 48, 55))
-    outside = placed(Interval(61, 65, 70), numbering)
+    outside = placed(FrameInterval(61, 65, 70), numbering)
     assert (outside.onset, outside.offset, outside.is_inside(5)) == (5, 14, False)

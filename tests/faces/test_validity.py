@@ -18,7 +18,7 @@ from microexp.faces.segments import (
     NO_FACE,
     NO_PLACE,
     UNKNOWN,
-    Geometry,
+    FaceGeometry,
     find_segments,
     labels_of,
     refine,
@@ -42,7 +42,7 @@ from tests.faces.conftest import moved
 from tests.shards import write_crops
 
 Make = Callable[..., Path]
-GEOMETRY = Geometry(0.35, 0.36, 1280, 720)
+GEOMETRY = FaceGeometry(0.35, 0.36, 1280, 720)
 FACE = np.random.default_rng(0).normal(0, 20, (68, 2))
 FACE[36:42], FACE[42:48], FACE[31:36] = (-35, -20), (35, -20), (0, 30)
 

@@ -5,7 +5,7 @@ from microexp.reading.params import DemoParams
 from microexp.rendered.actor import Actor, Camera, make_actor
 from microexp.rendered.head import face_unit_names
 from microexp.rendered.render import Pose
-from microexp.rendered.subjects import Subject, make_subject
+from microexp.rendered.subjects import RenderedSubject, make_subject
 
 SMALL = DemoParams(subjects=2, seconds=6.0, micro=2, macro=1, fps=10, width=96, height=72, seed=3)
 """A demo that renders in a blink."""
@@ -13,12 +13,12 @@ CAMERA = Camera(160, 160, 74.0, centre_y=7.15)
 
 
 @pytest.fixture(scope="session")
-def person() -> Subject:
+def person() -> RenderedSubject:
     return make_subject(0, 2)
 
 
 @pytest.fixture(scope="session")
-def actor(person: Subject) -> Actor:
+def actor(person: RenderedSubject) -> Actor:
     return make_actor(person, CAMERA)
 
 

@@ -11,7 +11,7 @@ from microexp.rendered.flow import exact_flow, flow_between
 from microexp.rendered.pairs import scene_pair
 from microexp.rendered.render import neutral_pose, render_pose
 from microexp.rendered.scene import make_scene, render
-from microexp.rendered.subjects import Subject
+from microexp.rendered.subjects import RenderedSubject
 
 from .conftest import CAMERA, SMALL, pose_of
 
@@ -72,7 +72,7 @@ def test_lids_hide_the_eyes_behind_them(actor: Actor) -> None:
     assert 60 < rows.mean() < 82  # where the eyes are
 
 
-def test_pictures_move_as_the_flow_says(person: Subject, actor: Actor) -> None:
+def test_pictures_move_as_the_flow_says(person: RenderedSubject, actor: Actor) -> None:
     a, b = neutral_pose(), replace(pose_of(mouthSmileLeft=0.6, mouthSmileRight=0.6), turn_rad=(0.01, 0.03, 0.02))
     first, second = (grey(render_pose(person, p, CAMERA)) for p in (a, b))
     flow, valid = flow_between(actor, a, b, camera=CAMERA)

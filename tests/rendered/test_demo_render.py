@@ -11,7 +11,7 @@ from microexp.rendered.actor import Actor, Camera, make_actor, texture_size
 from microexp.rendered.render import Pose, neutral_pose, pose_vertices, render_pose, visible
 from microexp.rendered.scene import make_scene, render
 from microexp.rendered.schedule import n_frames
-from microexp.rendered.subjects import Subject, make_subject
+from microexp.rendered.subjects import RenderedSubject, make_subject
 from microexp.rendered.texture import hair_of_vertices, paint, smoothstep
 
 from .conftest import CAMERA, SMALL, pose_of
@@ -73,7 +73,7 @@ def test_noise_is_that_of_the_sensor_and_can_be_left_out() -> None:
     assert (render(replace(scene, noise=0.0), 3) == clean).all()
 
 
-def test_face_units_move_what_their_name_says(person: Subject, actor: Actor) -> None:
+def test_face_units_move_what_their_name_says(person: RenderedSubject, actor: Actor) -> None:
     rest = render_pose(person, neutral_pose(), CAMERA).astype(float)
     rows = {}
     for name in ("browInnerUp", "eyeBlinkLeft", "mouthSmileLeft"):
@@ -85,7 +85,7 @@ def test_face_units_move_what_their_name_says(person: Subject, actor: Actor) -> 
     assert rows["browInnerUp"] < rows["eyeBlinkLeft"] < rows["mouthSmileLeft"]
 
 
-def test_gaze_turns_the_eyes_alone(person: Subject, actor: Actor) -> None:
+def test_gaze_turns_the_eyes_alone(person: RenderedSubject, actor: Actor) -> None:
     rest = pose_vertices(actor, neutral_pose())
     looked = pose_vertices(actor, replace(neutral_pose(), gaze_rad=(0.3, 0.1)))
     moved = np.linalg.norm(looked - rest, axis=1) > 1e-9
@@ -105,7 +105,7 @@ def test_head_turns_on_still_shoulders(actor: Actor) -> None:
     assert shifted - rest == pytest.approx(np.tile([0.1, -0.2, 0.3], (len(rest), 1)))
 
 
-def test_wrinkles_darken_when_the_brow_lowers(person: Subject, actor: Actor) -> None:
+def test_wrinkles_darken_when_the_brow_lowers(person: RenderedSubject, actor: Actor) -> None:
     """Light follows shape: the picture between the brows changes by more than texture that slides."""
     rest = render_pose(person, neutral_pose(), CAMERA).astype(float).mean(2)
     frown = render_pose(person, pose_of(browDownLeft=1.4, browDownRight=1.4), CAMERA).astype(float).mean(2)
@@ -113,7 +113,7 @@ def test_wrinkles_darken_when_the_brow_lowers(person: Subject, actor: Actor) -> 
     assert np.abs(frown[between] - rest[between]).mean() > 3
 
 
-def test_visible_part_is_the_person_in_front_of_the_wall(person: Subject, actor: Actor) -> None:
+def test_visible_part_is_the_person_in_front_of_the_wall(person: RenderedSubject, actor: Actor) -> None:
     depth, index, first, second = visible(actor, pose_vertices(actor, neutral_pose()), CAMERA)
     shown = index >= 0
     assert 0.4 < shown.mean() < 0.95 and shown[80, 80] and not shown[2, 2]
@@ -137,7 +137,7 @@ def test_hair_styles_grow_where_hair_grows() -> None:
     assert paint(bald, 256)[1].max() == 0
 
 
-def test_long_hair_adds_locks(person: Subject) -> None:
+def test_long_hair_adds_locks(person: RenderedSubject) -> None:
     short = make_actor(replace(person, style="short"), CAMERA)
     long = make_actor(replace(person, style="long"), CAMERA)
     assert len(long.triangles) > len(short.triangles)

@@ -11,7 +11,7 @@ from microexp.errors import UserError
 from microexp.reading.action_units import parse_aus
 from microexp.reading.params import DemoParams
 from microexp.rendered.layout import demo_subjects, demo_videos, parse_video, video_path
-from microexp.rendered.schedule import Expression, check_length, draw_expressions, make_script, n_frames
+from microexp.rendered.schedule import ActedExpression, check_length, draw_expressions, make_script, n_frames
 from microexp.rendered.sheet import COLUMNS, sheet_rows
 from microexp.rendered.subjects import make_subject
 from microexp.rendered.units import EMOTIONS, UnitMotion, draw_motions
@@ -129,8 +129,10 @@ def test_the_length_that_is_asked_for_is_enough_and_the_least(seed: int, fps: in
         check_length(short.model_copy(update={"seconds": asked_s - 0.1 - 1 / fps}), "c.yaml")
 
 
-def expression(onset: int = 10, apex: int = 15, offset: int = 24, hold: float = 17.0, lag: float = 0.0) -> Expression:
-    return Expression(onset, apex, offset, hold, "micro", "happiness", (UnitMotion(12, 0.3, 0.3, lag),))
+def expression(
+    onset: int = 10, apex: int = 15, offset: int = 24, hold: float = 17.0, lag: float = 0.0
+) -> ActedExpression:
+    return ActedExpression(onset, apex, offset, hold, "micro", "happiness", (UnitMotion(12, 0.3, 0.3, lag),))
 
 
 @given(st.integers(1, 30), st.integers(0, 9), st.integers(1, 40), st.floats(0, 3))

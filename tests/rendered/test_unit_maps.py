@@ -5,7 +5,7 @@ import pytest
 
 from microexp.datasets.units import KNOWN
 from microexp.rendered.unit_faces import DEFINITIONS, UNITS, make_face, movements, paired
-from microexp.rendered.unit_maps import Variation, draw_maps, draw_weights
+from microexp.rendered.unit_maps import UnitVariation, draw_maps, draw_weights
 
 CALM = {"none_share": 0, "blink_share": 0, "gaze_share": 0, "other_share": 0, "head": 0}
 
@@ -57,7 +57,7 @@ def test_the_same_seed_gives_the_same_maps_of_unit_size(face):
 def test_labels_say_what_moves(face):
     rng = np.random.default_rng(0)
     for _ in range(20):
-        weights, shown = draw_weights(rng, face, Variation(**CALM, published_share=0))
+        weights, shown = draw_weights(rng, face, UnitVariation(**CALM, published_share=0))
         assert 1 <= shown.any(1).sum() <= 3
         for unit, sides in zip(UNITS, shown, strict=True):
             for name in DEFINITIONS[unit]:
@@ -65,11 +65,11 @@ def test_labels_say_what_moves(face):
 
 
 def test_a_map_without_units_has_no_label(face):
-    found = draw_maps([face], 5, np.random.default_rng(1), how=Variation(none_share=1, blink_share=0))
+    found = draw_maps([face], 5, np.random.default_rng(1), how=UnitVariation(none_share=1, blink_share=0))
     assert not found.halves.any() and np.isfinite(found.maps).all()
 
 
 def test_one_sided_units_have_one_side(face):
-    how = Variation(**CALM, one_sided_share=1)
+    how = UnitVariation(**CALM, one_sided_share=1)
     found = draw_maps([face], 10, np.random.default_rng(2), how=how)
     assert (found.halves.sum(2)[found.units] == 1).all()

@@ -5,8 +5,9 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from microexp.pipeline import STAGES, arrows
+from microexp.pipeline import STAGES
 from microexp.report import svg
+from microexp.report.diagram import arrows
 from microexp.report.svg import LABEL, WIDTH, Bar, Lane
 
 

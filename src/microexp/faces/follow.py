@@ -106,7 +106,7 @@ def follow(source: VideoSource, frames: np.ndarray, faces: Faces, *, backend: Ba
         faces: looks of the stage `faces`.
         backend: finds faces.
     """
-    person = Person(faces, backend)
+    person = Follower(faces, backend)
     waiting: list[tuple[int, np.ndarray | None]] = []
     images = zip(frames.tolist(), source.read(frames, grey=True), strict=True)
     for number, (frame, image) in enumerate(images):
@@ -116,7 +116,7 @@ def follow(source: VideoSource, frames: np.ndarray, faces: Faces, *, backend: Ba
             waiting = []
 
 
-class Person:
+class Follower:
     """Follows one person: the detector looks at every few frames, and between two in which it finds the face the
     landmarks go on from those before, which costs a third.
 

@@ -35,7 +35,7 @@ class Segment:
 
 
 @dataclass(frozen=True)
-class Geometry:
+class FaceGeometry:
     """Where the eyes are to lie in the crop, and the size of the picture, px."""
 
     eye_distance: float
@@ -70,7 +70,7 @@ class Geometry:
         return np.asarray(inside.mean(axis=1) > 0.5)
 
 
-def find_segments(landmarks: np.ndarray, geometry: Geometry) -> list[Segment]:
+def find_segments(landmarks: np.ndarray, geometry: FaceGeometry) -> list[Segment]:
     """Segments of a video, the one with most looks first; at least one when there are landmarks.
 
     Args:
@@ -91,7 +91,7 @@ def find_segments(landmarks: np.ndarray, geometry: Geometry) -> list[Segment]:
     return found
 
 
-def _densest(landmarks: np.ndarray, rest: np.ndarray, geometry: Geometry) -> np.ndarray:
+def _densest(landmarks: np.ndarray, rest: np.ndarray, geometry: FaceGeometry) -> np.ndarray:
     """(K,) bool: the largest set of looks, of the `rest`, that lie around one of them."""
     best = np.zeros(len(landmarks), bool)
     for index in np.flatnonzero(rest):
@@ -111,7 +111,7 @@ def _stays(members: np.ndarray) -> bool:
     return longest >= MEMBERS
 
 
-def labels_of(landmarks: np.ndarray, segments: Sequence[Segment], geometry: Geometry) -> np.ndarray:
+def labels_of(landmarks: np.ndarray, segments: Sequence[Segment], geometry: FaceGeometry) -> np.ndarray:
     """(K,) number of the segment in which each face has its place, or `NO_PLACE`."""
     off = np.array([geometry.off(landmarks, s.alignment) for s in segments])
     labels = np.where(off.min(axis=0) <= OFF, off.argmin(axis=0), NO_PLACE)

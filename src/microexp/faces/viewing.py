@@ -14,7 +14,7 @@ from microexp.faces.segments import (
     NO_FACE,
     OFF,
     UNKNOWN,
-    Geometry,
+    FaceGeometry,
     Segment,
     find_segments,
     labels_of,
@@ -122,7 +122,7 @@ def view(looks: Looks, source: VideoSource, fps: float, *, params: FacesParams, 
     first = looks.observations()
     if not len(first.frames):
         raise Unusable(f"no face found in any of {first.looked_at} frames")
-    geometry = Geometry(params.eye_distance, params.eye_height, source.width, source.height)
+    geometry = FaceGeometry(params.eye_distance, params.eye_height, source.width, source.height)
     segments = _segments(first, geometry, source.n_frames, fps, params)
 
     def label(of: Looks) -> np.ndarray:
@@ -146,7 +146,9 @@ def view(looks: Looks, source: VideoSource, fps: float, *, params: FacesParams, 
     return found
 
 
-def _segments(seen: Observations, geometry: Geometry, n_frames: int, fps: float, params: FacesParams) -> list[Segment]:
+def _segments(
+    seen: Observations, geometry: FaceGeometry, n_frames: int, fps: float, params: FacesParams
+) -> list[Segment]:
     """One segment where a slow alignment keeps the head in its place all along; else as for a fixed one."""
     if params.alignment == "slow":
         one = geometry.segment(seen.landmarks)

@@ -28,7 +28,7 @@ SHEET = "annotations.csv"
 
 
 @dataclass(frozen=True)
-class Choice:
+class ModelChoice:
     """Which spotting model is applied.
 
     Attributes:
@@ -40,7 +40,7 @@ class Choice:
     about: str
 
 
-def choose_models(model: Path | None, folder: Path) -> Choice:
+def choose_models(model: Path | None, folder: Path) -> ModelChoice:
     """The user's own spotting model, else the one that is shipped; for `UNTRAINED` a file in `folder` that needs none.
 
     Raises:
@@ -49,17 +49,17 @@ def choose_models(model: Path | None, folder: Path) -> Choice:
     if model == UNTRAINED:
         path = folder / CANDIDATES
         write_candidates_model(path, CROP_SIZE_PX)
-        return Choice(path.resolve(), "candidates by motion that stands out; no trained model was asked for")
+        return ModelChoice(path.resolve(), "candidates by motion that stands out; no trained model was asked for")
     if model is not None:
         about = bundle.read(model).about
         if about.get("kind") != "spotting":
             raise UserError(file=model, got=about.get("kind"), expected="a spotting model (see docs/apply.md)")
-        return Choice(model.resolve(), f"events by your model {about.get('experiment')}/{about.get('method')}")
-    return Choice(shipped(SPOTTING), f"events by the model {SPOTTING} that microexp ships")
+        return ModelChoice(model.resolve(), f"events by your model {about.get('experiment')}/{about.get('method')}")
+    return ModelChoice(shipped(SPOTTING), f"events by the model {SPOTTING} that microexp ships")
 
 
 def configuration(
-    choice: Choice, videos: Path, *, face: str | int, fps: float | None, annotated: bool
+    choice: ModelChoice, videos: Path, *, face: str | int, fps: float | None, annotated: bool
 ) -> dict[str, Any]:
     """The configuration of the run.
 

@@ -25,7 +25,7 @@ _MISSING = {"", "/", "-", "nan", "none", "null", "n/a", "na", "?", "x"}
 
 
 @dataclass(frozen=True)
-class Interval:
+class FrameInterval:
     """A closed interval of frames; the apex may not be known."""
 
     onset: int
@@ -102,7 +102,7 @@ def from_seconds(cell: object, times: np.ndarray, numbers: np.ndarray, *, fps: f
 
 def as_interval(
     onset: object, apex: object, offset: object, *, numbers: np.ndarray, offset_zero: str, note: Note
-) -> Interval | None:
+) -> FrameInterval | None:
     """The interval that three cells mean, in the release's numbering; None, with a note, when there is no onset.
 
     A row with an onset is never dropped, so that no ground truth is missing: at worst it is the onset frame alone.
@@ -126,7 +126,7 @@ def as_interval(
         note("apex", odd, f"read as {top}")
     usable = top if top is not None and top >= start and (top > 0 or numbers[0] == 0) else None
     end = _end(start, usable, offset, numbers, offset_zero, note)
-    return Interval(start, _usable_apex(start, top, end, apex, note), end)
+    return FrameInterval(start, _usable_apex(start, top, end, apex, note), end)
 
 
 def _end(start: int, apex: int | None, offset: object, numbers: np.ndarray, offset_zero: str, note: Note) -> int:
@@ -163,7 +163,7 @@ def _usable_apex(start: int, top: int | None, end: int, cell: object, note: Note
     return None
 
 
-def check_frames(interval: Interval, numbering: Numbering, note: Note) -> None:
+def check_frames(interval: FrameInterval, numbering: Numbering, note: Note) -> None:
     """Note what of an interval of the release's numbers the video does not show; every such interval is kept.
 
     Args:

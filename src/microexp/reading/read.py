@@ -18,7 +18,7 @@ from microexp.reading.fingerprint import combined, fingerprint
 from microexp.reading.frames import BadVideo, VideoSource, image_size, open_video
 from microexp.reading.intervals import (
     ROW_LEFT_OUT,
-    Interval,
+    FrameInterval,
     as_frame,
     as_interval,
     check_frames,
@@ -353,7 +353,7 @@ def _expression(release: Release, row: Row, video: Video, source: VideoSource) -
     return replace(item, kind=row.kind or ("micro" if short else "macro"))
 
 
-def _missing_apex(interval: Interval, video: Video, how: str, source: VideoSource) -> int:
+def _missing_apex(interval: FrameInterval, video: Video, how: str, source: VideoSource) -> int:
     """The apex in the release's numbers: the sheet's, else by the rule for a missing one."""
     if interval.apex is not None:
         return interval.apex

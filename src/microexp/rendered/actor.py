@@ -9,7 +9,7 @@ import numpy as np
 
 from microexp.rendered import kernels, shading, texture
 from microexp.rendered.head import EYES, face_unit_shapes, load_head, neutral_shape
-from microexp.rendered.subjects import Subject
+from microexp.rendered.subjects import RenderedSubject
 
 SHADOW_PX, SHADOW_SCALE = 256, 80.0
 SHADOW_CENTRE = np.array([0.0, 7.0, 0.5])
@@ -52,7 +52,7 @@ class Camera:
 class Actor:
     """Everything about a person that does not change from frame to frame; arrays as the kernels take them."""
 
-    subject: Subject
+    subject: RenderedSubject
     rest: np.ndarray
     units: np.ndarray
     triangles: np.ndarray
@@ -73,7 +73,7 @@ class Actor:
 
 
 @functools.lru_cache(maxsize=4)
-def make_actor(subject: Subject, camera: Camera) -> Actor:
+def make_actor(subject: RenderedSubject, camera: Camera) -> Actor:
     """Prepare a person for a camera (about half a second; kept for the last four)."""
     head = load_head()
     size = texture_size(camera)
@@ -123,7 +123,7 @@ def sample_size(camera: Camera) -> tuple[int, int]:
     return round(camera.height * camera.oversample), round(camera.width * camera.oversample)
 
 
-def _triangles(subject: Subject) -> tuple[np.ndarray, np.ndarray]:
+def _triangles(subject: RenderedSubject) -> tuple[np.ndarray, np.ndarray]:
     """Triangles to draw (M,3) and what each is made of (M,)."""
     head = load_head()
     middle = head.vertices[head.groups["lash"]].mean(1)
@@ -201,7 +201,7 @@ def _openness(rest: np.ndarray, normals: np.ndarray, solid: np.ndarray, directio
     return np.asarray(np.clip(0.25 + 0.85 * seen / total, 0.3, 1), np.float32)
 
 
-def _background(subject: Subject, height: int, width: int) -> np.ndarray:
+def _background(subject: RenderedSubject, height: int, width: int) -> np.ndarray:
     rng = np.random.default_rng([subject.seed, subject.number, 4])
     shade = np.linspace(1.08, 0.85, height)[:, None] + 0.02 * texture.clouds(
         rng, (height, width), 300, octaves=3, gain=0.55

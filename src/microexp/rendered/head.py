@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from microexp.rendered.subjects import Subject
+from microexp.rendered.subjects import RenderedSubject
 
 ASSET = Path(__file__).with_name("head_cc0.npz")
 STEPS_PER_UNIT = 5000.0
@@ -96,7 +96,7 @@ def face_unit_shapes() -> np.ndarray:
     return shapes
 
 
-def neutral_shape(subject: Subject) -> np.ndarray:
+def neutral_shape(subject: RenderedSubject) -> np.ndarray:
     """The person's head at rest, (N,3): sex, age, origin and weight mixed, then individual features."""
     head = load_head()
     shape = head.vertices.copy()

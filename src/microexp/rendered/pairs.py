@@ -13,7 +13,7 @@ import numpy as np
 from microexp.rendered.actor import Actor, Camera, make_actor
 from microexp.rendered.flow import flow_between
 from microexp.rendered.render import Pose, neutral_pose, render_pose
-from microexp.rendered.subjects import Subject, make_subject
+from microexp.rendered.subjects import RenderedSubject, make_subject
 from microexp.rendered.units import EMOTIONS, UnitMotion, draw_motions
 
 ACTIVE_SHARE = 0.2
@@ -23,7 +23,7 @@ DM_PER_PICTURE = 2.15
 
 
 @dataclass(frozen=True)
-class Pair:
+class FlowPair:
     """Two pictures and what moved between them.
 
     Attributes:
@@ -45,7 +45,7 @@ class Pair:
 
 
 def scene_pair(
-    subject: int | Subject,
+    subject: int | RenderedSubject,
     amplitude_px: float,
     size: int = 224,
     *,
@@ -54,7 +54,7 @@ def scene_pair(
     blink: float = 0.0,
     noise: float = 0.0,
     emotion: str | None = None,
-) -> Pair:
+) -> FlowPair:
     """Render a face at rest and with an expression that moves it by at most `amplitude_px` where it is visible.
 
     Args:
@@ -82,7 +82,7 @@ def scene_pair(
     if sway_px or blink:
         flow, valid = flow_between(actor, rest, after, camera=camera)
     keys = [int(k) for k in rng.integers(1 << 31, size=2)]
-    return Pair(
+    return FlowPair(
         before=render_pose(person, rest, camera, noise=noise, noise_key=keys[0]),
         after=render_pose(person, after, camera, noise=noise, noise_key=keys[1]),
         flow=flow,

@@ -16,7 +16,7 @@ import numpy as np
 from microexp.rendered import kernels, shading
 from microexp.rendered.actor import Actor, Camera, lit_share, make_actor, sample_size
 from microexp.rendered.head import face_unit_names
-from microexp.rendered.subjects import Subject
+from microexp.rendered.subjects import RenderedSubject
 
 NECK = np.array([0.0, 6.35, 0.1])
 """The point about which the head turns."""
@@ -113,12 +113,14 @@ def visible(actor: Actor, vertices: np.ndarray, camera: Camera, *, oversample: f
     return buffers
 
 
-def render_pose(subject: Subject, pose: Pose, camera: Camera, *, noise: float = 0.0, noise_key: int = 0) -> np.ndarray:
+def render_pose(
+    subject: RenderedSubject, pose: Pose, camera: Camera, *, noise: float = 0.0, noise_key: int = 0
+) -> np.ndarray:
     """A picture (H,W,3) uint8 RGB; `noise` is the sensor's in grey levels (sd), `noise_key` picks its realisation."""
     return expose(linear_picture(subject, pose, camera), noise, noise_key)
 
 
-def linear_picture(subject: Subject, pose: Pose, camera: Camera) -> np.ndarray:
+def linear_picture(subject: RenderedSubject, pose: Pose, camera: Camera) -> np.ndarray:
     """The light that falls on the camera's sensor, (H,W,3) float32 linear RGB."""
     actor = make_actor(subject, camera)
     vertices = pose_vertices(actor, pose)

@@ -14,7 +14,7 @@ import numpy as np
 
 from microexp.errors import UserError
 from microexp.reading.params import DemoScriptParams, DemoSheetParams, DemoVideoParams
-from microexp.rendered.subjects import Subject, make_subject
+from microexp.rendered.subjects import RenderedSubject, make_subject
 from microexp.rendered.units import EMOTIONS, UnitMotion, draw_motions
 
 P = TypeVar("P", bound=DemoScriptParams)
@@ -31,7 +31,7 @@ MACRO_STRENGTH = (0.45, 1.0)
 
 
 @dataclass(frozen=True)
-class Expression:
+class ActedExpression:
     """One annotated expression.
 
     Attributes:
@@ -74,8 +74,8 @@ class Script:
         turn_rad: (T,3) of the head; shift: (T,3) dm; gaze_rad: (T,2) to the left and up.
     """
 
-    subject: Subject
-    expressions: tuple[Expression, ...]
+    subject: RenderedSubject
+    expressions: tuple[ActedExpression, ...]
     units: np.ndarray
     turn_rad: np.ndarray
     shift: np.ndarray
@@ -116,7 +116,7 @@ def draw_emotions(params: DemoScriptParams, number: int, take: int) -> list[tupl
     return [chosen[i] for i in order]
 
 
-def draw_expressions(params: DemoScriptParams, number: int, take: int) -> tuple[Expression, ...]:
+def draw_expressions(params: DemoScriptParams, number: int, take: int) -> tuple[ActedExpression, ...]:
     """The annotated expressions of a video, in order of time.
 
     Raises:
@@ -205,15 +205,15 @@ def _length(rng: np.random.Generator, kind: str, fps: int, tempo: float) -> int:
 
 
 def _expression(
-    rng: np.random.Generator, subject: Subject, kind: str, emotion: str, onset: int, length: int
-) -> Expression:
+    rng: np.random.Generator, subject: RenderedSubject, kind: str, emotion: str, onset: int, length: int
+) -> ActedExpression:
     micro = kind == "micro"
     strength = float(rng.uniform(*(MICRO_STRENGTH if micro else MACRO_STRENGTH))) * subject.expressivity
     share = float(np.clip(rng.normal(0.45 if micro else 0.35, 0.08), 0.2, 0.6))
     rise = int(np.clip(round(share * (length - 1)), 1, length - 2))
     hold = float(rng.uniform(0.0, 0.15 if micro else 0.5)) * (length - 1 - rise)
     motions = draw_motions(rng, emotion, strength, lopsided=subject.lopsided, lag_frame=0.2 * rise)
-    return Expression(onset, onset + rise, onset + length - 1, onset + rise + hold, kind, emotion, motions)
+    return ActedExpression(onset, onset + rise, onset + length - 1, onset + rise + hold, kind, emotion, motions)
 
 
 # --- what is not annotated --------------------------------------------------------------------------------------------
@@ -231,7 +231,7 @@ def _blinks(rng: np.random.Generator, total: int, fps: int) -> np.ndarray:
     return closure
 
 
-def _swallowing(rng: np.random.Generator, expressions: tuple[Expression, ...], total: int, fps: int) -> np.ndarray:
+def _swallowing(rng: np.random.Generator, expressions: tuple[ActedExpression, ...], total: int, fps: int) -> np.ndarray:
     """Small movements of chin and lips (total,52) that are no expression, in the pauses between expressions."""
     out = np.zeros((total, len(UnitMotion(1, 0, 0).weights())))
     ends = [0, *(e.offset + 1 for e in expressions)]

@@ -49,7 +49,7 @@ class Light:
 
 
 @dataclass(frozen=True)
-class Subject:
+class RenderedSubject:
     """A person: looks (sex 0 female … 1 male, age 0 young … 1 old, weight 0 thin … 1 heavy) and manner.
 
     Attributes:
@@ -80,7 +80,7 @@ class Subject:
     lopsided: float
 
 
-def make_subject(seed: int, number: int) -> Subject:
+def make_subject(seed: int, number: int) -> RenderedSubject:
     """Person `number` (from 1). Sex alternates and origins take turns, so that a small group is already mixed."""
     rng = np.random.default_rng([seed, number, 1])
     group = np.random.default_rng([seed, 0, 1])
@@ -91,7 +91,7 @@ def make_subject(seed: int, number: int) -> Subject:
     hair = np.array(HAIRS[origin][rng.integers(len(HAIRS[origin]))])
     grey = max(0.0, (age - 0.5) / 0.35) * rng.uniform(0.6, 1.0)
     styles = ("short", "short", "short", "bald") if male else ("mid", "mid", "long")
-    return Subject(
+    return RenderedSubject(
         seed=seed,
         number=number,
         sex=float(rng.uniform(0.8, 1.0) if male else rng.uniform(0.0, 0.2)),

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from microexp.rendered.head import load_head
-from microexp.rendered.subjects import Subject
+from microexp.rendered.subjects import RenderedSubject
 
 CENTRE = np.array([0.0, 7.35, 0.25])
 ANGLE_RAD, TOP, HEIGHT = 2.2, 1.3, 2.9
@@ -44,7 +44,7 @@ def clouds(rng: np.random.Generator, shape: tuple[int, int], cell_px: int, *, oc
     return out
 
 
-def paint(subject: Subject, size_px: int) -> tuple[np.ndarray, np.ndarray]:
+def paint(subject: RenderedSubject, size_px: int) -> tuple[np.ndarray, np.ndarray]:
     """Albedo (size,size,3) linear RGB with relief baked in, and how much each point is scalp hair (size,size)."""
     rng = np.random.default_rng([subject.seed, subject.number, 3])
     line = np.linspace(0, 1, PAINT_PX, endpoint=False, dtype=np.float32)
@@ -73,7 +73,7 @@ def hair_of_vertices(hair: np.ndarray) -> np.ndarray:
     return np.asarray(read[0])
 
 
-def _embossed(relief: np.ndarray, subject: Subject) -> np.ndarray:
+def _embossed(relief: np.ndarray, subject: RenderedSubject) -> np.ndarray:
     """Light and shade that the key lamp draws on pores and strands."""
     smooth = cv2.GaussianBlur(relief, (0, 0), 0.8)
     side, up, _ = subject.light.key
@@ -86,7 +86,7 @@ def _blob(angle: np.ndarray, y: np.ndarray, at: tuple[float, float], width: tupl
 
 
 def _skin(
-    subject: Subject, rng: np.random.Generator, angle: np.ndarray, y: np.ndarray
+    subject: RenderedSubject, rng: np.random.Generator, angle: np.ndarray, y: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Skin (P,P,3) and its relief (P,P): mottles, blush, shadows under the eyes, freckles, moles, stubble."""
     shape = angle.shape
@@ -111,7 +111,7 @@ def _skin(
     return skin, 0.5 * fine + 0.5 * clouds(rng, shape, 3, octaves=2, gain=0.55)
 
 
-def _spots(subject: Subject, rng: np.random.Generator) -> np.ndarray:
+def _spots(subject: RenderedSubject, rng: np.random.Generator) -> np.ndarray:
     """Freckles and a few moles: how dark each point is, 0..1."""
     canvas = np.zeros((PAINT_PX, PAINT_PX), np.float32)
     for _ in range(int(250 * subject.freckles)):
@@ -123,7 +123,7 @@ def _spots(subject: Subject, rng: np.random.Generator) -> np.ndarray:
     return np.asarray(cv2.GaussianBlur(canvas, (0, 0), 0.9))
 
 
-def _brows(subject: Subject, rng: np.random.Generator) -> np.ndarray:
+def _brows(subject: RenderedSubject, rng: np.random.Generator) -> np.ndarray:
     """Eyebrows, hair by hair: coverage 0..1."""
     canvas = np.zeros((PAINT_PX, PAINT_PX), np.float32)
     for side in (1, -1):
@@ -146,7 +146,7 @@ def _texel(point: np.ndarray) -> tuple[int, int]:
     return int(x), int((TOP - point[1]) / HEIGHT * PAINT_PX * 8)
 
 
-def _hair_mask(subject: Subject, rng: np.random.Generator, angle: np.ndarray, y: np.ndarray) -> np.ndarray:
+def _hair_mask(subject: RenderedSubject, rng: np.random.Generator, angle: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Where the scalp's hair grows, 0..1: above a hairline that falls towards the ears and spares them."""
     away = np.abs(angle)
     top = rng.uniform(0.50, 0.60) + (0.06 if subject.sex > 0.5 else 0.0)

@@ -55,7 +55,7 @@ MIDDLE_PX = 2.0
 
 
 @dataclass(frozen=True)
-class Face:
+class UnitFace:
     """One face's flows, px of a square picture of P = `PICTURE_PX`.
 
     Attributes:
@@ -85,7 +85,7 @@ def paired(name: str) -> bool:
     return name.endswith(("Left", "Right")) and not name.startswith(("jaw", "mouthLeft", "mouthRight"))
 
 
-def make_face(seed: int, number: int) -> Face:
+def make_face(seed: int, number: int) -> UnitFace:
     """Flows of person `number` of `seed` (see `make_subject`); about two seconds."""
     import cv2
 
@@ -119,4 +119,4 @@ def make_face(seed: int, number: int) -> Face:
         for kind, step in HEAD_STEPS.items()
         for k in range(3)
     ]
-    return Face(np.array(halves, np.float32), np.array(gaze, np.float32), np.array(head, np.float32), eyes)
+    return UnitFace(np.array(halves, np.float32), np.array(gaze, np.float32), np.array(head, np.float32), eyes)

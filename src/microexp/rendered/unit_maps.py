@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from microexp.rendered.expressions import WAYS
-from microexp.rendered.unit_faces import ALONG, DEFINITIONS, OTHER_MOVEMENTS, UNITS, Face, movements
+from microexp.rendered.unit_faces import ALONG, DEFINITIONS, OTHER_MOVEMENTS, UNITS, UnitFace, movements
 
 SIZE_PX = 28
 """Side of the maps."""
@@ -24,7 +24,7 @@ BLINK = 45
 
 
 @dataclass(frozen=True)
-class Variation:
+class UnitVariation:
     """How the maps differ. Shares are of the expression's own root mean square; `_share` of maps in which it happens.
 
     Attributes:
@@ -61,7 +61,7 @@ class Variation:
     apart_share: float = 0.5
 
 
-VARIATION = Variation()
+VARIATION = UnitVariation()
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,12 @@ class UnitMaps:
 
 
 def draw_maps(
-    faces: Sequence[Face], count: int, rng: np.random.Generator, *, how: Variation = VARIATION, size: int = SIZE_PX
+    faces: Sequence[UnitFace],
+    count: int,
+    rng: np.random.Generator,
+    *,
+    how: UnitVariation = VARIATION,
+    size: int = SIZE_PX,
 ) -> UnitMaps:
     """`count` labelled maps of these faces; the same `rng` gives the same maps (about 2,000 a second)."""
     maps = np.empty((count, 2, size, size), np.float32)
@@ -96,7 +101,7 @@ def draw_maps(
     return UnitMaps(maps, halves)
 
 
-def _expression(rng: np.random.Generator, face: Face, how: Variation) -> tuple[np.ndarray, np.ndarray]:
+def _expression(rng: np.random.Generator, face: UnitFace, how: UnitVariation) -> tuple[np.ndarray, np.ndarray]:
     """(P, P, 2) flow of an expression with all that moves beside it, and its units (U, 2) bool."""
     weights, shown = draw_weights(rng, face, how)
     if rng.random() < how.other_share:
@@ -109,7 +114,9 @@ def _expression(rng: np.random.Generator, face: Face, how: Variation) -> tuple[n
     return flow + _sum(rng.normal(0, head, len(face.head)) / [_rms(h) for h in face.head], face.head), shown
 
 
-def draw_weights(rng: np.random.Generator, face: Face, how: Variation = VARIATION) -> tuple[np.ndarray, np.ndarray]:
+def draw_weights(
+    rng: np.random.Generator, face: UnitFace, how: UnitVariation = VARIATION
+) -> tuple[np.ndarray, np.ndarray]:
     """An expression of this face: weights (M, 2) of `movements` on its left and right, and units (U, 2) bool."""
     weights, shown = np.zeros(face.halves.shape[:2]), np.zeros((len(UNITS), 2), bool)
     for unit in _draw_units(rng, how):
@@ -122,7 +129,7 @@ def draw_weights(rng: np.random.Generator, face: Face, how: Variation = VARIATIO
     return weights, shown
 
 
-def _draw_units(rng: np.random.Generator, how: Variation) -> tuple[int, ...]:
+def _draw_units(rng: np.random.Generator, how: UnitVariation) -> tuple[int, ...]:
     chance = rng.random()
     if chance < how.none_share:
         found: tuple[int, ...] = ()
@@ -135,7 +142,7 @@ def _draw_units(rng: np.random.Generator, how: Variation) -> tuple[int, ...]:
     return (*found, BLINK) if rng.random() < how.blink_share else found
 
 
-def _unit_weights(rng: np.random.Generator, face: Face, unit: int, how: Variation) -> np.ndarray:
+def _unit_weights(rng: np.random.Generator, face: UnitFace, unit: int, how: UnitVariation) -> np.ndarray:
     """(M, 2) weights of the movements of one unit, at a strength that this face shows about as clearly as any other."""
     names, weights = movements(), np.zeros(face.halves.shape[:2])
     for name, weight in DEFINITIONS[unit].items():
@@ -146,7 +153,7 @@ def _unit_weights(rng: np.random.Generator, face: Face, unit: int, how: Variatio
     return np.asarray(weights * np.sqrt(TYPICAL_RMS_PX / moved) * np.exp(rng.normal(0, how.log_strength)))
 
 
-def _crop(rng: np.random.Generator, flow: np.ndarray, eyes: np.ndarray, size: int, how: Variation) -> np.ndarray:
+def _crop(rng: np.random.Generator, flow: np.ndarray, eyes: np.ndarray, size: int, how: UnitVariation) -> np.ndarray:
     """(size, size, 2): the face cut out by its eyes (2, 2), as tightly and as far up as crops of the field are."""
     import cv2
 
@@ -163,7 +170,7 @@ def _crop(rng: np.random.Generator, flow: np.ndarray, eyes: np.ndarray, size: in
     return np.asarray(cut / scale.astype(np.float32))
 
 
-def _as_computed(rng: np.random.Generator, flow: np.ndarray, how: Variation) -> np.ndarray:
+def _as_computed(rng: np.random.Generator, flow: np.ndarray, how: UnitVariation) -> np.ndarray:
     """A flow as a regularised method finds it: smeared, shrunk, uneven, noisy, now and then wrong."""
     size = len(flow)
     flow = _blurred(flow, rng.uniform(0, 1.2))
@@ -191,7 +198,7 @@ def _blobs(rng: np.random.Generator, size: int, own: float) -> np.ndarray:
     return found
 
 
-def _as_stored(rng: np.random.Generator, flow: np.ndarray, how: Variation) -> np.ndarray:
+def _as_stored(rng: np.random.Generator, flow: np.ndarray, how: UnitVariation) -> np.ndarray:
     """Root mean square 1; some maps as grey levels of u and v apart give them; rest is not quite at 0."""
     if rng.random() < how.apart_share:
         low, high = flow.min((0, 1)), flow.max((0, 1))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup, escape
 
-from microexp.pipeline import arrows
+from microexp.report.diagram import arrows
 
 WIDTH = 1000
 LABEL = 130  # width of the lane labels

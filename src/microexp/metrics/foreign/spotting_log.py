@@ -48,7 +48,7 @@ Span = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Pair:
+class LogPair:
     """A line of a log: a prediction beside the ground truth that it hits, or one of them alone."""
 
     number: int
@@ -69,7 +69,7 @@ def is_log(path: Path) -> bool:
     )
 
 
-def read_log(path: Path, dataset: str) -> list[Pair]:
+def read_log(path: Path, dataset: str) -> list[LogPair]:
     """The lines of `dataset` in a log, videos under the project's names.
 
     Lines of a summary, with neither a video nor a verdict, may end a part.
@@ -83,7 +83,7 @@ def read_log(path: Path, dataset: str) -> list[Pair]:
     """
     current = dataset  # a log of one data set may go without its number
     summary: tuple[int, str] | None = None
-    found: list[Pair] = []
+    found: list[LogPair] = []
     for number, line in enumerate(_read_text(path).splitlines(), 1):
         cells = _cells(line)
         part = _part(cells)
@@ -106,7 +106,7 @@ def read_log(path: Path, dataset: str) -> list[Pair]:
 
 
 def log_predictions(
-    pairs: Sequence[Pair], dataset: str, micro_max_frames: int | None = None, *, kind: str = ""
+    pairs: Sequence[LogPair], dataset: str, micro_max_frames: int | None = None, *, kind: str = ""
 ) -> list[Interval]:
     """The predictions behind the lines of a log, each as often as it was made.
 
@@ -134,7 +134,7 @@ def contradictions(differences: Sequence[str]) -> list[str]:
     return [problem for problem in differences if problem.startswith("line ")]
 
 
-def log_differences(pairs: Sequence[Pair], predictions: Sequence[Interval], truths: Sequence[Interval]) -> list[str]:
+def log_differences(pairs: Sequence[LogPair], predictions: Sequence[Interval], truths: Sequence[Interval]) -> list[str]:
     """What a log says otherwise than the ground truths do, line by line; then the ground truths that it lacks.
 
     A ground truth of the log is the one of the sheet that is nearest, by `ROUNDED` frames at most. A prediction may be
@@ -171,7 +171,7 @@ def log_differences(pairs: Sequence[Pair], predictions: Sequence[Interval], trut
     return problems + [f"no line for {t.video} {t.onset} to {t.offset}" for t in missing]
 
 
-def _nearest(pair: Pair, known: Collection[tuple[str, Span]]) -> Span:
+def _nearest(pair: LogPair, known: Collection[tuple[str, Span]]) -> Span:
     """The ground truth that a line means, though it may round halves of frames otherwise."""
     assert pair.truth is not None
     onset, offset = pair.truth
@@ -248,7 +248,7 @@ def _is_summary(cells: Sequence[str]) -> bool:
     return bool(word) and cells[-1].upper() not in VERDICTS
 
 
-def _read_pair(path: Path, number: int, cells: Sequence[str], dataset: str) -> Pair:
+def _read_pair(path: Path, number: int, cells: Sequence[str], dataset: str) -> LogPair:
     if not _is_pair(cells):
         raise UserError(file=path, where=f"line {number}", got=repr(" ".join(cells)), expected=_LINE)
     truth, prediction = (_read_span(path, number, cells[i : i + 2]) for i in (1, 3))
@@ -260,7 +260,7 @@ def _read_pair(path: Path, number: int, cells: Sequence[str], dataset: str) -> P
             got=repr(" ".join(cells)),
             expected="both intervals for TP, one of them for FP or FN",
         )
-    return Pair(number, video_name(cells[0], dataset), truth, prediction, verdict)
+    return LogPair(number, video_name(cells[0], dataset), truth, prediction, verdict)
 
 
 def _read_span(path: Path, number: int, cells: Sequence[str]) -> Span | None:

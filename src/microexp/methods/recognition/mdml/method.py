@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Model:
+class MdmlModel:
     """The networks of one repetition.
 
     Attributes:
@@ -42,18 +42,18 @@ class Model:
     trained: Trained
 
 
-class MdmlMethod(RecognitionMethod[Model, MdmlParams]):
+class MdmlMethod(RecognitionMethod[MdmlModel, MdmlParams]):
     """MDML (micro-expression deep mutual learning)."""
 
     Options = MdmlParams
     gpu = True
     stacks = True
 
-    def fit(self, training: TrainingClips, options: MdmlParams, context: Context) -> Model:
+    def fit(self, training: TrainingClips, options: MdmlParams, context: Context) -> MdmlModel:
         """Train one repetition."""
         return self.fit_many(training, options, [context])[0]
 
-    def fit_many(self, training: TrainingClips, options: MdmlParams, contexts: Sequence[Context]) -> list[Model]:
+    def fit_many(self, training: TrainingClips, options: MdmlParams, contexts: Sequence[Context]) -> list[MdmlModel]:
         """Train all repetitions in one stack."""
         from microexp.methods.recognition.mdml.members import member_of, network_seeds
         from microexp.methods.recognition.mdml.training import train
@@ -77,7 +77,7 @@ class MdmlMethod(RecognitionMethod[Model, MdmlParams]):
             models.append(build([network_tensors(trained, g) for g in own], about, options))
         return models
 
-    def predict(self, model: Model, clips: Clips) -> np.ndarray:
+    def predict(self, model: MdmlModel, clips: Clips) -> np.ndarray:
         """Mean over the networks.
 
         Raises:
@@ -103,7 +103,7 @@ class MdmlMethod(RecognitionMethod[Model, MdmlParams]):
             found = predict(model.trained, pool, [member] * model.options.members, options=model.options)
         return np.asarray(np.mean(found, axis=0))
 
-    def to_bytes(self, model: Model) -> bytes:
+    def to_bytes(self, model: MdmlModel) -> bytes:
         """Safetensors: tensors named `0/flow/head2`, and what it takes to build the networks again."""
         from safetensors.torch import save
 
@@ -116,7 +116,7 @@ class MdmlMethod(RecognitionMethod[Model, MdmlParams]):
         # one key only: safetensors writes several in no fixed order
         return bytes(save(tensors, {"mdml": json.dumps(about, sort_keys=True)}))
 
-    def from_bytes(self, data: bytes, options: MdmlParams) -> Model:
+    def from_bytes(self, data: bytes, options: MdmlParams) -> MdmlModel:
         """The networks, on the CPU."""
         from safetensors.torch import load
 
@@ -138,7 +138,7 @@ def network_tensors(trained: Trained, g: int) -> dict[str, Tensor]:
     return found
 
 
-def build(parts: Sequence[dict[str, Tensor]], about: dict[str, Any], options: MdmlParams) -> Model:
+def build(parts: Sequence[dict[str, Tensor]], about: dict[str, Any], options: MdmlParams) -> MdmlModel:
     """Networks from their tensors, stacked, in evaluation mode."""
     import torch
 
@@ -159,7 +159,7 @@ def build(parts: Sequence[dict[str, Tensor]], about: dict[str, Any], options: Md
         streams[stream], columns[stream] = net, [present.index(c) for c in channels]
     scaling = Normalisation(*(torch.stack([p[f"input/{n}"].cpu() for p in parts]) for n in ("mean", "factor")))
     empty = np.zeros((len(parts), 0, 0))
-    return Model(options, about["classes"], about["size_px"], Trained(streams, columns, scaling, empty, empty))
+    return MdmlModel(options, about["classes"], about["size_px"], Trained(streams, columns, scaling, empty, empty))
 
 
 def log_rows(trained: Trained, g: int, member: int, *, context: Context) -> None:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Model:
+class AemnetModel:
     """A trained network.
 
     Attributes:
@@ -44,7 +44,7 @@ class Model:
     in_channels: int
 
 
-class AemNetMethod(SpottingMethod[Model, AemnetParams]):
+class AemNetMethod(SpottingMethod[AemnetModel, AemnetParams]):
     """AEM-Net: fused feature streams, a multi-scale temporal network with channel attention, anchors and points."""
 
     Options = AemnetParams
@@ -59,7 +59,9 @@ class AemNetMethod(SpottingMethod[Model, AemnetParams]):
         """The model of `start_from`."""
         return start_path(options.start_from) if options.start_from else None
 
-    def fit(self, videos: Sequence[SpottingVideo], truth: Truth, options: AemnetParams, *, context: Context) -> Model:
+    def fit(
+        self, videos: Sequence[SpottingVideo], truth: Truth, options: AemnetParams, *, context: Context
+    ) -> AemnetModel:
         """Train one network.
 
         Raises:
@@ -67,7 +69,7 @@ class AemNetMethod(SpottingMethod[Model, AemnetParams]):
         """
         return self.fit_many([FitRequest(videos, truth, context)], options, context)[0]
 
-    def fit_many(self, requests: Sequence[FitRequest], options: AemnetParams, context: Context) -> list[Model]:
+    def fit_many(self, requests: Sequence[FitRequest], options: AemnetParams, context: Context) -> list[AemnetModel]:
         """Train several networks side by side; each is the one that it would be alone.
 
         Raises:
@@ -93,9 +95,9 @@ class AemNetMethod(SpottingMethod[Model, AemnetParams]):
                 fits, windows, store, geometry=geometry, options=options, device=device,
                 after_epoch=_reporter(fits, requests, options, context),
             )  # fmt: skip
-        return [Model(fit.network, geometry, options, channels) for fit in fits]
+        return [AemnetModel(fit.network, geometry, options, channels) for fit in fits]
 
-    def propose(self, model: Model, video: SpottingVideo) -> Found:
+    def propose(self, model: AemnetModel, video: SpottingVideo) -> Found:
         """The best proposals of all windows of a video."""
         from microexp.methods.reproducible import reproducible
         from microexp.methods.spotting.aemnet.features import FeatureStore, FeatureVideo
@@ -118,7 +120,7 @@ class AemNetMethod(SpottingMethod[Model, AemnetParams]):
             for kind in KINDS
         }
 
-    def to_bytes(self, model: Model) -> bytes:
+    def to_bytes(self, model: AemnetModel) -> bytes:
         """Safetensors: the weights, and what it takes to build the network again."""
         from safetensors.torch import save
 
@@ -127,7 +129,7 @@ class AemNetMethod(SpottingMethod[Model, AemnetParams]):
         # one key only: safetensors writes several in no fixed order
         return bytes(save(weights, {"aemnet": json.dumps(about, sort_keys=True)}))
 
-    def from_bytes(self, data: bytes, options: AemnetParams) -> Model:
+    def from_bytes(self, data: bytes, options: AemnetParams) -> AemnetModel:
         """The network, on the CPU."""
         from safetensors.torch import load
 
@@ -138,7 +140,7 @@ class AemNetMethod(SpottingMethod[Model, AemnetParams]):
         geometry = geometry_of(options, int(about["step_frame"]))
         network = AemNet(int(about["in_channels"]), geometry, options.network)
         network.load_state_dict(load(data))
-        return Model(network.eval(), geometry, options, int(about["in_channels"]))
+        return AemnetModel(network.eval(), geometry, options, int(about["in_channels"]))
 
 
 def geometry_of(options: AemnetParams, step_frame: int) -> Geometry:
