@@ -505,6 +505,7 @@ STAGES: dict[str, Stage] = {
             },
             {"report": Output("results/report.html", "the report")},
             "microexp.report.params:FrontParams",
+            version=2,
             drawn=False,
         ),
         Stage(

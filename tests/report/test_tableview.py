@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from microexp.report.collect import read_table
+from microexp.report.collect import ResultTable, read_table
 from microexp.report.tableview import confusions, heading, headlines, spread_text, subject_counts, view
 from tests.report.conftest import Tree
 
@@ -26,6 +26,17 @@ def test_headlines_show_the_method_beside_chance_and_baselines(finished: Tree) -
     assert found[2].baselines == (("random", 0.034),)
     (only,) = headlines(read_table(finished.path("tables", "recognition_rec.json")))
     assert (only.name, only.spread, only.baselines) == ("UF1 all", "± 0.010", (("majority", 0.25),))
+
+
+def test_an_oracle_or_control_is_no_result_of_another_method() -> None:
+    names = ["aemnet", "random", "aemnet_oracle", "aemnet_permuted", "my_oracle"]
+    rows = tuple({"method": name, "kind": "micro", "f1": 0.1 * i} for i, name in enumerate(names))
+    table = ResultTable("spotting", "e", "t", ("method", "kind", "f1"), rows, (), True, (), {})
+    (only,) = headlines(table)
+    assert [name for name, _ in only.baselines] == ["random", "my_oracle"]
+    assert [style for style, _ in view(table).rows] == [
+        "main first", " first", "derived first", "derived first", " first"
+    ]  # fmt: skip
 
 
 def test_confusion_is_by_rows(finished: Tree) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import time
 from pathlib import Path
@@ -25,6 +26,7 @@ spotting: {{mine: {{datasets: [mine], select: {{calibrate: held_out}}, methods: 
 tables: {{bootstrap: 20}}
 """
 PEOPLE = ("s01", "s02", "s03")
+SNAKEMAKE_LIMIT_BYTES = 1_000_000
 SUBJECT_STAGES = ("index_subject", "faces", "crops", "flow", "motion", "report_subject")
 
 
@@ -79,6 +81,21 @@ def test_a_copy_with_other_dates_runs_nothing_again(release: Path, undisturbed: 
     elsewhere = tmp_path / "restored"
     shutil.copytree(release, elsewhere, copy_function=shutil.copy)
     assert planned(folder, configure(folder, elsewhere)) == {}
+
+
+def test_a_copy_of_the_whole_run_with_other_dates_runs_nothing_again(
+    release: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    """`cp -r` of a folder with its results: every file of it is as new as the moment in which it was copied."""
+    folder, results = tmp_path / "copy", undisturbed / "results"
+    large = [path for path in results.rglob("*.h5") if path.stat().st_size > SNAKEMAKE_LIMIT_BYTES]
+    assert large, "a file of which Snakemake by itself would compare the date alone"
+    shutil.copytree(undisturbed, folder, symlinks=True, copy_function=shutil.copy)
+    early = sorted((folder / "results").rglob("*"), reverse=True)
+    for seconds, path in enumerate(early):  # inputs newer than what was made from them, in the order of their names
+        os.utime(path, (1.7e9 + seconds, 1.7e9 + seconds), follow_symlinks=False)
+    os.utime(folder / "results" / large[0].relative_to(results))
+    assert planned(folder, folder / "c.yaml") == {}
 
 
 def test_results_do_not_say_where_the_data_lie(release: Path, undisturbed: Path, tmp_path: Path) -> None:

@@ -14,6 +14,9 @@ from microexp.pipeline import STAGES
 from microexp.run import storage
 from microexp.run.runner import made_by
 
+DERIVED = ("_oracle", "_permuted")
+"""How rows end that the stage `detect` derives from a method's own."""
+
 
 @dataclass(frozen=True)
 class ResultTable:
@@ -33,6 +36,12 @@ class ResultTable:
     def methods(self) -> list[str]:
         """Names in the first column, each once, in order."""
         return list(dict.fromkeys(str(row.get(self.columns[0])) for row in self.rows))
+
+    @property
+    def derived(self) -> set[str]:
+        """Those of them that are no result: the oracle and the permuted control of another method."""
+        names = set(self.methods)
+        return {n for n in names if n.endswith(DERIVED) and n.rpartition("_")[0] in names}
 
 
 def read_table(path: Path) -> ResultTable:

@@ -88,7 +88,10 @@ def spread_text(row: Mapping[str, Any], column: str) -> str:
 
 
 def view(table: ResultTable) -> TableView:
-    """The table's columns and rows for the page; the first method's rows are marked `main`, published ones `quoted`."""
+    """The table's columns and rows for the page; the first method's rows are marked `main`, published ones `quoted`.
+
+    Oracles and controls are marked `derived`.
+    """
     merged = {c + s for c in table.columns for s in SPREADS}
     merged |= {c.replace("f1_", "n_", 1) for c in table.columns if c.startswith("f1_")}
     columns = [c for c in table.columns if c not in merged and any(r.get(c) is not None for r in table.rows)]
@@ -100,6 +103,7 @@ def view(table: ResultTable) -> TableView:
         if method == above:
             cells[0] = Cell(method, number=False, same=True)
         style = "quoted" if "(published" in method else "main" if method == table.methods[0] else ""
+        style = "derived" if method in table.derived else style
         rows.append((style + ("" if method == above else " first"), tuple(cells)))
         above = method
     return TableView(tuple(map(heading, columns)), numeric, tuple(rows))
@@ -148,12 +152,13 @@ def headlines(table: ResultTable) -> list[Headline]:
 
 
 def _others(table: ResultTable, row: Mapping[str, Any], column: str) -> list[tuple[str, float]]:
-    """The same figure of the other methods."""
+    """The same figure of the other methods; oracles and controls are no result of theirs."""
     texts = [c for c in table.columns[1:] if isinstance(row.get(c), str)]
     return [
-        (str(r[table.columns[0]]), float(r[column]))
+        (name, float(r[column]))
         for r in table.rows
-        if "(published" not in str(r[table.columns[0]])
+        if "(published" not in (name := str(r[table.columns[0]]))
+        and name not in table.derived
         and r is not row
         and is_number(r.get(column))
         and all(r.get(c) == row.get(c) for c in texts)
