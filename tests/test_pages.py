@@ -14,7 +14,7 @@ import yaml
 
 from microexp.commands.main import TOOLS
 from microexp.commands.stage import parser_of
-from microexp.config import Config, reference
+from microexp.config import Config
 from microexp.pipeline import STAGES
 
 ROOT = Path(__file__).parents[1]
@@ -163,7 +163,7 @@ def test_each_data_set_has_its_part_of_the_page() -> None:
 
 # --- keys of the configuration ----------------------------------------------------------------------------------------
 
-OPTIONS = re.findall(r"^\| `([^`]+)` \|", reference(), re.M)
+OPTIONS = re.findall(r"^\| `([^`]+)` \|", (ROOT / "docs/configuration.md").read_text("utf-8"), re.M)
 KEYS = {part for option in OPTIONS for part in option.split(".")}
 ENDINGS = {"csv", "h5", "html", "json", "md", "py", "yaml"}
 """Of file names; no option is called so."""

@@ -65,7 +65,8 @@ def main(args: argparse.Namespace) -> int:
     labels = read_labels(args.labels) if args.labels else []
     videos = find_inputs(args.videos, out, args.fps)
     usable = [video for video in videos if not video.problem]
-    say(f"{len(videos)} video{'' if len(videos) == 1 else 's'}, {len(videos) - len(usable)} of them cannot be read")
+    bad = len(videos) - len(usable)
+    say(f"{len(videos)} video{'' if len(videos) == 1 else 's'}" + (f", {bad} of them cannot be read" if bad else ""))
     if usable:
         work(args, videos, out, labels=labels)
     rows = collect(videos, out / "run", out, annotated=args.annotated)
