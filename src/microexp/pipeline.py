@@ -33,8 +33,8 @@ STREAM_STAGES = tuple(name.replace("_", "-") for name in STREAMS)
 FIT_STAGES = ("spotting-fold", "recognition-fold")
 FOLDS = ("detect", "recognition-fold")
 REPORTED = (
-    "demo", "faces", "crops", "flow", "apexdiff", *STREAM_STAGES, "spotting-fold", "detect", "recognition-fold",
-    "report-subject",
+    "demo-sheet", "demo", "faces", "crops", "flow", "apexdiff", *STREAM_STAGES, "spotting-fold", "detect",
+    "recognition-fold", "report-subject",
 )  # fmt: skip
 SPOT = "results/spotting/{experiment}/{method}/{fold}"
 RECOGNISE = "results/recognition/{experiment}/{method}/{fold}"
