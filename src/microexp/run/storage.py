@@ -1,7 +1,7 @@
 """The one door for files: everything that microexp writes goes through here, everything it wrote is checked here.
 
 A file is written under a unique temporary name in its own folder, flushed to disk and renamed, so a final name never
-holds half a file. Beside each result stands `NAME.prov.json` with its SHA-256 and what it was made from.
+holds half a file. Beside each result lies `NAME.prov.json` with its SHA-256 and what it was made from.
 """
 
 from __future__ import annotations
@@ -342,7 +342,7 @@ def file_sha256(path: str | Path) -> str:
 
 
 def provenance_path(path: str | Path) -> Path:
-    """Where the provenance of result `path` stands."""
+    """Path of the provenance of result `path`."""
     path = Path(path)
     return path.with_name(path.name + PROVENANCE)
 
