@@ -32,7 +32,7 @@ def task(**classes: list[str]) -> RecognitionTask:
 def test_emotions_are_spelt_as_in_sheets() -> None:
     chosen = task(positive=["Happiness", "amusement "], negative=["Sad", "DISGUSTED"])
     assert chosen.classes == {"positive": ["happiness", "amusement"], "negative": ["sadness", "disgust"]}
-    with pytest.raises(ValueError, match="each emotion once, and 'happiness' stands there twice"):
+    with pytest.raises(ValueError, match="each emotion once, and 'happiness' is there twice"):
         task(positive=["happy"], other=["Happiness"])
 
 
@@ -103,7 +103,7 @@ def test_sources_and_what_models_are_applied_to_are_given_once(key: str) -> None
         "sources": {"recognition": {"x": {"datasets": ["demo"], "sources": ["ck", "ck"], "classes": classes}}},
         "apply": {"apply": {"x": {"datasets": ["demo", "demo"], "spotting": "m.safetensors"}}},
     }
-    expected = r"\.x\.(sources|datasets): got .*, expected each once, and '\w+' stands there twice"
+    expected = r"\.x\.(sources|datasets): got .*, expected each once, and '\w+' is there twice"
     with pytest.raises(UserError, match=expected):
         parse({"datasets": {"demo": {}, "ck": {"adapter": "ck_plus", "root": "r"}}, **data[key]}, "c")
 

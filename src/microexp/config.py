@@ -76,7 +76,7 @@ class Keep(Params):
 class Config(Params):
     """The whole run."""
 
-    seed: int = Field(0, ge=0, lt=2**32, description="The one random seed.")
+    seed: int = Field(0, ge=0, lt=2**32, description="Random seed of the run; experiments may have their own.")
     allow_exclusions: bool = Field(False, description="Whether a run with excluded videos counts as complete.")
     datasets: dict[str, DatasetParams] = Field(min_length=1, description="Name -> data set.")
     demo: DemoParams = DemoParams()

@@ -11,7 +11,7 @@ class UserError(Exception):
         where: row, field, key or video inside it.
         problem: what is wrong, in words (`no such folder`); or
         got: the value that was found.
-        expected: what should stand there.
+        expected: what should be there.
         hint: what to do about it.
     """
 

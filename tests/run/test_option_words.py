@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import pytest
 from pydantic import Field
@@ -20,6 +20,8 @@ class Task(Params):
 class Model(Params):
     task: Task
     times: int = Field(1, ge=1)
+    face: Literal["left", "right"] | Annotated[int, Field(ge=1)] = "left"
+    tasks: dict[str, list[Task]] = Field({})
 
 
 @pytest.mark.parametrize(
@@ -32,6 +34,8 @@ class Model(Params):
         ({"task": {"datasets": ["a"], "kind": "both"}}, "task.kind: got 'both', expected 'micro' or 'macro'"),
         ({"task": 3}, "task: got 3, expected a valid dictionary"),
         ({}, "task: missing; expected a value"),
+        ({"task": {"datasets": ["a"]}, "face": "up"}, "face: got 'up', expected 'left' or 'right', or a valid integer"),
+        ({"task": {"datasets": ["a"]}, "tasks": {"x": [{"kind": "x"}]}}, "tasks.x.0.datasets: missing; expected a"),
     ],
 )
 def test_what_is_expected_is_said_in_words(data: dict[str, object], line: str) -> None:

@@ -53,7 +53,7 @@ def read_maps(
         order: of the channels in colour images.
 
     Raises:
-        UserError: naming what is missing, does not fit, or stands there twice.
+        UserError: naming what is missing, does not fit, or occurs twice.
     """
     maps, channels, columns = _npz(path) if path.suffix.lower() == ".npz" else _index(path, order)
     if len({len(maps), *map(len, columns.values())}) > 1:

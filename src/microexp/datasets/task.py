@@ -46,7 +46,7 @@ class RecognitionTask(Params):
         emotions = [e for members in (self.classes or {}).values() for e in members]
         again = [e for number, e in enumerate(emotions) if e in emotions[:number]]
         if again:
-            raise ValueError(f"classes with each emotion once, and {again[0]!r} stands there twice")
+            raise ValueError(f"classes with each emotion once, and {again[0]!r} is there twice")
         return self
 
 

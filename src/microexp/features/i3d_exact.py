@@ -1,4 +1,4 @@
-"""The same I3D features, computed faster: every number that is skipped is a zero or stands somewhere else already.
+"""The same I3D features, computed faster: every number that is skipped is a zero or is somewhere else already.
 
 Differences from `model.InceptionI3d.features`, which the tests hold it to (about 1e-6 relative):
 

@@ -104,7 +104,7 @@ class Tvl1Params(Params):
     theta: float | None = Field(
         None, ge=1e-3, le=10, description="Tightness between the flow and its auxiliary variable."
     )
-    scales: int | None = Field(None, ge=1, le=20, description="Most levels of the pyramid (none is below 16 px).")
+    scales: int | None = Field(None, ge=1, le=20, description="Most pyramid levels (none is below 16 px).")
     scale_step: float | None = Field(None, ge=0.1, le=0.95, description="Size ratio of neighbouring levels.")
     warps: int | None = Field(None, ge=1, le=1000, description="Warps of the second image per level.")
     outer_iterations: int | None = Field(

@@ -26,7 +26,7 @@ from microexp.run import bundle
 NAME = ("untrained", "candidates")
 """Experiment and method of the file."""
 PER_MINUTE = 1.0
-"""Unflagged false alarms a minute that are put up with."""
+"""Unflagged false alarms a minute that are accepted."""
 DURATION_S = (0.1, 4.0)
 """Shortest and longest candidate: a frame or two is noise, and what lasts longer no expression."""
 ALL = 10**6

@@ -72,7 +72,7 @@ class Apexdiff:
         return len(self.difference)
 
     def row(self, video: str, expression: int) -> int | None:
-        """Where an expression stands, or None."""
+        """The row of an expression, or None."""
         rows = [i for i, key in enumerate(zip(self.video, self.expression, strict=True)) if key == (video, expression)]
         return rows[0] if rows else None
 

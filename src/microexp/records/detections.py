@@ -18,7 +18,7 @@ COLUMNS = (
     "method", "seed", "dataset", "subject", "video", "onset", "offset", "onset_s", "offset_s", "kind", "score",
 )  # fmt: skip
 LAYOUT = "{dataset}-{subject}/detections.csv"
-"""Where the detections in the videos of a held-out subject stand."""
+"""Path of the detections in the videos of a held-out subject."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from microexp.run.identity import check_identity
 
 TABLES = ("index/{dataset}/{table}.csv", "index/{dataset}/subjects/{subject}/{table}.csv")
-"""Where tables stand that have columns `dataset` and `subject`."""
+"""Paths of tables that have columns `dataset` and `subject`."""
 
 
 def check_rows(path: str | Path, rows: Iterable[Mapping[str, str]]) -> None:

@@ -10,7 +10,7 @@ from microexp.run.identity import check_identity
 from microexp.run.names import WHOLE_DATASET, fold_name
 
 LAYOUT = "recognition/{experiment}/{method}/{fold}/predictions.csv"
-"""Where the predictions of a fold stand."""
+"""Path of the predictions of a fold."""
 COLUMNS = ("method", "seed", "dataset", "subject", "video", "expression", "label", "prediction")
 """Then one column `p_<class>` per class."""
 

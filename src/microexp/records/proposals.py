@@ -22,7 +22,7 @@ from microexp.run.identity import check_identity
 METHOD, PERMUTED = "method", "permuted"
 TEST, CALIBRATION = "test", "calibration"
 LAYOUT = "spotting/{experiment}/{method}/{fold}/proposals.h5"
-"""Where the proposals of a fold stand."""
+"""Path of the proposals of a fold."""
 ARRAY = "{variant}/{seed}/{role}/{dataset}/{subject}/{video}/{kind}"
 
 

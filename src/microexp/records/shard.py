@@ -79,7 +79,7 @@ class Kind:
         attributes: the same.
         per_video: whether there is a group per video.
         identity: attributes of the file that say what it is.
-        layout: form of the end of its path, in which they stand again.
+        layout: form of the end of its path, in which they occur again.
     """
 
     stage: str

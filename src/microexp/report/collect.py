@@ -119,7 +119,7 @@ KNOWN = {
     "size_bytes", "deleted_later",
     provenance.RECORD_HASH,
 }  # fmt: skip
-"""Statements of a record that say nothing of how its stage worked, or that stand elsewhere."""
+"""Statements of a record that say nothing of how its stage worked, or that are elsewhere."""
 
 
 @dataclass

@@ -16,7 +16,7 @@ class CompleteParams(Params):
 
 
 def run(job: Job[CompleteParams]) -> None:
-    """List what was excluded; tables and report already stand when this fails.
+    """List what was excluded; tables and report are already written when this fails.
 
     Raises:
         UserError: when a video or an expression was excluded and `allow_exclusions` is false.

@@ -33,7 +33,7 @@ def check_identity(path: str | Path, found: Mapping[str, str], layout: str) -> N
 
     Args:
         path: the file.
-        found: what stands inside it: `{"dataset": "casme2", "subject": "sub01"}`, or `experiment`, `method`, `fold`.
+        found: what is inside it: `{"dataset": "casme2", "subject": "sub01"}`, or `experiment`, `method`, `fold`.
         layout: form of the end of such a file's path, see `place_of`; names that `found` lacks are not compared, and
             nothing is when the path has another form.
 

@@ -42,7 +42,7 @@ def each_once(names: list[str]) -> list[str]:
     """
     again = [name for number, name in enumerate(names) if name in names[:number]]
     if again:
-        raise ValueError(f"each once, and {again[0]!r} stands there twice")
+        raise ValueError(f"each once, and {again[0]!r} is there twice")
     return names
 
 

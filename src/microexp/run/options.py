@@ -8,10 +8,13 @@ from collections.abc import Mapping
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from microexp.errors import UserError
 
 M = TypeVar("M", bound=BaseModel)
+MEMBER = re.compile(r"[\[\]-]|^(int|float|str|bool|none)$|^[A-Z]")
+"""What pydantic calls the members of a union: `constrained-int`, `literal['a','b']`, `list[str]`, `Options`."""
 
 
 def validate(model: type[M], data: Mapping[str, Any], file: object, *, where: str = "") -> M:
@@ -23,8 +26,9 @@ def validate(model: type[M], data: Mapping[str, Any], file: object, *, where: st
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        first = min(error.errors(include_url=False), key=lambda e: e["type"] != "extra_forbidden")
-        path = [str(p) for p in first["loc"]]
+        errors = error.errors(include_url=False)
+        first = min(errors, key=lambda e: e["type"] != "extra_forbidden")
+        path = _place(first, data)
         key = ".".join(([where] if where else []) + path)
         if first["type"] == "extra_forbidden":
             known = _known_keys(model, path[:-1])
@@ -33,7 +37,20 @@ def validate(model: type[M], data: Mapping[str, Any], file: object, *, where: st
             raise UserError(file=file, where=key, problem="an unknown option", hint=hint) from error
         if first["type"] == "missing":
             raise UserError(file=file, where=key, problem="missing", expected="a value") from error
-        raise UserError(file=file, where=key, got=repr(first["input"]), expected=_expected(first["msg"])) from error
+        expected = dict.fromkeys(_expected(e["msg"]) for e in errors if _place(e, data) == path)
+        raise UserError(file=file, where=key, got=repr(first["input"]), expected=", or ".join(expected)) from error
+
+
+def _place(error: ErrorDetails, data: Any) -> list[str]:
+    """The keys and numbers that lead to an error, without the members of unions that pydantic puts between them."""
+    found = []
+    for part in error["loc"]:
+        keys = data if isinstance(data, Mapping) else range(len(data)) if isinstance(data, list | tuple) else ()
+        inside = part in keys
+        if inside or isinstance(part, int) or not MEMBER.search(part):
+            found.append(str(part))
+        data = data[part] if inside else data
+    return found
 
 
 def _expected(message: str) -> str:

@@ -52,7 +52,7 @@ def test_adapters_matter_to_protocols_alone():
     [
         ({"classes": None}, "either classes or a protocol"),
         ({"protocol": "megc2019"}, "either classes or a protocol"),
-        ({"classes": {"a": ["x"], "b": ["x"]}}, "each emotion once, and 'x' stands there twice"),
+        ({"classes": {"a": ["x"], "b": ["x"]}}, "each emotion once, and 'x' is there twice"),
         ({"sources": ["samm:mikro"]}, "micro or macro"),
         ({"sources": ["nobody:micro"]}, "'nobody'"),
         ({"methods": {"mdml": {"stage_weights": [1.0]}}}, r"now nothing: all stages weigh alike"),

@@ -100,7 +100,7 @@ def candidates(features: Features, reason: np.ndarray | None = None, per_minute:
     Args:
         features: the video's stream `motion`.
         reason: (T,) `validity.Reason` of every source frame (`Faces.reason`); none: nothing is the matter with any.
-        per_minute: unflagged false alarms a minute that are put up with.
+        per_minute: unflagged false alarms a minute that are accepted.
 
     Raises:
         UserError: when the stream lacks a region, or `per_minute` is out of range.

@@ -25,7 +25,7 @@ class CandidatesParams(Params):
         FALSE_ALARMS[-1][0],
         ge=FALSE_ALARMS[0][0],
         le=FALSE_ALARMS[-1][0],
-        description="Unflagged false alarms a minute that are put up with; the protocol may choose a higher threshold.",
+        description="Unflagged false alarms a minute that are accepted; the protocol may choose a higher threshold.",
     )
 
 

@@ -36,7 +36,7 @@ class ChoiceParams(Params):
     )
     matching: Literal["one_to_one", "megc"] = Field("one_to_one", description="Matching while choosing.")
     top_k: tuple[int, ...] = Field((1, 2, 3, 5, 8, 12, 20), min_length=1, description="Candidates for top-k per video.")
-    overlap_iou: float = Field(0.2, ge=0, le=1, description="IoU above which the less confident proposal goes.")
+    overlap_iou: float = Field(0.2, ge=0, le=1, description="IoU above which the less confident proposal is removed.")
     consensus: int = Field(
         0, ge=0, description="Proposals of the confident set that must support a detection; 0 turns it off."
     )
@@ -66,8 +66,8 @@ class SpottingExperiment(Params):
     recognise_with: str | None = Field(
         None,
         pattern="^[^/]+/[^/]+$",
-        description="Spot, then recognise: EXPERIMENT/METHOD of `recognition`. Its folds say as what each detection "
-        "of the same held-out subject is recognised (first seeds). Adds events.csv and the STRS.",
+        description="Spot, then recognise: EXPERIMENT/METHOD of `recognition`. Its folds recognise each detection "
+        "of the same held-out subject (first seeds). Adds events.csv and the STRS.",
     )
     select: SelectParams = SelectParams()
     seeds: int = Field(1, ge=1, description="Repetitions with other random numbers; each is reported.")

@@ -113,7 +113,7 @@ def _thresholds(hit_scores: np.ndarray, scores: np.ndarray) -> np.ndarray:
 def _first_hits(video: Candidates, matching: Matching) -> tuple[np.ndarray, np.ndarray]:
     """Rank and score of the prediction that finds each truth that is found at all.
 
-    Predictions stand best first, so a truth is a true positive exactly where this one is among those taken.
+    Predictions are sorted, best first, so a truth is a true positive exactly where this one is among those taken.
     """
     found = hits(video.intervals, video.truths, matching)
     if matching == "megc":

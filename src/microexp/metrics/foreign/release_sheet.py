@@ -13,7 +13,7 @@ def read_sheet(path: Path, dataset: str) -> list[Interval]:
     """Ground truths of a release's annotation sheet in the release's own numbering, every row counted.
 
     Fractional frames are rounded half up, and an offset of 0 means the apex, as in the official script; nothing is
-    clipped to the video. A row that stands there again counts once.
+    clipped to the video. A row that occurs again counts once.
 
     Args:
         path: of the sheet; `file.xlsx#sheet` names one of a workbook's sheets.

@@ -91,7 +91,7 @@ def read_predictions(path: Path, kind: str = "", min_score: float | None = None)
 def read_truths(path: Path, kind: str = "") -> list[Interval]:
     """Ground truths: `vid,onset,offset,type`, an annotation CSV, or the project's `expressions.csv`.
 
-    Halves of frames are rounded up, an offset of 0 means the apex, and a row that stands there again counts once.
+    Halves of frames are rounded up, an offset of 0 means the apex, and a row that occurs again counts once.
 
     Raises:
         UserError: naming the row or the columns that do not fit.

@@ -165,7 +165,7 @@ class _Training:
         device: torch.device,
     ) -> None:
         if len({fit.epoch for fit in fits}) > 1:
-            raise ValueError("fits of one stack must stand at the same epoch")
+            raise ValueError("fits of one stack must be at the same epoch")
         order = sorted(range(len(fits)), key=lambda k: -len(windows[k]))
         self.fits, self.options, self.device = [fits[k] for k in order], options, device
         self.counts = [len(windows[k]) for k in order]

@@ -43,7 +43,7 @@ def warn_if_short(videos: Sequence[FeatureVideo], window_frames: int) -> None:
 def window_starts(video: FeatureVideo, window_steps: int, stride_steps: int) -> list[int]:
     """First features of windows that together cover the video from its first frame to its last.
 
-    Windows stand `stride_steps` apart, and one more ends where the video ends; a video shorter than a window gets one
+    Windows are `stride_steps` apart, and one more ends where the video ends; a video shorter than a window gets one
     window, which the reader pads. As features stand for the middle of their clips, the frames before the first and
     after the last middle are reached by a few repeated features at either end.
     """
