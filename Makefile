@@ -7,6 +7,7 @@ OPTIONS ?= # more of Snakemake's, for make demo and make resume
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) $(OPTIONS)
 
 .DEFAULT_GOAL := help
+unexport PYTHONDONTWRITEBYTECODE # what one Python has compiled of the sources, the next ones read
 .PHONY: help demo resume ablation models test quick lint docs clean install install-dev install-docs
 
 help:

@@ -95,6 +95,7 @@ def test_grey_videos_have_one_channel(grey: np.ndarray, make_folder: Make, make_
         assert file["v1"]["frames"].shape == (3, 32, 32, 1)
 
 
+@pytest.mark.long
 def test_resampling(swaying: Path, make_index: Make, tmp_path: Path) -> None:
     index = make_index({"v1": (swaying, 12)}, fps=200.0)
     shard = find(index, tmp_path / "f.h5")
@@ -169,6 +170,7 @@ def test_bad_videos_are_left_out_with_a_reason_and_the_others_stand(
         assert (file["gone"].reason == file["broken"].reason).all()
 
 
+@pytest.mark.long
 def test_a_frame_damaged_between_the_looks_is_found_by_crops(
     swaying: Path, make_index: Make, tmp_path: Path, capsys: Any
 ) -> None:
@@ -182,6 +184,7 @@ def test_a_frame_damaged_between_the_looks_is_found_by_crops(
         np.testing.assert_array_equal(frames[11], frames[10])  # no motion
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EMFILE, errno.EACCES])
 @pytest.mark.parametrize("kind", ["file", "folder"])
 def test_what_cannot_be_read_now_is_an_error_and_no_exclusion(
@@ -211,6 +214,7 @@ def test_what_cannot_be_read_now_is_an_error_and_no_exclusion(
     assert not at(tmp_path / "g.h5").exists() and not at(tmp_path / "c.h5").exists()
 
 
+@pytest.mark.long
 def test_the_provenance_tells_which_videos_were_read(
     swaying: Path, face: np.ndarray, make_index: Make, tmp_path: Path
 ) -> None:
@@ -246,6 +250,7 @@ def test_the_usable_part_is_used(face: np.ndarray, make_folder: Make, make_index
         assert file["v1"].excluded == "a face in its place in 5 of 30 frames only"
 
 
+@pytest.mark.long
 def test_given_landmarks(swaying: Path, make_index: Make, tmp_path: Path) -> None:
     index = make_index({"v1": (swaying, 12)})
     with open_shard(find(index, tmp_path / "f.h5")) as file:
@@ -283,6 +288,7 @@ def test_what_the_user_can_mend_is_one_line(swaying: Path, make_index: Make, tmp
     assert code == 2 and "landmark_frames" in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_crops_need_the_faces_of_the_same_index(swaying: Path, make_index: Make, tmp_path: Path) -> None:
     shard = find(make_index({"v1": (swaying, 12)}), tmp_path / "f.h5")
     with pytest.raises(UserError, match=r"s1.h5: video v2.*run the stage faces again"):

@@ -73,6 +73,7 @@ def test_the_page_stands_alone_and_says_what_it_is(own: Path) -> None:
     assert 'name="viewport"' in text
 
 
+@pytest.mark.long
 def test_the_same_page_twice(own: Path, tmp_path: Path) -> None:
     assert made.video_page(tmp_path).read_bytes() == (own / "page.html").read_bytes()
 
