@@ -292,7 +292,8 @@ def motion_in(tmp_path: Path, pictures: list[np.ndarray], fps: int) -> tuple[np.
         return found.read(0, found.n_steps)[:, columns], found.valid()
 
 
-@pytest.mark.parametrize("times", [2, pytest.param(3, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("times", [2, 3])
 def test_repeated_frames_leave_the_motion_as_it_is(face: np.ndarray, tmp_path: Path, times: int) -> None:
     """A film of 30 frames/s that was recorded at 60 or 90: the same motion, of the same strength."""
     generator = np.random.default_rng(0)

@@ -110,6 +110,7 @@ def weights(fit):
     return torch.cat([v.double().reshape(-1) for v in fit.network.state_dict().values()])
 
 
+@pytest.mark.long
 def test_training_learns_and_repeats_itself():
     fits = train_some()
     for fit in fits:
