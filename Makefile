@@ -7,6 +7,7 @@ OPTIONS ?= # more of Snakemake's, for make demo and make resume
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) $(OPTIONS)
 
 .DEFAULT_GOAL := help
+unexport PYTHONDONTWRITEBYTECODE # what one Python has compiled of the sources, the next ones read
 .PHONY: help demo resume ablation models test quick lint docs clean install install-dev install-docs
 
 help:
@@ -14,7 +15,7 @@ help:
 	@echo "make resume   go on after an interrupted run, also one that was killed"
 	@echo "make ablation what each part of AEM-Net is worth, on a longer demo (hours on two cores; docs/spotting.md)"
 	@echo "make models   train the models that travel with the package (src/microexp/models), with their cards"
-	@echo "make test     all tests;  make quick: the unit tests only;  make lint: style, words, types, workflow"
+	@echo "make test     all tests;  make quick: without those that take long;  make lint: style, words, types, workflow"
 	@echo "make gpu      what a GPU brings, in less than eight minutes, as a table (PYTHON=… names another Python)"
 	@echo "make docs     the documentation as a site, site/index.html"
 	@echo "make clean    remove results, ablation, models, logs and Snakemake's notes (not .venv, not weights)"

@@ -52,6 +52,7 @@ def test_a_video_is_an_array(clip: Path) -> None:
         api.read_video(clip / "none.mp4")
 
 
+@pytest.mark.long
 def test_the_face_is_aligned(face: api.Aligned) -> None:
     assert face.crops.shape == (12, 64, 64, 3) and face.fps == 30
     assert face.frame_index.tolist() == list(range(12)) and np.allclose(face.times_s, np.arange(12) / 30)

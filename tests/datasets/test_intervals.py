@@ -83,6 +83,7 @@ def placed(interval: FrameInterval, numbering: Numbering) -> Expression:
     return place_expression(blank, video, (interval.onset, apex, interval.offset))
 
 
+@pytest.mark.long
 @given(
     numbers=NUMBERS, onset=CELLS, apex=CELLS, offset=CELLS, rule=st.sampled_from(["apex", "apex+20", "2*apex-onset"])
 )

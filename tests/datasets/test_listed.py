@@ -58,6 +58,7 @@ def configuration(folder: Path, **methods: object) -> dict[str, object]:
 GIVEN = {"method": "aemnet", "network": {"streams": ["given"]}}
 
 
+@pytest.mark.long
 def test_spotting_from_given_features_without_any_video(tmp_path: Path) -> None:
     """Index, features and a fold, by the commands that the rules run."""
     root, series = write_release(tmp_path / "data"), write_series(tmp_path / "series")

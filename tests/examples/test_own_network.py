@@ -81,7 +81,8 @@ STAGES = {
 }
 
 
-@pytest.mark.parametrize("stage", [pytest.param("spotting-fold", marks=pytest.mark.long), "recognition-fold"])
+@pytest.mark.long
+@pytest.mark.parametrize("stage", STAGES)
 def test_poison_in_the_held_out_subject_leaves_what_is_trained_byte_identical(stage, request, tmp_path):
     inputs, shards = request.getfixturevalue("motion" if stage == "spotting-fold" else "clips")
     params, outputs = STAGES[stage]

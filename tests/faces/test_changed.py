@@ -56,6 +56,7 @@ def jobs(video: Path, make_index: Callable[..., Path], tmp_path: Path) -> dict[s
     }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stage", ["faces", "crops"])
 def test_a_video_that_changed_before_it_is_read(jobs: dict[str, Callable[[], None]], video: Path, stage: str) -> None:
     jobs[stage]()
@@ -64,6 +65,7 @@ def test_a_video_that_changed_before_it_is_read(jobs: dict[str, Callable[[], Non
         jobs[stage]()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stage", ["faces", "crops"])
 def test_a_video_that_changes_while_it_is_read(
     jobs: dict[str, Callable[[], None]], tmp_path: Path, stage: str, monkeypatch: pytest.MonkeyPatch

@@ -30,6 +30,7 @@ def test_landmarks_follow_the_face_by_fractions_of_a_pixel(grey: np.ndarray) -> 
         np.testing.assert_allclose(step, [shift, -shift], atol=0.25)
 
 
+@pytest.mark.long
 def test_steadier_than_the_usual_way(grey: np.ndarray) -> None:
     """Against the detector's box and whole pixels, on the same shifted and noisy frames."""
     import dlib

@@ -110,6 +110,7 @@ def test_colour_videos_are_stored_in_grey_on_request_and_flow_sees_no_difference
         assert np.array_equal(one.reason, other.reason) and one.frames[:].std() > 0
 
 
+@pytest.mark.long
 def test_resampling(swaying: Path, make_index: Make, tmp_path: Path) -> None:
     index = make_index({"v1": (swaying, 12)}, fps=200.0)
     shard = find(index, tmp_path / "f.h5")
@@ -184,6 +185,7 @@ def test_bad_videos_are_left_out_with_a_reason_and_the_others_stand(
         assert (file["gone"].reason == file["broken"].reason).all()
 
 
+@pytest.mark.long
 def test_a_frame_damaged_between_the_looks_is_found_by_crops(
     swaying: Path, make_index: Make, tmp_path: Path, capsys: Any
 ) -> None:
@@ -197,6 +199,7 @@ def test_a_frame_damaged_between_the_looks_is_found_by_crops(
         np.testing.assert_array_equal(frames[11], frames[10])  # no motion
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EMFILE, errno.EACCES])
 @pytest.mark.parametrize("kind", ["file", "folder"])
 def test_what_cannot_be_read_now_is_an_error_and_no_exclusion(
@@ -226,6 +229,7 @@ def test_what_cannot_be_read_now_is_an_error_and_no_exclusion(
     assert not at(tmp_path / "g.h5").exists() and not at(tmp_path / "c.h5").exists()
 
 
+@pytest.mark.long
 def test_the_provenance_tells_which_videos_were_read(
     swaying: Path, face: np.ndarray, make_index: Make, tmp_path: Path
 ) -> None:
@@ -261,6 +265,7 @@ def test_the_usable_part_is_used(face: np.ndarray, make_folder: Make, make_index
         assert file["v1"].excluded == "a face in its place in 5 of 30 frames only"
 
 
+@pytest.mark.long
 def test_given_landmarks(swaying: Path, make_index: Make, tmp_path: Path) -> None:
     index = make_index({"v1": (swaying, 12)})
     with open_shard(find(index, tmp_path / "f.h5")) as file:
@@ -298,6 +303,7 @@ def test_what_the_user_can_mend_is_one_line(swaying: Path, make_index: Make, tmp
     assert code == 2 and "landmark_frames" in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_crops_need_the_faces_of_the_same_index(swaying: Path, make_index: Make, tmp_path: Path) -> None:
     shard = find(make_index({"v1": (swaying, 12)}), tmp_path / "f.h5")
     with pytest.raises(UserError, match=r"s1.h5: video v2.*run the stage faces again"):

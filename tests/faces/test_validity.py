@@ -292,7 +292,8 @@ def motion_in(tmp_path: Path, pictures: list[np.ndarray], fps: int) -> tuple[np.
         return found.read(0, found.n_steps)[:, columns], found.valid()
 
 
-@pytest.mark.parametrize("times", [2, pytest.param(3, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("times", [2, 3])
 def test_repeated_frames_leave_the_motion_as_it_is(face: np.ndarray, tmp_path: Path, times: int) -> None:
     """A film of 30 frames/s that was recorded at 60 or 90: the same motion, of the same strength."""
     generator = np.random.default_rng(0)
@@ -321,6 +322,7 @@ def looks_like(crop: np.ndarray, other: np.ndarray) -> float:
     return float(np.corrcoef(crop.ravel(), other.ravel())[0, 1])
 
 
+@pytest.mark.long
 def test_a_change_of_the_seat_keeps_both_halves_in_place(face: np.ndarray, tmp_path: Path) -> None:
     empty = np.full_like(face, 90)
     pictures = [beside(moved(face, t / 9), empty) if t < 13 else beside(empty, moved(face, t / 9)) for t in range(24)]
@@ -352,6 +354,7 @@ def test_the_larger_of_two_is_taken_and_others_on_request(face: np.ndarray, tmp_
         assert seen["v"].excluded == "2 faces in it, but faces.choose asks for number 3"
 
 
+@pytest.mark.long
 def test_a_tight_picture_is_warned_of_and_its_border_is_no_motion(
     face: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -370,6 +373,7 @@ def test_a_tight_picture_is_warned_of_and_its_border_is_no_motion(
         assert 0.03 < seen["v"].outside < 0.6 and inside[32, 32] and not inside[0, 32]
 
 
+@pytest.mark.long
 def test_the_published_crop_is_the_one_of_the_field(face: np.ndarray, tmp_path: Path) -> None:
     """Brows near the top edge, the chin near the bottom one: what cropped releases and their flow maps show."""
     with open_faces(through(tmp_path, [moved(face, t / 9) for t in range(4)], crop="published")[0]) as seen:

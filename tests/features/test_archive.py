@@ -114,6 +114,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sdist:
     return Sdist("some-package", "1.0", storage.file_sha256(tmp_path / "index" / f"{stem}.tar.gz"))
 
 
+@pytest.mark.long
 def test_pip_fetches_and_nothing_is_run(index: Sdist, tmp_path: Path) -> None:
     data = archive.fetch(index, tmp_path / "weights" / index.file)
     assert data == (tmp_path / "index" / index.file).read_bytes()

@@ -17,6 +17,7 @@ def plain(state: dict[str, Tensor], channels: int, frames: Tensor, clip: int, st
         return torch.cat([network.features(frames[i : i + clip].transpose(0, 1)[None]) for i in starts])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("clip", "step", "clips", "side"),
     [

@@ -108,6 +108,7 @@ def test_features_of_known_windows(shards: Shards, weights: Path, rgb_state: dic
         np.testing.assert_allclose(features[i], expected, rtol=0, atol=1e-5 * expected.max())
 
 
+@pytest.mark.long
 @both_streams
 def test_the_shard_is_read_as_a_stream_of_features(shards: Shards, weights: Path, stream: str) -> None:
     path = run(shards({"bad": "no face found", "v1": 20}), weights, stream)
@@ -119,6 +120,7 @@ def test_the_shard_is_read_as_a_stream_of_features(shards: Shards, weights: Path
         assert np.array_equal(found.read(2, 4), features_of(path)[2:4])
 
 
+@pytest.mark.long
 @both_streams
 def test_the_last_crop_is_not_seen(shards: Shards, weights: Path, stream: str) -> None:
     """Both streams span the frames that have a flow to the next one."""
@@ -136,12 +138,14 @@ def test_the_last_crop_is_not_seen(shards: Shards, weights: Path, stream: str) -
     assert not np.array_equal(features_of(run(paths, weights, stream)), before)
 
 
+@pytest.mark.long
 @both_streams
 def test_threads_change_nothing(shards: Shards, weights: Path, stream: str) -> None:
     paths = shards({"v1": 45, "v2": 9})
     assert run(paths, weights, stream, 1).read_bytes() == run(paths, weights, stream, 3).read_bytes()
 
 
+@pytest.mark.long
 @both_streams
 @pytest.mark.parametrize("frames", [1, 2, 5, 8])
 def test_a_short_video_is_padded(
@@ -165,6 +169,7 @@ def test_a_short_video_is_padded(
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * expected.max())
 
 
+@pytest.mark.long
 @both_streams
 def test_an_excluded_video_keeps_its_reason(shards: Shards, weights: Path, stream: str) -> None:
     with shard_files.open_shard(run(shards({"bad": "no face found", "v1": 9}), weights, stream)) as file:
@@ -172,6 +177,7 @@ def test_an_excluded_video_keeps_its_reason(shards: Shards, weights: Path, strea
         assert file["v1"].attrs["excluded"] == "" and "features" in file["v1"]
 
 
+@pytest.mark.long
 def test_grey_crops_equal_grey_colours(shards: Shards, weights: Path) -> None:
     grey = shards({"v1": 9}, channels=1)
     first = features_of(run(grey, weights, "rgb"))
@@ -202,6 +208,7 @@ def test_flow_means_the_same_at_every_size(side: int, size: int) -> None:
     np.testing.assert_array_equal(found[0, 1], -1)
 
 
+@pytest.mark.long
 def test_flow_that_does_not_belong(shards: Shards, weights: Path) -> None:
     with pytest.raises(UserError, match=r"v1: flow of shape \(8, 24, 24, 2\); expected \(8, 40, 40, 2\)"):
         run(shards({"v1": 9}, flow_side=24), weights, "flow")
@@ -214,6 +221,7 @@ def test_flow_that_does_not_belong(shards: Shards, weights: Path) -> None:
     assert not list(paths[0].parents[2].glob("threads*/*/*/*.h5"))
 
 
+@pytest.mark.long
 @both_streams
 def test_devices(shards: Shards, weights: Path, stream: str) -> None:
     paths = shards({"v1": 9})
@@ -229,6 +237,7 @@ def test_devices(shards: Shards, weights: Path, stream: str) -> None:
     assert record["device"] == "cpu" and record["weights"]["state_sha256"]
 
 
+@pytest.mark.long
 @both_streams
 def test_an_error_in_a_batch_reaches_the_caller(
     shards: Shards, weights: Path, monkeypatch: pytest.MonkeyPatch, stream: str
@@ -273,6 +282,7 @@ def test_snippets_that_rest_on_unusable_frames_are_marked(changes: dict[int, Rea
     assert np.flatnonzero(~seen_clips(crops, 3, 8, step_frames=4)).tolist() == unseen  # type: ignore[arg-type]
 
 
+@pytest.mark.long
 def test_the_shard_says_which_snippets_are_unusable(shards: Shards, weights: Path) -> None:
     paths = shards({"v1": 17})
     with h5py.File(paths[0], "r+") as file:

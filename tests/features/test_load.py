@@ -25,6 +25,7 @@ def test_flow_from_rgb_keeps_the_answer_to_equal_channels(rgb_state: dict[str, T
     assert rest == set(rgb_state) - {FIRST_KERNEL} and all(flow[k] is rgb_state[k] for k in rest)
 
 
+@pytest.mark.long
 def test_streams_from_files_of_the_user(tmp_path: Path, weights: Path) -> None:
     flow_file = tmp_path / "flow_imagenet.pt"
     counters = {"Conv3d_1a_7x7.bn.num_batches_tracked": torch.tensor(7)}
@@ -37,6 +38,7 @@ def test_streams_from_files_of_the_user(tmp_path: Path, weights: Path) -> None:
     assert about_flow["state_sha256"] == state_sha256(flow) != about_rgb["state_sha256"] == state_sha256(rgb)
 
 
+@pytest.mark.long
 def test_without_a_checksum_only_the_pinned_weights(
     weights: Path, rgb_state: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -54,6 +54,7 @@ def test_number_of_parameters() -> None:
     assert body - sum(p.numel() for n, p in flow.named_parameters() if "logits" not in n) == 64 * 343
 
 
+@pytest.mark.long
 def test_shapes_at_the_published_size() -> None:
     with torch.device("meta"):
         network = InceptionI3d(3)
@@ -63,6 +64,7 @@ def test_shapes_at_the_published_size() -> None:
         assert network(torch.empty(1, 3, 16, 224, 224)).shape == (1, 400)
 
 
+@pytest.mark.long
 def test_same_features_as_an_independent_implementation(checkpoint: dict[tuple[str, ...], np.ndarray]) -> None:
     clip = np.random.default_rng(1).uniform(-1, 1, (8, 34, 33, 3))
     network = InceptionI3d().eval()

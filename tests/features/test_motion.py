@@ -58,6 +58,7 @@ def test_regions_move_when_their_part_of_the_face_does(shards):
         assert file["w"].attrs["excluded"] == "no face" and not len(file["w"])
 
 
+@pytest.mark.long
 def test_threads_change_nothing(shards):
     assert run(shards, 1).read_bytes() == run(shards, 2).read_bytes()
 

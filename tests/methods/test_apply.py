@@ -141,6 +141,7 @@ def crops(data, tmp_path_factory):
 MAPS = ApexdiffParams(size=14, flow=Tvl1Params(backend="opencv", preset="opencv"))
 
 
+@pytest.mark.long
 def test_events_are_recognised_as_the_model_says(data, model, crops, tmp_path):
     recognition = recognition_model(tmp_path / "r")
     path = run_apply(data, tmp_path / "out", model, recognition=recognition, crops=crops, apexdiff=MAPS)
@@ -160,6 +161,7 @@ def test_events_are_recognised_as_the_model_says(data, model, crops, tmp_path):
             assert row["emotion"] == found.classes[int(np.argmax(p))] and row["recognition_model"] == "made/mine"
 
 
+@pytest.mark.long
 def test_events_have_the_action_units_that_the_model_says(data, model, crops, tmp_path):
     path = unit_model(tmp_path / "units.safetensors")
     plain = rows_of(run_apply(data, tmp_path / "plain", model))
@@ -177,6 +179,7 @@ def test_events_have_the_action_units_that_the_model_says(data, model, crops, tm
             assert row["action_unit_model"] == "made/units" and row["apex"] and not row["emotion"]
 
 
+@pytest.mark.long
 def test_emotions_and_action_units_stand_side_by_side(data, model, crops, tmp_path):
     recognition, path = recognition_model(tmp_path / "r"), unit_model(tmp_path / "units.safetensors")
     rows = rows_of(
@@ -185,6 +188,7 @@ def test_emotions_and_action_units_stand_side_by_side(data, model, crops, tmp_pa
     assert all(r["emotion"] and r["p_positive"] and r["AU1"] for r in rows) and len(rows) > 1
 
 
+@pytest.mark.long
 def test_maps_of_another_size_are_refused(data, model, crops, tmp_path):
     recognition = recognition_model(tmp_path / "r")
     larger = MAPS.model_copy(update={"size": 28})

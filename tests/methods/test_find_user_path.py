@@ -44,6 +44,7 @@ def found(cwd, **environment):
     return done.stdout.strip() or done.stderr.strip().splitlines()[-1]
 
 
+@pytest.mark.long
 def test_the_user_s_path_comes_after_the_libraries_and_the_working_folder_last(tmp_path):
     first, second, here = (write(tmp_path / name, name) for name in ("first", "second", "here"))
     nowhere = tmp_path / "nowhere"

@@ -83,6 +83,7 @@ def run_events(folder, found, recognisers, crops, fold):
         return out, list(csv.DictReader(file))
 
 
+@pytest.mark.long
 def test_every_detection_gets_an_apex_and_classes_of_the_fold_that_holds_its_subject_out(recognisers, crops, tmp_path):
     found = [detection("a", 100, 112), detection("a", 20, 60, "macro"), detection("a", 30, 40, seed=1),
              detection("a", 30, 40, method="row_oracle")]  # fmt: skip
@@ -101,6 +102,7 @@ def test_every_detection_gets_an_apex_and_classes_of_the_fold_that_holds_its_sub
     assert [(e.onset, e.offset) for e in events] == [(20, 60), (100, 112)] and events[0].emotion == rows[0]["emotion"]
 
 
+@pytest.mark.long
 def test_a_fold_of_a_whole_data_set_asks_each_subject_its_own(recognisers, crops, tmp_path):
     found = [detection(who, 100, 112) for who in PEOPLE]
     _, rows = run_events(tmp_path, found, list(recognisers.values()), list(crops.values()), "demo-all")
@@ -118,6 +120,7 @@ def test_without_the_fold_of_a_subject_it_is_refused(recognisers, crops, tmp_pat
         run_events(tmp_path, [detection("a", 1, 9)], [recognisers["a"]], [crops["b"]], "demo-a")
 
 
+@pytest.mark.long
 def test_a_fold_without_a_clip_is_trained_where_it_is_applied(tmp_path, crops):
     clips = synthetic.clips_of({"demo": ["b", "c"]})
     shards = synthetic.write_shards(clips, tmp_path / "apexdiff")

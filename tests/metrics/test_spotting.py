@@ -243,6 +243,7 @@ def _reference(predictions, truths):
 EMOTIONS = st.lists(st.sampled_from("abc"), min_size=5, max_size=5)
 
 
+@pytest.mark.long
 @given(SPANS, SPANS, EMOTIONS, EMOTIONS)
 def test_strs_is_the_references(first, second, felt, shown):
     predictions = [interval(a, a + n, emotion=e) for (a, n), e in zip(first, felt, strict=False)]

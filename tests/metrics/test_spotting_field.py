@@ -127,6 +127,7 @@ def test_detections_without_seconds_are_indices(capsys, tmp_path):
     assert hits_of(score(capsys, old, tmp_path / "expressions.csv"))["overall"] == (7, 7, 7)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("dataset", OFFICIAL)
 @pytest.mark.parametrize("first", [0, 1, 7])
 def test_the_official_counts_stay_when_written_and_against_an_index(capsys, tmp_path, official, dataset, first):  # noqa: F811

@@ -161,6 +161,7 @@ def official(tmp_path_factory):
     return log, {"cas_me2": cas_me2, "samm_lv": samm_lv}, sheets
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("dataset", OFFICIAL)
 def test_log_and_sheet_of_official_size_give_the_official_counts(official, dataset):
     log, made, sheets = official
@@ -179,6 +180,7 @@ def test_log_and_sheet_of_official_size_give_the_official_counts(official, datas
     assert len(distinct) < len(predictions) < len(with_prediction)  # neither lines nor intervals can be counted alone
 
 
+@pytest.mark.long
 def test_the_command_prints_the_official_counts(official, capsys):
     log, _, sheets = official
     args = ["evaluate", "spotting", str(log), str(sheets["cas_me2"]), "--dataset", "cas_me2", "--matching", "megc"]

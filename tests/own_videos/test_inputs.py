@@ -44,6 +44,7 @@ def test_results_are_no_input_and_nothing_counts_twice(place: Path) -> None:
     assert len(find_inputs([place, place / "S.mp4", place / "deep" / ".." / "S.mp4"], out, None)) == len(once) == 7
 
 
+@pytest.mark.long
 def test_what_cannot_be_read_says_why(tmp_path: Path) -> None:
     from tests.own_videos.films import images, person
 

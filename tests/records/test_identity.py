@@ -82,6 +82,7 @@ def problems(folder: Path) -> dict[str, str]:
     return {p.path.relative_to(folder).as_posix(): p.what for p in verify.check_folder(folder)}
 
 
+@pytest.mark.long
 def test_files_where_they_belong_are_read(results: Path) -> None:
     assert problems(results) == {}
     for stage in STAGES:
@@ -104,6 +105,7 @@ def test_swapped_files_are_noticed_by_whoever_reads_them(results: Path, stage: s
     assert all("moved or swapped" in what for what in found.values())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("other", STAGES)
 def test_a_file_of_another_stage_is_refused(results: Path, stage: str, other: str) -> None:
@@ -118,6 +120,7 @@ def test_a_file_of_another_stage_is_refused(results: Path, stage: str, other: st
     assert problems(results) == {f"{stage}/one/a.h5": f"a file of the stage {other}; expected one of the stage {stage}"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("lacking", ["dataset", "subject", "stage"])
 def test_an_older_file_is_refused(results: Path, stage: str, lacking: str) -> None:

@@ -45,6 +45,7 @@ def test_every_list_comes_back_and_indices_are_inverse(numbers: np.ndarray) -> N
     assert numbering.to_index(int(numbers[-1])) == len(numbers) - 1
 
 
+@pytest.mark.long
 @given(numbers=NUMBERS, wanted=st.integers(0, 400))
 def test_sides_of_a_gap(numbers: np.ndarray, wanted: int) -> None:
     numbering = Numbering.of(numbers)

@@ -26,6 +26,7 @@ def warped_back(after: np.ndarray, flow: np.ndarray) -> np.ndarray:
     return np.asarray(back)
 
 
+@pytest.mark.long
 def test_nothing_moves_between_a_frame_and_itself(actor: Actor) -> None:
     pose = pose_of(mouthSmileLeft=0.5)
     flow, valid = flow_between(actor, pose, pose, camera=CAMERA)
@@ -83,6 +84,7 @@ def test_pictures_move_as_the_flow_says(person: RenderedSubject, actor: Actor) -
     assert after < 0.45 * before < before < wrong
 
 
+@pytest.mark.long
 def test_an_estimator_finds_the_same_motion() -> None:
     """DIS at its finest scale recovers the motion to a few hundredths of a pixel: gain and error by projection."""
     estimator = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
@@ -96,6 +98,7 @@ def test_an_estimator_finds_the_same_motion() -> None:
     assert np.linalg.norm(true - mine, axis=1).mean() < 0.12
 
 
+@pytest.mark.long
 def test_frames_of_a_video_have_exact_flow() -> None:
     scene = make_scene(SMALL, "s02_1")
     e = next(e for e in scene.script.expressions if e.kind == "macro")
@@ -107,6 +110,7 @@ def test_frames_of_a_video_have_exact_flow() -> None:
     assert after < 0.75 * np.abs(second - first)[inner].mean()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("amplitude", [0.1, 1.0, 3.0])
 def test_pairs_move_by_the_amplitude_asked_for(amplitude: float) -> None:
     pair = scene_pair(2, amplitude, size=128, seed=1, emotion="disgust")
@@ -117,6 +121,7 @@ def test_pairs_move_by_the_amplitude_asked_for(amplitude: float) -> None:
     assert pair.emotion == "disgust"
 
 
+@pytest.mark.long
 def test_pairs_vary_with_the_seed_alone() -> None:
     one, again, other = (scene_pair(2, 1.0, size=96, seed=s, noise=2.0) for s in (1, 1, 2))
     assert all((a == b).all() for a, b in ((one.before, again.before), (one.flow, again.flow)))

@@ -52,6 +52,7 @@ def test_faces_are_found_in_all_expressions_of_all_subjects() -> None:
             assert len(detector(render(scene, expression.apex), 0)) == 1, (number, expression)
 
 
+@pytest.mark.long
 def test_rendering_is_reproducible_and_frames_stand_alone() -> None:
     one, again = make_scene(SMALL, "s01_1"), make_scene(SMALL, "s01_1")
     backwards = {f: render(again, f) for f in (40, 7, 0)}
@@ -126,6 +127,7 @@ def test_visible_part_is_the_person_in_front_of_the_wall(person: RenderedSubject
     assert np.abs(picture[:10, :10].std((0, 1))).max() < 10 and wall.max() > 0.3
 
 
+@pytest.mark.long
 def test_hair_styles_grow_where_hair_grows() -> None:
     mid = next(p for p in (make_subject(0, n) for n in range(1, 30)) if p.style == "mid")
     albedo, hair = paint(mid, 256)
@@ -137,6 +139,7 @@ def test_hair_styles_grow_where_hair_grows() -> None:
     assert paint(bald, 256)[1].max() == 0
 
 
+@pytest.mark.long
 def test_long_hair_adds_locks(person: RenderedSubject) -> None:
     short = make_actor(replace(person, style="short"), CAMERA)
     long = make_actor(replace(person, style="long"), CAMERA)
@@ -145,6 +148,7 @@ def test_long_hair_adds_locks(person: RenderedSubject) -> None:
     assert (np.abs(pictures[0].astype(int) - pictures[1]).sum(2) > 60).mean() > 0.02
 
 
+@pytest.mark.long
 def test_beard_and_freckles_show() -> None:
     base = replace(make_subject(0, 2), beard=0.0, freckles=0.0)
     plain = paint(base, 256)[0]

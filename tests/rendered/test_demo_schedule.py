@@ -115,6 +115,7 @@ def test_too_many_expressions_say_how_long_a_video_they_need() -> None:
         draw_expressions(DemoParams(seconds=5, micro=7, macro=3), 1, 1)
 
 
+@pytest.mark.long
 @given(seed=st.integers(0, 50), fps=st.sampled_from([10, 25, 30, 200]), takes=st.integers(1, 2))
 @settings(max_examples=20, deadline=None)
 def test_the_length_that_is_asked_for_is_enough_and_the_least(seed: int, fps: int, takes: int) -> None:

@@ -52,6 +52,7 @@ def test_video_holds_the_rendered_frames(tmp_path: Path) -> None:
     assert record["n_frames"] == n_frames(SMALL) and record["keys"] == {"video": "s01_1"}
 
 
+@pytest.mark.long
 def test_kernels_are_compiled_by_one_job_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first picture compiles them for 12 s; jobs that start together would all do that."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -73,6 +74,7 @@ def test_kernels_are_compiled_by_one_job_at_a_time(tmp_path: Path, monkeypatch: 
     assert free == [False, *[True] * n_frames(SMALL)]
 
 
+@pytest.mark.long
 def test_same_seed_same_bytes(tmp_path: Path) -> None:
     """How many people there are is no option of a video at all."""
     other = json.dumps(json.loads(OPTIONS) | {"seed": 9})
@@ -125,6 +127,7 @@ def test_unknown_video_and_impossible_schedule_are_one_line(tmp_path: Path, caps
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.long
 def test_sheet_and_videos_are_read_back_as_a_release(tmp_path: Path) -> None:
     sheet = tmp_path / "annotations.csv"
     assert main(["demo-sheet", "--out-sheet", str(sheet), "--params", SHEET_OPTIONS]) == 0
@@ -147,6 +150,7 @@ def test_sheet_and_videos_are_read_back_as_a_release(tmp_path: Path) -> None:
     assert [(i.file, i.problem) for i in index.issues] == [("videos/s07/s07_1.mp4", "not in the sheet")]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("still", [{"still": 1.0}, {"micro": 0, "macro": 0}])
 def test_people_who_show_no_expression_are_in_the_data_set(tmp_path: Path, still: dict[str, float]) -> None:
     options = json.dumps(json.loads(SHEET_OPTIONS) | still)

@@ -47,7 +47,10 @@ def test_a_tidy_recording_is_its_script_alone() -> None:
     assert X264 | quantiser(SMALL, "s01_1") == X264 and recorded(SMALL, 1, 1) == SMALL
 
 
-@pytest.mark.parametrize("option", OPTIONS)
+SLOW = {"speech", "cameras"}
+
+
+@pytest.mark.parametrize("option", [pytest.param(o, marks=[pytest.mark.long] * (o in SLOW)) for o in OPTIONS])
 def test_each_option_changes_the_pictures_and_always_in_the_same_way(option: str, tidy: np.ndarray) -> None:
     one, again = (pictures(scene_of(**{option: OPTIONS[option]})) for _ in range(2))
     assert np.array_equal(one, again)
@@ -142,6 +145,7 @@ def test_a_video_that_is_too_short_at_any_rate_is_refused() -> None:
         check_length(SMALL.model_copy(update={"seconds": 3.0, "rates": (10, 50)}), "config")
 
 
+@pytest.mark.long
 def test_coarse_compression_loses_detail(tmp_path) -> None:
     params = SMALL.model_copy(update={"seconds": 2.5, "micro": 0, "macro": 0, "rates": (25,)})
     sizes, errors = [], []

@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 
 import numpy as np
+import pytest
 
 from microexp.records.faces import create_faces
 from microexp.records.shard import Subject
@@ -14,6 +15,7 @@ from tests.report.conftest import Tree
 from tests.shards import face_arrays, recorded, write_faces
 
 
+@pytest.mark.long
 def test_the_whole_report(tree: Tree) -> None:
     for who in ("ann", "bob"):
         subject_page(tree, who)

@@ -34,6 +34,7 @@ def test_what_is_packed_is_unpacked(about, parts):
     assert found.about == about and found.parts == parts
 
 
+@pytest.mark.long
 def test_order_changes_nothing(tmp_path):
     other = Bundle(dict(reversed(ABOUT.items())), dict(reversed(PARTS.items())))
     assert pack(other) == pack(MADE)
@@ -100,6 +101,7 @@ def test_parts_cannot_be_swapped():
         unpack(body)
 
 
+@pytest.mark.long
 def test_a_large_file_with_other_bytes_is_refused_without_being_held(tmp_path):
     import tracemalloc
 

@@ -226,6 +226,7 @@ def test_whichever_write_fails_nothing_half_written_stays(
         assert {p.name: p.read_bytes() for p in out.iterdir()} == whole
 
 
+@pytest.mark.long
 def test_damage_of_an_input_is_blamed_on_it_and_mended_by_making_it_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

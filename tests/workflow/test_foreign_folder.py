@@ -72,6 +72,7 @@ def test_settings_of_numba_in_the_working_folder_are_refused(
         compiled.can_keep.cache_clear()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("temporary", [True, False])
 def test_a_clone_that_cannot_be_written_without_a_home_still_works(tmp_path: Path, temporary: bool) -> None:
     """As in a container with a read-only image: numba finds no folder for compiled code, perhaps none at all."""

@@ -384,6 +384,7 @@ def options(plan: Plan) -> dict[str, str]:
     return {stage: plan.options(stage, *names) for stage, names in READERS.items()}
 
 
+@pytest.mark.long
 def test_every_option_changes_exactly_the_stages_that_read_it(mini: dict[str, Any]) -> None:
     before = options(Plan(parse(mini, "c"), {"demo": ["s01", "s02", "s03"]}))
     untried, wrong = [], []

@@ -20,7 +20,7 @@ _RECORD_HASH = re.compile(rb'"' + RECORD_HASH.encode() + rb'": "([0-9a-f]{64})"'
 
 
 def provenance_path(path: str | Path) -> Path:
-    """Where the provenance of result `path` stands."""
+    """Path of the provenance of result `path`."""
     path = Path(path)
     return path.with_name(path.name + PROVENANCE)
 

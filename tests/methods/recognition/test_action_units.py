@@ -123,6 +123,7 @@ def test_calibration_finds_scale_and_shift():
     assert shift == pytest.approx(np.full((1, 3), -0.7), abs=0.1)
 
 
+@pytest.mark.long
 def test_training_learns_and_is_repeatable():
     rng = np.random.default_rng(0)
     halves = rng.random((512, 2, 2)) < 0.3
@@ -186,6 +187,7 @@ def options(learn_from, **changes):
     }  # fmt: skip
 
 
+@pytest.mark.long
 def test_what_learns_from_subjects_tells_their_units(coded):
     rows = loso.predict_units(coded, FoldParams.model_validate(options("subjects")))
     assert len(rows) == len(coded) - 1  # one is not coded
@@ -198,6 +200,7 @@ def test_what_learns_from_subjects_tells_their_units(coded):
     np.testing.assert_allclose([list(r.p.values()) for r in zero], units.probabilities(flow, px=True), atol=1e-6)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("learn_from", ["both", "rendered"])
 def test_a_fold_of_units_from_shards_to_predictions(coded, tmp_path, learn_from):
     shards = write_shards(coded, tmp_path / "s")
@@ -211,6 +214,7 @@ def test_a_fold_of_units_from_shards_to_predictions(coded, tmp_path, learn_from)
     assert contents(tmp_path / "clean", "trained", "training") == contents(tmp_path / "poisoned", "trained", "training")
 
 
+@pytest.mark.long
 def test_both_is_the_mean_of_the_two_in_log_odds(coded):
     subjects, rendered, both = (
         np.array([list(r.p.values()) for r in loso.predict_units(coded, FoldParams.model_validate(options(how)))])

@@ -19,6 +19,7 @@ def pool_of(count, channels=("u", "v"), side=6, seed=0):
     return Pool(maps, torch.zeros(count, dtype=torch.int64), channels)
 
 
+@pytest.mark.long
 @given(st.integers(3, 40), st.integers(2, 16), st.integers(1, 9))
 def test_a_plan_goes_epochs_times_through_the_training_clips(count, batch, epochs):
     options = MdmlParams(batch_size=batch, epochs=epochs)

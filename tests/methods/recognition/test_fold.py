@@ -102,6 +102,7 @@ def test_a_fold_from_shards_to_predictions(shards, tmp_path, method):
     assert (about["reference"], about["classes"], about["size_px"]) == (method, list(CLASSES), 14)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", METHODS)
 def test_any_order_of_files_and_any_number_of_threads_give_the_same_bytes(shards, tmp_path, method):
     import torch
@@ -117,6 +118,7 @@ def test_any_order_of_files_and_any_number_of_threads_give_the_same_bytes(shards
     assert contents(tmp_path / "1") == contents(tmp_path / "2")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", ["mdml", MADE_UP])
 def test_the_first_seed_counts_the_repetitions_from_itself(shards, tmp_path, method):
     first, other = run(shards, tmp_path / "1", params(method)), run(shards, tmp_path / "2", params(method, seed=1))
@@ -140,6 +142,7 @@ def test_poison_in_the_held_out_subject_leaves_what_is_trained_byte_identical(sh
     assert contents(tmp_path / "other", "trained") != contents(tmp_path / "other2", "trained")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("fold", "leave"), [("samm-a", "subject"), ("samm-all", "dataset")])
 @pytest.mark.parametrize("method", METHODS)
 def test_poison_in_every_data_set_of_the_held_out_people_changes_nothing(tmp_path, fold, leave, method):
@@ -182,6 +185,7 @@ def always(monkeypatch):
     monkeypatch.setattr(Centroids, "started", [])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("at", [(0, 1), (0, 3), (1, 2), (2, 4)])
 def test_an_interrupted_fold_goes_on_and_ends_with_the_same_bytes(shards, tmp_path, monkeypatch, always, at):
     options = params(MADE_UP, seeds=3)
@@ -221,6 +225,7 @@ CHANGES = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_checkpoint_of_other_data_or_options_is_not_used(shards, tmp_path, monkeypatch, always, change):
     interrupted(shards, tmp_path / "out", monkeypatch)
@@ -275,6 +280,7 @@ def test_for_a_subject_without_a_clip_to_recognise_nothing_is_trained(shards, tm
     assert bundle.read(tmp_path / "trained.safetensors").parts == {}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", METHODS)
 def test_the_fold_all_trains_on_everybody_and_predicts_nobody(shards, tmp_path, method):
     assert run(shards, tmp_path / "all", params(method), "all") == []
@@ -286,6 +292,7 @@ def test_the_fold_all_trains_on_everybody_and_predicts_nobody(shards, tmp_path, 
     assert contents(tmp_path / "all", "trained") != contents(tmp_path / "b", "trained")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", METHODS)
 def test_the_page_s_lines_apply_the_model_of_the_fold_all(shards, tmp_path, monkeypatch, method):
     run(shards, tmp_path, params(method) | {"experiment": "mine", "name": "mdml"}, "all")

@@ -41,6 +41,7 @@ def maps(tmp_path):
     return tmp_path / "maps.npz"
 
 
+@pytest.mark.long
 def test_the_page_s_example_runs_from_flow_maps_to_the_table(maps, tmp_path, capsys):
     example = next(e for e in EXAMPLES if "flow" in e["recognition"])
     example["recognition"]["flow"]["seeds"] = 2

@@ -33,6 +33,7 @@ def test_mouth_corners_rise_in_happiness_brows_rise_in_surprise_and_fall_in_ange
     assert (brows[clips.emotion == "anger"] > 0).mean() > 0.6
 
 
+@pytest.mark.long
 def test_contempt_is_on_one_side():
     clips = render_source({"negative": ["contempt"]}, 12, seed=3, people=2, how=STILL)
     left, right = (np.square(half).sum((1, 2, 3)) for half in (clips.maps[..., :14], clips.maps[..., 14:]))
@@ -53,12 +54,14 @@ def test_the_crop_follows_the_eyes():
         assert (np.arange(22) * columns).sum() / columns.sum() / 44 == pytest.approx(0.4 / 1.8, abs=0.05)
 
 
+@pytest.mark.long
 def test_same_seed_same_maps_another_seed_others():
     one, again, other = (render_source(CLASSES, 6, seed, people=1) for seed in (1, 1, 2))
     np.testing.assert_array_equal(one.maps, again.maps)
     assert np.abs(one.maps - other.maps).max() > 0.1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["noise", "head"])
 def test_noise_and_head_motion_change_the_maps_by_about_their_share(name):
     still, little, much = (

@@ -76,6 +76,7 @@ SWITCHES = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("switch", SWITCHES)
 def test_every_part_can_be_switched_and_does_something(switch, experiment):
     clips = clips_of({"demo": ["a", "b", "c"], "other": ["x"]}, per_kind=4, kinds=("micro", "macro"))
@@ -137,6 +138,7 @@ def test_one_cycle_rises_to_one_and_falls_to_nearly_nothing():
     assert one_cycle(0, 1) > 0
 
 
+@pytest.mark.long
 def test_leave_one_data_set_out(experiment):
     clips = clips_of({"demo": ["a", "b", "c"], "other": ["x", "y", "z"]}, per_kind=6)
     e = experiment(["demo", "other"], leave="dataset", mdml={"epochs": 25})
@@ -145,6 +147,7 @@ def test_leave_one_data_set_out(experiment):
     assert (p.argmax(1) == role.label).mean() > 0.8
 
 
+@pytest.mark.long
 def test_the_data_sets_that_are_left_are_drawn_toward_each_other(experiment):
     clips = clips_of({"demo": ["a", "b"], "other": ["x", "y"], "third": ["q", "r"]}, per_kind=6)
 

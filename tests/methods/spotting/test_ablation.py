@@ -54,6 +54,7 @@ def tasks(ablation, tmp_path, monkeypatch):
     return made
 
 
+@pytest.mark.long
 def test_a_fold_is_run_again_only_when_options_inputs_or_code_changed(ablation, tasks, monkeypatch):
     runs, real = [], fold.run
     monkeypatch.setattr(ablation.fold, "run", lambda job: runs.append("fold") or real(job))
@@ -74,6 +75,7 @@ def test_a_fold_is_run_again_only_when_options_inputs_or_code_changed(ablation, 
     assert len(runs) == 4
 
 
+@pytest.mark.long
 def test_rows_are_compared_with_the_full_network(ablation, tasks):
     """The first task's fold stands for the workflow's; the other variant found nothing."""
     full, other = tasks
@@ -125,6 +127,7 @@ def test_variants_differ_in_what_their_name_says_and_in_nothing_else(ablation, t
         assert {p.parents[1].name for p in task.features} == set(options["network"]["streams"])
 
 
+@pytest.mark.long
 def test_folds_that_are_missing_are_named(ablation, tasks, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(ablation, "make_tasks", lambda *_: tasks)
     config = str(SCRIPT.with_suffix(".yaml"))

@@ -41,6 +41,7 @@ def across(sets, tmp_path_factory):
     return run_fold(list(sets.values()), tmp_path_factory.mktemp("across"), "two-all", **ACROSS)
 
 
+@pytest.mark.long
 def test_everybody_of_the_tested_data_set_is_tested_and_nobody_else(sets, across):
     proposals = read_proposals(across / "proposals.h5")
     seen = {role: {p.key[:2] for p in proposals if p.role == role} for role in (CALIBRATION, TEST)}

@@ -33,6 +33,7 @@ def fold(data, tmp_path_factory):
     return run_fold(data, tmp_path_factory.mktemp("fold"), method=SLOW, seeds=2, permuted_control=True)
 
 
+@pytest.mark.long
 def test_limits_and_thresholds_of_the_selection_hold_for_the_detections(data, fold):
     selection = json.loads((fold / "selection.json").read_text())
     found = read_detections(fold / "detections.csv", read_videos(data.videos))

@@ -68,8 +68,12 @@ def equal(one, other):
 
 @pytest.mark.parametrize(
     "protocol",
-    [{"inner_folds": 2, "permuted_control": True, "seeds": 2}, {"calibrate": "held_out"}],
-    ids=["inner_folds", "held_out"],
+    [
+        pytest.param(
+            {"inner_folds": 2, "permuted_control": True, "seeds": 2}, marks=pytest.mark.long, id="inner_folds"
+        ),
+        pytest.param({"calibrate": "held_out"}, id="held_out"),
+    ],
 )
 @every_method
 def test_the_held_out_subject_cannot_leak(data, garbled, tmp_path, method, protocol):
@@ -135,6 +139,7 @@ def twins(data, tmp_path_factory):
     return write_data(tmp_path_factory.mktemp("twin"), subjects=5, n_frames=300, channels=8, seed=7, dataset="twin")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", [SLOW, "flow_magnitude", "random_intervals"])
 def test_a_person_in_two_data_sets_is_held_out_of_both(data, twins, tmp_path, method):
     odd = garble(twins, tmp_path / "copy", "twin")
@@ -230,6 +235,7 @@ def test_permuted_expressions_keep_length_kind_and_video():
     assert permuted([video], {video.key: items}, seed=1)[video.key] != moved
 
 
+@pytest.mark.long
 def test_the_control_is_trained_on_other_labels_and_calibrated_on_true_ones(data, tmp_path):
     out = run_fold(data, tmp_path, method=SLOW, permuted_control=True)
     parts = bundle.read(out / "trained.safetensors").parts
@@ -294,6 +300,7 @@ def test_training_goes_on_where_it_was_stopped(data, tmp_path, monkeypatch, meth
         assert not (out / "trained.safetensors.checkpoint").exists()
 
 
+@pytest.mark.long
 def test_a_checkpoint_of_other_data_or_options_or_code_is_not_used(data, garbled, tmp_path, monkeypatch):
     fresh = run_fold(data, tmp_path / "fresh", method=SLOW)
     stopped = {
@@ -373,6 +380,7 @@ def test_a_log_keeps_the_frameworks_columns(data, tmp_path):
     assert rows[0] == ["variant", "seed", "fit", "epoch"] and rows[1] == ["method", "0", "inner1", "1"]
 
 
+@pytest.mark.long
 def test_a_subject_without_a_usable_video_has_a_fold_and_costs_the_others_nothing(data, tmp_path):
     paths = [tmp_path / "features" / stream / "fake" / "s99.h5" for stream in ("i3d_rgb", "motion")]
     for path in paths:

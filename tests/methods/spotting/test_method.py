@@ -54,6 +54,7 @@ SAMM_LV = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fps", SAMM_LV)
 def test_both_samm_lv_settings_run(tmp_path, capsys, fps):
     """128 frames at 30 frames/s, resampled by steps of 6, 7, 7, and 1024 at 200."""
@@ -88,6 +89,7 @@ def test_a_model_comes_back_from_its_bytes(training):
     assert same(METHOD.propose(model, videos[3]), METHOD.propose(again, videos[3]))
 
 
+@pytest.mark.long
 def test_threads_and_the_callers_generators_change_nothing(training):
     videos, truth = training
     threads, found = torch.get_num_threads(), []

@@ -70,6 +70,7 @@ def proposals(v, **options):
     return pool(fixed(anchor), windows, GEOMETRY, options=params)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("input_channels", [None, 4, 6])
 @pytest.mark.parametrize("n_frames", [60, 700])
 def test_a_video_gets_what_the_plain_network_says_of_its_windows_one_by_one(input_channels, n_frames):

@@ -34,6 +34,7 @@ def f1_of(videos, choice, matching):
     return 2 * tp / (n + m) if n + m else 0.0
 
 
+@pytest.mark.long
 @settings(max_examples=60)
 @given(st.lists(st.tuples(SPANS, SPANS), min_size=1, max_size=3))
 def test_no_threshold_and_top_k_is_better(data):

@@ -42,7 +42,7 @@ def make(window_frames=128, networks=3, in_channels=12, **options):
      {"levels": 1}, {"stem_stride": 1}, {"input_channels": 4}, {"input_channels": 12}, {"stem_kernels": (5, 5, 5)},
      {"head_channels": 5}, {"head_channels": 12, "channels": 5}, {"attention_channels": 5, "squeeze_ratio": 1}],
 )  # fmt: skip
-@pytest.mark.parametrize("window_frames", [128, 100])
+@pytest.mark.parametrize("window_frames", [128, pytest.param(100, marks=pytest.mark.long)])
 def test_a_stack_gives_the_outputs_gradients_and_statistics_of_its_networks(options, window_frames):
     networks, stack, x = make(window_frames, **options)
     rows = slice(0, 3)
@@ -123,7 +123,10 @@ def test_dropout_reaches_the_attention_block():
     ("kernel", "stride", "padding", "length"),
     [(1, 1, 0, 9), (3, 1, 1, 9), (3, 2, 1, 9), (3, 2, 1, 8), (5, 1, 1, 9), (7, 1, 3, 9), (3, 2, 2, 8)],
 )
-@pytest.mark.parametrize(("bias", "active"), [(True, True), (True, False), (False, False)])
+@pytest.mark.parametrize(
+    ("bias", "active"),
+    [(True, True), *(pytest.param(b, False, marks=pytest.mark.long) for b in (True, False))],
+)
 def test_convolution_is_torchs(kernel, stride, padding, length, bias, active):
     torch.manual_seed(0)
     x = torch.randn(2, 3, length, 4, dtype=torch.float64, requires_grad=True)

@@ -40,6 +40,7 @@ def weights(path):
     return np.concatenate([v.double().numpy().ravel() for k, v in sorted(found.items()) if k.endswith("weight")])
 
 
+@pytest.mark.long
 def test_training_starts_from_the_weights_of_the_model(data, known, tmp_path):
     fresh = run_fold(data, tmp_path / "fresh", options=OPTIONS)
     started = run_fold(data, tmp_path / "started", options={**OPTIONS, "start_from": str(known)})

@@ -54,6 +54,7 @@ def _iou(a, b):
     return shared / (a[1] - a[0] + b[1] - b[0] - shared)
 
 
+@pytest.mark.long
 @settings(max_examples=50)
 @given(TABLES)
 def test_targets_agree_with_a_slow_reference(table):
@@ -103,7 +104,10 @@ GEOMETRIES = {
 }
 
 
-@pytest.mark.parametrize("geometry", GEOMETRIES.values(), ids=GEOMETRIES)
+@pytest.mark.parametrize(
+    "geometry",
+    [pytest.param(g, id=n, marks=[pytest.mark.long] * (g.window_frame > 128)) for n, g in GEOMETRIES.items()],
+)
 def test_every_expression_of_1_to_64_frames_has_a_point_and_an_anchor_wherever_it_lies(geometry):
     for length in range(1, 65):
         places = np.arange(-0.1 * length, geometry.window_frame - 0.9 * length + 1, 1 if length < 9 else 7)
@@ -128,6 +132,7 @@ def test_what_is_given_is_the_nearest_of_the_level_that_fits_and_of_equally_near
     assert iou[found] == max(iou) <= 0.5
 
 
+@pytest.mark.long
 @settings(max_examples=100, deadline=None)
 @given(
     st.lists(st.tuples(st.floats(-1, 120), st.integers(1, 64), st.sampled_from([1, 2])), min_size=1, max_size=12),

@@ -81,6 +81,7 @@ def test_a_cpu_without_bfloat16_is_told(tmp_path, monkeypatch, capsys):
     assert cpu_flags(tmp_path / "none") == set()
 
 
+@pytest.mark.long
 def test_training_in_bfloat16_learns_and_repeats_itself():
     half = OPTIONS.model_copy(update={"precision": "bfloat16"})
     first, second, full = train_some((1,), options=half)[0], train_some((1,), options=half)[0], train_some((1,))[0]
@@ -109,6 +110,7 @@ def weights(fit):
     return torch.cat([v.double().reshape(-1) for v in fit.network.state_dict().values()])
 
 
+@pytest.mark.long
 def test_training_learns_and_repeats_itself():
     fits = train_some()
     for fit in fits:
@@ -124,6 +126,7 @@ def test_training_learns_and_repeats_itself():
     assert all(torch.equal(weights(a), weights(b)) for a, b in zip(again, fits, strict=True))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("chosen", [(0,), (1,), (2,), (2, 0), (1, 2)])
 def test_a_fit_is_the_same_alone_and_in_any_stack(chosen):
     together, fewer = train_some(), train_some(chosen)
@@ -149,6 +152,7 @@ def test_wide_networks_are_trained_one_after_the_other():
     assert stacks(narrow * 10, torch.device("cuda")) == [list(range(10))]
 
 
+@pytest.mark.long
 def test_the_number_of_threads_changes_nothing():
     threads = torch.get_num_threads()
     try:
@@ -161,6 +165,7 @@ def test_the_number_of_threads_changes_nothing():
     assert all(torch.equal(weights(a), weights(b)) for a, b in zip(one, two, strict=True))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("size", [1, 2, 8])
 def test_an_interrupted_training_goes_on_to_the_same_bytes(size, monkeypatch):
     monkeypatch.setattr(training, "STACK_FITS", size)
@@ -196,6 +201,7 @@ def test_too_few_windows_are_refused():
         train_many(fits, [windows[0], windows[1][:1]], store, geometry=GEOMETRY, options=OPTIONS, device=CPU)
 
 
+@pytest.mark.long
 def test_features_that_do_not_fit_in_memory_give_the_same(monkeypatch):
     from microexp.methods.spotting.aemnet import features
 

@@ -48,6 +48,7 @@ def test_without_marks_or_streams_everything_stays(tmp_path: Path) -> None:
             assert without_unseen({"micro": (intervals, scores)}, some)["micro"][1].tolist() == [1, 2]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("unseen", [True, False])
 def test_no_fold_proposes_where_the_face_is_unseen(tmp_path: Path, unseen: bool) -> None:
     """The framework sees to it, whatever the method."""

@@ -81,6 +81,7 @@ def test_the_page_has_words_for_every_flag(own: Path) -> None:
     assert FLAGS["blink"] in text and FLAGS["gap"] in text and FLAGS["head_turn"] not in text
 
 
+@pytest.mark.long
 def test_the_same_page_twice(own: Path, tmp_path: Path) -> None:
     assert made.video_page(tmp_path).read_bytes() == (own / "page.html").read_bytes()
 
