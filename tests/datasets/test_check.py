@@ -74,6 +74,14 @@ def test_the_estimate_is_near_what_was_measured() -> None:
     assert cost(config(spotting={"long": motion}), "samm_lv", videos).hours == pytest.approx(0.95, rel=0.1)
 
 
+def test_short_videos_and_more_people_cost_their_start() -> None:
+    """The same frames in 98 videos of 22 people: a face is looked for in each, and each person has processes."""
+    whole = samm_lv(30.0, 254_016).videos
+    parts = [Video("samm_lv", f"{n % 22:03}", f"v{n}", "-", 254_016 // 98, 30.0, 9, 9) for n in range(98)]
+    more = cost(config(), "samm_lv", parts).hours - cost(config(), "samm_lv", whole).hours
+    assert more == pytest.approx((96 * 1.5 + 20 * 8) / 3600, rel=0.02)
+
+
 def test_clips_and_short_windows_bring_no_warning() -> None:
     index = samm_lv()
     clips = Index(index.videos, index.expressions[:1], [], [], [], True)

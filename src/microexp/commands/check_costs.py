@@ -19,6 +19,10 @@ SECONDS_CROP = 0.0025
 """Face, alignment and crop of a frame that is kept."""
 SECONDS_FLOW = 0.010
 """TV-L1, preset `micro`, between two crops of 224 px."""
+SECONDS_MOTION = 0.0005
+"""The stream `motion`, for each field of flow."""
+SECONDS_VIDEO, SECONDS_SUBJECT = 1.5, 8.0
+"""To look for the face of a video at 24 places; to start the four or five processes of a subject."""
 SECONDS_SNIPPET = 0.24
 """One I3D stream on one snippet of 8 frames of 224 px."""
 BYTES_CROP, BYTES_FLOW = 142_000, 110_000
@@ -74,7 +78,9 @@ def cost(config: Config, name: str, videos: Sequence[Video], *, fps: float | Non
     has_flow = bool(streams & {"i3d_flow", "motion"})
     snippets = len(streams & {"i3d_rgb", "i3d_flow"}) / i3d.step_frames
     snippet_s = SECONDS_SNIPPET * (i3d.size_px / SIDE_PX) ** 2 * i3d.clip_frames / 8
-    seconds = source * SECONDS_DECODE + kept * (SECONDS_CROP + has_flow * SECONDS_FLOW * area + snippets * snippet_s)
+    frame_s = SECONDS_CROP + has_flow * SECONDS_FLOW * area + ("motion" in streams) * SECONDS_MOTION
+    seconds = source * SECONDS_DECODE + kept * (frame_s + snippets * snippet_s)
+    seconds += len(videos) * SECONDS_VIDEO + len({v.subject for v in videos}) * SECONDS_SUBJECT
     keep = config.keep
     has_crops, kept_flow = keep.crops or keep.pictures, has_flow and (keep.flow or keep.pictures)
     crop = BYTES_CROP / 3 if config.crops.grey else BYTES_CROP
