@@ -141,9 +141,9 @@ people with expressions, which favours it.
 
 {false_alarms.table(found)}
 
-F1 with the kinds told apart, of the {training["people"]} people, each by the inner fold that had not seen them and at
-thresholds that were chosen on them. Then of the {args.test_people} people of seed {false_alarms.SEED}, by the model
-itself:
+F1 with the kinds told apart: of the {training["people"]} people, each by the inner fold that had not seen them, at
+thresholds that were chosen on them; and of the {args.test_people} people of seed {false_alarms.SEED} by the model. The
+first line counts false candidates in videos without an expression, too:
 
 | | micro | macro | overall |
 |---|---:|---:|---:|
