@@ -13,7 +13,7 @@ from microexp.own_videos.setup import (
     CANDIDATES,
     NAME,
     UNTRAINED,
-    Choice,
+    ModelChoice,
     choose_models,
     configuration,
     write_configuration,
@@ -33,14 +33,14 @@ def model(folder: Path, **about: object) -> Path:
     return path
 
 
-def made(choice: Choice, folder: Path, **more: object) -> dict[str, object]:
+def made(choice: ModelChoice, folder: Path, **more: object) -> dict[str, object]:
     options = {"face": "largest", "fps": None, "annotated": False, **more}
     return configuration(choice, folder, **options)  # type: ignore[arg-type]
 
 
 def test_the_users_model_is_taken_and_named(tmp_path: Path) -> None:
     choice = choose_models(model(tmp_path), tmp_path)
-    assert choice == Choice((tmp_path / "mine.safetensors").resolve(), "events by your model mine/aemnet")
+    assert choice == ModelChoice((tmp_path / "mine.safetensors").resolve(), "events by your model mine/aemnet")
 
 
 @pytest.mark.parametrize("kind", ["recognition", "action_units"])

@@ -11,10 +11,11 @@ import yaml
 
 from microexp.commands.check_costs import cost
 from microexp.commands.main import main
-from microexp.config import parse, preprocessing
+from microexp.config import parse
 from microexp.errors import UserError
 from microexp.plan import Plan
 from microexp.records.index import Video
+from microexp.stage_options import preprocessing
 from tests.workflow import runs
 
 SMALL: dict[str, Any] = {

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from microexp.errors import UserError
 from microexp.methods.spotting.aemnet import features as module
 from microexp.methods.spotting.aemnet.features import FeatureStore, FeatureVideo, common_layout
+from microexp.methods.spotting.aemnet.gather import WindowFeatures
+from microexp.methods.spotting.aemnet.windows import Window
 from microexp.methods.spotting.base import SpottingVideo
 from microexp.records.features import Files, Layout, list_features
 from tests.methods.spotting.made_up import create
@@ -77,6 +80,19 @@ def test_the_table_holds_what_is_read(make):
         for start, length in ((0, 5), (-3, 6), (6, 9)):
             rows = store.rows(video, start, length)
             assert np.array_equal(store.table()[rows], store.read(video, start, length))
+
+
+def test_windows_are_gathered_into_the_same_memory_whatever_their_number(make):
+    video = make(motion=ONE)
+    store = FeatureStore([video], centre=False)
+    windows = [Window(video, start, np.empty((0, 3)), True) for start in range(-2, 9)]
+    features, places = WindowFeatures(windows, store, 4, device=torch.device("cpu")), set()
+    for chosen in ([[3, 0, 10], [5, 5, 1]], [[9, 2]], [[4, 3, 2], [1, 0, 7]]):
+        found = features(np.array(chosen))
+        expected = [[store.read(video, windows[k].start, 4) for k in row] for row in chosen]
+        assert np.array_equal(found.numpy(), np.array(expected))
+        places.add(found.data_ptr())
+    assert len(places) == 1
 
 
 @pytest.mark.usefixtures("way")

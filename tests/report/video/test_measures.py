@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from microexp.records.landmarks import Look
-from microexp.report.video.measures import BLINK_LONGEST_S, TURN_DEG, TURN_SHARE, blinks, measure, stretches, turns
+from microexp.report.video.measures import BLINK_LONGEST_S, blinks, measure, stretches
 from tests.report.video.made import points
 
 RATE = 30.0
@@ -76,7 +76,7 @@ def test_where_nobody_is_seen_nothing_is_known() -> None:
 def test_videos_without_any_face_have_measures_too(faces: tuple[None, ...]) -> None:
     found = measure(looks(*faces))
     assert len(found.numbers) == len(found.shift) == len(found.blink) == len(faces)
-    assert not np.isfinite(found.opening).any() and not turns(found, np.ones(len(faces), bool))
+    assert not np.isfinite(found.opening).any()
 
 
 def seconds(n: int) -> np.ndarray:
@@ -113,34 +113,3 @@ def test_stretches_are_the_runs_of_what_is_marked(marked: list[bool]) -> None:
     inside = [n for first, last in found for n in range(first, last + 1)]
     assert inside == [n for n, m in enumerate(marked) if m]
     assert all(b + 1 < a for (_, b), (a, _) in itertools.pairwise(found))
-
-
-def turned_by(*degrees: float) -> list[np.ndarray]:
-    return [rotated(points(), d) for d in degrees]
-
-
-@pytest.mark.parametrize(("last", "flagged"), [(0.0, False), (TURN_DEG - 1, False), (TURN_DEG + 1, True)])
-def test_a_head_turns_from_some_degrees_on(last: float, flagged: bool) -> None:
-    found = measure(looks(*turned_by(0, 0, 0, 0, 0, 0, last, last, last)))
-    assert turns(found, np.ones(9, bool)) == flagged
-
-
-def test_a_single_wrong_landmark_is_no_turn() -> None:
-    found = measure(looks(*turned_by(0, 0, 0, 0, 30, 0, 0, 0, 0)))
-    assert not turns(found, np.ones(9, bool))
-
-
-def test_only_what_is_inside_counts() -> None:
-    found = measure(looks(*turned_by(0, 0, 0, 20, 20, 20)))
-    assert turns(found, np.ones(6, bool))
-    assert not turns(found, np.arange(6) < 3) and not turns(found, np.arange(6) >= 3)
-    assert not turns(found, np.arange(6) == 5), "of one look nothing is known"
-
-
-@pytest.mark.parametrize(("share", "flagged"), [(TURN_SHARE * 0.8, False), (TURN_SHARE * 1.2, True)])
-def test_a_nose_that_moves_against_the_eyes_is_a_turn(share: float, flagged: bool) -> None:
-    eyes = np.linalg.norm(points()[42:48].mean(0) - points()[36:42].mean(0))
-    aside = points()
-    aside[33] += (share * eyes, 0)
-    found = measure(looks(*[points()] * 6, *[aside] * 3))
-    assert turns(found, np.ones(9, bool)) == flagged

@@ -27,6 +27,7 @@ class WindowFeatures:
         self._windows, self._store, self._length, self._device = windows, store, length, device
         self._table: Tensor | None = None
         self._first: Tensor | None = None
+        self._memory = torch.empty(0, device=device)
         if store.small:
             self._table = torch.from_numpy(store.table()).to(device)
             rows = np.stack([store.rows(w.video, w.start, length) for w in windows])
@@ -47,12 +48,19 @@ class WindowFeatures:
         self._first = torch.tensor([own.index(s) * len(tables[0]) for s in seeds], device=self._device)
 
     def __call__(self, chosen: np.ndarray, fits: slice | None = None) -> Tensor:
-        """Windows `chosen` (G, B) of the fits `fits`, which matter after `vary` alone -> (G, B, W, C) float32."""
+        """Windows `chosen` (G, B) of the fits `fits`, which matter after `vary` alone -> (G, B, W, C) float32.
+
+        The next call may write to the same memory: taking a hundred megabytes from the system anew in each step costs
+        more than filling them.
+        """
         if self._table is not None:
             rows = self._rows[torch.from_numpy(chosen).to(self._device)]
             if self._first is not None and fits is not None:
                 rows = rows + self._first[fits][:, None, None]
-            return self._table.index_select(0, rows.view(-1)).view(*rows.shape, -1)
+            if len(self._memory) < rows.numel():
+                self._memory = self._table.new_empty(rows.numel(), self._table.shape[1])
+            found = torch.index_select(self._table, 0, rows.view(-1), out=self._memory[: rows.numel()])
+            return found.view(*rows.shape, -1)
         parts = [self._store.read(w.video, w.start, self._length) for w in map(self._windows.__getitem__, chosen.flat)]
         found = torch.from_numpy(np.stack(parts)).to(self._device)
         return found.view(*chosen.shape, *found.shape[1:])
