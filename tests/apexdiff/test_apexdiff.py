@@ -103,6 +103,7 @@ def test_no_motion_gives_exact_zeros(tmp_path: Path) -> None:
         assert not out[name].any()
 
 
+@pytest.mark.long
 def test_rigid_registration_takes_the_heads_motion_out(tmp_path: Path) -> None:
     images = frames(1, shift_px=1.0)
     plain = make(tmp_path, images, [expression()], size=32, registration="alignment")
@@ -169,6 +170,7 @@ def test_options_of_a_videos_flow_are_not_taken(option: str) -> None:
         ApexdiffParams.model_validate({"flow": {option: 2}})
 
 
+@pytest.mark.long
 def test_expressions_share_calls_of_the_flow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In chunks, whatever lies between them, and with the same maps as one by one."""
     rows = [expression(k, onset=k, apex=k + 6) for k in range(5)]

@@ -16,6 +16,7 @@ Y, X = np.mgrid[:16, :20].astype(float)
 SMALL = st.floats(-0.2, 0.2)
 
 
+@pytest.mark.long
 @given(SMALL, SMALL, SMALL, SMALL, st.floats(-5, 5))
 def test_strain_of_an_affine_motion_is_its_symmetric_part(a: float, b: float, c: float, d: float, e: float) -> None:
     flow = np.stack([a * X + b * Y + e, c * X + d * Y - e], axis=-1)

@@ -60,6 +60,7 @@ def test_the_face_is_aligned(face: api.Aligned) -> None:
     assert np.allclose(eyes[1, 0] - eyes[0, 0], 0.35, atol=0.02) and np.allclose(eyes[:, 1], 0.36, atol=0.03)
 
 
+@pytest.mark.long
 def test_flow_and_motion_follow_the_face(face: api.Aligned) -> None:
     flow = api.flow(face)
     assert flow.shape == (11, 64, 64, 2) and flow.dtype == np.float32
@@ -100,6 +101,7 @@ def test_features_are_frames(tmp_path: Path) -> None:
     assert table.index[0] >= 0 and table.index[-1] < 120
 
 
+@pytest.mark.long
 def test_a_model_spots_in_the_releases_numbers(tmp_path: Path) -> None:
     data = write_data(tmp_path / "data")
     model = spotting_model(data, tmp_path / "fold", method="flow_magnitude")
@@ -111,6 +113,7 @@ def test_a_model_spots_in_the_releases_numbers(tmp_path: Path) -> None:
     assert (found["onset"] >= 1).all() and np.allclose((found["onset"] - 1) / own[0].fps, found["onset_s"], atol=1e-3)
 
 
+@pytest.mark.long
 def test_a_model_recognises_what_was_spotted(tmp_path: Path) -> None:
     model = recognition_model(tmp_path / "train")
     side = synthetic.clips_of({"demo": ["a"]}).maps.shape[-1]

@@ -192,6 +192,7 @@ def listing(folder: Path) -> set[str]:
     return {str(p.relative_to(folder)) for p in folder.rglob("*") if p.relative_to(folder).parts[0] != "results"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", ERRORS)
 def test_one_line_and_nothing_written(
     case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch

@@ -69,6 +69,7 @@ def part_c(root: Path, header: tuple[object, ...], rows: list[tuple[object, ...]
     return root
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("micro", "differing"), [(166, 0), (165, 0), (164, 2)])
 def test_both_totals_of_cas_me3_c_are_known(tmp_path: Path, micro: int, differing: int) -> None:
     rows: list[tuple[object, ...]] = [(1, n, n + 1, n + 9, "negative") for n in range(micro)]

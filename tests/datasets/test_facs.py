@@ -30,6 +30,7 @@ def test_what_is_no_action_unit_is_handed_back() -> None:
     assert parse_aus("2024-04-07 00:00:00")[0] == ()
 
 
+@pytest.mark.long
 @given(
     st.lists(
         st.builds(

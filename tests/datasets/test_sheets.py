@@ -148,6 +148,7 @@ def test_a_small_workbook_that_stands_for_much_is_refused(tmp_path: Path, rows: 
     assert str(error.value).startswith(f"{path}: ") and "\n" not in str(error.value)
 
 
+@pytest.mark.long
 def test_a_csv_that_stands_for_much_is_refused(tmp_path: Path) -> None:
     (tmp_path / "wide.csv").write_text(("x," * 199 + "x\n") * 15_000)
     with pytest.raises(UserError, match="more than 2000000 cells"):

@@ -48,6 +48,7 @@ def test_nearest_crop() -> None:
     assert [nearest_crop(index, f) for f in (0, 3, 4, 9, 10, 16, 17, 20, 99)] == [0, 0, 1, 1, 2, 2, 3, 3, 3]
 
 
+@pytest.mark.long
 @given(st.lists(st.integers(0, 500), min_size=1, unique=True), st.integers(0, 600))
 def test_nearest_crop_is_nearest(frames: list[int], frame: int) -> None:
     index = np.array(sorted(frames))

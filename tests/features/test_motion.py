@@ -40,6 +40,7 @@ def run(paths, threads=1):
     return out
 
 
+@pytest.mark.long
 def test_regions_move_when_their_part_of_the_face_does(shards):
     path = run(shards)
     with Files() as files:

@@ -105,6 +105,7 @@ def test_a_window_outside_the_picture_has_no_weight():
 # --- time -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fps", [25.0, 50.0, 60.0, 100.0, 200.0])
 def test_the_frame_rate_does_not_matter(fps):
     slow, fast = (follow(smile(seconds(f), noise=0), seconds(f)) for f in (30.0, fps))

@@ -24,6 +24,7 @@ from tests.features.test_archive import targz
 Checkpoint = dict[tuple[str, ...], np.ndarray]
 
 
+@pytest.mark.long
 def test_conversion_brings_every_value_to_its_place(checkpoint: Checkpoint) -> None:
     state = convert(checkpoint, "x")
     original = random_state(3)

@@ -207,6 +207,7 @@ def as_on_a_gpu(solver: TorchSolver, batch: int) -> TorchSolver:
     return solver
 
 
+@pytest.mark.long
 def test_torch_fills_batches_up_as_on_a_gpu() -> None:
     pairs = moved_pairs(3)
     solver = TorchSolver(*pairs[0].shape[1:], FlowParams().tvl1())

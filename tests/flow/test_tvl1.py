@@ -121,6 +121,7 @@ def test_images_that_hold_nothing_do_not_move(backend: str, value: int) -> None:
     np.testing.assert_array_equal(flow((image, image), backend=backend, preset=preset), 0)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("shape", [(1, 40), (40, 1), (1, 1), (2, 3), (17, 16)])
 @pytest.mark.parametrize("preset", list(PRESETS))
 def test_thin_and_tiny_images_have_a_defined_flow(shape: tuple[int, int], preset: str) -> None:
@@ -185,6 +186,7 @@ def test_results_do_not_depend_on_threads_or_batches() -> None:
     )
 
 
+@pytest.mark.long
 def test_float_images_mean_the_same_as_bytes(pairs: Images) -> None:
     for options in ({}, {"preset": "opencv", "backend": "opencv"}):
         floats = tuple(p.astype(np.float32) for p in pairs)

@@ -64,6 +64,7 @@ def by_hand(model, subject, fps=30.0):
     return sorted(rows)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", OPTIONS)
 def test_it_finds_what_the_fold_finds(data, tmp_path, method):
     """With `held_out` the kept model itself proposes for the subjects that calibrate: the same must come out."""
@@ -81,6 +82,7 @@ def test_it_finds_what_the_fold_finds(data, tmp_path, method):
     assert [int(r["onset"]) for r in found] == sorted(int(r["onset"]) for r in found)
 
 
+@pytest.mark.long
 def test_ground_truth_is_not_read(data, model, tmp_path):
     """There is no input for it: garbage annotations and other people's shards change nothing."""
     one = run_apply(data, tmp_path / "a", model)

@@ -32,6 +32,7 @@ def recognition(tmp_path_factory):
     return recognition_model(tmp_path_factory.mktemp("recognition"))
 
 
+@pytest.mark.long
 def test_a_spotting_model_holds_all_that_its_application_takes(spotting):
     found = read_model(spotting, "spotting")
     assert (found.kind, found.name, found.label) == ("spotting", "made/made_up", "made/made_up")

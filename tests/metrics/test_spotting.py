@@ -195,6 +195,7 @@ def _brute_iou(a, b):
     return len(first & second) / len(first | second)
 
 
+@pytest.mark.long
 @given(SPANS, SPANS)
 def test_iou_and_matching_agree_with_brute_force(first, second):
     a, b = _arrays(first), _arrays(second)

@@ -74,6 +74,7 @@ def made_index(folder, text):
     return video, write(folder / "sheet.csv", "vid,onset,offset,type\n" + sheet)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", NUMBERINGS)
 def test_detections_score_alike_against_sheet_and_index(capsys, tmp_path, case):
     video, sheet = made_index(tmp_path, NUMBERINGS[case])
@@ -477,6 +478,7 @@ def in_some_form(path, spans, random, shift):
     return path
 
 
+@pytest.mark.long
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
 @given(found=SPANS, real=SPANS, random=st.randoms(use_true_random=False), first=st.integers(0, 9))
 def test_any_form_of_the_same_intervals_scores_the_same(capsys, tmp_path, found, real, random, first):

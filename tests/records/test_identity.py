@@ -90,6 +90,7 @@ def test_files_where_they_belong_are_read(results: Path) -> None:
             read(results / stage / "one" / "a.h5")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize(("other", "name"), [("one/b", "subject"), ("two/a", "dataset")])
 def test_swapped_files_are_noticed_by_whoever_reads_them(results: Path, stage: str, other: str, name: str) -> None:
@@ -135,6 +136,7 @@ def test_an_older_file_is_refused(results: Path, stage: str, lacking: str) -> No
     assert list(problems(results)) == [f"{stage}/one/a.h5"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_file_without_its_record_is_refused(results: Path, stage: str) -> None:
     path = results / stage / "one" / "a.h5"
@@ -145,6 +147,7 @@ def test_a_file_without_its_record_is_refused(results: Path, stage: str) -> None
     assert list(problems(results)) == [f"{stage}/one/a.h5"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_folder_of_any_name_may_hold_the_files(results: Path, tmp_path: Path, stage: str) -> None:
     shutil.copytree(results / stage, tmp_path / "mine" / "anything")

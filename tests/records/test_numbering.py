@@ -33,6 +33,7 @@ def test_numbers_as_text(numbers: list[int], text: str) -> None:
     assert Numbering.parse(text).values.tolist() == list(numbers)
 
 
+@pytest.mark.long
 @given(numbers=NUMBERS)
 def test_every_list_comes_back_and_indices_are_inverse(numbers: np.ndarray) -> None:
     numbering = Numbering.parse(str(Numbering.of(numbers)))
@@ -96,6 +97,7 @@ def test_ground_truths_that_no_frame_shows_survive(
     assert row[7:10] == [repr(i / 25.0) for i in indices]
 
 
+@pytest.mark.long
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50, deadline=None)
 @given(numbers=NUMBERS, cells=st.lists(st.integers(0, 450), min_size=3, max_size=3).map(sorted))
 def test_the_file_has_the_sheets_numbers_and_comes_back(tmp_path: Path, numbers: np.ndarray, cells: list[int]) -> None:

@@ -166,6 +166,7 @@ def test_wrong_arrays_are_refused_and_reported(path: Path, stage: str, place: st
     assert {p.path.name: p.what for p in verify.check_folder(path.parent)} == {"s1.h5": what}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stage", sorted(KINDS))
 def test_whatever_a_kind_promises_has_to_be_there(path: Path, stage: str) -> None:
     kind = KINDS[stage]
@@ -220,6 +221,7 @@ def counted(n: int, shape: tuple[int, ...], dtype: type) -> Iterator[np.ndarray]
         yield frame
 
 
+@pytest.mark.long
 def test_long_videos_are_written_frame_by_frame(path: Path) -> None:
     with crops.create_crops(path, WHO) as writer:
         index = np.arange(400, dtype=np.int32)

@@ -223,6 +223,7 @@ def test_a_damaged_record_is_one_line_and_goes_with_its_result(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.long
 def test_an_intact_checkpoint_is_no_problem_and_every_flip_in_one_is(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors.checkpoint"
     checkpoint.save(path, "key", bytes(range(256)) * 20)

@@ -36,6 +36,7 @@ def test_nothing_moves_between_a_frame_and_itself(actor: Actor) -> None:
     assert (valid == person).all() and 0.4 < valid.mean() < 0.95
 
 
+@pytest.mark.long
 def test_a_shift_of_the_person_moves_near_points_more(actor: Actor) -> None:
     rest = neutral_pose()
     flow, valid = flow_between(actor, rest, replace(rest, shift=(0.05, 0.02, 0.0)), camera=CAMERA)
@@ -128,6 +129,7 @@ def test_pairs_vary_with_the_seed_alone() -> None:
     assert (one.flow != other.flow).any() and (one.before != other.before).any()
 
 
+@pytest.mark.long
 def test_sway_and_blink_are_in_the_flow_but_not_in_the_active_area() -> None:
     plain = scene_pair(2, 1.0, size=128, seed=5, emotion="repression")
     moved = scene_pair(2, 1.0, size=128, seed=5, emotion="repression", sway_px=2.0, blink=1.0)
@@ -140,6 +142,7 @@ def test_sway_and_blink_are_in_the_flow_but_not_in_the_active_area() -> None:
     assert (moved.valid & ~moved.active).any()
 
 
+@pytest.mark.long
 def test_a_pair_without_expression_shows_noise_only() -> None:
     pair = scene_pair(2, 0.0, size=96, seed=1, noise=1.0)
     assert not pair.flow.any() and not pair.active.any()

@@ -21,6 +21,7 @@ def weights_of(points: np.ndarray, triangle: np.ndarray, height: int, width: int
     return np.linalg.solve(system, np.stack([x.ravel(), y.ravel(), np.ones(x.size)])).reshape(3, height, width)
 
 
+@pytest.mark.long
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10_000))
 def test_rasterise_finds_the_nearest_triangle_and_its_weights(seed: int) -> None:

@@ -63,6 +63,7 @@ def test_rendering_is_reproducible_and_frames_stand_alone() -> None:
     assert (render(other, 0) != backwards[0]).any()
 
 
+@pytest.mark.long
 def test_noise_is_that_of_the_sensor_and_can_be_left_out() -> None:
     scene = make_scene(SMALL, "s01_1")
     clean = render(scene, 3, noise=False).astype(float)

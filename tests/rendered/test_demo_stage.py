@@ -34,6 +34,7 @@ def render_small(folder: Path, video: str = "s01_1", options: str = OPTIONS) -> 
     return out
 
 
+@pytest.mark.long
 def test_video_holds_the_rendered_frames(tmp_path: Path) -> None:
     path = render_small(tmp_path)
     scene = make_scene(SMALL, "s01_1")

@@ -31,6 +31,7 @@ def test_units_are_those_of_experiments():
     assert not paired("jawLeft") and not paired("mouthLeft") and paired("mouthSmileLeft")
 
 
+@pytest.mark.long
 def test_every_movement_is_where_it_belongs(face):
     nose_x, eyes_y = face.eyes[:, 0].mean(), face.eyes[:, 1].mean()
     for name in ("browInnerUp", "browOuterUp*"):

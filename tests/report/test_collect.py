@@ -19,6 +19,7 @@ def test_a_file_that_is_no_table(tmp_path: Path, text: str) -> None:
         read_table(tmp_path / "t.json")
 
 
+@pytest.mark.long
 def test_rows_know_experiment_and_fold(finished: Tree) -> None:
     found = read_rows(sorted(finished.root.glob("spotting/*/*/*/detections.csv"), reverse=True), ("method",))
     assert sorted((r.experiment, r.method, r.fold) for r in found) == [

@@ -63,6 +63,7 @@ def test_the_folds_say_what_they_hold_out() -> None:
     assert folds_text([]) == ""
 
 
+@pytest.mark.long
 def test_the_alignment_of_a_subject_is_the_worst_of_its_videos(tree: Tree) -> None:
     path = tree.path("faces", "toy", "two.h5")
     size: dict[str, object] = {"n_frames": 20, "width": 320, "height": 240, "fps": 30.0}
@@ -79,6 +80,7 @@ def test_the_alignment_of_a_subject_is_the_worst_of_its_videos(tree: Tree) -> No
     assert alignment(path) is None and alignment(None) is None
 
 
+@pytest.mark.long
 def test_an_incomplete_run_says_so_first(tree: Tree) -> None:
     tree.write_tables(complete=False)
     page = Page(whole_report(tree))
@@ -86,12 +88,14 @@ def test_an_incomplete_run_says_so_first(tree: Tree) -> None:
     assert "1 video or expression could not be used" in page.text
 
 
+@pytest.mark.long
 def test_no_faces_when_they_may_not_be_shown(tree: Tree) -> None:
     text = whole_report(tree, faces=False)
     assert "image/jpeg" not in text and "difference" not in Page(text).text and "brighter at" not in Page(text).text
     assert "image/jpeg" not in whole_report(tree, gallery=0)
 
 
+@pytest.mark.long
 def test_flow_stands_in_for_missing_maps(tree: Tree) -> None:
     inputs = report_inputs(tree) | {"apexdiff": []}
     page = Page(whole_report(tree, inputs))
@@ -100,11 +104,13 @@ def test_flow_stands_in_for_missing_maps(tree: Tree) -> None:
     assert "onset" not in Page(whole_report(tree, inputs)).text.partition("Timelines")[0].partition("Subjects")[2]
 
 
+@pytest.mark.long
 def test_a_report_of_nothing(tree: Tree) -> None:
     page = Page(whole_report(tree, {name: [] for name in report_inputs(tree)}))
     assert "No experiment." in page.text and "No video and no expression was excluded." in page.text
 
 
+@pytest.mark.long
 def test_all_issues_are_shown_by_kind(tree: Tree) -> None:
     path = tree.path("index", "toy", "issues.csv")
     rows = [("s.xlsx", i, ("apex", "onset")[i % 2], f"problem {i}.", f"read as {i}") for i in range(1, 231)]
@@ -114,6 +120,7 @@ def test_all_issues_are_shown_by_kind(tree: Tree) -> None:
     assert all(f"problem {i}." in text for i in range(1, 231))
 
 
+@pytest.mark.long
 def test_found_against_published_is_shown(tree: Tree) -> None:
     text = Page(whole_report(tree)).text
     assert "toy: found against published 1 not as published" in text

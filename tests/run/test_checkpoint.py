@@ -21,6 +21,7 @@ def test_a_checkpoint_comes_back_for_its_key_alone(tmp_path: Path) -> None:
     checkpoint.check(path)
 
 
+@pytest.mark.long
 def test_every_flip_and_every_cut_means_to_start_again_with_a_warning(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

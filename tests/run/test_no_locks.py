@@ -67,6 +67,7 @@ def test_verify_finds_intact_shards_intact_and_deletes_nothing(tmp_path: Path, n
     assert {p.name: p.read_bytes() for p in (tmp_path / "results/other").iterdir()} == before
 
 
+@pytest.mark.long
 @each_number
 def test_shards_are_read_and_damage_is_still_damage(tmp_path: Path, number: int) -> None:
     environment = no_locks.environment(tmp_path, number)

@@ -74,6 +74,7 @@ def file_size_limit(limit_bytes: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
+@pytest.mark.long
 def test_a_disk_that_is_full_at_any_byte_leaves_no_video(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 255, (48, 64, 3), dtype=np.uint8) for _ in range(8)]
@@ -89,6 +90,7 @@ def test_a_disk_that_is_full_at_any_byte_leaves_no_video(tmp_path: Path) -> None
     assert path.read_bytes() == whole
 
 
+@pytest.mark.long
 def test_a_disk_that_is_full_at_any_byte_leaves_no_shard(tmp_path: Path) -> None:
     """The system refuses every write beyond a byte; h5py meets that in places where it cannot raise."""
     images = np.random.default_rng(0).integers(0, 255, (20, 16, 16), dtype=np.uint8)

@@ -170,6 +170,7 @@ def test_wildcards_match_names_of_this_run_and_nothing_else(plan: Plan) -> None:
         assert not re.fullmatch(constraints[wildcard], bad)
 
 
+@pytest.mark.long
 @given(st.sets(st.text("ab.-1", min_size=1, max_size=5)), st.text("ab.-1", max_size=5))
 def test_closed_sets_match_their_members_and_nothing_else(names: set[str], other: str) -> None:
     pattern = re.compile(closed(names))

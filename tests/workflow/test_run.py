@@ -119,6 +119,7 @@ def test_leftovers_in_a_linked_folder_may_be_of_another_run(tmp_path: Path) -> N
     assert run.clear_leftovers(folder) == [] and leftover.exists()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [

@@ -113,6 +113,7 @@ def test_blocks_never_share_a_person_and_inner_folds_never_a_block(benchmark):
         assert set(block[dataset == d]) == {0, 1, 2, 3}
 
 
+@pytest.mark.long
 def test_mdml_s_parts_are_switched_off_one_by_one_beside_the_other_methods(tmp_path, monkeypatch, capsys):
     parts = load("mdml_parts", monkeypatch)
     monkeypatch.setattr(parts, "PARTS", {k: parts.PARTS[k] for k in ("MDML", "without multi-source")})

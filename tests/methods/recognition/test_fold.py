@@ -80,6 +80,7 @@ def happy(path):
     recorded(path, "apexdiff")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", METHODS)
 def test_a_fold_from_shards_to_predictions(shards, tmp_path, method):
     rows = run(shards, tmp_path / "out", params(method))
@@ -236,6 +237,7 @@ def test_a_checkpoint_of_other_data_or_options_is_not_used(shards, tmp_path, mon
     assert contents(tmp_path / "out") == contents(tmp_path / "fresh")
 
 
+@pytest.mark.long
 def test_a_checkpoint_is_used_when_the_held_out_subject_alone_has_changed(shards, tmp_path, monkeypatch, always):
     interrupted(shards, tmp_path / "out", monkeypatch)
     scaled(shards[1])
@@ -243,6 +245,7 @@ def test_a_checkpoint_is_used_when_the_held_out_subject_alone_has_changed(shards
     assert Centroids.started == [(1, True)]
 
 
+@pytest.mark.long
 def test_a_checkpoint_of_an_edited_network_is_not_used(shards, tmp_path, monkeypatch, always):
     interrupted(shards, tmp_path / "out", monkeypatch)
     monkeypatch.setattr("microexp.methods.recognition.fold.source_of", lambda method: "edited")

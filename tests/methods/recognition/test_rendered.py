@@ -15,6 +15,7 @@ def clips():
     return render_source(CLASSES, 60, seed=3, people=2, how=STILL)
 
 
+@pytest.mark.long
 def test_classes_are_equally_many_and_maps_have_the_form_of_clips(clips):
     assert clips.maps.shape == (60, 3, 28, 28) and clips.maps.dtype == np.float32
     assert np.isin(clips.emotion, ["anger", "disgust"]).sum() == 20

@@ -35,6 +35,7 @@ def test_mdml_learns_what_the_clips_show(demo, experiment):
     assert (p.argmax(1) == role.label).mean() >= 0.8
 
 
+@pytest.mark.long
 def test_a_fold_alone_gives_what_it_gives_in_a_stack(demo, experiment):
     e = experiment(mdml={"domain": {"weight": 0.0}})
     pool, role = setting(demo, e)
@@ -45,6 +46,7 @@ def test_a_fold_alone_gives_what_it_gives_in_a_stack(demo, experiment):
     assert np.abs(together[2] - together[3]).max() > 1e-2  # another seed is another network
 
 
+@pytest.mark.long
 def test_training_never_touches_the_held_out_clips(demo, experiment):
     e = experiment(sources=["demo:macro"])
     clips = clips_of({"demo": ["a", "b", "c"]}, kinds=("micro", "macro"))

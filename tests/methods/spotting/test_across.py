@@ -53,6 +53,7 @@ def test_everybody_of_the_tested_data_set_is_tested_and_nobody_else(sets, across
     assert {d.dataset for d in found} == {"two"} and len({d.subject for d in found}) > 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("subject", ["s00", "s02"])
 def test_garbage_in_the_tested_data_set_leaves_no_trace(sets, across, tmp_path, subject):
     garbled = garble(sets["two"], tmp_path / "garbled", "two", subject)
@@ -61,12 +62,14 @@ def test_garbage_in_the_tested_data_set_leaves_no_trace(sets, across, tmp_path, 
     assert (out / "proposals.h5").read_bytes() != (across / "proposals.h5").read_bytes()
 
 
+@pytest.mark.long
 def test_garbage_in_training_leaves_a_trace(sets, across, tmp_path):
     garbled = garble(sets["one"], tmp_path / "garbled", "one", "s01")
     out = run_fold([garbled, sets["two"]], tmp_path / "out", "two-all", **ACROSS)
     assert all((out / name).read_bytes() != (across / name).read_bytes() for name in HONEST)
 
 
+@pytest.mark.long
 def test_the_same_people_are_never_on_both_sides(sets, across, tmp_path):
     both = {"people": [["one", "two"]]}
     out = run_fold(list(sets.values()), tmp_path / "out", "two-all", **ACROSS, **both)

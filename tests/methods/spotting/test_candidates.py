@@ -131,6 +131,7 @@ def test_frames_are_those_of_the_source(video):
     assert abs(found.onset - 400 * 200 / 30) < 30
 
 
+@pytest.mark.long
 def test_more_false_alarms_find_no_less(video):
     seen = video({"mouth": [(50 * k, 50 * k + 4, 0.7 * k) for k in range(1, 11)]})
     numbers = [len(candidates(seen, per_minute=rate)) for rate, _ in FALSE_ALARMS]

@@ -89,6 +89,7 @@ def test_the_held_out_subject_cannot_leak(data, garbled, tmp_path, method, proto
     assert {key[3] for key in other_test} == {("fake", "s00", "other")}
 
 
+@pytest.mark.long
 @every_method
 def test_the_canary_would_sing(data, garbled, tmp_path, method):
     """Garbage in a training subject's place does change what is trained and chosen."""
@@ -100,6 +101,7 @@ def test_the_canary_would_sing(data, garbled, tmp_path, method):
     assert trained == (method == TRAINS_NOTHING) and not chosen
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", [SLOW, "aemnet"])
 def test_broken_features_of_the_held_out_subject_show_only_after_training(data, tmp_path, method):
     copy = garble(data, tmp_path / "copy", noise=np.nan)
@@ -117,6 +119,7 @@ def test_the_held_out_subjects_layout_must_be_that_of_training(data, tmp_path):
         run_fold(copy, tmp_path / "out", method=SLOW)
 
 
+@pytest.mark.long
 @every_method
 def test_the_fold_all_trains_on_everybody_and_tests_nobody(data, tmp_path, method):
     assert held_out_subject(ALL) is None
@@ -209,6 +212,7 @@ def test_seeds_draw_other_calibration_subjects():
     assert [p.calibration for p in two] == [calibration_parts(SUBJECTS, o, o.seed)[0] for o in options[:2]]
 
 
+@pytest.mark.long
 def test_the_first_seed_and_the_number_of_seeds_are_the_same_repetitions(data, tmp_path):
     """Repetition 1 from seed 4 is repetition 0 from seed 5."""
     two = run_fold(data, tmp_path / "two", method=SLOW, seed=4, seeds=2)
@@ -337,6 +341,7 @@ def moved(data, folder):
     return copy
 
 
+@pytest.mark.long
 def test_a_damaged_checkpoint_is_told_and_not_used(data, tmp_path, monkeypatch, capsys):
     fresh = run_fold(data, tmp_path / "fresh", method=SLOW)
     out = tmp_path / "out"
@@ -356,6 +361,7 @@ def test_a_damaged_checkpoint_is_told_and_not_used(data, tmp_path, monkeypatch, 
 # --- what comes out ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_outputs_hold_what_they_promise(data, tmp_path):
     out = run_fold(data, tmp_path, method=SLOW, seeds=2, permuted_control=True)
     lines = (out / "training.csv").read_text().splitlines()

@@ -69,6 +69,7 @@ def test_both_samm_lv_settings_run(tmp_path, capsys, fps):
     assert "shorter than window_frames" not in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_a_window_longer_than_the_videos_runs_and_is_told(data, tmp_path, capsys):
     options = {**QUICK, "window_frames": 1024, "epochs": 1, "learning_rate": 5e-4}
     out = run_fold(data, tmp_path, options=options, calibrate="held_out")
@@ -80,6 +81,7 @@ def test_a_window_longer_than_the_videos_runs_and_is_told(data, tmp_path, capsys
     assert "training videos are shorter than window_frames=1024" in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_a_model_comes_back_from_its_bytes(training):
     videos, truth = training
     model = METHOD.fit(videos[:3], truth, OPTIONS, context=Context(0))
@@ -115,6 +117,7 @@ def test_settings_and_generators_are_put_back():
     assert torch.get_num_threads() == threads and torch.equal(torch.get_rng_state(), state)
 
 
+@pytest.mark.long
 def test_several_streams_are_read_together(training):
     videos, truth = training
     both = AemnetParams.model_validate({**QUICK, "network": {**NETWORK, "streams": ["i3d_rgb", "motion"]}})

@@ -197,6 +197,7 @@ def test_halving_is_max_pooling_with_ties_to_the_first(length):
     assert torch.equal(one, two)
 
 
+@pytest.mark.long
 def test_products_in_half_precision_stay_close():
     networks, _, x = make()
     networks = [n.float() for n in networks]

@@ -50,6 +50,7 @@ def test_training_starts_from_the_weights_of_the_model(data, known, tmp_path):
     assert (started / "trained.safetensors").read_bytes() == (again / "trained.safetensors").read_bytes()
 
 
+@pytest.mark.long
 def test_who_is_in_a_model_is_recorded_with_those_of_the_model_that_it_started_from(data, known, tmp_path):
     started = run_fold(data, tmp_path, options={**OPTIONS, "start_from": str(known)})
     about = bundle.read(started / "trained.safetensors").about
@@ -98,6 +99,7 @@ def test_another_network_is_refused(data, known, tmp_path, change, says):
         run_fold(data, tmp_path / "out", options={**OPTIONS, **change, "start_from": str(known)})
 
 
+@pytest.mark.long
 def test_other_features_are_refused(known, tmp_path):
     finer = write_data(tmp_path / "finer", subjects=3, n_frames=300, channels=8, step=2)
     with pytest.raises(UserError, match="i3d_rgb: step_frames: got 2, expected 4, as in the model"):
@@ -107,6 +109,7 @@ def test_other_features_are_refused(known, tmp_path):
         run_fold(wider, tmp_path / "out", options={**OPTIONS, "start_from": str(known)})
 
 
+@pytest.mark.long
 def test_another_method_is_refused(data, tmp_path):
     other = write_data(tmp_path / "data", subjects=3, n_frames=300, channels=8, dataset="others")
     model = spotting_model(other, tmp_path / "model", method="flow_magnitude")

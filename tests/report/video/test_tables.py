@@ -35,6 +35,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.long
 def test_a_row_per_frame(own: Path) -> None:
     found = rows(own / "frames.csv")
     assert [int(r["frame"]) for r in found] == list(range(1, made.N + 1))
