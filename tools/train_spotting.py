@@ -79,11 +79,14 @@ def inner_f1(folder: Path, about: Mapping[str, Any]) -> dict[str, float]:
     (dataset,) = {name.partition("/")[0] for name in about["trained_on"]}
     tables = [[folder / "results/index" / dataset / f"{table}.csv"] for table in ("expressions", "videos")]
     options = DetectParams(**about["choice"])
-    annotations = read_annotations(*tables, None, options)
+    annotations = read_annotations(*tables, None, options=options)
     proposals = [p for p in read_proposals((folder / MODEL).with_name("proposals.h5")) if p.role == CALIBRATION]
-    cleaned = candidates(proposals, annotations, about["duration_s"], options)
+    cleaned = candidates(proposals, annotations, about["duration_s"], options=options)
     choices = {kind: Choice(**chosen) for kind, chosen in about["selection"].items()}
-    found = [Interval(d.subject, d.video, d.onset, d.offset, d.kind) for d in detections("model", 0, cleaned, choices)]
+    found = [
+        Interval(d.subject, d.video, d.onset, d.offset, d.kind)
+        for d in detections("model", 0, cleaned, choices=choices)
+    ]
     true = [Interval(e.subject, e.video, e.onset, e.offset, e.kind) for own in annotations.truths.values() for e in own]
     return {kind: counts.f1 for kind, counts in count(found, true, "one_to_one").items()}
 

@@ -10,7 +10,7 @@ import pytest
 
 from microexp.errors import UserError
 from microexp.faces import follow as module
-from microexp.faces.follow import DETECT_EVERY, Person, follow, looked_at, the_one
+from microexp.faces.follow import DETECT_EVERY, Follower, follow, looked_at, the_one
 from microexp.faces.observe import Face
 from microexp.records.index import Video
 
@@ -63,7 +63,7 @@ class Film:
 
 def followed(film: Film, known: Known, found: Sequence[Face | None]) -> list[Face | None]:
     frames = np.arange(len(film.images))
-    return list(follow(film, frames, known, Finder(found)))  # type: ignore[arg-type]
+    return list(follow(film, frames, known, backend=Finder(found)))  # type: ignore[arg-type]
 
 
 def places(faces: Sequence[Face | None]) -> list[float | None]:
@@ -107,7 +107,7 @@ def test_a_damaged_picture_has_no_face() -> None:
 
 def test_somebody_else_is_not_taken_and_the_finder_begins_anew() -> None:
     finder = Finder([face(300), face(900), None, face(310)])
-    person = Person(Known({0: 300, 30: 320}), finder)  # type: ignore[arg-type]
+    person = Follower(Known({0: 300, 30: 320}), finder)  # type: ignore[arg-type]
     assert finder.starts == 1
     seen = [person.detect(n, PICTURE) for n in range(4)]
     assert places(seen) == [300, None, None, 310]
@@ -118,7 +118,7 @@ def test_the_person_is_looked_for_near_where_the_stage_faces_saw_them() -> None:
     """Between two of its looks either place counts, after the last one the last."""
     known = Known({0: 300, 100: 900})
     for frame, x, taken in ((50, 300, True), (50, 900, True), (50, 600, False), (500, 900, True), (0, 900, False)):
-        person = Person(known, Finder([face(x)]))  # type: ignore[arg-type]
+        person = Follower(known, Finder([face(x)]))  # type: ignore[arg-type]
         assert (person.detect(frame, PICTURE) is not None) == taken, (frame, x)
 
 
@@ -137,7 +137,7 @@ def test_between_two_looks_dlib_s_landmarks_go_on_from_those_before(monkeypatch:
     monkeypatch.setattr(module, "refined", refined)
     finder = Dlib([face(300), face(310), None])
     frames = np.arange(11)
-    seen = list(follow(Film(11), frames, Known({0: 300}), finder))  # type: ignore[arg-type]
+    seen = list(follow(Film(11), frames, Known({0: 300}), backend=finder))  # type: ignore[arg-type]
     assert places(seen[:6]) == [300, 301, 302, 303, 304, 310]
     assert places(seen[6:]) == [None] * 5, "nothing goes on towards a look that finds nobody"
     assert steps == [300, 301, 302, 303] and finder.found == []

@@ -193,7 +193,7 @@ def test_a_name_that_two_videos_have_is_refused(tmp_path: Path) -> None:
     ]
     with pytest.raises(UserError, match=r"row 2: got 'x\.mp4', expected a name that one video alone has"):
         write_annotations(tmp_path / "a.csv", [row("x.mp4")], videos, file="l.csv")
-    assert write_annotations(tmp_path / "a.csv", [row("two/x.mp4")], videos, "l.csv") == 0
+    assert write_annotations(tmp_path / "a.csv", [row("two/x.mp4")], videos, file="l.csv") == 0
 
 
 def test_a_sheet_without_rows_has_a_header_alone(tmp_path: Path) -> None:

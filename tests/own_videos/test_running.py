@@ -43,7 +43,7 @@ def python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_progress_and_errors_are_shown_and_everything_is_kept(python: Path, tmp_path: Path) -> None:
     seen: list[str] = []
     folder = tmp_path / "new" / "run"
-    assert run_workflow(folder, tmp_path / "c.yaml", ["results/a.h5"], 3, seen.append) == 3
+    assert run_workflow(folder, tmp_path / "c.yaml", ["results/a.h5"], cores=3, show=seen.append) == 3
     assert seen == [
         "  3 of 12 steps (25%) done",
         "  microexp: error: a.mp4: no face found",
@@ -59,7 +59,7 @@ def test_progress_and_errors_are_shown_and_everything_is_kept(python: Path, tmp_
 def test_what_fails_for_one_video_does_not_stop_the_others(python: Path, tmp_path: Path) -> None:
     """`--keep-going`, and targets that cannot be taken for options."""
     folder = tmp_path / "run"
-    run_workflow(folder, tmp_path / "c.yaml", ["--odd", "results/b.h5"], 2, lambda _: None)
+    run_workflow(folder, tmp_path / "c.yaml", ["--odd", "results/b.h5"], cores=2, show=lambda _: None)
     arguments = (folder / "arguments.txt").read_text().splitlines()
     assert arguments[:3] == ["-P", "-m", "snakemake"]
     assert {"--keep-going", "--rerun-incomplete", "--nocolor"} <= set(arguments)
@@ -71,14 +71,14 @@ def test_what_fails_for_one_video_does_not_stop_the_others(python: Path, tmp_pat
 
 def test_a_log_of_an_earlier_run_is_replaced(python: Path, tmp_path: Path) -> None:
     (tmp_path / LOG).write_text("of yesterday\n" * 999)
-    run_workflow(tmp_path, tmp_path / "c.yaml", ["x"], 1, lambda _: None)
+    run_workflow(tmp_path, tmp_path / "c.yaml", ["x"], cores=1, show=lambda _: None)
     assert "of yesterday" not in (tmp_path / LOG).read_text()
 
 
 def test_without_snakemake_it_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"snakemake: not installed.*microexp\[workflow\]"):
-        run_workflow(tmp_path / "run", tmp_path / "c.yaml", ["x"], 1)
+        run_workflow(tmp_path / "run", tmp_path / "c.yaml", ["x"], cores=1)
     assert not (tmp_path / "run").exists()
 
 

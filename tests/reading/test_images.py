@@ -45,13 +45,13 @@ def test_a_damaged_image_has_no_say_in_the_depth(tmp_path: Path) -> None:
 
 def test_values_beyond_the_depth_that_was_seen_are_white(tmp_path: Path) -> None:
     """A few images of a folder are looked at; one between them may be brighter."""
-    (found,) = read_images(deep(tmp_path, 60_000), np.array([0]), True, Depth(16, 10))
+    (found,) = read_images(deep(tmp_path, 60_000), np.array([0]), True, depth=Depth(16, 10))
     assert found is not None and found.dtype == np.uint8 and found[1, 2] == 255
 
 
 def test_images_of_8_bits_among_deeper_ones_stay_as_they_are(tmp_path: Path) -> None:
     path = png(tmp_path / "0.png", np.full((4, 6), 77, np.uint8))
-    (found,) = read_images([path], np.array([0]), True, Depth(16, 12))
+    (found,) = read_images([path], np.array([0]), True, depth=Depth(16, 12))
     assert found is not None and (found == 77).all()
 
 
@@ -74,7 +74,7 @@ def test_a_whole_header_before_damaged_data_is_a_damaged_frame(tmp_path: Path) -
     data = path.read_bytes()
     path.write_bytes(data[:41])  # up to where the picture begins
     assert image_size(path) == (60, 40)
-    assert list(read_images([path], np.array([0]), False, Depth())) == [None]
+    assert list(read_images([path], np.array([0]), False, depth=Depth())) == [None]
 
 
 def test_what_opencv_cannot_take_is_a_damaged_frame(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,7 +97,7 @@ def test_an_error_of_the_system_is_no_damage(tmp_path: Path, monkeypatch: pytest
 
     monkeypatch.setattr(images.Path, "read_bytes", refuse)
     with pytest.raises(UserError, match=r"0\.png: Input/output error") as caught:
-        list(read_images([path], np.array([0]), False, Depth()))
+        list(read_images([path], np.array([0]), False, depth=Depth()))
     assert not isinstance(caught.value, BadVideo)
     monkeypatch.setattr(images.Path, "open", refuse)
     with pytest.raises(UserError, match=r"0\.png: Input/output error") as caught:

@@ -46,8 +46,8 @@ def test_emotions_have_one_spelling(cell: object, name: str) -> None:
 
 def test_parts_that_are_no_action_units_are_noted(tmp_path: Path) -> None:
     there = release(tmp_path)
-    assert aus(there, "s.xlsx", 7, "4+7") == "4+7" and there.issues == []
-    assert aus(there, "s.xlsx", 8, "4+smile") == "4"
+    assert aus(there, "s.xlsx", 7, cell="4+7") == "4+7" and there.issues == []
+    assert aus(there, "s.xlsx", 8, cell="4+smile") == "4"
     (issue,) = there.issues
     assert (issue.file, issue.row, issue.field, issue.action) == ("s.xlsx", 8, "action units", "excluded")
     assert "smile" in issue.problem
@@ -55,20 +55,21 @@ def test_parts_that_are_no_action_units_are_noted(tmp_path: Path) -> None:
 
 def test_a_row_has_the_common_columns(tmp_path: Path) -> None:
     cells = {"onset": 10.0, "apex": "/", "offset": "30", "emotion": "Happy", "aus": "12"}
-    row = common_row(release(tmp_path), "s.xlsx", Line(5, cells), "ann", "v1", "micro")
+    row = common_row(release(tmp_path), "s.xlsx", Line(5, cells), subject="ann", video="v1", kind="micro")
     assert (row.file, row.row, row.subject, row.video, row.kind) == ("s.xlsx", 5, "ann", "v1", "micro")
     assert (row.onset, row.apex, row.offset, row.emotion) == (10.0, "/", "30", "happiness") and row.aus == "12"
 
 
 def test_columns_that_are_missing_are_empty(tmp_path: Path) -> None:
-    row = common_row(release(tmp_path), "s.csv", Line(2, {"onset": 1}), "ann", "v", "")
+    row = common_row(release(tmp_path), "s.csv", Line(2, {"onset": 1}), subject="ann", video="v", kind="")
     assert (row.onset, row.apex, row.offset, row.emotion, row.aus) == (1, "", "", "", "")
 
 
 @pytest.mark.parametrize(("onset", "lost"), [(12, 1), ("7", 1), ("", 0), ("unknown", 0)])
 def test_a_row_of_another_form_is_lost_if_it_was_an_expression(tmp_path: Path, onset: object, lost: int) -> None:
     there = release(tmp_path)
-    left_out(there, "s.xlsx", Line(9, {"onset": onset, "filename": "odd name"}), "filename", "a clip such as EP01")
+    line = Line(9, {"onset": onset, "filename": "odd name"})
+    left_out(there, "s.xlsx", line, field="filename", expected="a clip such as EP01")
     assert [(i.row, i.field, i.problem, i.action) for i in there.issues] == [
         (9, "filename", "'odd name' is not a clip such as EP01", ROW_LEFT_OUT)
     ]

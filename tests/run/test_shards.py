@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from microexp.errors import UserError
-from microexp.run import shards, storage
+from microexp.run import provenance, shards, storage
 from microexp.run.shards import read_list
 from microexp.run.stage import Job, NoParams
 
@@ -19,7 +19,7 @@ def written(folder: Path, *names: str) -> list[Path]:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"content of {name}")
-        storage.write_provenance(path, {"stage": "flow"})
+        provenance.write_provenance(path, {"stage": "flow"})
         found.append(path)
     return found
 
@@ -52,7 +52,7 @@ def test_one_other_byte_changes_its_line_alone(tmp_path: Path) -> None:
     paths = written(tmp_path, "s01.h5", "s02.h5")
     before = listed(paths, tmp_path / "x.list").splitlines()
     paths[1].write_text("content of s03.h5")
-    storage.write_provenance(paths[1], {"stage": "flow"})
+    provenance.write_provenance(paths[1], {"stage": "flow"})
     after = listed(paths, tmp_path / "x.list").splitlines()
     assert after[0] == before[0] and after[1] != before[1]
 

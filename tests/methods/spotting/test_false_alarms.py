@@ -39,7 +39,7 @@ def folder(path, truths, events):
     index = path / "results/index/rendered_fresh"
     write_videos(index / "videos.csv", [VIDEO])
     write_expressions(index / "expressions.csv", truths, [VIDEO])
-    write_events(path / "results/apply/model/rendered_fresh/s01/events.csv", events, [VIDEO], ())
+    write_events(path / "results/apply/model/rendered_fresh/s01/events.csv", events, [VIDEO], classes=())
     return path
 
 
