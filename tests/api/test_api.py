@@ -80,6 +80,7 @@ def test_flow_takes_arrays() -> None:
         api.flow(np.zeros((2, 32, 32), np.uint8), presett="micro")
 
 
+@pytest.mark.long
 def test_what_align_cannot_do_is_said(clip: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no frame rate \(name it: fps=\)"):
         api.align(clip)

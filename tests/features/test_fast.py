@@ -66,6 +66,7 @@ def test_incomplete_clips_are_a_bug(rgb_state: dict[str, Tensor]) -> None:
             FastI3d(rgb_state).features(torch.zeros(frames, 3, 32, 32), 8, 2)
 
 
+@pytest.mark.long
 def test_folding(rgb_state: dict[str, Tensor]) -> None:
     unit = Unit3D(64, 64).eval()
     name = "Conv3d_2b_1x1"

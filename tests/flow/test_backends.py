@@ -276,6 +276,7 @@ def test_a_fixed_schedule_never_waits_for_the_gpu() -> None:
     np.testing.assert_array_equal(found.cpu(), expected.cpu())
 
 
+@pytest.mark.long
 def test_flow_goes_on_where_torch_cannot_compile(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

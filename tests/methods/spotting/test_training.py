@@ -136,6 +136,7 @@ def test_a_fit_is_the_same_alone_and_in_any_stack(chosen):
     assert not torch.allclose(weights(together[0]), weights(together[1]), rtol=1e-3, atol=1e-2)
 
 
+@pytest.mark.long
 def test_stacks_of_another_size_change_rounding_only(monkeypatch):
     together = train_some()
     monkeypatch.setattr(training, "STACK_FITS", 2)
