@@ -115,7 +115,7 @@ def pictures(release: Release) -> list[bytes]:
 
 
 def make_video(folder: Path, release: Release, images: Sequence[bytes], seconds: float) -> Path:
-    """A folder of frames that run to and fro through `images` (as links), and the table that lists it."""
+    """A folder of frames that run to and back through `images` (as links), and the table that lists it."""
     frames = folder / "frames"
     frames.mkdir(parents=True)
     there_and_back = [*range(len(images)), *range(len(images) - 2, 0, -1)]
