@@ -88,7 +88,7 @@ def write_faces(
 
 def write_features(path: Path, videos: Mapping[str, np.ndarray | str]) -> Path:
     """Features (T-1, C) of each video, or why it is excluded, at `…/features/{stream}/{dataset}/{subject}.h5`."""
-    stream, dataset, subject = features.whose(path)
+    stream, dataset, subject = features.unit_of(path)
     with features.create_features(path, stream, Subject(dataset, subject)) as file:
         for name, values in videos.items():
             if isinstance(values, str):

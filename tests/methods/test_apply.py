@@ -228,7 +228,7 @@ def test_flags_are_those_of_the_one_definition_and_know_what_is_the_matter_with_
         with create_crops(path, Subject("fake", "s01")) as shard:
             about = {"fps": 30.0, "source_fps": 30.0, "source_n_frames": 300}
             pictures, more = np.zeros((300, 2, 2, 1), np.uint8), {"valid": reason == 0, "reason": reason}
-            shard.stream("s01_0", np.arange(300, dtype=np.int32), pictures, lambda: more, **about)
+            shard.stream("s01_0", np.arange(300, dtype=np.int32), pictures, more=lambda: more, **about)
         recorded(path, "crops")
         rows = rows_of(run_apply(data, tmp_path / "out", model, crops=path))
         spans = [(int(r["onset"]) - 1, int(r["offset"]) - 1) for r in rows]
@@ -242,7 +242,7 @@ def test_frames_without_a_crop_have_what_is_the_matter_with_the_one_before(tmp_p
     with create_crops(path, Subject("fake", "s01")) as shard:
         more = {"reason": np.array([Reason.NONE, Reason.CUT, Reason.NO_FACE], np.uint8)}
         about = {"fps": 10.0, "source_fps": 20.0, "source_n_frames": 7}
-        shard.stream("v", np.array([0, 2, 4], np.int32), np.zeros((3, 2, 2, 1), np.uint8), lambda: more, **about)
+        shard.stream("v", np.array([0, 2, 4], np.int32), np.zeros((3, 2, 2, 1), np.uint8), more=lambda: more, **about)
     recorded(path, "crops")
     with open_crops(path) as crops:
         assert crops["v"].source_reason.tolist() == [0, 0, 5, 5, 1, 1, 1]

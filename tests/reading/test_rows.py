@@ -8,10 +8,20 @@ from typing import Any
 import pytest
 
 from microexp.errors import UserError
-from microexp.reading.intervals import ROW_LEFT_OUT
+from microexp.reading.intervals import ROW_EXCLUDED
 from microexp.reading.params import IndexParams
 from microexp.reading.release import Release
-from microexp.reading.rows import COMMON, aus, common_row, emotion, find_sheet, kind_of, left_out, open_sheet, the_sheet
+from microexp.reading.rows import (
+    COMMON,
+    aus,
+    common_row,
+    emotion,
+    exclude_row,
+    find_sheet,
+    kind_of,
+    open_sheet,
+    the_sheet,
+)
 from microexp.reading.sheets import Line
 from tests.datasets.releases import workbook
 
@@ -69,9 +79,9 @@ def test_columns_that_are_missing_are_empty(tmp_path: Path) -> None:
 def test_a_row_of_another_form_is_lost_if_it_was_an_expression(tmp_path: Path, onset: object, lost: int) -> None:
     there = release(tmp_path)
     line = Line(9, {"onset": onset, "filename": "odd name"})
-    left_out(there, "s.xlsx", line, field="filename", expected="a clip such as EP01")
+    exclude_row(there, "s.xlsx", line, field="filename", expected="a clip such as EP01")
     assert [(i.row, i.field, i.problem, i.action) for i in there.issues] == [
-        (9, "filename", "'odd name' is not a clip such as EP01", ROW_LEFT_OUT)
+        (9, "filename", "'odd name' is not a clip such as EP01", ROW_EXCLUDED)
     ]
     assert len(there.exclusions) == lost
     assert all("s.xlsx, row 9: filename: 'odd name'" in x.reason for x in there.exclusions)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from microexp.errors import UserError
-from microexp.records.features import Files, Layout, create_features, list_features, whose
+from microexp.records.features import Files, Layout, create_features, list_features, unit_of
 from microexp.records.shard import Subject
 from tests.shards import recorded
 
@@ -18,13 +18,13 @@ INDEX = np.arange(26) * 7
 def write(path, videos, layout=None, about=None, **more):
     """A shard at `…/{stream}/{dataset}/{subject}.h5`; videos are arrays, or the reason for their exclusion."""
     layout = layout or Layout(2, 8, 30.0, ("a", "b", "c", "d"))
-    with create_features(path, whose(path)[0], Subject.of_path(path), about=about) as shard:
+    with create_features(path, unit_of(path)[0], Subject.of_path(path), about=about) as shard:
         for name, data in videos.items():
             if isinstance(data, str):
                 shard.exclude(name, data)
             else:
                 shard.add(name, data, layout, frame_index=INDEX, **more)
-    return recorded(path, whose(path)[0])
+    return recorded(path, unit_of(path)[0])
 
 
 @pytest.fixture

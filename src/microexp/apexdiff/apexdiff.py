@@ -131,15 +131,15 @@ def _check_valid(video: Crops, onset: int, apex: int) -> None:
 
 
 def read_pairs(
-    expressions: Iterable[Expression], crops: Shard[Crops], size: int, *, left_out: list[tuple[str, str]]
+    expressions: Iterable[Expression], crops: Shard[Crops], size: int, *, excluded: list[tuple[str, str]]
 ) -> Iterator[tuple[Expression, np.ndarray]]:
-    """Every expression that can be used, with its `read_pair`; of the others, video and reason go to `left_out`."""
+    """Every expression that can be used, with its `read_pair`; of the others, video and reason go to `excluded`."""
     for expression in expressions:
         try:
             pair = read_pair(expression, crops.get(expression.video), size)
         except LeftOut as reason:
-            left_out.append((expression.video, f"expression {expression.expression}: {reason}"))
-            log(f"{expression.dataset}/{expression.subject}/{expression.video} {left_out[-1][1]}: excluded")
+            excluded.append((expression.video, f"expression {expression.expression}: {reason}"))
+            log(f"{expression.dataset}/{expression.subject}/{expression.video} {excluded[-1][1]}: excluded")
             continue
         yield expression, pair
 
@@ -155,13 +155,13 @@ def make_maps(pairs: Sequence[np.ndarray], job: Job[ApexdiffParams]) -> list[Map
     ]
 
 
-def record_of(done: Sequence[tuple[Expression, Maps]], size: int, left_out: Iterable[tuple[str, str]]) -> Apexdiff:
+def record_of(done: Sequence[tuple[Expression, Maps]], size: int, excluded: Iterable[tuple[str, str]]) -> Apexdiff:
     """The record of a subject; without a usable expression its arrays are empty."""
     arrays: dict[str, Any] = {n: [getattr(e, n) for e, _ in done] for n in COLUMNS}
     for name in MAPS:
         rows = np.array([getattr(maps, name) for _, maps in done], np.float32)
         arrays[name] = rows.reshape(len(done), size, size, *([2] if name == "flow" else []))
-    return Apexdiff(**arrays, excluded=tuple(left_out))
+    return Apexdiff(**arrays, excluded=tuple(excluded))
 
 
 def run(job: Job[ApexdiffParams]) -> Mapping[str, Any]:
@@ -171,11 +171,11 @@ def run(job: Job[ApexdiffParams]) -> Mapping[str, Any]:
     cv2.setNumThreads(job.threads)
     expressions = read_expressions(job.input("expressions"), read_videos(job.input("videos")))
     done: list[tuple[Expression, Maps]] = []
-    left_out: list[tuple[str, str]] = []
+    excluded: list[tuple[str, str]] = []
     with open_crops(job.input("crops")) as crops:
-        usable = read_pairs(track(expressions, "apexdiff"), crops, job.params.size, left_out=left_out)
+        usable = read_pairs(track(expressions, "apexdiff"), crops, job.params.size, excluded=excluded)
         while chunk := list(islice(usable, PAIRS)):
             maps = make_maps([pair for _, pair in chunk], job)
             done += zip([expression for expression, _ in chunk], maps, strict=True)
-    write_apexdiff(job.output("apexdiff"), crops.subject, record_of(done, job.params.size, left_out))
+    write_apexdiff(job.output("apexdiff"), crops.subject, record_of(done, job.params.size, excluded))
     return provenance(job.params.flow, job.device)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from microexp.reading.copies import find_copy
 from microexp.reading.release import Adapter, Counts, Found, Release, Row
-from microexp.reading.rows import common_row, kind_of, left_out, open_sheet, the_sheet
+from microexp.reading.rows import common_row, exclude_row, kind_of, open_sheet, the_sheet
 from microexp.reading.sheets import Sheet, as_text, read_sheets, table
 
 VIDEO = re.compile(r"s?(\d{2})_(\d{4})(?!\d).*", re.IGNORECASE)
@@ -74,9 +74,9 @@ def read_rows(release: Release) -> list[Row]:
         film = films.get(clip.rpartition("_")[0])  # at the last `_`: expressions have numbers of one or two digits
         kind = kind_of(line.text("kind"))
         if subject is None:
-            left_out(release, file, line, field="participant", expected="a participant of the sheet 'naming rule1'")
+            exclude_row(release, file, line, field="participant", expected="a participant of the sheet 'naming rule1'")
         elif film is None:
-            left_out(
+            exclude_row(
                 release,
                 file,
                 line,
@@ -84,7 +84,7 @@ def read_rows(release: Release) -> list[Row]:
                 expected="a film of the sheet 'naming rule2' with a number, such as anger1_1",
             )
         elif not kind:
-            left_out(release, file, line, field="kind", expected="macro-expression or micro-expression")
+            exclude_row(release, file, line, field="kind", expected="macro-expression or micro-expression")
         else:
             rows.append(common_row(release, file, line, subject=subject, video=f"{subject}_{film}", kind=kind))
     return rows

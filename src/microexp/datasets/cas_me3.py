@@ -9,9 +9,9 @@ from pathlib import Path
 
 from microexp.errors import UserError
 from microexp.reading.copies import find_copy
-from microexp.reading.intervals import ROW_LEFT_OUT, as_frame
+from microexp.reading.intervals import ROW_EXCLUDED, as_frame
 from microexp.reading.release import Adapter, Counts, Found, OtherTotals, Release, Row
-from microexp.reading.rows import COMMON, common_row, find_sheet, kind_of, left_out, open_sheet, the_sheet
+from microexp.reading.rows import COMMON, common_row, exclude_row, find_sheet, kind_of, open_sheet, the_sheet
 from microexp.reading.sheets import Line, table
 
 COLOUR = re.compile(r"colou?r", re.IGNORECASE)
@@ -117,7 +117,7 @@ def _labelled(release: Release, path: Path, labels: Sequence[Row]) -> list[Row]:
         if row.kind:
             found.append(row)
         else:
-            release.note(row.file, row.row, "kind", problem="in none of the sheets", action=ROW_LEFT_OUT)
+            release.note(row.file, row.row, "kind", problem="in none of the sheets", action=ROW_EXCLUDED)
             release.lose(row.subject, row.video, f"{row.file}, row {row.row}: kind: in none of the sheets")
     for label in labels:
         if label not in used:
@@ -165,11 +165,11 @@ def _rows(release: Release, path: Path, kind: str) -> list[Row]:
         subject = SUBJECTS[which].fullmatch(line.code("subject"))
         video = line.text("filename") or ("a" if which == "C" else "")
         if subject is None:
-            left_out(release, file, line, field="subject", expected=f"of the form {NAMES[which].format(1)}")
+            exclude_row(release, file, line, field="subject", expected=f"of the form {NAMES[which].format(1)}")
         elif not re.fullmatch(r"[A-Za-z]", video):
-            left_out(release, file, line, field="filename", expected="a letter")
+            exclude_row(release, file, line, field="filename", expected="a letter")
         elif line.text("kind") and not _kind(line):
-            left_out(release, file, line, field="kind", expected="Macro-expression or Micro-expression, or 0 or 1")
+            exclude_row(release, file, line, field="kind", expected="Macro-expression or Micro-expression, or 0 or 1")
         else:
             label = kind or _kind(line) or ("micro" if which == "C" else "")
             row = common_row(release, file, line, subject=_subject(which, subject), video=video, kind=label)

@@ -8,7 +8,7 @@ from pathlib import Path
 from microexp.errors import UserError
 from microexp.reading.copies import find_copy
 from microexp.reading.release import Adapter, Counts, Found, Release, Row
-from microexp.reading.rows import COMMON, common_row, left_out, open_sheet, the_sheet
+from microexp.reading.rows import COMMON, common_row, exclude_row, open_sheet, the_sheet
 from microexp.reading.sheets import table
 
 SUBJECT = re.compile(r"sub(\d{1,2})", re.IGNORECASE)
@@ -69,9 +69,9 @@ def read_rows(release: Release) -> list[Row]:
         subject = re.fullmatch(r"(?:sub)?(\d{1,2})", line.code("subject"), re.IGNORECASE)
         clip = CLIP.fullmatch(line.text("filename"))
         if subject is None:
-            left_out(release, file, line, field="subject", expected="a number such as 01")
+            exclude_row(release, file, line, field="subject", expected="a number such as 01")
         elif clip is None:
-            left_out(release, file, line, field="filename", expected="a clip such as EP02_01f")
+            exclude_row(release, file, line, field="filename", expected="a clip such as EP02_01f")
         else:
             rows.append(
                 common_row(release, file, line, subject=_subject(subject[1]), video=_clip(clip[0]), kind="micro")

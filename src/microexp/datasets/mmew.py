@@ -7,7 +7,7 @@ from pathlib import Path
 
 from microexp.reading.copies import find_copy
 from microexp.reading.release import Adapter, Counts, Found, Release, Row
-from microexp.reading.rows import COMMON, common_row, left_out, open_sheet, the_sheet
+from microexp.reading.rows import COMMON, common_row, exclude_row, open_sheet, the_sheet
 from microexp.reading.sheets import table
 
 CLIP = re.compile(r"S(\d{1,2})-(\d{1,2})-(\d{1,3})", re.IGNORECASE)
@@ -46,7 +46,7 @@ def read_rows(release: Release) -> list[Row]:
     for line in table(open_sheet(release, path), COMMON, optional=["subject", "aus"], positions=POSITIONS):
         clip = CLIP.fullmatch(line.text("filename"))
         if clip is None:
-            left_out(release, file, line, field="filename", expected="a clip such as S01-01-001")
+            exclude_row(release, file, line, field="filename", expected="a clip such as S01-01-001")
         else:
             rows.append(common_row(release, file, line, subject=_subject(clip), video=_name(clip), kind="micro"))
     return rows

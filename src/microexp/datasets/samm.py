@@ -7,7 +7,7 @@ from pathlib import Path
 
 from microexp.reading.copies import find_copy
 from microexp.reading.release import Adapter, Counts, Found, Release, Row
-from microexp.reading.rows import COMMON, common_row, left_out, open_sheet, the_sheet
+from microexp.reading.rows import COMMON, common_row, exclude_row, open_sheet, the_sheet
 from microexp.reading.sheets import table
 
 CLIP = re.compile(r"(\d{3})_(\d{1,2})_(\d{1,3})")
@@ -36,7 +36,7 @@ def read_rows(release: Release) -> list[Row]:
     for line in table(open_sheet(release, path, ["MICRO_ONLY"]), COMMON, optional=["aus"], positions=POSITIONS):
         name = re.fullmatch(r"(\d{1,3})_(\d{1,2})_(\d{1,3})", line.text("filename"))
         if name is None:
-            left_out(release, file, line, field="filename", expected="a clip such as 006_1_2")
+            exclude_row(release, file, line, field="filename", expected="a clip such as 006_1_2")
             continue
         subject = name[1].zfill(3)
         rows.append(

@@ -11,7 +11,7 @@ from pathlib import Path
 from microexp.errors import UserError
 from microexp.reading.copies import find_copy
 from microexp.reading.release import Adapter, Counts, Found, OtherTotals, Release, Row
-from microexp.reading.rows import COMMON, common_row, kind_of, left_out, open_sheet, the_sheet
+from microexp.reading.rows import COMMON, common_row, exclude_row, kind_of, open_sheet, the_sheet
 from microexp.reading.sheets import table
 
 VIDEO = re.compile(r"(\d{3})_(\d{1,2})")
@@ -54,9 +54,9 @@ def read_rows(release: Release) -> list[Row]:
         name = re.fullmatch(r"(\d{1,3})_(\d{1,2})_\w{1,5}", line.text("filename"))
         kind = kind_of(line.text("kind"))
         if name is None:
-            left_out(release, file, line, field="filename", expected="of the form 006_1_2")
+            exclude_row(release, file, line, field="filename", expected="of the form 006_1_2")
         elif not kind:
-            left_out(release, file, line, field="kind", expected="Macro or Micro - 1/2")
+            exclude_row(release, file, line, field="kind", expected="Macro or Micro - 1/2")
         else:
             if name[0] in seen:
                 release.note(

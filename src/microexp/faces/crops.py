@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from microexp.errors import reason_of
-from microexp.faces.faces import check_unchanged, open_listed, place_of, read_subject, whose
+from microexp.faces.faces import check_unchanged, open_listed, place_of, read_subject, subject_of_shard
 from microexp.faces.params import CropsParams
 from microexp.faces.resample import sampled_frames
 from microexp.faces.viewing import Unusable, visible
@@ -131,7 +131,7 @@ def run(job: Job[CropsParams]) -> Mapping[str, Any]:
     cv2.setNumThreads(job.threads)
     videos = read_subject(job.input("videos"))
     read: dict[str, str] = {}
-    whom, out = whose(videos, job.output("crops")), job.output("crops")
+    whom, out = subject_of_shard(videos, job.output("crops")), job.output("crops")
     with open_faces(job.input("faces"), whom) as faces, create_crops(out, whom) as shard:
         for video in track(videos, "crops"):
             _process(shard, video, job, faces.need(video.video))

@@ -41,7 +41,7 @@ def read_subject(path: Path) -> list[Video]:
     return videos
 
 
-def whose(videos: Sequence[Video], shard: Path) -> Subject:
+def subject_of_shard(videos: Sequence[Video], shard: Path) -> Subject:
     """Data set and subject of the videos; without any, of the shard by its place `…/{dataset}/{subject}.h5`."""
     return Subject(videos[0].dataset, videos[0].subject) if videos else Subject.of_path(shard)
 
@@ -240,7 +240,7 @@ def run(job: Job[FacesParams]) -> Mapping[str, Any]:
     videos = read_subject(listed)
     backend = make_backend(job.params, job.device)
     read: dict[str, str] = {}
-    with create_faces(job.output("faces"), whose(videos, job.output("faces"))) as shard:
+    with create_faces(job.output("faces"), subject_of_shard(videos, job.output("faces"))) as shard:
         for video in track(videos, "faces"):
             path = place_of(video, job)
             _process(shard, video, path, listed=listed, params=job.params, backend=backend)

@@ -14,7 +14,7 @@ import numpy as np
 from microexp.errors import UserError
 from microexp.faces import given
 from microexp.faces.dlib_backend import FINE_PX, SHIFTS, DlibBackend, predict
-from microexp.faces.faces import make_backend, open_listed, place_of, read_subject, whose
+from microexp.faces.faces import make_backend, open_listed, place_of, read_subject, subject_of_shard
 from microexp.faces.geometry import rebox
 from microexp.faces.observe import Backend, Face
 from microexp.faces.params import FacesParams
@@ -40,7 +40,7 @@ def run(job: Job[FacesParams]) -> None:
     cv2.setNumThreads(job.threads)
     videos = read_subject(job.input("videos"))
     video = the_one(videos, job.input("videos"))
-    with open_faces(job.input("faces"), whose(videos, job.input("faces"))) as shard:
+    with open_faces(job.input("faces"), subject_of_shard(videos, job.input("faces"))) as shard:
         faces = shard.usable(video.video) if video is not None else None
         if video is None or faces is None:
             log("no usable video")

@@ -56,12 +56,12 @@ def labelled_clips(
     expressions: Iterable[Expression], task: TaskParams, exclusions: Iterable[Exclusion]
 ) -> dict[Clip, str]:
     """Clip -> class of all expressions that the task has a class for and that could be used."""
-    left_out = {(e.dataset, e.subject, e.video, e.reason.partition(":")[0]) for e in exclusions}
+    excluded = {(e.dataset, e.subject, e.video, e.reason.partition(":")[0]) for e in exclusions}
     found = {}
     for e in expressions:
         name = class_in(task, e.dataset, e.subject, video=e.video, emotion=e.emotion, aus=str(e.aus))
         wanted = name is not None and e.dataset in task.datasets and e.kind in task.kinds
-        if wanted and (e.dataset, e.subject, e.video, f"expression {e.expression}") not in left_out:
+        if wanted and (e.dataset, e.subject, e.video, f"expression {e.expression}") not in excluded:
             found[e.dataset, e.subject, e.video, str(e.expression)] = str(name)
     return found
 

@@ -211,7 +211,7 @@ def write_annotations(path: Path, labels: Sequence[Label], videos: Sequence[OwnV
     names = _names(videos)
     rows, strange = [], 0
     for label in labels:
-        video = _whose(label, videos, names, file)
+        video = _video_of(label, videos, names, file)
         if video is None:
             strange += 1
             continue
@@ -236,7 +236,7 @@ def _names(videos: Sequence[OwnVideo]) -> dict[str, list[OwnVideo]]:
     return found
 
 
-def _whose(
+def _video_of(
     label: Label, videos: Sequence[OwnVideo], names: Mapping[str, list[OwnVideo]], file: object
 ) -> OwnVideo | None:
     if not label.video:

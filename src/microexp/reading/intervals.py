@@ -14,7 +14,7 @@ from microexp.records.numbering import Numbering
 Note = Callable[[str, str, str], None]
 """note(field, problem, action)"""
 
-ROW_LEFT_OUT = "row excluded"
+ROW_EXCLUDED = "row excluded"
 """What is done with a row that cannot be used."""
 
 NO_FRAMES = "kept: a ground truth that no detection can hit"
@@ -117,7 +117,7 @@ def as_interval(
     """
     start, odd = as_frame(onset)
     if start is None:
-        note("onset", odd, ROW_LEFT_OUT)
+        note("onset", odd, ROW_EXCLUDED)
         return None
     if odd:
         note("onset", odd, f"read as {start}")

@@ -17,7 +17,7 @@ from microexp.errors import UserError, reason_of
 from microexp.reading.fingerprint import combined, fingerprint
 from microexp.reading.frames import BadVideo, VideoSource, image_size, open_video
 from microexp.reading.intervals import (
-    ROW_LEFT_OUT,
+    ROW_EXCLUDED,
     FrameInterval,
     as_frame,
     as_interval,
@@ -117,7 +117,7 @@ def read_rows(adapter: Adapter, release: Release) -> list[Row]:
 def _check_usable(release: Release, rows: Sequence[Row]) -> None:
     """Raise when every row of the sheets is one that cannot be used: it is read wrongly then."""
     if not rows:
-        excluded = [issue for issue in release.issues if issue.action == ROW_LEFT_OUT]
+        excluded = [issue for issue in release.issues if issue.action == ROW_EXCLUDED]
         if excluded:
             first = excluded[0]
             raise UserError(
@@ -274,15 +274,15 @@ def _video_of(release: Release, row: Row, matcher: Matcher, readable: Set[tuple[
     try:
         key = matcher.find(row.subject, row.video)
     except Ambiguous as several:
-        release.note(row.file, row.row, "video", problem=f"{named} may be {several}", action=ROW_LEFT_OUT)
+        release.note(row.file, row.row, "video", problem=f"{named} may be {several}", action=ROW_EXCLUDED)
         release.lose(row.subject, row.video, f"{row.file}, row {row.row}: may be {several}")
         return None
     if key is None:
-        release.note(row.file, row.row, "video", problem=f"{named} is not on disk", action=ROW_LEFT_OUT)
+        release.note(row.file, row.row, "video", problem=f"{named} is not on disk", action=ROW_EXCLUDED)
         release.lose(row.subject, row.video, f"is not on disk, but has rows in {row.file}")
         return None
     if key not in readable:  # which is known already
-        release.note(row.file, row.row, "video", problem=f"{named} cannot be read", action=ROW_LEFT_OUT)
+        release.note(row.file, row.row, "video", problem=f"{named} cannot be read", action=ROW_EXCLUDED)
         return None
     if row.video != key[1]:
         release.note(row.file, row.row, "video", problem=row.video, action=f"read as {key[1]}")
@@ -321,7 +321,7 @@ def _expression(release: Release, row: Row, video: Video, source: VideoSource) -
     def note(field: str, problem: str, action: str) -> None:
         """Note what is odd in this row; a row that is excluded is missed by its video."""
         release.note(row.file, row.row, field, problem=problem, action=action)
-        if action == ROW_LEFT_OUT:
+        if action == ROW_EXCLUDED:
             release.lose(video.subject, video.video, f"{row.file}, row {row.row}: {field}: {problem}")
 
     numbers = video.numbering.values

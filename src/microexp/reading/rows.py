@@ -9,7 +9,7 @@ from pathlib import Path
 
 from microexp.errors import UserError
 from microexp.reading.action_units import format_aus, parse_aus
-from microexp.reading.intervals import ROW_LEFT_OUT, as_frame
+from microexp.reading.intervals import ROW_EXCLUDED, as_frame
 from microexp.reading.release import Release, Row
 from microexp.reading.sheets import Line, Sheet, choose_sheet, open_named, read_sheets, split_name
 from microexp.reading.trees import find_file
@@ -118,9 +118,9 @@ def common_row(release: Release, file: str, line: Line, *, subject: str, video: 
     )  # fmt: skip
 
 
-def left_out(release: Release, file: str, line: Line, *, field: str, expected: str) -> None:
+def exclude_row(release: Release, file: str, line: Line, *, field: str, expected: str) -> None:
     """Note a row with names that do not have the release's form; it is an excluded expression if it has an onset."""
     problem = f"{line.text(field)!r} is not {expected}"
-    release.note(file, line.row, field, problem=problem, action=ROW_LEFT_OUT)
+    release.note(file, line.row, field, problem=problem, action=ROW_EXCLUDED)
     if as_frame(line.value("onset"))[0] is not None:
         release.lose("", "", f"{file}, row {line.row}: {field}: {problem}")

@@ -153,7 +153,7 @@ def list_features(paths: Iterable[Path], files: Files) -> list[Features]:
     return sorted(found, key=lambda f: (f.stream, *f.key))
 
 
-def whose(path: Path) -> tuple[str, str, str]:
+def unit_of(path: Path) -> tuple[str, str, str]:
     """(stream, data set, subject) of the shard `…/{stream}/{dataset}/{subject}.h5`, by its path."""
     return path.parent.parent.name, path.parent.name, path.stem
 
@@ -175,7 +175,7 @@ def _described(path: Path, video: str, group: h5py.Group, files: Files) -> Featu
     if len(channels) != n_channels:
         raise UserError(file=path, where=video, problem=f"{n_channels} channels, {len(channels)} names")
     fps, index = float(group.attrs["fps"]), group["frame_index"][:]
-    return Features(*whose(path), video, path, n_steps, channels, n_frames, step, clip, fps, index, files)
+    return Features(*unit_of(path), video, path, n_steps, channels, n_frames, step, clip, fps, index, files)
 
 
 @dataclass(frozen=True)

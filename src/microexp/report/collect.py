@@ -87,11 +87,11 @@ def read_rows(paths: Iterable[Path], columns: Sequence[str]) -> list[Rows]:
     Raises:
         UserError: when a file lacks one of `columns`.
     """
-    found = [Rows(*whose(p), tuple(storage.read_csv(p, columns))) for p in paths]
+    found = [Rows(*unit_of(p), tuple(storage.read_csv(p, columns))) for p in paths]
     return sorted(found, key=lambda r: (r.experiment, r.fold))
 
 
-def whose(path: Path) -> tuple[str, str, str]:
+def unit_of(path: Path) -> tuple[str, str, str]:
     """(experiment, method, fold) of a file of a fold, by its folders."""
     return path.parents[2].name, path.parents[1].name, path.parent.name
 

@@ -104,7 +104,7 @@ def write_data(
 @contextmanager
 def create(path: Path) -> Iterator[records.FeaturesWriter]:
     """A shard of features with its record; the path says of which subject it is."""
-    stream = records.whose(path)[0]
+    stream = records.unit_of(path)[0]
     with records.create_features(path, stream, Subject.of_path(path)) as shard:
         yield shard
     recorded(path, stream)
@@ -115,7 +115,7 @@ def edit(path: Path) -> Iterator[h5py.File]:
     """A shard of features to be changed, with a new record afterwards."""
     with h5py.File(path, "r+") as file:
         yield file
-    recorded(path, records.whose(path)[0])
+    recorded(path, records.unit_of(path)[0])
 
 
 def found_in(folder: Path, dataset: str = "fake") -> MadeUp:
@@ -187,7 +187,7 @@ def garble(data: MadeUp, folder: Path, dataset: str = "fake", subject: str = "s0
         if path.stem != subject:
             continue
         with create(path) as shard:
-            if records.whose(path)[0] == "motion":
+            if records.unit_of(path)[0] == "motion":
                 write_motion(shard, "other", [], JUNK, 30.0, generator)
             else:
                 index = np.arange(JUNK)

@@ -20,7 +20,7 @@ VARIED = OPTIONS.model_copy(update={"augment": 1.0})
 
 
 def drawn(amount: float, seed: int, values: np.ndarray) -> np.ndarray:
-    return vary(values, MIRROR, amount, np.random.default_rng(seed))
+    return vary(values, MIRROR, amount, rng=np.random.default_rng(seed))
 
 
 def test_sides_are_swapped_where_both_are_there():
@@ -49,8 +49,8 @@ def test_strength_noise_and_silent_channels_grow_with_the_amount():
 def test_draws_depend_on_seed_epoch_and_video_alone():
     values = np.ones((3, 6), np.float32)
     keys = [(0, 1, ("d", "a", "v")), (0, 1, ("d", "b", "v")), (0, 2, ("d", "a", "v")), (1, 1, ("d", "a", "v"))]
-    found = [vary(values, MIRROR, 1.0, generator(*key)) for key in keys]
-    assert np.array_equal(found[0], vary(values, MIRROR, 1.0, generator(*keys[0])))
+    found = [vary(values, MIRROR, 1.0, rng=generator(*key)) for key in keys]
+    assert np.array_equal(found[0], vary(values, MIRROR, 1.0, rng=generator(*keys[0])))
     assert all(not np.array_equal(found[0], other) for other in found[1:])
 
 

@@ -38,7 +38,7 @@ def event(onset: int, offset: int, kind: str = "micro", flags: str = "") -> dict
 def copy(
     film: Film, *events: Mapping[str, str], points: Mapping[int, np.ndarray | None] | None = None, video: Video = VIDEO
 ) -> list[np.ndarray]:
-    return list(drawn(film, video, events, points or {}))  # type: ignore[arg-type]
+    return list(drawn(film, video, events, points=points or {}))  # type: ignore[arg-type]
 
 
 def grey(*levels: int | None, size: tuple[int, int] = (80, 120)) -> list[np.ndarray | None]:

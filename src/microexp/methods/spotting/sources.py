@@ -13,7 +13,7 @@ from microexp.methods.people import Sides
 from microexp.methods.spotting.base import SpottingVideo, Truth
 from microexp.methods.spotting.fits import Subject
 from microexp.methods.spotting.params import FoldParams
-from microexp.records.features import Features, Files, Key, list_features, whose
+from microexp.records.features import Features, Files, Key, list_features, unit_of
 from microexp.records.index import Expression, Video, read_expressions, read_videos
 from microexp.run.stage import Job
 
@@ -55,7 +55,7 @@ class Sources:
                     truth.setdefault((item.dataset, item.subject, item.video), []).append(item)
         shards: dict[Subject, list[Path]] = {}
         for path in sorted(job.inputs["features"]):
-            _, dataset, subject = whose(path)
+            _, dataset, subject = unit_of(path)
             shards.setdefault((dataset, subject), []).append(path)
         known = shards or {k[:2] for k in videos}
         if held_out is not None and not any(map(sides.is_held_out, known)):
@@ -84,7 +84,7 @@ class Sources:
                 problem="everybody in it is tested too",
                 expected="somebody who is not in the data set that is tested",
             )
-        made = {whose(path)[0] for path in self.training_paths()}
+        made = {unit_of(path)[0] for path in self.training_paths()}
         for stream in streams:
             if stream not in made:
                 raise UserError(file="features", problem=f"no shard of the stream {stream}", expected="one per subject")
@@ -110,7 +110,7 @@ class Sources:
         self, keys: Sequence[Key], streams: Sequence[str], paths: Sequence[Path], files: Files
     ) -> list[SpottingVideo]:
         features: dict[Key, dict[str, Features]] = {}
-        for item in list_features([p for p in paths if whose(p)[0] in streams], files):
+        for item in list_features([p for p in paths if unit_of(p)[0] in streams], files):
             features.setdefault(item.key, {})[item.stream] = item
         videos = []
         for key in sorted(keys):

@@ -23,7 +23,7 @@ def read_sheet(path: Path, dataset: str) -> list[Interval]:
         UserError: when a row has no frame numbers, or an offset before its onset.
     """
     from microexp.datasets.adapters import load_adapter
-    from microexp.reading.intervals import ROW_LEFT_OUT
+    from microexp.reading.intervals import ROW_EXCLUDED
     from microexp.reading.params import IndexParams
     from microexp.reading.read import read_rows
     from microexp.reading.release import Release
@@ -47,7 +47,7 @@ def read_sheet(path: Path, dataset: str) -> list[Interval]:
             )
         found.append(Interval(row.subject, row.video, onset, offset, row.kind, row.emotion))
     for issue in release.issues:
-        if issue.action == ROW_LEFT_OUT:
+        if issue.action == ROW_EXCLUDED:
             raise UserError(
                 file=path, where=f"row {issue.row}: {issue.field}", got=issue.problem, expected="a row of the release"
             )

@@ -42,7 +42,7 @@ def generator(seed: int, epoch: int, video: Key) -> np.random.Generator:
     return np.random.default_rng([seed, 5, epoch, zlib.crc32("/".join(video).encode())])
 
 
-def vary(values: np.ndarray, mirror: np.ndarray, amount: float, rng: np.random.Generator) -> np.ndarray:
+def vary(values: np.ndarray, mirror: np.ndarray, amount: float, *, rng: np.random.Generator) -> np.ndarray:
     """A video's features, the face mirrored or not, all motion stronger or weaker, with noise, some channels silent.
 
     Args:

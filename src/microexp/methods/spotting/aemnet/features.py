@@ -162,7 +162,7 @@ class FeatureStore:
     def varied_table(self, seed: int, epoch: int, amount: float) -> np.ndarray:
         """`table` as a fit of that seed sees it in an epoch (`augment.vary`)."""
         mirror = other_side(self.videos[0].channels)
-        parts = [vary(self._whole(v), mirror, amount, generator(seed, epoch, v.key)) for v in self.videos]
+        parts = [vary(self._whole(v), mirror, amount, rng=generator(seed, epoch, v.key)) for v in self.videos]
         return np.concatenate(parts)
 
     def rows(self, video: FeatureVideo, start: int, length: int) -> np.ndarray:
