@@ -76,7 +76,12 @@ def _about(found: Clips) -> pd.DataFrame:
 
 
 def spot(
-    videos: str | Path, shards: Sequence[str | Path], model: str | Path | None = None, *, device: str = "auto"
+    videos: str | Path,
+    shards: Sequence[str | Path],
+    model: str | Path | None = None,
+    *,
+    crops: str | Path | None = None,
+    device: str = "auto",
 ) -> pd.DataFrame:
     """Find expressions in the videos of one subject with a trained model: stage `apply`.
 
@@ -84,6 +89,8 @@ def spot(
         videos: `results/index/DATASET/subjects/SUBJECT/videos.csv`.
         shards: the subject's feature shards, of every stream that the model reads.
         model: `model.safetensors` of the fold `all`; None takes the one that the package ships.
+        crops: the subject's crops, which know of each frame whether it shows the face; without them no event is flagged
+            `occlusion`, `repeated`, `cut` or `gap`.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
 
     Returns:
@@ -98,6 +105,7 @@ def spot(
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "events.csv")
         inputs = {"videos": [Path(videos)], "features": [Path(s) for s in shards], "spotting": [path]}
+        inputs |= {} if crops is None else {"crops": [Path(crops)]}
         run_stage(stage, Job(inputs, {"events": out}, stage.params(), device=device))
         return _events(out).drop(columns=["apex", "apex_s", "emotion", "recognition_model"])
 

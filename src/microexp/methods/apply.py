@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -29,6 +30,7 @@ from microexp.records.crops import Crops, open_crops
 from microexp.records.events import Event, write_events
 from microexp.records.features import Features, Files, list_features
 from microexp.records.index import Video, read_videos
+from microexp.records.shard import Shard
 from microexp.run.log import log
 from microexp.run.stage import Job, Params
 
@@ -49,11 +51,11 @@ def run(job: Job[ApplyStageParams]) -> Mapping[str, Any]:
     if recogniser is not None:
         check_preprocessing(recogniser, job.params.preprocessing)
     events: list[Event] = []
-    with Files() as files, open_crops(job.input("crops")) as crops:
+    with Files() as files, _crops(job) as crops:
         features = by_video(list_features(job.inputs["features"], files))
         for video in videos:
             own = features.get(video.video, {})
-            shown = crops.usable(video.video) if video.video in crops else None
+            shown = crops.usable(video.video) if crops is not None and video.video in crops else None
             events += [with_flags(event, own.get(MOTION), shown) for event in spot(spotter, video, own)]
     units = action_units.load(job.input("action_units")) if job.inputs.get("action_units") else None
     if recogniser is not None or units is not None:
@@ -68,6 +70,10 @@ def run(job: Job[ApplyStageParams]) -> Mapping[str, Any]:
         job.output("events"), events, videos, classes=classes, units=action_units.unit_names(units) if units else ()
     )
     return {"events": len(events)}
+
+
+def _crops(job: Job[ApplyStageParams]) -> AbstractContextManager[Shard[Crops] | None]:
+    return open_crops(job.input("crops")) if job.inputs.get("crops") else nullcontext()
 
 
 def with_flags(event: Event, motion: Features | None, crops: Crops | None) -> Event:
