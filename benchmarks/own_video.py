@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import os
 import subprocess
 import sys
 import time
@@ -27,6 +26,16 @@ from microexp.rendered.scene import make_scene, render
 from microexp.rendered.video import write_video
 
 FPS, WIDTH, HEIGHT, SEED = 30, 640, 480, 9101
+
+
+LAUNCHER = """
+import resource, subprocess, sys
+status = subprocess.run([sys.executable, *sys.argv[1:]], stdout=subprocess.DEVNULL).returncode
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(used.ru_utime + used.ru_stime, used.ru_maxrss)
+sys.exit(status)
+"""
+"""A small Python between: the peak that a process is told of begins with that of whoever started it."""
 
 
 @dataclass(frozen=True)
@@ -66,16 +75,13 @@ def there_and_back(piece: list[np.ndarray]) -> Iterator[np.ndarray]:
 def measure(video: Path, out: Path, seconds: float, cores: int) -> Cost:
     """Run the command on a video; nothing of an earlier run is used again."""
     start = time.monotonic()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "microexp", "video", str(video), "--out", str(out), "--cores", str(cores)],
-        stdout=subprocess.DEVNULL,
-        stderr=(out.parent / f"{out.name}.log").open("wb"),
-    )
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"microexp video ended with {process.returncode}: see {out}.log")
-    return Cost(seconds, time.monotonic() - start, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+    command = ["-m", "microexp", "video", str(video), "--out", str(out), "--cores", str(cores)]
+    with (out.parent / f"{out.name}.log").open("wb") as log:
+        done = subprocess.run([sys.executable, "-c", LAUNCHER, *command], stdout=subprocess.PIPE, stderr=log)
+    if done.returncode:
+        raise SystemExit(f"microexp video ended with {done.returncode}: see {out}.log")
+    cpu_s, peak_kb = map(float, done.stdout.split())
+    return Cost(seconds, time.monotonic() - start, cpu_s, peak_kb / 1024)
 
 
 def table(costs: list[Cost]) -> str:
