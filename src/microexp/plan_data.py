@@ -108,7 +108,7 @@ class PlanData:
 
     def temporary(self, stage: str) -> bool:
         """Whether the run deletes what `stage` makes when everything that reads it is done."""
-        if getattr(self.config.keep, stage, True) or stage == "pictures":
+        if getattr(self.config.keep, stage, True):
             return False
         return stage not in {self.last_stage(kind, e) for kind in KINDS for e in self.config.experiments(kind)}
 
