@@ -355,6 +355,7 @@ STAGES: dict[str, Stage] = {
             {"videos": VIDEOS, "faces": FACES, "root": ROOT},
             {"landmarks": Output(f"{OWN}/landmarks.csv", "landmarks of every frame")},
             "microexp.faces.params:FacesParams",
+            version=2,
             drawn=False,
         ),
         Stage(
@@ -399,6 +400,7 @@ STAGES: dict[str, Stage] = {
             },
             {"page": Output(f"{OWN}/page.html", "the page")},
             "microexp.report.video.params:VideoTablesParams",
+            version=2,
             drawn=False,
         ),
         Stage(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from microexp.errors import UserError
+from microexp.faces import dlib_backend
 from microexp.faces import follow as module
 from microexp.faces.follow import DETECT_EVERY, Follower, follow, looked_at, the_one
 from microexp.faces.observe import Face
@@ -142,3 +143,20 @@ def test_between_two_looks_dlib_s_landmarks_go_on_from_those_before(monkeypatch:
     assert places(seen[6:]) == [None] * 5, "nothing goes on towards a look that finds nobody"
     assert steps == [300, 301, 302, 303] and finder.found == []
     assert finder.last is not None and float(finder.last.landmarks[0, 0]) == 300, "of several, this one is meant"
+
+
+def test_dlib_takes_the_mean_of_two_boxes_in_every_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = dlib_backend.DlibBackend()
+    taken: list[int] = []
+
+    def predicted(frame: np.ndarray, box: np.ndarray, face_px: int, *, shifts: Sequence[object]) -> np.ndarray:
+        if face_px == dlib_backend.FINE_PX:
+            taken.append(len(shifts))
+        return np.asarray(face(300).landmarks + np.random.default_rng(0).uniform(-40, 40, (68, 2)))
+
+    for place in (module, dlib_backend):
+        monkeypatch.setattr(place, "predict", predicted)
+    monkeypatch.setattr(dlib_backend, "detect_near", lambda frame, box: (face(300).box, 1.0))
+    seen = list(follow(Film(11), np.arange(11), Known({0: 300}), backend=backend))  # type: ignore[arg-type]
+    assert len(seen) == 11 and None not in seen
+    assert taken == [2] * 11

@@ -7,7 +7,7 @@ import csv
 import numpy as np
 import pytest
 
-from microexp.apexdiff.events import apex_and_maps
+from microexp.apexdiff.events import apex_and_maps, maps_to_apex
 from microexp.apexdiff.params import ApexdiffParams
 from microexp.errors import UserError
 from microexp.flow.params import Tvl1Params
@@ -141,6 +141,20 @@ def crops(data, tmp_path_factory):
 
 
 MAPS = ApexdiffParams(size=14, flow=Tvl1Params(backend="opencv", preset="opencv"))
+
+
+@pytest.mark.parametrize("registration", ["rigid", "alignment"])
+def test_maps_to_a_known_apex_are_those_of_the_search(crops, registration):
+    params = MAPS.model_copy(update={"registration": registration})
+    with open_crops(crops) as file:
+        apex, searched = apex_and_maps(file["s01_0"], (2, 20), params)
+        assert apex > 2
+        known = maps_to_apex(file["s01_0"], 2, apex, params=params)
+        assert known is not None and maps_to_apex(file["s01_0"], apex, apex, params=params) is None
+        for name, values in vars(searched).items():
+            np.testing.assert_array_equal(vars(known)[name], values, err_msg=name)
+        other = maps_to_apex(file["s01_0"], 2, apex - 1, params=params)
+        assert other is None or not np.array_equal(other.flow, searched.flow)
 
 
 @pytest.mark.long

@@ -39,6 +39,14 @@ def test_no_torch() -> None:
     assert loads(*WITHOUT_TORCH) == ""
 
 
+def test_which_method_a_model_holds_is_read_without_its_network() -> None:
+    code = "import sys; from microexp.models import __path__; from pathlib import Path; "
+    code += "from microexp.methods.model import read_method; "
+    code += "found = read_method(Path(__path__[0], 'spotting_motion.safetensors'), 'spotting'); "
+    code += "sys.exit('torch' in sys.modules or not (found.label and found.method.learns))"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
 def test_a_network_would_be_noticed(tmp_path: Path) -> None:
     (tmp_path / "torch.py").touch()
     (tmp_path / "net_of_mine.py").write_text("import torch\n")

@@ -43,6 +43,34 @@ def apex_and_maps(
     flows = compute_flow(onsets, crops[1:], params.flow, threads=threads, device=device)
     moved = [float(np.hypot(*np.moveaxis(flow - rigid_flow(flow), -1, 0)).mean()) for flow in flows]
     best = int(np.argmax(moved))
-    maps = expression_maps(crops[0], crops[1 + best], flows[best], registration=params.registration)
+    maps = _maps(crops[0], crops[1 + best], flows[best], params=params)
     apex = min(max(int(index[looked[best]]), interval[0]), interval[1])  # the nearest crop may lie beyond the interval
-    return apex, shrink(maps, params.size)
+    return apex, maps
+
+
+def maps_to_apex(
+    video: Crops, onset: int, apex: int, *, params: ApexdiffParams, threads: int = 1, device: str = "auto"
+) -> Maps | None:
+    """The maps of `apex_and_maps` where the apex is known, from one flow in place of a dozen.
+
+    Args:
+        video: crops of the video.
+        onset: 0-based source frame.
+        apex: 0-based source frame.
+        params: as of the stage `apexdiff`.
+        threads: of the flow.
+        device: of the flow.
+
+    Returns:
+        The maps at the stored size; None where onset and apex have the same crop.
+    """
+    first, last = (nearest_crop(video.frame_index, frame) for frame in (onset, apex))
+    if last <= first:
+        return None
+    crops = to_grey(np.stack([video.frames[i] for i in (first, last)]))
+    flow = compute_flow(crops[:1], crops[1:], params.flow, threads=threads, device=device)[0]
+    return _maps(crops[0], crops[1], flow, params=params)
+
+
+def _maps(onset: np.ndarray, apex: np.ndarray, flow: np.ndarray, *, params: ApexdiffParams) -> Maps:
+    return shrink(expression_maps(onset, apex, flow, registration=params.registration), params.size)

@@ -82,8 +82,14 @@ def _models() -> tuple[Any, Any]:
 
 @dataclass
 class DlibBackend:
-    """Finds the face of one video frame after frame, first in the surroundings of where it was last."""
+    """Finds the face of one video frame after frame, first in the surroundings of where it was last.
 
+    Attributes:
+        shifts: boxes of which the landmarks are averaged, in units of the side.
+        last: the face of the frame before.
+    """
+
+    shifts: Sequence[tuple[float, float]] = SHIFTS
     last: Face | None = None
 
     def start(self) -> None:
@@ -98,12 +104,12 @@ class DlibBackend:
         """The face in a grey frame (H, W) uint8, or None: where it was, else the largest one."""
         found = detect_near(frame, self.last.box) if self.last is not None else None
         found = found or detect(frame)
-        self.last = None if found is None else _with_landmarks(frame, *found)
+        self.last = None if found is None else _with_landmarks(frame, *found, shifts=self.shifts)
         return self.last
 
     def find_all(self, frame: np.ndarray) -> list[Face]:
         """All faces in a grey frame that are at least half as large as the largest one needs to be to be found."""
-        return [_with_landmarks(frame, *found) for found in detect_all(frame, finer=True)]
+        return [_with_landmarks(frame, *found, shifts=self.shifts) for found in detect_all(frame, finer=True)]
 
 
 def detect(frame: np.ndarray) -> tuple[np.ndarray, float] | None:
@@ -168,9 +174,9 @@ def _detect(frame: np.ndarray, region: np.ndarray, scale: float) -> list[tuple[n
     return found
 
 
-def _with_landmarks(frame: np.ndarray, box: np.ndarray, score: float) -> Face:
+def _with_landmarks(frame: np.ndarray, box: np.ndarray, score: float, *, shifts: Sequence[tuple[float, float]]) -> Face:
     start = rebox(predict(frame, box, ROUGH_PX, shifts=SHIFTS[:1]))
-    landmarks = predict(frame, start, FINE_PX, shifts=SHIFTS)
+    landmarks = predict(frame, start, FINE_PX, shifts=shifts)
     return Face(rebox(landmarks), landmarks, score)
 
 

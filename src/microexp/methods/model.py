@@ -7,7 +7,8 @@ the options of the method, the feature streams that it reads and how they were c
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,14 +40,32 @@ class ModelParams(Params):
 
 
 @dataclass(frozen=True)
-class Model:
-    """A model file, ready to be applied.
+class NamedMethod:
+    """Which method a model file holds.
 
     Attributes:
         path: of the file.
         kind: `spotting` or `recognition`.
         name: row of the table that it comes from.
         method: what it is.
+    """
+
+    path: Path
+    kind: str
+    name: str
+    method: Method
+
+    @property
+    def label(self) -> str:
+        """What tells the model in a table: `demo/aemnet`."""
+        return self.name
+
+
+@dataclass(frozen=True)
+class Model(NamedMethod):
+    """A model file, ready to be applied.
+
+    Attributes:
         fitted: the method's own model.
         streams: stream -> step, clip, channels and rate of its features (spotting).
         limits_s: kind -> shortest and longest length of a detection, s (spotting).
@@ -57,10 +76,6 @@ class Model:
         preprocessing: stage -> options.
     """
 
-    path: Path
-    kind: str
-    name: str
-    method: Method
     fitted: Any
     streams: Mapping[str, Mapping[str, Any]]
     limits_s: Mapping[str, tuple[float, float]]
@@ -69,11 +84,6 @@ class Model:
     classes: tuple[str, ...]
     size_px: int
     preprocessing: Mapping[str, Mapping[str, Any]]
-
-    @property
-    def label(self) -> str:
-        """What tells the model in a table: `demo/aemnet`."""
-        return self.name
 
 
 class _Trained(BaseModel):
@@ -152,6 +162,15 @@ def streams_of(path: Path) -> list[str]:
     return list(bundle.read(path).about.get("streams", {}))
 
 
+def read_method(path: Path, kind: str) -> NamedMethod:
+    """Which method a model file holds, without what it has learnt: no network is built.
+
+    Raises:
+        UserError: as `read_model`, as far as the method and its options go.
+    """
+    return _method_of(path, kind, bundle.read(path))[0]
+
+
 def read_model(path: Path, kind: str) -> Model:
     """Read a model file; the class of a method of somebody else must be importable, and is trusted as any code is.
 
@@ -159,11 +178,25 @@ def read_model(path: Path, kind: str) -> Model:
         UserError: when it is no model of this kind, or another one than its path says.
     """
     found = bundle.read(path)
+    trained, settings, told = _method_of(path, kind, found)
+    with _one_line(path, kind):
+        kinds = KINDS if kind == "spotting" else ()
+        choices, limits = {k: told.selection[k] for k in kinds}, {k: told.duration_s[k] for k in kinds}
+        choice = validate(ChoiceParams, found.about.get("choice", {}), path, where="choice")
+        fitted = trained.method.from_bytes(found.parts["method.0"], settings)
+    return Model(
+        path, kind, trained.name, trained.method, fitted, told.streams, limits, choices, choice, told.classes,
+        told.size_px, told.preprocessing,
+    )  # fmt: skip
+
+
+def _method_of(path: Path, kind: str, found: bundle.Bundle) -> tuple[NamedMethod, Any, _Described]:
+    """The method, its options and the description that came with it, checked."""
     about = found.about
     _check_identity(path, about, MODEL)
     if about.get("kind") != kind or about.get("format") != FORMAT or "method.0" not in found.parts:
         raise UserError(file=path, problem="another kind of file", expected=f"a {kind} model of the stage model")
-    try:
+    with _one_line(path, kind):
         method = find_method(kind, str(about["reference"]))
         if method.version != about["version"]:
             raise UserError(
@@ -171,14 +204,14 @@ def read_model(path: Path, kind: str) -> Model:
             )
         settings = validate(method.Options, about["options"], path, where="options")
         told = validate(_Described, about, path)
-        kinds = KINDS if kind == "spotting" else ()
-        choices, limits = {k: told.selection[k] for k in kinds}, {k: told.duration_s[k] for k in kinds}
-        fitted = method.from_bytes(found.parts["method.0"], settings)
-        return Model(
-            path, kind, f"{told.experiment}/{told.method}", method, fitted, told.streams, limits, choices,
-            validate(ChoiceParams, about.get("choice", {}), path, where="choice"), told.classes, told.size_px,
-            told.preprocessing,
-        )  # fmt: skip
+    return NamedMethod(path, kind, f"{told.experiment}/{told.method}", method), settings, told
+
+
+@contextmanager
+def _one_line(path: Path, kind: str) -> Iterator[None]:
+    """What a file of another form raises, as one line about the file."""
+    try:
+        yield
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise UserError(
             file=path, problem=f"{type(error).__name__}: {error}", expected=f"a {kind} model of the stage model"

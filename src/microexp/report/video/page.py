@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from microexp.apexdiff.events import apex_and_maps
+from microexp.apexdiff.events import maps_to_apex
 from microexp.records.crops import Crops, open_crops
 from microexp.records.index import Expression, Video, read_expressions, read_videos
 from microexp.report import images
@@ -138,9 +138,9 @@ def event_pictures(
         return shown
     apex = video.numbering.to_index(int(row["apex"]))
     shown.append(("apex", images.photo(crop_near(crops, apex), 120)))
-    found = apex_and_maps(crops, (onset, apex), job.params.apexdiff, threads=job.threads, device=job.device)
-    if found is not None:
-        flow = found[1].flow
+    maps = maps_to_apex(crops, onset, apex, params=job.params.apexdiff, threads=job.threads, device=job.device)
+    if maps is not None:
+        flow = maps.flow
         bound = images.bound_of(flow)
         px = bound * crops.side / flow.shape[0]
         shown.append((f"motion, {px:.1f} px", images.drawing(images.flow_colours(flow, bound))))

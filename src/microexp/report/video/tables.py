@@ -12,7 +12,7 @@ import numpy as np
 
 from microexp.apexdiff.events import apex_and_maps
 from microexp.errors import UserError
-from microexp.methods.model import Model, read_model
+from microexp.methods.model import NamedMethod, read_method
 from microexp.metrics.spotting import IOU, closed_iou, pairs
 from microexp.records.crops import Crops, open_crops
 from microexp.records.events import Event, read_events
@@ -71,7 +71,7 @@ def run(job: Job[VideoTablesParams]) -> None:
         _write_nothing(job, None, "the video cannot be read")
         return
     (video,) = videos
-    model = read_model(job.input("spotting"), "spotting")
+    model = read_method(job.input("spotting"), "spotting")
     with open_crops(job.input("crops")) as shard, open_faces(job.input("faces")) as faces, Files() as files:
         crops = shard.usable(video.video)
         if crops is None:
@@ -170,7 +170,7 @@ def _cell(value: float, decimals: int) -> float | None:
 
 
 def event_table(
-    video: Video, events: Sequence[Event], seen: Seen, *, truths: Sequence[Expression], model: Model
+    video: Video, events: Sequence[Event], seen: Seen, *, truths: Sequence[Expression], model: NamedMethod
 ) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
     """Columns and rows of `events.csv`."""
     classes = list(dict.fromkeys(c for e in events for c in e.probabilities))
@@ -195,12 +195,12 @@ def event_table(
     return (*EVENT_COLUMNS, *(f"p_{c}" for c in classes), *units), rows
 
 
-def kind_of(event: Event, model: Model) -> str:
+def kind_of(event: Event, model: NamedMethod) -> str:
     """The kind, or `candidate` where no method has learnt what an expression is."""
     return event.kind if getattr(model.method, "learns", True) else CANDIDATE
 
 
-def hits_of(events: Sequence[Event], truths: Sequence[Expression], model: Model) -> list[str | None]:
+def hits_of(events: Sequence[Event], truths: Sequence[Expression], model: NamedMethod) -> list[str | None]:
     """`hit` or `miss` for every event where there is ground truth: at most one event meets each truth (IoU .5)."""
     if not truths:
         return [None] * len(events)
@@ -220,7 +220,7 @@ def hits_of(events: Sequence[Event], truths: Sequence[Expression], model: Model)
 
 
 def summary(
-    video: Video, seen: Seen, events: Sequence[Event], *, truths: Sequence[Expression], model: Model
+    video: Video, seen: Seen, events: Sequence[Event], *, truths: Sequence[Expression], model: NamedMethod
 ) -> dict[str, Any]:
     """What `summary.json` says."""
     unusable = np.isin(seen.reason, [Reason.NO_FACE, Reason.OUTSIDE, Reason.DAMAGED])
