@@ -162,10 +162,29 @@ def test_states_of_two_people_that_overlap_are_told_apart(tmp_path: Path) -> Non
     assert [(x.onset, x.offset) for x in made(tmp_path, "l.csv", BORIS_HEADER + rows)] == [(1, 3), (2, 5)]
 
 
-def test_a_point_event_is_a_moment_and_a_stop_alone_is_nothing(tmp_path: Path) -> None:
-    rows = "1,a.mp4,ann,surprise,POINT\n2,a.mp4,ann,micro,STOP\n3,a.mp4,ann,fear,START\n4,a.mp4,ann,fear,STOP\n"
+def test_a_point_event_is_a_moment(tmp_path: Path) -> None:
+    rows = "1,a.mp4,ann,surprise,POINT\n2,a.mp4,ann,micro,POINT\n3,a.mp4,ann,fear,START\n4,a.mp4,ann,fear,STOP\n"
     found = made(tmp_path, "l.csv", BORIS_HEADER + rows)
-    assert [(x.onset, x.offset, x.emotion) for x in found] == [(1, 1, "surprise"), (3, 4, "fear")]
+    assert [(x.onset, x.offset, x.kind, x.emotion) for x in found] == [
+        (1, 1, "", "surprise"), (2, 2, "micro", ""), (3, 4, "", "fear"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("1,a.mp4,ann,fear,STOP\n", "row 2: 'fear' stops without a start"),
+        ("1,a.mp4,ann,fear,START\n2,a.mp4,ann,fear,STOP\n3,a.mp4,ann,fear,STOP\n", "row 4: 'fear' stops without"),
+        ("1,a.mp4,ann,fear,START\n", "row 2: 'fear' starts and never stops"),
+        ("1,a.mp4,ann,,START\n2,b.mp4,ann,,STOP\n", "row 3: 'a state' stops without a start"),
+        ("1,a.mp4,ann,fear,START\n2,a.mp4,ann,fear,START\n3,a.mp4,ann,fear,STOP\n", "row 2: 'fear' starts again"),
+        ("1,a.mp4,ann,fear,START\n2,a.mp4,ann,fear,\n3,a.mp4,ann,fear,STOP\n", "row 3: got '', expected START"),
+        ("1,a.mp4,ann,fear,START\nlate,a.mp4,ann,fear,STOP\n", "row 3: got 'late', expected a time in seconds"),
+    ],
+)  # fmt: skip
+def test_a_state_without_its_two_rows_is_named(tmp_path: Path, rows: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        made(tmp_path, "l.csv", BORIS_HEADER + rows)
 
 
 def test_a_sheet_of_a_workbook_is_read_by_its_name(tmp_path: Path) -> None:

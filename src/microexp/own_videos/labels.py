@@ -149,36 +149,65 @@ def _kind(text: str) -> str:
 
 
 def _boris_events(sheet: Sheet) -> list[Label]:
-    """BORIS's list of events: a row where a state starts and one where it stops."""
+    """BORIS's list of events: a row where a state starts and one where it stops; of a point event there is one row.
+
+    Raises:
+        UserError: when a row has no time, or one of the two rows of a state is not there.
+    """
     columns = {
         "onset": ("time", "time (s)"), "state": STATE, "emotion": LABEL, "video": VIDEO, "subject": ("subject",),
     }  # fmt: skip
+    found = []
+    open_: dict[tuple[str, ...], tuple[Line, float]] = {}
     lines = _lines(sheet, columns)
-    found, open_ = [], {}
-    for line in lines:
-        state = line.text("state").casefold()
+    for line in lines if any(line.text("state") for line in lines) else []:
+        state, time_s = line.text("state").casefold(), _boris_time(sheet, line)
         who = (line.text("video"), line.text("subject"), line.text("emotion"))
-        time_s = as_seconds(line.text("onset"))
-        if time_s is None:
-            raise UserError(
-                file=sheet.path, where=f"row {line.row}", got=repr(line.text("onset")), expected="a time in seconds"
-            )
         if "start" in state:
-            open_[who] = time_s
-        elif "stop" in state and who in open_:
-            text = who[2]
-            kind = _kind(text)
-            emotion = "" if kind else text
-            start = open_.pop(who)
-            found.append(
-                Label(line.row, who[0], start, apex=None, offset=time_s, in_seconds=True, kind=kind, emotion=emotion)
-            )
+            if who in open_:
+                raise _unpaired(sheet, open_[who][0], "starts again before it stops")
+            open_[who] = line, time_s
+        elif "stop" in state:
+            if who not in open_:
+                raise _unpaired(sheet, line, "stops without a start")
+            found.append(_boris_label(line, open_.pop(who)[1], time_s))
         elif "point" in state:
-            kind, emotion = _kind(who[2]), who[2]
-            found.append(
-                Label(line.row, who[0], time_s, apex=None, offset=time_s, in_seconds=True, kind=kind, emotion=emotion)
+            found.append(_boris_label(line, time_s, time_s))
+        else:
+            raise UserError(
+                file=sheet.path, where=f"row {line.row}", got=repr(line.text("state")), expected="START, STOP or POINT"
             )
+    for line, _ in open_.values():
+        raise _unpaired(sheet, line, "starts and never stops")
     return found
+
+
+def _boris_time(sheet: Sheet, line: Line) -> float:
+    time_s = as_seconds(line.text("onset"))
+    if time_s is None:
+        raise UserError(
+            file=sheet.path, where=f"row {line.row}", got=repr(line.text("onset")), expected="a time in seconds"
+        )
+    return time_s
+
+
+def _boris_label(line: Line, start_s: float, end_s: float) -> Label:
+    text = line.text("emotion")
+    kind = _kind(text)
+    return Label(
+        line.row, line.text("video"), start_s, apex=None, offset=end_s, in_seconds=True, kind=kind,
+        emotion="" if kind else text,
+    )  # fmt: skip
+
+
+def _unpaired(sheet: Sheet, line: Line, what: str) -> UserError:
+    name = line.text("emotion") or "a state"
+    return UserError(
+        file=sheet.path,
+        where=f"row {line.row}",
+        problem=f"{name!r} {what}",
+        expected="a START and a STOP of each state",
+    )
 
 
 def _without_header(sheet: Sheet) -> list[Label]:
