@@ -29,6 +29,7 @@ def script(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     yield module
 
 
+@pytest.mark.long
 def test_what_fails_or_hangs_or_is_missing_is_a_row_and_the_others_go_on(
     script: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 JOBS = """
 import os, time
 from microexp.run.compiled import one_at_a_time
@@ -29,6 +31,7 @@ for child in children:
 """Four processes, which have all imported what they need when they begin."""
 
 
+@pytest.mark.long
 def test_processes_compile_one_after_the_other(tmp_path: Path) -> None:
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", JOBS], env=environment, capture_output=True, text=True, check=True)

@@ -256,6 +256,7 @@ def test_an_error_of_the_system_is_no_damage_of_a_shard_without_a_record_either(
         raise OSError("filter returned failure during read")
 
 
+@pytest.mark.long
 def test_every_flip_in_a_record_is_noticed(tmp_path):
     path = tmp_path / "a.txt"
     storage.write_text(path, "x")

@@ -195,10 +195,10 @@ def tables(folder: Path) -> list[str]:
     ]  # fmt: skip
 
 
-FOLDS = [pytest.param(stage, marks=pytest.mark.long) for stage in (spotting_fold, recognition_fold)]
+LONG = [pytest.param(stage, marks=pytest.mark.long) for stage in (flow, tables, spotting_fold, recognition_fold)]
 
 
-@pytest.mark.parametrize("stage", [videos, flow, tables, *FOLDS])
+@pytest.mark.parametrize("stage", [videos, *LONG])
 def test_whichever_write_fails_nothing_half_written_stays(
     tmp_path: Path,
     disk: Callable[[int], list[str]],

@@ -39,6 +39,7 @@ def write(folder: Path, **sections: Any) -> Path:
     return path
 
 
+@pytest.mark.long
 def test_what_is_read_is_deleted_and_the_run_counts_as_finished(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

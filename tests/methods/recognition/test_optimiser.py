@@ -1,8 +1,10 @@
+import pytest
 import torch
 
 from microexp.methods.recognition.mdml.optimiser import AdamW
 
 
+@pytest.mark.long
 def test_it_agrees_with_torch():
     torch.manual_seed(0)
     start = [torch.randn(4, 3), torch.randn(5)]

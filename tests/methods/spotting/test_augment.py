@@ -54,6 +54,7 @@ def test_draws_depend_on_seed_epoch_and_video_alone():
     assert all(not np.array_equal(found[0], other) for other in found[1:])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("chosen", [(1,), (2, 0)])
 def test_a_varied_fit_is_the_same_alone_and_in_any_stack_and_learns(chosen):
     together, fewer = train_some(options=VARIED), train_some(chosen, options=VARIED)
@@ -65,6 +66,7 @@ def test_a_varied_fit_is_the_same_alone_and_in_any_stack_and_learns(chosen):
     assert not torch.allclose(weights(plain), weights(fewer[0]), rtol=1e-3, atol=1e-2)
 
 
+@pytest.mark.long
 def test_an_interrupted_varied_training_goes_on_to_the_same_bytes():
     states = []
     fits = train_some(options=VARIED, after_epoch=lambda fits: states.append(state_of(sorted(fits, key=_by_seed))))
