@@ -9,6 +9,7 @@ from microexp.plan import Untracked, read_plan
 from microexp.run import lock, yaml_file
 from microexp.run.log import to_stderr
 from microexp.run.gpu_pool import visible_gpus
+from microexp.run.scheduler import look_at_events_alone
 from microexp.run.shell_words import words
 
 
@@ -123,3 +124,4 @@ wildcard_constraints:
 
 onstart:
     lock.clear_leftovers(Path.cwd())
+    look_at_events_alone(workflow.scheduler)
