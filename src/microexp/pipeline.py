@@ -475,6 +475,7 @@ STAGES: dict[str, Stage] = {
             {"page": Output("results/report/{dataset}/{subject}.html", "the page")},
             "microexp.report.params:PageParams",
             SUBJECT,
+            version=2,
             drawn=False,
         ),
         Stage(
@@ -515,7 +516,7 @@ STAGES: dict[str, Stage] = {
             },
             {"report": Output("results/report.html", "the report")},
             "microexp.report.params:FrontParams",
-            version=2,
+            version=3,
             drawn=False,
         ),
         Stage(

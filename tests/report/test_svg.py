@@ -4,6 +4,7 @@ import re
 from xml.etree import ElementTree
 
 import numpy as np
+import pytest
 
 from microexp.pipeline import STAGES
 from microexp.report import svg
@@ -23,6 +24,19 @@ def test_bars_stand_where_their_frames_are() -> None:
     assert [r.findtext("title") for r in (first, second)] == ["a", "b & c"]
     texts = [t.text for t in drawing.findall("text")]
     assert "<x>" in texts and "10 s" in texts and "11 s" not in texts
+
+
+@pytest.mark.parametrize("name", ["aemnet", "random intervals oracle", "a method of somebody else " * 4])
+def test_names_of_lanes_are_never_cut_off(name: str) -> None:
+    lanes = [Lane("a", []), Lane(name, [Bar(0, 299, "macro", "a")])]
+    drawing = ElementTree.fromstring(svg.timeline(lanes, 300, 30.0))
+    (text,) = (t for t in drawing.findall("text") if t.text == name)
+    right = float(text.get("x", ""))
+    width = float(text.get("textLength", 0)) or svg.LETTER * len(name)
+    assert right - width >= 0 and bool(text.get("textLength")) == (len(name) > 60)
+    bar = drawing.find("rect")
+    assert bar is not None and float(bar.get("x", "")) > right
+    assert float(bar.get("x", "")) + float(bar.get("width", "")) <= WIDTH
 
 
 def test_a_short_expression_stays_visible() -> None:

@@ -11,7 +11,8 @@ from markupsafe import Markup, escape
 from microexp.report.diagram import arrows
 
 WIDTH = 1000
-LABEL = 130  # width of the lane labels
+LABEL, LONGEST_LABEL = 130, 330  # width of the lane labels: at least, at most
+LETTER = 7  # width of a letter, rather too large
 LANE, BAR = 22, 14  # height of a lane and of a bar in it
 
 
@@ -68,18 +69,19 @@ def timeline(lanes: Sequence[Lane], n_frames: int, fps: float, *, motion: np.nda
         fps: of the source video.
         motion: (T,) mean flow magnitude, spread over the video; None: no curve.
     """
-    scale = (WIDTH - LABEL - 10) / max(1, n_frames)
+    left = label_width(lane.name for lane in lanes)
+    scale = (WIDTH - left - 10) / max(1, n_frames)
     top = 46 if motion is not None and len(motion) else 4
     height = top + LANE * len(lanes) + 22
-    parts = _axis(n_frames / fps, fps * scale, top, height)
+    parts = _axis(n_frames / fps, fps * scale, left, rows=(top, height))
     if top > 4:
         assert motion is not None
-        parts += _curve(motion, top)
+        parts += _curve(motion, top, left)
     for number, lane in enumerate(lanes):
         y = top + LANE * number
-        parts.append(element("text", lane.name, x=LABEL - 8, y=y + 15, kind="lane"))
+        parts.append(_label(lane.name, left - 8, y + 15))
         for bar in lane.bars:
-            x = LABEL + bar.onset * scale
+            x = left + bar.onset * scale
             width = max(2.0, (bar.offset - bar.onset + 1) * scale)
             style = f"{bar.kind}{'' if bar.hit else ' miss'}"
             rect = {"x": x, "y": y + 4, "width": width, "height": BAR, "rx": 2, "class": style}
@@ -87,24 +89,37 @@ def timeline(lanes: Sequence[Lane], n_frames: int, fps: float, *, motion: np.nda
     return picture(WIDTH, height, parts, label="timeline of detections and ground truth")
 
 
-def _axis(seconds: float, px_per_s: float, top: int, height: int) -> list[Markup]:
+def label_width(names: Iterable[str]) -> int:
+    """Of the column that holds the names of lanes, px."""
+    longest = max((LETTER * len(name) + 16 for name in names), default=0)
+    return min(max(LABEL, longest), LONGEST_LABEL)
+
+
+def _label(name: str, right: int, y: int) -> Markup:
+    """A name that ends at `right`; one that is longer than the column is squeezed."""
+    squeezed = {"textLength": right - 8, "lengthAdjust": "spacingAndGlyphs"} if LETTER * len(name) > right else {}
+    return element("text", name, x=right, y=y, kind="lane", **squeezed)
+
+
+def _axis(seconds: float, px_per_s: float, left: int, *, rows: tuple[int, int]) -> list[Markup]:
+    top, height = rows
     step = next((s for s in (1, 2, 5, 10, 20, 30, 60, 120, 300, 600) if seconds / s <= 16), 1200)
     parts = []
     for t in range(0, int(seconds) + 1, step):
-        x = LABEL + t * px_per_s
+        x = left + t * px_per_s
         parts.append(element("line", x1=x, x2=x, y1=top, y2=height - 18, kind="grid"))
         parts.append(element("text", f"{t} s", x=x, y=height - 4, kind="tick"))
     return parts
 
 
-def _curve(motion: np.ndarray, top: int) -> list[Markup]:
-    count = min(len(motion), WIDTH - LABEL - 10)
+def _curve(motion: np.ndarray, top: int, left: int) -> list[Markup]:
+    count = min(len(motion), WIDTH - left - 10)
     values = np.maximum.reduceat(motion, np.arange(count) * len(motion) // count)  # the peak of every column
     peak = max(float(values.max()), 1e-9)
-    xs = LABEL + (np.arange(len(values)) + 0.5) / len(values) * (WIDTH - LABEL - 10)
+    xs = left + (np.arange(len(values)) + 0.5) / len(values) * (WIDTH - left - 10)
     points = " ".join(f"{x:.1f},{top - 6 - 36 * v / peak:.1f}" for x, v in zip(xs, values, strict=True))
     return [
-        element("text", "motion", x=LABEL - 8, y=top - 10, kind="lane"),
+        _label("motion", left - 8, top - 10),
         element("polyline", points=points, kind="motion"),
     ]
 
