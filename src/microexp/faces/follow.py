@@ -50,12 +50,12 @@ def run(job: Job[FacesParams]) -> None:
             write_landmarks(job.output("landmarks"), [])
             return
         if job.params.backend == "given":
-            looks = list(_given(video, job.params))
+            looks = _given(video, job.params)
         else:
             backend = make_backend(job.params, job.device)
             assert backend is not None
-            looks = list(_looks(video, faces, job, backend))
-    write_landmarks(job.output("landmarks"), looks)
+            looks = _looks(video, faces, job, backend)
+        write_landmarks(job.output("landmarks"), looks)
 
 
 def the_one(videos: list[Video], listed: Path) -> Video | None:

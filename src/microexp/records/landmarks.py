@@ -61,7 +61,7 @@ def read_landmarks(path: Path) -> list[Look]:
         UserError: when it is not what `write_landmarks` wrote.
     """
     looks = []
-    for number, row in enumerate(storage.read_csv(path, COLUMNS), 2):
+    for number, row in enumerate(storage.csv_rows(path, COLUMNS), 2):
         try:
             values = np.array([float(row[c]) for c in COLUMNS])
         except ValueError as error:

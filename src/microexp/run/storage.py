@@ -10,6 +10,7 @@ import csv
 import errno
 import hashlib
 import io
+import itertools
 import json
 import os
 import secrets
@@ -141,7 +142,13 @@ def write_csv(path: str | Path, columns: Sequence[str], rows: Iterable[Sequence[
 
     Text that a spreadsheet program would run as a formula gets an apostrophe before it, which `read_csv` takes away.
     """
-    write_text(path, "".join(_row(row) for row in (columns, *rows)))
+    with atomic(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        for row in itertools.chain([columns], rows):  # one at a time: a table may be as long as a video
+            line = _row(row)
+            with blamed_on(Path(path)):
+                file.write(line)
+        with blamed_on(Path(path)):
+            file.flush()
 
 
 def _row(values: Iterable[object]) -> str:
@@ -165,6 +172,11 @@ def read_csv(path: str | Path, columns: Sequence[str]) -> list[dict[str, str]]:
     Raises:
         UserError: when the file is missing, is not text, or lacks one of `columns`.
     """
+    return list(csv_rows(path, columns))
+
+
+def csv_rows(path: str | Path, columns: Sequence[str]) -> Iterator[dict[str, str]]:
+    """The rows of `read_csv` one by one, for tables that are as long as a video."""
     path = Path(path)
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -177,18 +189,17 @@ def read_csv(path: str | Path, columns: Sequence[str]) -> list[dict[str, str]]:
                     problem=",".join(reader.fieldnames or []) or "nothing",
                     expected=" and ".join(f"a column {name!r}" for name in missing),
                 )
-            rows = list(reader)
+            for number, row in enumerate(reader, 2):
+                if None in row or any(v is None for v in row.values()):
+                    raise UserError(
+                        file=path,
+                        where=f"row {number}",
+                        problem="another number of fields",
+                        expected=f"{len(row)} fields as in the header",
+                    )
+                yield {name: from_csv(cell) for name, cell in row.items()}
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(file=path, problem=error, expected="a readable CSV file in UTF-8") from error
-    for number, row in enumerate(rows, 2):
-        if None in row or any(v is None for v in row.values()):
-            raise UserError(
-                file=path,
-                where=f"row {number}",
-                problem="another number of fields",
-                expected=f"{len(row)} fields as in the header",
-            )
-    return [{name: from_csv(cell) for name, cell in row.items()} for row in rows]
 
 
 def unreadable(path: Path, error: Exception) -> Unreadable:
