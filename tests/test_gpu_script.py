@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.scripts import load_benchmark
+
 PARTS_SCRIPT = """
 import sys, time, json
 print("ROW\\t" + json.dumps({"what": "first row", "here": "12 pairs/s", "ok": True}), flush=True)
@@ -20,13 +18,8 @@ if sys.argv[1] == "mdml": raise MemoryError("out of memory")
 
 
 @pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    spec = importlib.util.spec_from_file_location("gpu", ROOT / "benchmarks" / "gpu.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "gpu", module)
-    spec.loader.exec_module(module)
-    yield module
+def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    return load_benchmark("gpu", monkeypatch)
 
 
 @pytest.mark.long

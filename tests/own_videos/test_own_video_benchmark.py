@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.scripts import load_benchmark
+
 
 @pytest.fixture
 def benchmark(monkeypatch: pytest.MonkeyPatch):
-    path = Path(__file__).parents[2] / "benchmarks/own_video.py"
-    spec = importlib.util.spec_from_file_location("own_video", path)
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, spec.name, module)
-    spec.loader.exec_module(module)
-    return module
+    return load_benchmark("own_video", monkeypatch)
 
 
 def test_a_long_video_never_jumps_and_never_stands_still(benchmark) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -17,17 +15,15 @@ from microexp.records.index import read_videos
 from microexp.report.tables import read_truths
 from tests.methods.spotting.made_up import write_data
 from tests.methods.spotting.quick import QUICK
+from tests.scripts import BENCHMARKS, load_benchmark
 
-SCRIPT = Path(__file__).parents[3] / "benchmarks" / "spotting_ablation.py"
+CONFIG = BENCHMARKS / "spotting_ablation.yaml"
 
 
 @pytest.fixture(scope="module")
 def ablation():
-    spec = importlib.util.spec_from_file_location("spotting_ablation", SCRIPT)
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
+    with pytest.MonkeyPatch.context() as patch:
+        yield load_benchmark("spotting_ablation", patch)
 
 
 @pytest.fixture
@@ -103,7 +99,7 @@ def test_rows_are_compared_with_the_full_network(ablation, tasks):
 
 
 def test_variants_differ_in_what_their_name_says_and_in_nothing_else(ablation, tmp_path):
-    config = load(SCRIPT.with_suffix(".yaml"))
+    config = load(CONFIG)
     for path in (
         *(f"index/demo/subjects/s{n:02d}/videos.csv" for n in (1, 2)),
         *(f"features/{s}/demo/s{n:02d}.h5" for s in ("i3d_rgb", "i3d_flow", "motion") for n in (1, 2)),
@@ -130,7 +126,7 @@ def test_variants_differ_in_what_their_name_says_and_in_nothing_else(ablation, t
 @pytest.mark.long
 def test_folds_that_are_missing_are_named(ablation, tasks, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(ablation, "make_tasks", lambda *_: tasks)
-    config = str(SCRIPT.with_suffix(".yaml"))
+    config = str(CONFIG)
     monkeypatch.setattr(sys, "argv", ["spotting_ablation.py", "--config", config, "--results", str(tmp_path)])
     with pytest.raises(SystemExit):
         ablation.main()

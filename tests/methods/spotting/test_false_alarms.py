@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import pytest
 
 from microexp.records.events import Event, write_events
 from microexp.records.index import Expression, Video, write_expressions, write_videos
+from tests.scripts import load_benchmark
 
 KEY = ("rendered_fresh", "s01", "s01_1")
 VIDEO = Video(*KEY, "a.mp4", 900, 30.0, 64, 64)
@@ -27,12 +24,7 @@ STILL = [Event(KEY, 10, 20, "micro", 0.9, "m"), Event(KEY, 50, 90, "macro", 0.9,
 
 @pytest.fixture
 def benchmark(monkeypatch):
-    path = Path(__file__).parents[3] / "benchmarks/false_alarms.py"
-    spec = importlib.util.spec_from_file_location("false_alarms", path)
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, spec.name, module)
-    spec.loader.exec_module(module)
-    return module
+    return load_benchmark("false_alarms", monkeypatch)
 
 
 def folder(path, truths, events):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import re
 import sys
 from pathlib import Path
@@ -12,19 +11,17 @@ import numpy as np
 import pytest
 import yaml
 
+from tests.scripts import load_benchmark
+
 ROOT = Path(__file__).parents[3]
-SCRIPT = ROOT / "benchmarks" / "real_curves.py"
 PAGE = ROOT / "docs" / "own_features.md"
 SUBJECTS, VIDEOS, N_FRAMES = 5, 2, 900
 
 
 @pytest.fixture(scope="module")
 def benchmark():
-    spec = importlib.util.spec_from_file_location("real_curves", SCRIPT)
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
+    with pytest.MonkeyPatch.context() as patch:
+        yield load_benchmark("real_curves", patch)
 
 
 def recipe(language):
