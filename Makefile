@@ -100,6 +100,11 @@ $(VENV)/made:
 	for python in "$(PYTHON)" python3.11 python3.12 python3.13 python3.14 python3 python; do \
 	  [ -n "$$python" ] || continue; \
 	  "$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null || continue; \
+	  "$$python" -c 'import os, shutil, sys, sysconfig as s; c = s.get_config_var("CC"); sys.exit( \
+	    sys.version_info >= (3, 14) and not (c and shutil.which(c.split()[0]) and \
+	    os.path.exists(os.path.join(s.get_path("include"), "Python.h"))))' || { \
+	    echo "Python 3.14 needs a C compiler and Python.h (python3.14-dev) here: for it, immutables, which Snakemake" \
+	    "asks for, has no wheel. Or: make PYTHON=python3.13" >&2; exit 1; }; \
 	  echo "making $(VENV) with $$python"; "$$python" -m venv --clear $(VENV) && touch $@ && exit 0; exit 1; \
 	done; \
 	echo "microexp needs Python 3.11 to 3.14 on PATH, with venv, or: make PYTHON=/path/to/python3" >&2; exit 1

@@ -445,6 +445,7 @@ STAGES: dict[str, Stage] = {
             },
             "microexp.report.table_params:TablesStageParams",
             {"kind": "spotting or recognition", "experiment": "name of the experiment"},
+            version=2,
         ),
         Stage(
             "report-subject",

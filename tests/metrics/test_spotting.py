@@ -134,12 +134,12 @@ def test_subjects_add_up_and_silent_ones_are_listed():
 
 def test_the_bootstrap_draws_subjects():
     rows = {s: {k: Counts(s % 2, 1, 1) for k in ("micro", "macro", "overall")} for s in range(20)}
-    low, high = bootstrap_f1(rows, 2000, 0)["micro"]
+    low, high = bootstrap_f1([rows], 2000, 0)["micro"]
     assert 0.2 < low < 0.35 and 0.65 < high < 0.8  # binomial(20, .5) / 20: .28 to .72
-    assert bootstrap_f1(rows, 2000, 0) == bootstrap_f1(rows, 2000, 0)
+    assert bootstrap_f1([rows], 2000, 0) == bootstrap_f1([rows], 2000, 0)
     same = {s: {k: Counts(1, 2, 2) for k in ("micro", "macro", "overall")} for s in range(5)}
-    assert bootstrap_f1(same, 100, 0)["overall"] == (0.5, 0.5)
-    assert np.isnan(bootstrap_f1(same, 0, 0)["overall"][0])
+    assert bootstrap_f1([same], 100, 0)["overall"] == (0.5, 0.5)
+    assert np.isnan(bootstrap_f1([same], 0, 0)["overall"][0])
 
 
 def test_strs_multiplies_spotting_by_recognition_of_what_was_spotted():

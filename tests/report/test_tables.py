@@ -433,6 +433,20 @@ def test_selections_of_all_folds_are_one(demo: Run) -> None:
     assert read_ran(ran) == {"aemnet": {0}, "aemnet_oracle": {0}, "random": {1, 3}, "random_oracle": {1, 3}}
 
 
+@pytest.mark.parametrize("second", [{"aemnet": [0]}, {"aemnet": [0, 1, 2], "aemnet_permuted": [0]}])
+def test_folds_of_one_method_that_ran_with_other_seeds_or_rows_are_no_table(
+    demo: Run, capsys: Capture, second: dict[str, list[int]]
+) -> None:
+    ran = demo.selected({"aemnet": [0, 1, 2]})
+    stale = ran[1]
+    record = json.loads(stale.read_text())
+    record["methods"] = {name: {str(seed): {} for seed in seeds} for name, seeds in second.items()}
+    stale.write_text(json.dumps(record))
+    assert demo.tables("spotting", demo.detected(), selections=ran) == 2
+    error = one_line(capsys)
+    assert str(stale) in error and f"as in {ran[0]}" in error and "aemnet with seeds 0 1 2" in error
+
+
 def test_chance_of_a_perfect_detector_is_far_below_it() -> None:
     truths = [Interval("d/s", "v", 50 * i, 50 * i + 10, "micro") for i in range(1, 20)]
     options = TablesStageParams(permutations=100, matching="one_to_one")

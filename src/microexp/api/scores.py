@@ -44,7 +44,7 @@ def score_spotting(
     found, real = _intervals(predictions, "predictions"), _intervals(truths, "truths")
     subjects = spotting.count_subjects(found, real, matching)
     pooled = spotting.count(found, real, matching)
-    limits = spotting.bootstrap_f1(subjects, bootstrap, seed)
+    limits = spotting.bootstrap_f1([subjects], bootstrap, seed)
     rows = {
         kind: {
             "true_positives": c.true_positives,

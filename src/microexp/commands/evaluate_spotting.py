@@ -160,7 +160,7 @@ def evaluate(
 ) -> dict[str, object]:
     """Everything that the command prints, as plain values."""
     subjects = count_subjects(predictions, truths, matching)
-    limits = bootstrap_f1(subjects, bootstrap, seed) if bootstrap else {}
+    limits = bootstrap_f1([subjects], bootstrap, seed) if bootstrap else {}
     pooled = {m: count(predictions, truths, m) for m in MATCHINGS}
     kinds = {k: _plain(pooled[matching], k) | ({"f1_95": limits[k]} if k in limits else {}) for k in (*KINDS, OVERALL)}
     result: dict[str, object] = {"matching": matching, **kinds}

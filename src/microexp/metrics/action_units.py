@@ -14,6 +14,7 @@ import numpy as np
 
 from microexp.datasets.units import NAMES, numbers
 from microexp.errors import UserError
+from microexp.metrics.bootstrap import Figure, draws, interval
 from microexp.metrics.recognition import ALL, Prediction, parts
 from microexp.records.predictions import COLUMNS
 from microexp.records.tables import Row, Table
@@ -78,20 +79,21 @@ def scores(shown: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     )
 
 
-def mean_interval(
-    shown: np.ndarray, p: np.ndarray, subject: Sequence[object], *, samples: int, seed: int
-) -> tuple[float, float]:
-    """95 % percentile interval of the mean AUC over units when subjects are drawn anew with replacement."""
-    names, who = np.unique(np.array(subject, dtype=str), return_inverse=True)
-    rows = [np.flatnonzero(who == k) for k in range(len(names))]
-    rng, drawn = np.random.default_rng([seed, 16]), []
-    for _ in range(samples):
-        chosen = np.concatenate([rows[k] for k in rng.integers(len(names), size=len(names))])
-        values = scores(shown[chosen], p[chosen])[0]
-        if np.isfinite(values).any():
-            drawn.append(float(np.nanmean(values)))
-    low, high = np.quantile(drawn, [0.025, 0.975]) if drawn else (float("nan"),) * 2
-    return float(low), float(high)
+def auc_figure(rows: Sequence[UnitPrediction], names: Sequence[str], samples: int, *, seed: int) -> Figure:
+    """Mean AUC over the units, and the same when the subjects are drawn anew; nan where no unit has one."""
+    shown, p = arrays(rows, names)
+    subjects = [f"{row.dataset}/{row.subject}" for row in rows]
+    people, who = np.unique(np.array(subjects, dtype=str), return_inverse=True)
+    drawn = []
+    for times in draws(len(people), samples, seed=seed):
+        chosen = np.repeat(np.arange(len(rows)), times[who])
+        drawn.append(_mean(scores(shown[chosen], p[chosen])[0]))
+    return Figure(_mean(scores(shown, p)[0]), np.array(drawn))
+
+
+def _mean(values: np.ndarray) -> float:
+    """Of those that are there; nan without any."""
+    return float(values[np.isfinite(values)].mean()) if np.isfinite(values).any() else float("nan")
 
 
 def arrays(rows: Sequence[UnitPrediction], names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -142,8 +144,7 @@ def _rows(
     common: dict[str, str | int] = {"method": method, "part": part, "clips": len(own)}
     if not len(used):
         return [{**common, "unit": MEAN, "shown": 0, "auc": None, "unit_f1": None}]
-    subjects = [f"{row.dataset}/{row.subject}" for row in own]
-    low, high = mean_interval(shown, p, subjects, samples=samples, seed=seed) if samples else (None, None)
+    low, high = interval(auc_figure(own, names, samples, seed=seed).drawn) if samples else (None, None)
     mean: Row = {
         **common, "unit": MEAN, "shown": int(shown[:, used].any(1).sum()), "auc": float(areas[used].mean()),
         "auc_low": low, "auc_high": high, "unit_f1": float(f1s[used].mean()),

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from microexp.errors import UserError
+from microexp.metrics.bootstrap import Figure, draws, interval
 from microexp.records.predictions import COLUMNS, check_fold
 from microexp.records.tables import Row, Table
 from microexp.run import storage
@@ -186,26 +187,42 @@ def bootstrap(
         seed: random seed.
         level: share of the samples inside the interval.
     """
+    matrices = subject_matrices(runs, classes)
+    drawn = drawn_scores(matrices, draws(matrices.shape[1], samples, seed=seed))
+    return {name: interval(scores, level) for name, scores in zip(("uf1", "uar"), drawn, strict=True)}
+
+
+def subject_matrices(runs: Sequence[Sequence[Prediction]], classes: Sequence[str]) -> np.ndarray:
+    """(R, S, C, C) int64 confusion matrices of each seed and subject, subjects in the order of their names."""
     subjects = sorted({(p.dataset, p.subject) for p in runs[0]})
     number = {s: i for i, s in enumerate(subjects)}
-    tables = np.zeros((len(runs), len(subjects), len(classes), len(classes)), dtype=np.int64)
+    matrices = np.zeros((len(runs), len(subjects), len(classes), len(classes)), dtype=np.int64)
     for r, rows in enumerate(runs):
         by_subject: dict[tuple[str, str], list[Prediction]] = {}
         for p in rows:
             by_subject.setdefault((p.dataset, p.subject), []).append(p)
         for who, theirs in by_subject.items():
-            tables[r, number[who]] = confusion(theirs, classes)
-    if not samples:
-        return {"uf1": (float("nan"),) * 2, "uar": (float("nan"),) * 2}
-    rng = np.random.default_rng(seed)
-    draws = [rng.integers(0, len(subjects), len(subjects)) for _ in range(samples)]
-    times = np.stack([np.bincount(drawn, minlength=len(subjects)) for drawn in draws])
-    tails = [(1 - level) / 2, (1 + level) / 2]
-    intervals = []
-    for by_class in class_scores(np.einsum("rsij,bs->brij", tables, times)):
-        low, high = np.quantile(np.nanmean(by_class, -1).mean(1), tails)
-        intervals.append((float(low), float(high)))
-    return dict(zip(("uf1", "uar"), intervals, strict=True))
+            matrices[r, number[who]] = confusion(theirs, classes)
+    return matrices
+
+
+def drawn_scores(matrices: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """UF1 and UAR (B,) of samples that hold subject s `times[b, s]` times, means over the seeds.
+
+    Args:
+        matrices: (R, S, C, C) from `subject_matrices`.
+        times: (B, S).
+    """
+    uf1, uar = class_scores(np.einsum("rsij,bs->brij", matrices, times))
+    return np.nanmean(uf1, -1).mean(1), np.nanmean(uar, -1).mean(1)
+
+
+def uf1_figure(runs: Sequence[Sequence[Prediction]], classes: Sequence[str], samples: int, *, seed: int) -> Figure:
+    """UF1 of a method, a mean over its seeds, and the same when the subjects are drawn anew."""
+    matrices = subject_matrices(runs, classes)
+    value = float(np.mean([scores(m).uf1 for m in matrices.sum(1)]))
+    times = draws(matrices.shape[1], samples, seed=seed)
+    return Figure(value, drawn_scores(matrices, times)[0])
 
 
 def parts(predictions: Iterable[Prediction]) -> list[str]:

@@ -21,6 +21,8 @@ from typing import Literal
 
 import numpy as np
 
+from microexp.metrics.bootstrap import Figure, draws, interval
+
 Matching = Literal["megc", "one_to_one"]
 KINDS = ("micro", "macro")
 OVERALL = "overall"
@@ -153,20 +155,28 @@ def count_subjects(
     return table
 
 
-def bootstrap_f1(
-    subjects: Mapping[str, KindCounts], samples: int, seed: int, *, level: float = 0.95
-) -> dict[str, tuple[float, float]]:
-    """Percentile intervals of the pooled F1 by kind and overall, subjects drawn with replacement."""
-    generator = np.random.default_rng(seed)
-    drawn = generator.integers(0, max(1, len(subjects)), (samples, len(subjects)))
-    limits = {}
-    for kind in (*KINDS, OVERALL):
-        rows = [(c.true_positives, c.predictions + c.truths) for c in (s[kind] for s in subjects.values())]
-        sums = np.array(rows, np.float64).reshape(-1, 2)[drawn].sum(1)
-        f1 = np.divide(2 * sums[:, 0], sums[:, 1], out=np.zeros(samples), where=sums[:, 1] > 0)
-        low, high = np.quantile(f1, [(1 - level) / 2, (1 + level) / 2]) if samples else (np.nan, np.nan)
-        limits[kind] = (float(low), float(high))
-    return limits
+def bootstrap_f1(runs: Sequence[Mapping[str, KindCounts]], samples: int, seed: int) -> dict[str, tuple[float, float]]:
+    """95 % percentile intervals of the pooled F1 by kind and overall, subjects drawn with replacement.
+
+    Args:
+        runs: subject -> counts, of each seed, with the same subjects; within a sample F1 is averaged over them.
+        samples: number of samples.
+        seed: random seed.
+    """
+    return {kind: interval(f1_figure(runs, samples, seed, kind=kind).drawn) for kind in (*KINDS, OVERALL)}
+
+
+def f1_figure(runs: Sequence[Mapping[str, KindCounts]], samples: int, seed: int, *, kind: str = OVERALL) -> Figure:
+    """Pooled F1, a mean over the seeds, and the same in samples of subjects; arguments as of `bootstrap_f1`."""
+    times = draws(len(runs[0]), samples, seed=seed)
+    values, drawn = [], []
+    for run in runs:
+        own = [run[subject][kind] for subject in sorted(run)]
+        values.append(sum(own, Counts()).f1)
+        rows = np.array([(c.true_positives, c.predictions + c.truths) for c in own], np.float64).reshape(-1, 2)
+        hit, listed = (times @ rows).T
+        drawn.append(np.divide(2 * hit, listed, out=np.zeros(samples), where=listed > 0))
+    return Figure(float(np.mean(values)), np.mean(drawn, axis=0))
 
 
 @dataclass(frozen=True)

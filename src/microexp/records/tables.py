@@ -84,10 +84,10 @@ def _is_text(table: Table, column: str) -> bool:
     return any(isinstance(row.get(column), str) for row in table.rows)
 
 
-def write(table: Table, *, csv_path: Path, markdown_path: Path, latex_path: Path) -> None:
-    """Write the three forms."""
+def write(table: Table, *, csv_path: Path, markdown_path: Path, latex_path: Path, below: Table | None = None) -> None:
+    """Write the three forms; Markdown alone, which people read, holds a second table below."""
     storage.write_csv(csv_path, table.columns, [[row.get(c) for c in table.columns] for row in table.rows])
-    storage.write_text(markdown_path, markdown(table))
+    storage.write_text(markdown_path, "\n".join(markdown(t) for t in (table, below) if t))
     storage.write_text(latex_path, latex(table))
 
 

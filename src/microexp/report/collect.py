@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,16 @@ class ResultTable:
         """Those of them that are no result: the oracle and the permuted control of another method."""
         names = set(self.methods)
         return {n for n in names if n.endswith(DERIVED) and n.rpartition("_")[0] in names}
+
+    @property
+    def differences(self) -> ResultTable | None:
+        """How far the methods differ, a table of its own; None where there is one method."""
+        found = self.details.get("differences")
+        if not found:
+            return None
+        rows, notes = tuple(found["rows"]), tuple(found["notes"])
+        parts = {"title": found["title"], "columns": tuple(found["columns"]), "rows": rows, "notes": notes}
+        return replace(self, **parts, details={})
 
 
 def read_table(path: Path) -> ResultTable:

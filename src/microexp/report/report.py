@@ -44,6 +44,7 @@ class Experiment:
     anchor: str
     table: ResultTable
     view: TableView
+    differences: tuple[ResultTable, TableView] | None
     headlines: tuple[Headline, ...]
     confusions: tuple[Confusion, ...]
     folds: str
@@ -91,8 +92,9 @@ def experiments(tables: Sequence[ResultTable], logs: Mapping[tuple[str, str], Se
             own = [f for f in folds if f.method == method]
             if panels := training_panels(own):
                 curves.append((method, training_picture(panels), len(panels)))
+        apart = (table.differences, view(table.differences)) if table.differences else None
         anchor, parts = f"{table.kind}-{table.experiment}", (tuple(headlines(table)), tuple(confusions(table)))
-        found.append(Experiment(anchor, table, view(table), *parts, folds_text(folds), tuple(curves)))
+        found.append(Experiment(anchor, table, view(table), apart, *parts, folds_text(folds), tuple(curves)))
     return found
 
 

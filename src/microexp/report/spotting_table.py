@@ -61,22 +61,32 @@ def read_ran(selections: Sequence[Path]) -> dict[str, set[int]]:
     """Row of the table -> seeds that ran, as the `selection.json` of the folds say.
 
     Raises:
-        UserError: when a file is none, or of another fold than its path says.
+        UserError: when a file is none, of another fold than its path says, or of other rows or seeds than another fold
+            of the method: subjects that lack a seed would count as if it had found nothing in them.
     """
     ran: dict[str, set[int]] = {}
+    first: dict[str, tuple[Path, dict[str, list[int]]]] = {}
     for path in selections:
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
             check_identity(path, record, SELECTION)
-            for name, seeds in record["methods"].items():
-                ran.setdefault(name, set()).update(map(int, seeds))
-                if not seeds:
-                    raise ValueError(f"{name} has no seed")
-            ran.setdefault(record["oracle"], set()).update(ran[record["method"]])
+            seeds = {name: sorted(map(int, own)) for name, own in record["methods"].items()}
+            if empty := [name for name, own in seeds.items() if not own]:
+                raise ValueError(f"{empty[0]} has no seed")
+            seeds[record["oracle"]] = seeds[record["method"]]
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             problem = f"{type(error).__name__}: {error}"
             raise UserError(file=path, problem=problem, expected="selection.json of the stage detect") from error
+        other, expected = first.setdefault(record["method"], (path, seeds))
+        if seeds != expected:
+            raise UserError(file=path, got=_seeds(seeds), expected=f"{_seeds(expected)}, as in {other}: run it again")
+        for name, own in seeds.items():
+            ran.setdefault(name, set()).update(own)
     return ran
+
+
+def _seeds(ran: Mapping[str, Sequence[int]]) -> str:
+    return ", ".join(f"{name} with seeds {' '.join(map(str, own))}" for name, own in ran.items())
 
 
 def displaced(
@@ -129,13 +139,11 @@ def spotting_rows(
     frames: Mapping[tuple[str, str], tuple[int, int]],
     options: TablesStageParams,
 ) -> list[Row]:
-    """One row per kind: F1 is the mean over seeds, counts are means over seeds, the interval is of the first seed."""
+    """One row per kind: F1, its interval and the counts are means over seeds."""
     subjects = sorted({subject for subject, _ in frames})
-    counts = [count(items, truths, options.matching) for items in runs.values()]
-    first = next(iter(runs.values()))
-    limits = bootstrap_f1(
-        count_subjects(first, truths, options.matching, subjects=subjects), options.bootstrap, options.seed or 0
-    )
+    by_subject = [count_subjects(run, truths, options.matching, subjects=subjects) for run in runs.values()]
+    counts = [{k: sum((row[k] for row in run.values()), Counts()) for k in (*KINDS, OVERALL)} for run in by_subject]
+    limits = bootstrap_f1(by_subject, options.bootstrap, options.seed or 0)
     by_chance = chance(runs, truths, frames, options=options)
     rows: list[Row] = []
     for kind in (*KINDS, OVERALL):
@@ -213,7 +221,8 @@ def spotting_table(
     ]
     notes = [
         f"IoU >= .5 on closed intervals, matching {options.matching}; counts pooled over all subjects and videos.",
-        f"low, high: 95 % interval of {options.bootstrap} bootstrap samples over subjects (first seed); sd over seeds.",
+        f"low, high: 95 % interval of {options.bootstrap} bootstrap samples over subjects, as f1 a mean over seeds; "
+        "sd over seeds.",
         f"chance: the same detections at {options.permutations} random displacements within their videos.",
     ]
     if any(name.endswith(ORACLE) for name in methods):

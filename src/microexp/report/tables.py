@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,8 +13,9 @@ from microexp.datasets.classes import class_in, class_names
 from microexp.datasets.task import TaskParams
 from microexp.errors import UserError
 from microexp.metrics import action_units, recognition
+from microexp.metrics.bootstrap import differences
 from microexp.metrics.coverage import check_clips, check_folds, check_methods, labelled_clips
-from microexp.metrics.spotting import OVERALL, Interval, count_subjects, strs
+from microexp.metrics.spotting import OVERALL, Interval, count_subjects, f1_figure, strs
 from microexp.records.detections import read_detections
 from microexp.records.events import read_events
 from microexp.records.exclusions import Exclusion, all_exclusions
@@ -29,6 +30,14 @@ from microexp.run.stage import Job
 NAMED = 20
 """Exclusions that a table's note names; the report lists all."""
 COUNTS = ("true_positives", "predictions", "truths")
+
+
+class Made(NamedTuple):
+    """What an experiment comes to: its table, how far its methods differ (None for one), details for the report."""
+
+    table: Table
+    differences: Table | None
+    details: Mapping[str, Any]
 
 
 def read_truths(paths: Sequence[Path], videos: Sequence[Path]) -> list[Interval]:
@@ -52,7 +61,7 @@ def read_spans(paths: Sequence[Path]) -> dict[tuple[str, str], tuple[int, int]]:
     }
 
 
-def spotting(job: Job[TablesStageParams], title: str) -> tuple[Table, dict[str, Any]]:
+def spotting(job: Job[TablesStageParams], title: str) -> Made:
     """Table and details of a spotting experiment.
 
     Raises:
@@ -85,7 +94,16 @@ def spotting(job: Job[TablesStageParams], title: str) -> tuple[Table, dict[str, 
             named_classes(truths, job.params),
             methods=job.params.methods,
         )
-    return table, {"per_subject": per_subject}
+    figures = {
+        name: f1_figure(
+            [count_subjects(run, truths, job.params.matching, subjects=subjects) for run in methods[name].values()],
+            job.params.bootstrap,
+            job.params.seed or 0,
+        )
+        for name in job.params.methods
+    }
+    compared = differences(title, figures, "f1", samples=job.params.bootstrap)
+    return Made(table, compared, {"per_subject": per_subject})
 
 
 def named_classes(truths: Sequence[Interval], options: TablesStageParams) -> list[Interval]:
@@ -158,7 +176,7 @@ def permuted_scores(
     return float(uf1), float(uar)
 
 
-def recognise(job: Job[TablesStageParams], title: str) -> tuple[Table, dict[str, Any]]:
+def recognise(job: Job[TablesStageParams], title: str) -> Made:
     """Table and details of a recognition experiment.
 
     Raises:
@@ -192,7 +210,14 @@ def recognise(job: Job[TablesStageParams], title: str) -> tuple[Table, dict[str,
             for method, runs in groups.items()
         }
     }
-    return replace(table, columns=columns, rows=rows, notes=[*table.notes, note]), details
+    figures = {
+        method: recognition.uf1_figure(
+            list(groups[method].values()), classes, options.bootstrap, seed=options.seed or 0
+        )
+        for method in options.methods
+    }
+    compared = differences(title, figures, "uf1", samples=options.bootstrap)
+    return Made(replace(table, columns=columns, rows=rows, notes=[*table.notes, note]), compared, details)
 
 
 def _expected(job: Job[TablesStageParams], task: TaskParams) -> dict[tuple[str, str, str, str], str]:
@@ -202,7 +227,7 @@ def _expected(job: Job[TablesStageParams], task: TaskParams) -> dict[tuple[str, 
     return labelled_clips(expressions, task, all_exclusions(job.inputs["shards"], ()))
 
 
-def recognise_units(job: Job[TablesStageParams], title: str) -> tuple[Table, dict[str, Any]]:
+def recognise_units(job: Job[TablesStageParams], title: str) -> Made:
     """Table of an experiment on action units; errors as of `recognise`."""
     options = job.params
     assert options.task is not None
@@ -211,7 +236,13 @@ def recognise_units(job: Job[TablesStageParams], title: str) -> tuple[Table, dic
     recognition.check_once(predictions)
     check_clips(_expected(job, options.task), predictions)
     names = class_names(options.task)
-    return action_units.table(title, predictions, names, samples=options.bootstrap, seed=options.seed or 0), {}
+    table = action_units.table(title, predictions, names, samples=options.bootstrap, seed=options.seed or 0)
+    by_method = {method: [p for p in predictions if p.method == method] for method in options.methods}
+    figures = {
+        method: action_units.auc_figure(own, names, options.bootstrap, seed=options.seed or 0)
+        for method, own in by_method.items()
+    }
+    return Made(table, differences(title, figures, "auc", samples=options.bootstrap), {})
 
 
 def with_exclusions(table: Table, exclusions: Sequence[Exclusion], allowed: bool) -> Table:
@@ -237,17 +268,24 @@ def run(job: Job[TablesStageParams]) -> Mapping[str, Any] | None:
             problem="no file",
             expected="detections.csv or predictions.csv of every fold",
         )
-    table, details = makers[kind](job, f"{kind.capitalize()}, {experiment}")
+    made = makers[kind](job, f"{kind.capitalize()}, {experiment}")
     exclusions = all_exclusions(job.inputs["shards"], job.inputs["excluded"])
-    table = with_exclusions(table, exclusions, job.params.allow_exclusions)
-    write(table, csv_path=job.output("csv"), markdown_path=job.output("md"), latex_path=job.output("tex"))
+    table = with_exclusions(made.table, exclusions, job.params.allow_exclusions)
+    write(
+        table,
+        csv_path=job.output("csv"),
+        markdown_path=job.output("md"),
+        latex_path=job.output("tex"),
+        below=made.differences,
+    )
     record = {
         "kind": kind,
         "experiment": experiment,
         "complete": job.params.allow_exclusions or not exclusions,
         "exclusions": [astuple(e) for e in exclusions],
         "table": as_json(table),
-        **details,
+        "differences": as_json(made.differences) if made.differences else None,
+        **made.details,
     }
     storage.write_json(job.output("json"), record)
     return None
