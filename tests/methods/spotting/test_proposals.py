@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
 
+import microexp.methods.spotting.aemnet.proposals as proposals_module
 from microexp.methods.spotting.aemnet.features import FeatureStore, FeatureVideo
 from microexp.methods.spotting.aemnet.geometry import make_geometry
 from microexp.methods.spotting.aemnet.network import AemNet
@@ -124,3 +127,41 @@ def test_proposals_are_in_source_frames():
     index = np.cumsum([0, *([6, 7, 7] * 100)])[:300]
     found = [p for p in proposals(video(300, index)) if p[3] > 0.9]
     assert sorted(p[1:3] for p in found)[0] == (float(index[31]), float(index[38]))
+
+
+def noisy(chosen):
+    """Says something else of every window, but of every third the same, so that scores and places are equal, too."""
+    parts = []
+    for k in chosen:
+        rng = np.random.default_rng(int(k) if k % 3 else 0)
+        parts.append([rng.normal(size=shape).round(1) for shape in ((30, 2), (30, 2), (150, 2), (150, 2))])
+    return tuple(torch.from_numpy(np.stack(part).astype(np.float32)) for part in zip(*parts, strict=True))
+
+
+def pooled(n_frames, stride=8):
+    v = video(n_frames)
+    windows = [Window(v, s, np.empty((0, 3)), True) for s in window_starts(v, 64, stride)]
+    return pool(noisy, windows, GEOMETRY, options=AemnetParams(proposals_kept=7))
+
+
+@pytest.mark.parametrize("n_frames", [90, 3000])
+def test_batches_of_any_size_give_the_same_proposals(monkeypatch, n_frames):
+    whole = pooled(n_frames)
+    for batch in (1, 5, 10_000):
+        monkeypatch.setattr(proposals_module, "BATCH", batch)
+        assert pooled(n_frames) == whole
+
+
+def test_memory_does_not_grow_with_the_places_of_a_video():
+    def peak(n_frames):
+        tracemalloc.start()
+        found = pooled(n_frames)
+        size = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return size, len(found)
+
+    short, long = peak(4_000), peak(24_000)
+    assert long[1] > 5 * short[1]
+    a_place = 4 * 8 + 1
+    places = 180 * (24_000 - 4_000) // 16
+    assert long[0] - short[0] < 0.5 * places * a_place

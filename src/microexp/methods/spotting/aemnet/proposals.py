@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -85,16 +86,24 @@ def pool(
     *,
     options: AemnetParams,
 ) -> list[Row]:
-    """The best proposals of the `windows` of one video; `predict` says what the windows of some numbers hold."""
-    video, found = windows[0].video, []
+    """The best proposals of the `windows` of one video; `predict` says what the windows of some numbers hold.
+
+    Of every batch only places that may be among the best are kept, so that memory does not grow with the video.
+    """
+    video, count = windows[0].video, options.proposals_kept
+    kept: list[list[_Places]] = [[] for _ in KINDS]
     for first in range(0, len(windows), BATCH):
         chosen = np.arange(first, min(first + BATCH, len(windows)))
         starts, ends, scores = decode(predict(chosen), geometry)
         origins = np.array([window_origin_frame(video, windows[int(k)].start) for k in chosen])[:, None]
-        found.append((starts + origins, ends + origins, scores))
-    starts, ends, scores = (np.concatenate([f[k] for f in found]) for k in range(3))
-    is_point = np.broadcast_to(np.arange(starts.shape[1]) < len(geometry.points), starts.shape).reshape(-1)
-    return _best(video, starts.reshape(-1), ends.reshape(-1), scores.reshape(-1, 2), is_point, options)
+        is_point = np.broadcast_to(np.arange(starts.shape[1]) < len(geometry.points), starts.shape)
+        for k, places in enumerate(_places(video, starts + origins, ends + origins, scores, is_point)):
+            kept[k].append(places.at(np.sort(places.best(count))))
+    rows = []
+    for kind, batches in zip(KINDS, kept, strict=True):
+        every = _Places(*(np.concatenate([getattr(p, f.name) for p in batches]) for f in fields(_Places)))
+        rows += every.at(every.best(count)).rows(kind, video)
+    return rows
 
 
 class _Narrowed:
@@ -117,30 +126,45 @@ class _Narrowed:
         return self._table[torch.from_numpy(self._rows[chosen]).to(self._device)]
 
 
-def _best(
-    video: FeatureVideo,
-    starts: np.ndarray,
-    ends: np.ndarray,
-    scores: np.ndarray,
-    is_point: np.ndarray,
-    options: AemnetParams,
-) -> list[Row]:
+@dataclass(frozen=True)
+class _Places:
+    """Usable places of windows, (N,) each: onset and offset in the features' frames, the score of one kind."""
+
+    onset: np.ndarray
+    offset: np.ndarray
+    cell: np.ndarray
+    score: np.ndarray
+    is_point: np.ndarray
+
+    def at(self, chosen: np.ndarray) -> _Places:
+        """The places of these numbers, in this order."""
+        return _Places(*(getattr(self, f.name)[chosen] for f in fields(self)))
+
+    def best(self, count: int) -> np.ndarray:
+        """Numbers of the `count` best places of every cell, best first; of equal ones the earlier."""
+        return _first_per_cell(np.lexsort((self.offset, self.onset, -self.score)), self.cell, count)
+
+    def rows(self, kind: str, video: FeatureVideo) -> list[Row]:
+        """As proposals of a kind, in source frames."""
+        on, off = video.to_source(self.onset), video.to_source(self.offset)
+        heads = np.where(self.is_point, "point", "anchor")
+        return [
+            (kind, round(float(a), 2), round(float(b), 2), round(float(s), 6), str(h))
+            for a, b, s, h in zip(on, off, self.score, heads, strict=True)
+        ]
+
+
+def _places(
+    video: FeatureVideo, starts: np.ndarray, ends: np.ndarray, scores: np.ndarray, is_point: np.ndarray
+) -> list[_Places]:
+    """The usable places (B, P + A) of some windows, for each kind: cut to the video, their middle inside of it."""
+    starts, ends, is_point, scores = starts.reshape(-1), ends.reshape(-1), is_point.reshape(-1), scores.reshape(-1, 2)
     onset = np.clip(starts, 0, video.n_frames - 1)
     offset = np.clip(ends - 1, 0, video.n_frames - 1)
     middle = (starts + ends) / 2
     usable = (offset > onset) & (middle >= 0) & (middle <= video.n_frames) & np.isfinite(scores).all(1)
-    rows = []
-    for k, kind in enumerate(KINDS):
-        order = np.lexsort((offset, onset, -scores[:, k]))
-        best = _first_per_cell(order[usable[order]], middle // CELL_FRAME, options.proposals_kept)
-        on, off = video.to_source(onset[best]), video.to_source(offset[best])
-        heads = np.where(is_point[best], "point", "anchor")
-        score = scores[best, k]
-        rows += [
-            (kind, round(float(a), 2), round(float(b), 2), round(float(s), 6), str(h))
-            for a, b, s, h in zip(on, off, score, heads, strict=True)
-        ]
-    return rows
+    common = onset[usable], offset[usable], (middle // CELL_FRAME)[usable]
+    return [_Places(*common, scores[usable, k], is_point[usable]) for k in range(len(KINDS))]
 
 
 def _first_per_cell(order: np.ndarray, cell: np.ndarray, count: int) -> np.ndarray:
