@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from microexp.records.events import Event, read_events
 from microexp.records.faces import open_faces
 from microexp.records.features import Files, list_features
 from microexp.records.index import Expression, Video, read_expressions, read_videos
-from microexp.records.landmarks import Look, read_landmarks
+from microexp.records.landmarks import read_landmarks
 from microexp.records.validity import Reason, in_words
 from microexp.report.video.measures import Measures, measure
 from microexp.report.video.params import VideoTablesParams
@@ -51,14 +51,14 @@ class Seen:
         reason: (n_frames,) `Reason`.
         times_s: (n_frames,) of every frame.
         measures: of the looks.
-        looks: the looks themselves.
+        confidence: (K,) of the looks; 0 where there is no face.
         regions: speed of the face's regions.
     """
 
     reason: np.ndarray
     times_s: np.ndarray
     measures: Measures
-    looks: Sequence[Look]
+    confidence: Sequence[float]
     regions: Regions
 
 
@@ -82,7 +82,9 @@ def run(job: Job[VideoTablesParams]) -> None:
             _write_nothing(job, video, f"no motion can be measured in {video.n_frames} frames")
             return
         looks = read_landmarks(job.input("landmarks"))
-        seen = Seen(crops.source_reason, _times_of(crops, video), measure(looks), looks, regions_of(motion))
+        sure = [look.confidence for look in looks]
+        seen = Seen(crops.source_reason, _times_of(crops, video), measure(looks), sure, regions_of(motion))
+        del looks
         found = read_events(job.input("found"), videos)
         events = [with_apex(event, crops, job) for event in found]
         n_faces = faces[video.video].n_faces
@@ -131,35 +133,33 @@ def with_apex(event: Event, crops: Crops, job: Job[VideoTablesParams]) -> Event:
 # --- frames -----------------------------------------------------------------------------------------------------------
 
 
-def frame_table(video: Video, seen: Seen) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
-    """Columns and rows of `frames.csv`: a row per frame of the decoded video."""
-    n = video.n_frames
-    names, speed = seen.regions.names, per_frame(seen.regions, n)
-    numbers = video.numbering.values
+def frame_table(video: Video, seen: Seen) -> tuple[tuple[str, ...], Iterator[tuple[object, ...]]]:
+    """Columns and rows of `frames.csv`: a row per frame of the decoded video, one by one."""
+    return (*FRAME_COLUMNS, *(f"motion_{name}" for name in seen.regions.names)), _frame_rows(video, seen)
+
+
+def _frame_rows(video: Video, seen: Seen) -> Iterator[tuple[object, ...]]:
+    speed, numbers = per_frame(seen.regions, video.n_frames), video.numbering.values
     looked = {int(number): i for i, number in enumerate(seen.measures.numbers)}
-    rows: list[tuple[object, ...]] = []
-    for frame in range(n):
+    for frame in range(video.n_frames):
         reason = Reason(int(seen.reason[frame]))
         in_crop = reason not in (Reason.NO_FACE, Reason.OUTSIDE, Reason.DAMAGED)
-        rows.append(
-            (
-                int(numbers[frame]), round(float(seen.times_s[frame]), 4),
-                *_look_cells(seen, looked.get(int(numbers[frame])), int(in_crop), reason),
-                *(_cell(value, 5) for value in speed[frame]),
-            )
+        yield (
+            int(numbers[frame]), round(float(seen.times_s[frame]), 4),
+            *_look_cells(seen, looked.get(int(numbers[frame])), int(in_crop), reason),
+            *(_cell(value, 5) for value in speed[frame]),
         )  # fmt: skip
-    return (*FRAME_COLUMNS, *(f"motion_{name}" for name in names)), rows
 
 
 def _look_cells(seen: Seen, at: int | None, in_crop: int, reason: Reason) -> tuple[object, ...]:
     after = (in_crop, int(reason == Reason.REPEATED), "" if reason == Reason.NONE else in_words(np.array([reason]))[2:])
     if at is None:  # a fast video, of which not every frame is looked at
         return (None, None, *[None] * 4, *after, *[None] * 7)
-    look, m = seen.looks[at], seen.measures
-    face = look.points is not None
+    sure, m = seen.confidence[at], seen.measures
+    face = sure > 0
     box = [_cell(value, 1) for value in m.box[at]]
     head = [_cell(v, 4) for v in (*m.shift[at], m.roll_deg[at], *m.nose[at], m.opening[at])]
-    return (int(face), look.confidence, *box, *after, *head, int(m.blink[at]) if face else None)
+    return (int(face), sure, *box, *after, *head, int(m.blink[at]) if face else None)
 
 
 def _cell(value: float, decimals: int) -> float | None:
