@@ -14,17 +14,26 @@ import pytest
 
 from microexp.commands import main as cli
 from microexp.datasets.units import NAMES
+from microexp.errors import UserError
 from microexp.metrics.recognition import Prediction
 from microexp.metrics.spotting import Interval
 from microexp.records.detections import COLUMNS as DETECTION_COLUMNS
-from microexp.records.detections import Detection, write_detections
+from microexp.records.detections import FOLD_RECORD, Detection, write_detections
 from microexp.records.exclusions import Exclusion, write_exclusions
 from microexp.records.index import Expression, Video, write_expressions, write_videos
 from microexp.records.predictions import write_predictions
-from microexp.report.spotting_table import COLUMNS, as_intervals, chance, displaced, published_rows, read_ran
+from microexp.report.spotting_table import (
+    COLUMNS,
+    as_intervals,
+    chance,
+    check_alike,
+    displaced,
+    published_rows,
+    read_ran,
+)
 from microexp.report.table_params import TablesStageParams
 from microexp.report.tables import permuted_scores
-from microexp.run import shard_files, storage
+from microexp.run import provenance, shard_files, storage
 from tests.shards import recorded
 
 SUBJECTS = ("s01", "s02", "s03")
@@ -445,6 +454,30 @@ def test_folds_of_one_method_that_ran_with_other_seeds_or_rows_are_no_table(
     assert demo.tables("spotting", demo.detected(), selections=ran) == 2
     error = one_line(capsys)
     assert str(stale) in error and f"as in {ran[0]}" in error and "aemnet with seeds 0 1 2" in error
+
+
+@pytest.mark.parametrize(
+    ("second", "expected"),
+    [
+        ({"options": {"epochs": 15, "seeds": 1}, "inputs_sha256": "a"}, "trained with epochs: got 15, expected 30"),
+        ({"options": {"epochs": 30, "seeds": 1}, "inputs_sha256": "b"}, "trained on other files"),
+    ],
+)
+def test_folds_that_were_trained_otherwise_than_the_first_are_no_table(
+    demo: Run, capsys: Capture, second: dict[str, object], expected: str
+) -> None:
+    """Left by a run that was stopped while it trained again with other options."""
+    ran = demo.selected({"aemnet": [0]})
+    for path in ran:
+        record = {"options": {"epochs": 30, "seeds": 1}, "inputs_sha256": "a"}
+        provenance.write_provenance(path, {"stage": "detect", FOLD_RECORD: record})
+    check_alike(ran)
+    provenance.write_provenance(ran[1], {"stage": "detect", FOLD_RECORD: second})
+    with pytest.raises(UserError) as error:
+        check_alike(ran)
+    assert expected in str(error.value) and str(ran[0]) in str(error.value) and str(ran[1]) in str(error.value)
+    assert demo.tables("spotting", demo.detected(), selections=ran) == 2
+    assert expected in one_line(capsys)
 
 
 def test_chance_of_a_perfect_detector_is_far_below_it() -> None:

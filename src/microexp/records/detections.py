@@ -14,6 +14,8 @@ from microexp.run import storage
 from microexp.run.identity import check_identity, place_of
 from microexp.run.names import WHOLE_DATASET
 
+FOLD_RECORD = "trained"
+"""Key in the record of a fold's detections: options of its training, and one hash of all that it read."""
 COLUMNS = (
     "method", "seed", "dataset", "subject", "video", "onset", "offset", "onset_s", "offset_s", "kind", "score",
 )  # fmt: skip

@@ -6,16 +6,18 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from microexp.datasets.published import PUBLISHED
 from microexp.errors import UserError
 from microexp.metrics.spotting import KINDS, OVERALL, Counts, Interval, bootstrap_f1, count, count_subjects
-from microexp.records.detections import Detection
+from microexp.records.detections import FOLD_RECORD, Detection
 from microexp.records.index import Video
 from microexp.records.tables import Row, Table
 from microexp.report.table_params import TablesStageParams
+from microexp.run import provenance
 from microexp.run.identity import check_identity
 
 COLUMNS = (
@@ -83,6 +85,33 @@ def read_ran(selections: Sequence[Path]) -> dict[str, set[int]]:
         for name, own in seeds.items():
             ran.setdefault(name, set()).update(own)
     return ran
+
+
+def check_alike(selections: Sequence[Path]) -> None:
+    """All folds of a method must have been trained with the same options on the same files, as their records say.
+
+    A run that is stopped twice at the wrong moment may leave detections of an older training beside those of a new one.
+
+    Raises:
+        UserError: naming two folds that differ.
+    """
+    first: dict[str, tuple[Path, Mapping[str, Any]]] = {}
+    for path in selections:
+        if not provenance.provenance_path(path).exists():
+            continue
+        trained = provenance.read_provenance(path).get(FOLD_RECORD)
+        if not trained:  # of microexp before 0.2.0, or of proposals without a record
+            continue
+        other, expected = first.setdefault(path.parents[1].name, (path, trained))
+        if trained == expected:
+            continue
+        hint = f"run again: snakemake -R spotting_fold --until detect, or remove {path.parent}"
+        ours, theirs = (t.get("options", {}) for t in (trained, expected))
+        for name in sorted({*ours, *theirs}):
+            if ours.get(name) != theirs.get(name):
+                where, other_is = f"trained with {name}", f"{theirs.get(name)}, as in {other}"
+                raise UserError(file=path, where=where, got=ours.get(name), expected=other_is, hint=hint)
+        raise UserError(file=path, problem="trained on other files", expected=f"the same as in {other}", hint=hint)
 
 
 def _seeds(ran: Mapping[str, Sequence[int]]) -> str:

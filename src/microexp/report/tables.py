@@ -21,7 +21,7 @@ from microexp.records.events import read_events
 from microexp.records.exclusions import Exclusion, all_exclusions
 from microexp.records.index import Video, read_expressions, read_videos
 from microexp.records.tables import Table, as_json, write
-from microexp.report.spotting_table import as_intervals, read_ran, spotting_table
+from microexp.report.spotting_table import as_intervals, check_alike, read_ran, spotting_table
 from microexp.report.table_params import TablesStageParams
 from microexp.run import storage
 from microexp.run.names import WHOLE_DATASET
@@ -74,6 +74,7 @@ def spotting(job: Job[TablesStageParams], title: str) -> Made:
     subjects = sorted({subject for subject, _ in frames})
     check_folds([f"{d}/{WHOLE_DATASET}" for d in tested] or subjects, job.inputs["folds"])
     videos = [v for path in job.inputs["videos"] for v in read_videos(path)]
+    check_alike(job.inputs["selections"])
     detections = [d for path in job.inputs["folds"] for d in read_detections(path, videos)]
     methods = as_intervals(detections, read_ran(job.inputs["selections"]), videos, order=job.params.methods)
     check_methods(job.params.methods, methods)

@@ -14,6 +14,7 @@ what was chosen goes into the model.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,11 +29,11 @@ from microexp.methods.spotting.params import ChoiceParams, DetectParams
 from microexp.methods.spotting.postprocess import clean
 from microexp.methods.spotting.selection import Candidates, Choice, choose, duration_limits, take
 from microexp.metrics.spotting import KINDS
-from microexp.records.detections import Detection, write_detections
+from microexp.records.detections import FOLD_RECORD, Detection, write_detections
 from microexp.records.features import Key
 from microexp.records.index import Expression, Video, read_expressions, read_videos
 from microexp.records.proposals import CALIBRATION, METHOD, TEST, Proposals, read_proposals
-from microexp.run import storage
+from microexp.run import provenance, storage
 from microexp.run.stage import Job
 
 VideoCandidates = Mapping[Key, Mapping[str, Candidates]]
@@ -161,7 +162,17 @@ def run(job: Job[DetectParams]) -> Mapping[str, Any] | None:
         "options": options.model_dump(mode="json", include=set(ChoiceParams.model_fields)),
     }
     storage.write_json(job.output("selection"), selection)
-    return None
+    return {FOLD_RECORD: _fold_record(job.input("proposals"))}
+
+
+def _fold_record(proposals: Path) -> dict[str, Any]:
+    """Options of the fold, and one hash of all that it read, as its record says; empty without a record."""
+    if not provenance.provenance_path(proposals).exists():
+        return {}
+    record = provenance.read_provenance(proposals)
+    read = sorted((name, i["file"], i["sha256"]) for name, own in record["inputs"].items() for i in own)
+    digest = hashlib.sha256(storage.json_text(read).encode()).hexdigest()
+    return {"options": record["parameters"], "inputs_sha256": digest}
 
 
 def _check_known(proposals: Sequence[Proposals], annotations: Annotations, path: Path) -> None:
