@@ -105,7 +105,7 @@ def check_alike(selections: Sequence[Path]) -> None:
         other, expected = first.setdefault(path.parents[1].name, (path, trained))
         if trained == expected:
             continue
-        hint = f"run again: snakemake -R spotting_fold --until detect, or remove {path.parent}"
+        hint = "train all folds again: snakemake -R spotting_fold"
         ours, theirs = (t.get("options", {}) for t in (trained, expected))
         for name in sorted({*ours, *theirs}):
             if ours.get(name) != theirs.get(name):
