@@ -168,7 +168,7 @@ def test_a_table_counts_the_tested_data_set_alone(sets, across, tmp_path):
         "expressions": [d.expressions for d in sets.values()], "videos": [d.videos for d in sets.values()],
     }  # fmt: skip
     params = TablesStageParams(bootstrap=10, permutations=2, methods=["made_up"], tested=["two"])
-    table, details = tables.spotting(Job(inputs, {}, params, {}), "x")
+    table, _, details = tables.spotting(Job(inputs, {}, params, {}), "x")
     truths = len((sets["two"].expressions).read_text().splitlines()) - 1
     (row,) = [r for r in table.rows if (r["method"], r["kind"]) == ("made_up", "overall")]
     assert row["ground_truths"] == truths
