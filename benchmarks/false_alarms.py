@@ -197,7 +197,7 @@ def parser() -> argparse.ArgumentParser:
     found = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     found.add_argument("--work", type=Path, default=Path("false_alarms"), help="folder of both runs")
     found.add_argument("--spotting", type=Path, help="model file; none takes the shipped one")
-    found.add_argument("--people", type=int, default=6)
+    found.add_argument("--people", type=int, default=12)
     found.add_argument("--seconds", type=float, default=24.0)
     found.add_argument("--seed", type=int, default=SEED)
     found.add_argument("--cores", type=int, default=1)

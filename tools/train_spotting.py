@@ -172,7 +172,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("models"), help="folder of all runs")
     parser.add_argument("--people", type=int, help="people to train on; none takes the configuration's")
     parser.add_argument("--seconds", type=float, help="seconds of each; none takes the configuration's")
-    parser.add_argument("--test-people", type=int, default=6, help="people to measure on")
+    parser.add_argument("--test-people", type=int, default=12, help="people to measure on")
     parser.add_argument("--cores", type=int, default=1)
     parser.add_argument("--out", type=Path, default=MODELS, help="where model and card go")
     args = parser.parse_args()
