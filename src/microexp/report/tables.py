@@ -78,14 +78,16 @@ def spotting(job: Job[TablesStageParams], title: str) -> Made:
     detections = [d for path in job.inputs["folds"] for d in read_detections(path, videos)]
     methods = as_intervals(detections, read_ran(job.inputs["selections"]), videos, order=job.params.methods)
     check_methods(job.params.methods, methods)
+    counted = {
+        method: [count_subjects(run, truths, job.params.matching, subjects=subjects) for run in runs.values()]
+        for method, runs in methods.items()
+    }
     per_subject = {
         method: {
             subject: {kind: dict(zip(COUNTS, astuple(c), strict=True)) for kind, c in kinds.items()}
-            for subject, kinds in count_subjects(
-                next(iter(runs.values())), truths, job.params.matching, subjects=subjects
-            ).items()
+            for subject, kinds in seeds[0].items()
         }
-        for method, runs in methods.items()
+        for method, seeds in counted.items()
     }
     table = spotting_table(title, methods, truths, frames=frames, options=job.params)
     if job.inputs.get("events"):
@@ -96,12 +98,7 @@ def spotting(job: Job[TablesStageParams], title: str) -> Made:
             methods=job.params.methods,
         )
     figures = {
-        name: f1_figure(
-            [count_subjects(run, truths, job.params.matching, subjects=subjects) for run in methods[name].values()],
-            job.params.bootstrap,
-            job.params.seed or 0,
-        )
-        for name in job.params.methods
+        name: f1_figure(counted[name], job.params.bootstrap, job.params.seed or 0) for name in job.params.methods
     }
     compared = differences(title, figures, "f1", samples=job.params.bootstrap)
     return Made(table, compared, {"per_subject": per_subject})
