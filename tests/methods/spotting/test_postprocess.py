@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from microexp.methods.spotting.params import ChoiceParams
-from microexp.methods.spotting.postprocess import clean, duration_filter, supported, suppress
+from microexp.methods.spotting.postprocess import clean, confidence_order, duration_filter, supported, suppress
 from microexp.metrics.spotting import closed_iou
 
 PROPOSALS = st.lists(
@@ -114,3 +116,21 @@ def test_consensus_drops_the_lonely():
 def test_nothing_stays_nothing():
     kept, scores = clean(np.empty((0, 2)), np.empty(0), (1, 9), options=ChoiceParams(consensus=1))
     assert kept.shape == (0, 2) and scores.shape == (0,)
+
+
+def test_suppression_in_a_long_video_holds_no_table_of_all_pairs():
+    rng = np.random.default_rng(0)
+    onset = rng.integers(0, 100_000, 3000).astype(float)
+    intervals, scores = np.stack([onset, onset + rng.integers(5, 60, 3000)], 1), rng.random(3000)
+    tracemalloc.start()
+    kept = suppress(intervals, scores, 0.3)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 3000 * 3000 * 8 / 20
+    order = confidence_order(intervals, scores)
+    overlaps = closed_iou(intervals[order], intervals[order]) > 0.3
+    expected = []
+    for i in range(len(order)):
+        if not any(overlaps[j, i] for j in expected):
+            expected.append(i)
+    assert kept.tolist() == order[expected].tolist()

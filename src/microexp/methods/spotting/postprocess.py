@@ -27,11 +27,11 @@ def duration_filter(intervals: np.ndarray, limits_frame: tuple[float, float]) ->
 def suppress(intervals: np.ndarray, scores: np.ndarray, iou: float) -> np.ndarray:
     """Indices of the kept proposals, best first: each overlaps no better kept one by more than `iou`."""
     order = confidence_order(intervals, scores)
-    overlaps = closed_iou(intervals[order], intervals[order]) > iou
+    ordered = intervals[order]
     alive = np.ones(len(order), bool)
     for i in range(len(order)):
-        if alive[i]:
-            alive[i + 1 :] &= ~overlaps[i, i + 1 :]
+        if alive[i]:  # one row at a time: a table of all pairs of an hour of video takes gigabytes
+            alive[i + 1 :] &= closed_iou(ordered[i : i + 1], ordered[i + 1 :])[0] <= iou
     return order[alive]
 
 
