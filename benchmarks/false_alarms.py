@@ -2,6 +2,7 @@
 
     python benchmarks/false_alarms.py --work false_alarms          # the shipped model, flow_magnitude beside it
     python benchmarks/false_alarms.py --work false_alarms --spotting MODEL --people 12 --seconds 60
+    python benchmarks/false_alarms.py --work false_alarms_640 --sizes 640x480      # pictures as a webcam gives them
 
 Renders people of a seed that no model, demo or test uses, twice: once they show nothing but sway, blinks, glances,
 speech, turns of the head and changes of the seat; once they show expressions beside all that. Both runs are the
@@ -40,6 +41,7 @@ UNTIDY = {
 RULE = "flow_magnitude"
 UNTRAINED = "candidates"
 DATASET = "rendered_fresh"
+SIZES = ["240x180", "288x216", "320x240"]
 SHOWN = {"micro": 6, "macro": 3}
 """Expressions of 24 s."""
 
@@ -73,7 +75,8 @@ class Figures:
 def configuration(model: Path, rule: Path | None, shown: bool, args: argparse.Namespace) -> dict[str, Any]:
     """The run of people with or without expressions; data are prepared as the model asks for."""
     expressions = {kind: round(n * args.seconds / 24) if shown else 0 for kind, n in SHOWN.items()}
-    look = {"rates": [25, 30], "sizes": [[240, 180], [288, 216], [320, 240]], "untidy": UNTIDY}
+    sizes = [[int(side) for side in size.split("x")] for size in args.sizes]
+    look = {"rates": [25, 30], "sizes": sizes, "untidy": UNTIDY}
     people = {"subjects": args.people, "seconds": args.seconds}
     own_rule = f"results/spotting/fresh/{RULE}/all/model.safetensors"
     found: dict[str, Any] = {
@@ -200,6 +203,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--people", type=int, default=12)
     found.add_argument("--seconds", type=float, default=24.0)
     found.add_argument("--seed", type=int, default=SEED)
+    found.add_argument("--sizes", nargs="+", default=SIZES, metavar="WxH", help="sizes of the pictures, px")
     found.add_argument("--cores", type=int, default=1)
     found.add_argument("--json", type=Path, help="write the figures here, too")
     return found
@@ -211,9 +215,8 @@ def main() -> None:
     found = measure(args)
     print(table(found))
     first = found["model"]
-    print(
-        f"{args.people} people of seed {args.seed}: {first.minutes:.1f} minutes still, {first.expressions} expressions"
-    )
+    who = f"{args.people} people of seed {args.seed}, pictures of {', '.join(args.sizes)} px"
+    print(f"{who}: {first.minutes:.1f} minutes still, {first.expressions} expressions")
     if args.json:
         storage.write_json(args.json, {name: asdict(f) for name, f in found.items()})
 
