@@ -126,6 +126,7 @@ STAGES: dict[str, Stage] = {
             {"faces": Output("results/faces/{dataset}/{subject}.h5", "landmarks and alignment of every video")},
             "microexp.faces.params:FacesParams",
             gpu="backend",
+            version=2,
         ),
         Stage(
             "crops",

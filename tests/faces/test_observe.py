@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from microexp.faces.observe import Face, collect, observe, regular_frames, spread_frames
+from microexp.faces.viewing import count_places, places_of
 
 
 @given(st.integers(1, 500), st.integers(1, 40))
@@ -49,6 +50,9 @@ class Script:
     def find_all(self, frame: np.ndarray) -> list[Face]:
         return []
 
+    def count(self, frame: np.ndarray) -> int:
+        return len(self.find_all(frame))
+
     def find(self, frame: np.ndarray) -> Face | None:
         return None if frame.max() == 0 else Face(np.zeros(4), np.full((68, 2), float(frame[0, 0])), 1.5)
 
@@ -79,3 +83,15 @@ def test_nothing_seen_has_the_right_shapes() -> None:
 def test_as_many_pictures_as_frames() -> None:
     with pytest.raises(ValueError):
         observe(Script(), np.array([1, 2]), [np.ones((2, 2), np.uint8)])
+
+
+@pytest.mark.parametrize(
+    ("n_frames", "most", "places"),
+    [(1, 24, 3), (30, 24, 3), (100, 24, 5), (250, 24, 12), (480, 24, 24), (100_000, 24, 24), (30, 2, 2)],
+)
+def test_short_clips_have_fewer_places(n_frames: int, most: int, places: int) -> None:
+    assert places_of(n_frames, most) == places
+
+
+def test_everybody_is_counted_in_up_to_three_looks_spread_evenly() -> None:
+    assert [count_places(looks).tolist() for looks in (1, 6, 16, 48)] == [[0], [3], [4, 12], [8, 24, 40]]

@@ -67,11 +67,11 @@ def test_faces_and_crops_of_a_folder(swaying: Path, make_index: Make, tmp_path: 
     with open_shard(shard) as file:
         assert dict(file.attrs) == {"dataset": "set", "subject": "s1", "stage": "faces"}
         group, attrs = file["v1"], file["v1"].attrs
-        assert attrs["excluded"] == "" and attrs["misses"] == 0 and attrs["looked_at"] == 8
+        assert attrs["excluded"] == "" and attrs["misses"] == 0 and attrs["looked_at"] == 6
         assert 0 < attrs["jitter_px"] < 2 and 1 < attrs["motion_px"] < 6 and attrs["drift_px"] == 0
         assert attrs["scale"] == pytest.approx(1 / scale_of(group["alignment"][:]))
         np.testing.assert_array_equal(group["reference"][:], np.median(group["landmarks"][:].astype(float), axis=0))
-        assert group["frames"].dtype == np.int32 and group["landmarks"].shape == (8, 68, 2)
+        assert group["frames"].dtype == np.int32 and group["landmarks"].shape == (6, 68, 2)
         assert (group["boxes"][:, 2] > group["boxes"][:, 0]).all()
     with open_shard(crop(index, shard, tmp_path / "c.h5", size=64)) as file:
         group = file["v1"]

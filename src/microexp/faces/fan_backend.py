@@ -69,6 +69,10 @@ class FanBackend:
         colour, boxes = self._detect(frame)
         return [face for box in boxes if (face := self._face(colour, box)) is not None]
 
+    def count(self, frame: np.ndarray) -> int:
+        """How many faces `find_all` would find."""
+        return len(self.find_all(frame))
+
     def _detect(self, frame: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
         colour = np.repeat(frame[:, :, None], 3, axis=2)
         boxes = [np.asarray(box) for box in self.network.face_detector.detect_from_image(colour.copy())]

@@ -32,6 +32,9 @@ class Backend(Protocol):
     def find_all(self, frame: np.ndarray) -> list[Face]:
         """All faces in a grey frame, wherever they are."""
 
+    def count(self, frame: np.ndarray) -> int:
+        """How many faces are in a grey frame, as `find_all` finds them."""
+
     def provenance(self) -> dict[str, Any]:
         """What landmarks depend on beside the options."""
 

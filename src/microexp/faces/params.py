@@ -21,7 +21,10 @@ class FacesParams(Params):
         "(meant for GPUs); or files of your own.",
     )
     landmark_frames: int = Field(
-        24, ge=1, description="Places spread over a video where landmarks are taken, two neighbouring frames at each."
+        24,
+        ge=1,
+        description="Places spread over a video where landmarks are taken, two neighbouring frames at each. A clip "
+        "has one for every twenty frames, but three at least, as long as all show the face in one place.",
     )
     choose: Literal["largest", "left", "right"] | Annotated[int, Field(ge=1, le=50)] = Field(
         "largest",

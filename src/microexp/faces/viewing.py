@@ -25,8 +25,12 @@ from microexp.reading.frames import VideoSource
 from microexp.reading.rates import gaps
 from microexp.records.validity import Reason
 
-COUNT_AT = 3
-"""Frames in which everybody is counted; where more than one face is, everybody is followed through all looks."""
+FRAMES_A_PLACE, FEWEST_PLACES = 20, 3
+"""A short clip is looked at once every so many frames first, at three places at least."""
+
+COUNT_AT, LOOKS_A_COUNT = 3, 8
+"""Frames in which everybody is counted, one for so many looks; where more than one face is, everybody is followed
+through all looks."""
 
 
 class Unusable(Exception):
@@ -64,17 +68,27 @@ class Viewer:
         self.known: list[Face] = []
         self.n_faces = 0
 
+    def glance(self, frames: np.ndarray) -> Looks:
+        """The largest face in each of the `frames`; everybody is counted in some of them."""
+        looks = observe(self.backend, frames, self.source.read(frames, grey=True))
+        counted = self.source.read(frames[count_places(len(frames))], grey=True)
+        counts = [self.backend.count(image) for image in counted if image is not None]
+        self.n_faces = max([int(looks.seen.any()), *counts])
+        return looks
+
+    @property
+    def unmistakable(self) -> bool:
+        """Whether the largest face is the one that was asked for, since no other was counted."""
+        return self.n_faces < 2 and self.which in ("largest", "left", "right", 1)
+
     def first(self, frames: np.ndarray) -> Looks:
         """Faces of the one person in the `frames`.
 
         Raises:
             Unusable: when there are fewer people than the number that was asked for.
         """
-        looks = observe(self.backend, frames, self.source.read(frames, grey=True))
-        places = np.unique(np.linspace(0, len(frames) - 1, COUNT_AT).astype(int))
-        counts = [len(self.backend.find_all(i)) for i in self.source.read(frames[places], grey=True) if i is not None]
-        self.n_faces = max([int(looks.seen.any()), *counts])
-        if self.n_faces < 2 and self.which in ("largest", "left", "right", 1):
+        looks = self.glance(frames)
+        if self.unmistakable:
             return looks
         images = self.source.read(frames, grey=True)
         everybody = [[] if image is None else self.backend.find_all(image) for image in images]
@@ -100,17 +114,53 @@ class Viewer:
         return found
 
 
+def places_of(n_frames: int, most: int) -> int:
+    """At how many places of a video landmarks are taken first: `most`, fewer in a short clip."""
+    return min(most, max(FEWEST_PLACES, n_frames // FRAMES_A_PLACE))
+
+
+def count_places(looks: int) -> np.ndarray:
+    """(1 to 3,) the looks in which everybody is counted, spread evenly."""
+    number = min(COUNT_AT, max(1, looks // LOOKS_A_COUNT))
+    return ((np.arange(number) + 0.5) * looks / number).astype(int)
+
+
 def look(source: VideoSource, fps: float, params: FacesParams, *, backend: Backend) -> View:
     """Look at frames spread over a video, regular ones when the alignment is slow, and where what is seen changes.
+
+    Few looks do for a short clip, as long as all of them show one face in one place.
 
     Raises:
         Unusable: when next to nothing of it shows a face.
     """
-    frames = spread_frames(source.n_frames, params.landmark_frames)
-    if params.alignment == "slow":
-        frames = np.union1d(frames, regular_frames(source.n_frames, fps, params.slow_step_s))
     viewer = Viewer(source, backend, params.choose)
-    return view(viewer.first(frames), source, fps, params=params, viewer=viewer)
+    places = places_of(source.n_frames, params.landmark_frames)
+    if places < params.landmark_frames:
+        looks = viewer.glance(_frames(source.n_frames, fps, places, params))
+        if viewer.unmistakable and _in_one_place(looks, _geometry(source, params)):
+            return view(looks, source, fps, params=params, viewer=viewer)
+    looks = viewer.first(_frames(source.n_frames, fps, params.landmark_frames, params))
+    return view(looks, source, fps, params=params, viewer=viewer)
+
+
+def _frames(n_frames: int, fps: float, places: int, params: FacesParams) -> np.ndarray:
+    """Frames that are looked at first."""
+    frames = spread_frames(n_frames, places)
+    if params.alignment == "slow":
+        frames = np.union1d(frames, regular_frames(n_frames, fps, params.slow_step_s))
+    return frames
+
+
+def _geometry(source: VideoSource, params: FacesParams) -> FaceGeometry:
+    return FaceGeometry(params.eye_distance, params.eye_height, source.width, source.height)
+
+
+def _in_one_place(looks: Looks, geometry: FaceGeometry) -> bool:
+    """Whether every look shows the face, and one segment holds all of them."""
+    if not looks.seen.all():
+        return False
+    landmarks = looks.observations().landmarks
+    return bool(geometry.off(landmarks, geometry.segment(landmarks).alignment).max() <= OFF)
 
 
 def view(looks: Looks, source: VideoSource, fps: float, *, params: FacesParams, viewer: Viewer | None) -> View:
@@ -122,7 +172,7 @@ def view(looks: Looks, source: VideoSource, fps: float, *, params: FacesParams, 
     first = looks.observations()
     if not len(first.frames):
         raise Unusable(f"no face found in any of {first.looked_at} frames")
-    geometry = FaceGeometry(params.eye_distance, params.eye_height, source.width, source.height)
+    geometry = _geometry(source, params)
     segments = _segments(first, geometry, source.n_frames, fps, params)
 
     def label(of: Looks) -> np.ndarray:
