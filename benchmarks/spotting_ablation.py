@@ -46,9 +46,10 @@ VARIANTS: dict[str, dict[str, object]] = {
     "no attention": {"local_attention": False},
     "no top-down pyramid": {"top_down": False},
     "one pyramid level": {"levels": 1},
-    "RGB only": {"streams": ("i3d_rgb",)},
-    "flow only": {"streams": ("i3d_flow",)},
     "the released code's network": {"fidelity": "released"},
+    "I3D flow only": {"streams": ("i3d_flow",)},
+    "I3D RGB only": {"streams": ("i3d_rgb",)},
+    "I3D flow and motion": {"streams": ("i3d_flow", "motion")},
 }
 COLUMNS = (
     "variant", "overall", "overall_sd", "micro", "micro_sd", "macro", "macro_sd",
