@@ -85,6 +85,14 @@ def test_left_and_right_places_mirror_each_other():
     np.testing.assert_allclose(left * [-1, 1] + [1, 0], right, atol=1e-12)
 
 
+def test_windows_hold_no_denormal_numbers():
+    """Products with them take a CPU twenty times as long; the sums are the same without."""
+    weights = windows(places(face())[1], 0.02, SIZE)
+    shown = weights[weights > 0]
+    assert shown.min() > np.finfo(np.float32).tiny * 1e6 and (weights == 0).mean() > 0.3
+    np.testing.assert_allclose(weights.sum(1), 1, rtol=1e-5)
+
+
 def test_windows_sum_to_one_and_sit_on_their_centres():
     _, centres = places(face())
     weights = windows(centres, 0.04, SIZE).reshape(-1, SIZE, SIZE)

@@ -37,6 +37,8 @@ WINDOW_EYES = 0.12
 HEAD_STEP_EYES, HEAD_WINDOW_EYES = 0.2, 0.06
 HEAD_REACH_EYES = (1.0, 0.9)
 """The head's motion is fitted on a lattice around the bridge of the nose, weighted by a Gaussian of this reach."""
+SMALLEST_WEIGHT = 1e-30
+"""Weights below are 0: they change no sum, but products with them are denormal numbers, which cost a CPU much time."""
 
 
 def places(landmarks: np.ndarray) -> tuple[tuple[str, ...], np.ndarray]:
@@ -89,4 +91,5 @@ def windows(centres: np.ndarray, deviation: float, size: int, *, inside: np.ndar
     if inside is not None:
         weights = weights * inside.reshape(-1)
     total = weights.sum(1, keepdims=True)
-    return np.where(total > 0.5 * whole, weights / np.maximum(total, 1e-12), 0.0).astype(np.float32)
+    found = np.where(total > 0.5 * whole, weights / np.maximum(total, 1e-12), 0.0)
+    return np.where(found > SMALLEST_WEIGHT, found, 0.0).astype(np.float32)
