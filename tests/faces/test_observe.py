@@ -93,5 +93,6 @@ def test_short_clips_have_fewer_places(n_frames: int, most: int, places: int) ->
     assert places_of(n_frames, most) == places
 
 
-def test_everybody_is_counted_in_up_to_three_looks_spread_evenly() -> None:
-    assert [count_places(looks).tolist() for looks in (1, 6, 16, 48)] == [[0], [3], [4, 12], [8, 24, 40]]
+def test_everybody_is_counted_in_the_middle_or_from_the_first_look_to_the_last() -> None:
+    assert [count_places(looks, 1).tolist() for looks in (1, 6)] == [[0], [3]]
+    assert [count_places(looks, 3).tolist() for looks in (1, 2, 16, 48)] == [[0], [0, 1], [0, 7, 15], [0, 23, 47]]

@@ -26,10 +26,10 @@ from microexp.reading.rates import gaps
 from microexp.records.validity import Reason
 
 FRAMES_A_PLACE, FEWEST_PLACES = 20, 3
-"""A short clip is looked at once every so many frames first, at three places at least."""
+"""A short clip is looked at in one place for so many frames first, in three at least."""
 
-COUNT_AT, LOOKS_A_COUNT = 3, 8
-"""Frames in which everybody is counted, one for so many looks; where more than one face is, everybody is followed
+COUNT_AT = 3
+"""Frames in which everybody is counted, one in the shortest clips; where more than one face is, everybody is followed
 through all looks."""
 
 
@@ -68,10 +68,10 @@ class Viewer:
         self.known: list[Face] = []
         self.n_faces = 0
 
-    def glance(self, frames: np.ndarray) -> Looks:
-        """The largest face in each of the `frames`; everybody is counted in some of them."""
+    def glance(self, frames: np.ndarray, *, count_at: int = COUNT_AT) -> Looks:
+        """The largest face in each of the `frames`; everybody is counted in `count_at` of them."""
         looks = observe(self.backend, frames, self.source.read(frames, grey=True))
-        counted = self.source.read(frames[count_places(len(frames))], grey=True)
+        counted = self.source.read(frames[count_places(len(frames), count_at)], grey=True)
         counts = [self.backend.count(image) for image in counted if image is not None]
         self.n_faces = max([int(looks.seen.any()), *counts])
         return looks
@@ -119,10 +119,9 @@ def places_of(n_frames: int, most: int) -> int:
     return min(most, max(FEWEST_PLACES, n_frames // FRAMES_A_PLACE))
 
 
-def count_places(looks: int) -> np.ndarray:
-    """(1 to 3,) the looks in which everybody is counted, spread evenly."""
-    number = min(COUNT_AT, max(1, looks // LOOKS_A_COUNT))
-    return ((np.arange(number) + 0.5) * looks / number).astype(int)
+def count_places(looks: int, number: int) -> np.ndarray:
+    """In which looks everybody is counted: the middle one, or `number` from the first to the last."""
+    return np.array([looks // 2]) if number == 1 else np.unique(np.linspace(0, looks - 1, number).astype(int))
 
 
 def look(source: VideoSource, fps: float, params: FacesParams, *, backend: Backend) -> View:
@@ -136,7 +135,8 @@ def look(source: VideoSource, fps: float, params: FacesParams, *, backend: Backe
     viewer = Viewer(source, backend, params.choose)
     places = places_of(source.n_frames, params.landmark_frames)
     if places < params.landmark_frames:
-        looks = viewer.glance(_frames(source.n_frames, fps, places, params))
+        frames = _frames(source.n_frames, fps, places, params)
+        looks = viewer.glance(frames, count_at=1 if places == FEWEST_PLACES else COUNT_AT)
         if viewer.unmistakable and _in_one_place(looks, _geometry(source, params)):
             return view(looks, source, fps, params=params, viewer=viewer)
     looks = viewer.first(_frames(source.n_frames, fps, params.landmark_frames, params))
