@@ -79,7 +79,17 @@ def test_short_videos_and_more_people_cost_their_start() -> None:
     whole = samm_lv(30.0, 254_016).videos
     parts = [Video("samm_lv", f"{n % 22:03}", f"v{n}", "-", 254_016 // 98, 30.0, 9, 9) for n in range(98)]
     more = cost(config(), "samm_lv", parts).hours - cost(config(), "samm_lv", whole).hours
-    assert more == pytest.approx((96 * 1.5 + 20 * 8) / 3600, rel=0.02)
+    assert more == pytest.approx((96 * 24 * 0.06 + 20 * 8) / 3600, rel=0.02)
+
+
+def test_clips_are_looked_at_in_fewer_places() -> None:
+    """Of 60 frames each: three places; the rest of the cost is that of their frames."""
+    long, clips = (
+        [Video("samm_lv", "006", f"v{n}", "-", 60_000 // count, 30.0, 9, 9) for n in range(count)]
+        for count in (10, 1000)
+    )
+    more = cost(config(), "samm_lv", clips).hours - cost(config(), "samm_lv", long).hours
+    assert more == pytest.approx((1000 * 3 - 10 * 24) * 0.06 / 3600, rel=0.01)
 
 
 def test_clips_and_short_windows_bring_no_warning() -> None:

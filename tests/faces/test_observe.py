@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from microexp.faces.observe import Face, collect, observe, regular_frames, spread_frames
-from microexp.faces.viewing import count_places, places_of
+from microexp.faces.params import FacesParams
+from microexp.faces.viewing import count_places
 
 
 @given(st.integers(1, 500), st.integers(1, 40))
@@ -90,7 +91,7 @@ def test_as_many_pictures_as_frames() -> None:
     [(1, 24, 3), (30, 24, 3), (100, 24, 5), (250, 24, 12), (480, 24, 24), (100_000, 24, 24), (30, 2, 2)],
 )
 def test_short_clips_have_fewer_places(n_frames: int, most: int, places: int) -> None:
-    assert places_of(n_frames, most) == places
+    assert FacesParams(landmark_frames=most).places(n_frames) == places
 
 
 def test_everybody_is_counted_in_the_middle_or_from_the_first_look_to_the_last() -> None:

@@ -9,14 +9,15 @@ import pytest
 from microexp.pipeline import STAGES
 from microexp.report import svg
 from microexp.report.diagram import arrows
-from microexp.report.svg import LABEL, WIDTH, Bar, Lane
+from microexp.report.svg import LABEL, LETTER, RIGHT, WIDTH, Bar, Lane
+from microexp.report.video import view
 
 
 def test_bars_stand_where_their_frames_are() -> None:
     lanes = [Lane("ground truth", [Bar(0, 149, "macro", "a")]), Lane("<x>", [Bar(150, 299, "micro", "b & c", False)])]
     drawing = ElementTree.fromstring(svg.timeline(lanes, 300, 30.0))
     first, second = drawing.findall("rect")
-    width = WIDTH - LABEL - 10
+    width = WIDTH - LABEL - RIGHT
     assert float(first.get("x", "")) == LABEL and float(second.get("x", "")) == LABEL + width / 2
     assert float(first.get("width", "")) == float(second.get("width", "")) == width / 2
     assert (first.get("class"), second.get("class")) == ("macro", "micro miss")
@@ -46,6 +47,15 @@ def test_a_short_expression_stays_visible() -> None:
     assert len([t for t in drawing.findall("text") if (t.text or "").endswith(" s")]) <= 18
 
 
+@pytest.mark.parametrize("seconds", [20, 600])
+def test_the_last_label_of_a_time_axis_is_inside_of_the_picture(seconds: int) -> None:
+    """Where the video ends on a label: half of it lies to the right of its place."""
+    for picture in (svg.timeline([], 30 * seconds, 30.0), view.lanes(float(seconds), [], [], events=[], truths=[])):
+        texts = {text.text: text for text in ElementTree.fromstring(picture).findall("text")}
+        middle = float(texts[f"{seconds} s"].get("x", ""))
+        assert middle + LETTER * len(f"{seconds} s") / 2 <= WIDTH
+
+
 def test_motion_is_drawn_above() -> None:
     motion = np.zeros(3000)
     motion[1500] = 4.0
@@ -53,9 +63,9 @@ def test_motion_is_drawn_above() -> None:
     line = drawing.find("polyline")
     assert line is not None
     points = [tuple(map(float, p.split(","))) for p in line.get("points", "").split()]
-    assert len(points) == WIDTH - LABEL - 10
+    assert len(points) == WIDTH - LABEL - RIGHT
     peak = min(points, key=lambda p: p[1])
-    assert abs(peak[0] - (LABEL + (WIDTH - LABEL - 10) / 2)) < 2 and peak[1] == 4
+    assert abs(peak[0] - (LABEL + (WIDTH - LABEL - RIGHT) / 2)) < 2 and peak[1] == 4
     assert ElementTree.fromstring(svg.timeline([], 10, 30.0, motion=np.zeros(0))).find("polyline") is None
 
 

@@ -10,6 +10,8 @@ from microexp.run.stage import Params
 
 PUBLISHED = {"eye_distance": 0.49, "eye_height": 0.25}
 """The crop of the field's cropped images and flow maps, in shares of its side."""
+FRAMES_A_PLACE, FEWEST_PLACES = 20, 3
+"""A short clip is looked at in one place for so many frames first, in three at least."""
 
 
 class FacesParams(Params):
@@ -81,6 +83,10 @@ class FacesParams(Params):
     weights: str | None = Field(
         None, description="For backend face_alignment: folder that holds its weight files; nothing is ever downloaded."
     )
+
+    def places(self, n_frames: int) -> int:
+        """At how many places of a video landmarks are taken first: fewer than `landmark_frames` in a short clip."""
+        return min(self.landmark_frames, max(FEWEST_PLACES, n_frames // FRAMES_A_PLACE))
 
 
 class CropsOptions(Params):

@@ -77,8 +77,8 @@ def find_segments(landmarks: np.ndarray, geometry: FaceGeometry) -> list[Segment
         landmarks: (K, 68, 2) of the looks in order of time.
         geometry: of crop and picture.
     """
-    every = geometry.segment(landmarks)
-    if geometry.off(landmarks, every.alignment).max() <= OFF:
+    every = one_segment(landmarks, geometry)
+    if every is not None:
         return [every]
     rest = np.ones(len(landmarks), bool)
     found: list[Segment] = []
@@ -89,6 +89,12 @@ def find_segments(landmarks: np.ndarray, geometry: FaceGeometry) -> list[Segment
         found.append(geometry.segment(landmarks[members]))
         rest &= ~members & (geometry.off(landmarks, found[-1].alignment) > OFF)
     return found
+
+
+def one_segment(landmarks: np.ndarray, geometry: FaceGeometry) -> Segment | None:
+    """The segment that holds all landmarks (K, 68, 2); None where no alignment suits all of them."""
+    every = geometry.segment(landmarks)
+    return every if geometry.off(landmarks, every.alignment).max() <= OFF else None
 
 
 def _densest(landmarks: np.ndarray, rest: np.ndarray, geometry: FaceGeometry) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 
 from microexp.faces import align, people
 from microexp.faces.observe import Backend, Face, Looks, Observations, observe, regular_frames, spread_frames
-from microexp.faces.params import FacesParams
+from microexp.faces.params import FEWEST_PLACES, FacesParams
 from microexp.faces.segments import (
     NO_FACE,
     OFF,
@@ -18,15 +18,13 @@ from microexp.faces.segments import (
     Segment,
     find_segments,
     labels_of,
+    one_segment,
     refine,
     spread_labels,
 )
 from microexp.reading.frames import VideoSource
 from microexp.reading.rates import gaps
 from microexp.records.validity import Reason
-
-FRAMES_A_PLACE, FEWEST_PLACES = 20, 3
-"""A short clip is looked at in one place for so many frames first, in three at least."""
 
 COUNT_AT = 3
 """Frames in which everybody is counted, one in the shortest clips; where more than one face is, everybody is followed
@@ -114,11 +112,6 @@ class Viewer:
         return found
 
 
-def places_of(n_frames: int, most: int) -> int:
-    """At how many places of a video landmarks are taken first: `most`, fewer in a short clip."""
-    return min(most, max(FEWEST_PLACES, n_frames // FRAMES_A_PLACE))
-
-
 def count_places(looks: int, number: int) -> np.ndarray:
     """In which looks everybody is counted: the middle one, or `number` from the first to the last."""
     return np.array([looks // 2]) if number == 1 else np.unique(np.linspace(0, looks - 1, number).astype(int))
@@ -133,7 +126,7 @@ def look(source: VideoSource, fps: float, params: FacesParams, *, backend: Backe
         Unusable: when next to nothing of it shows a face.
     """
     viewer = Viewer(source, backend, params.choose)
-    places = places_of(source.n_frames, params.landmark_frames)
+    places = params.places(source.n_frames)
     if places < params.landmark_frames:
         frames = _frames(source.n_frames, fps, places, params)
         looks = viewer.glance(frames, count_at=1 if places == FEWEST_PLACES else COUNT_AT)
@@ -157,10 +150,7 @@ def _geometry(source: VideoSource, params: FacesParams) -> FaceGeometry:
 
 def _in_one_place(looks: Looks, geometry: FaceGeometry) -> bool:
     """Whether every look shows the face, and one segment holds all of them."""
-    if not looks.seen.all():
-        return False
-    landmarks = looks.observations().landmarks
-    return bool(geometry.off(landmarks, geometry.segment(landmarks).alignment).max() <= OFF)
+    return bool(looks.seen.all()) and one_segment(looks.observations().landmarks, geometry) is not None
 
 
 def view(looks: Looks, source: VideoSource, fps: float, *, params: FacesParams, viewer: Viewer | None) -> View:

@@ -12,6 +12,7 @@ from microexp.report.diagram import arrows
 
 WIDTH = 1000
 LABEL, LONGEST_LABEL = 130, 330  # width of the lane labels: at least, at most
+RIGHT = 18  # beside a time axis, for half of the last label
 LETTER = 7  # width of a letter, rather too large
 LANE, BAR = 22, 14  # height of a lane and of a bar in it
 
@@ -70,7 +71,7 @@ def timeline(lanes: Sequence[Lane], n_frames: int, fps: float, *, motion: np.nda
         motion: (T,) mean flow magnitude, spread over the video; None: no curve.
     """
     left = label_width(lane.name for lane in lanes)
-    scale = (WIDTH - left - 10) / max(1, n_frames)
+    scale = (WIDTH - left - RIGHT) / max(1, n_frames)
     top = 46 if motion is not None and len(motion) else 4
     height = top + LANE * len(lanes) + 22
     parts = _axis(n_frames / fps, fps * scale, left, rows=(top, height))
@@ -113,10 +114,10 @@ def _axis(seconds: float, px_per_s: float, left: int, *, rows: tuple[int, int]) 
 
 
 def _curve(motion: np.ndarray, top: int, left: int) -> list[Markup]:
-    count = min(len(motion), WIDTH - left - 10)
+    count = min(len(motion), WIDTH - left - RIGHT)
     values = np.maximum.reduceat(motion, np.arange(count) * len(motion) // count)  # the peak of every column
     peak = max(float(values.max()), 1e-9)
-    xs = left + (np.arange(len(values)) + 0.5) / len(values) * (WIDTH - left - 10)
+    xs = left + (np.arange(len(values)) + 0.5) / len(values) * (WIDTH - left - RIGHT)
     points = " ".join(f"{x:.1f},{top - 6 - 36 * v / peak:.1f}" for x, v in zip(xs, values, strict=True))
     return [
         _label("motion", left - 8, top - 10),

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
-from microexp.report.svg import element, picture
+from microexp.report.svg import RIGHT, element, picture
 
-WIDTH, LABEL, RIGHT = 1000, 92, 8
+WIDTH, LABEL = 1000, 92
 ROW, GAP = 44, 6
 AXIS = 22
 BARS = 26
