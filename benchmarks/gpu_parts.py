@@ -256,7 +256,7 @@ def aemnet_step(
     import torch
     from spotting_training import ALPHA, BASED, FREE, GAMMA, RATE, made_up
 
-    from microexp.methods.spotting.aemnet.adam import StackedAdam
+    from microexp.methods.adam import StackedAdam
     from microexp.methods.spotting.aemnet.geometry import make_geometry
     from microexp.methods.spotting.aemnet.losses import loss_parts
     from microexp.methods.spotting.aemnet.network import AemNet
@@ -270,7 +270,7 @@ def aemnet_step(
         torch.manual_seed(seed)
         networks.append(AemNet(channels, geometry, options).to(device))
     stack = StackedAemNet(networks, geometry, options, dtype=getattr(torch, dtype))
-    optimizer, rows = StackedAdam(stack.values), slice(0, fits)
+    optimizer, rows = StackedAdam([stack.values], [0.0]), slice(0, fits)
     masks = Masks([np.random.default_rng(k) for k in range(fits)], options.dropout, torch.device(device))
 
     def gradients() -> Any:
@@ -278,7 +278,7 @@ def aemnet_step(
         return stack.gradients(parts.total(FREE, BASED).sum(), rows)
 
     first = gradients().float().cpu()
-    return lambda: optimizer.step(gradients(), rows, RATE), first
+    return lambda: optimizer.step([gradients()], RATE, rows), first
 
 
 def mdml(device: str) -> None:

@@ -17,8 +17,8 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from microexp.methods.adam import StackedAdam
 from microexp.methods.reproducible import reproducible
-from microexp.methods.spotting.aemnet.adam import StackedAdam
 from microexp.methods.spotting.aemnet.geometry import Geometry, make_geometry
 from microexp.methods.spotting.aemnet.losses import loss_parts
 from microexp.methods.spotting.aemnet.network import AemNet
@@ -61,7 +61,7 @@ def one_by_one(networks: list[AemNet], x: torch.Tensor, truth: Truth) -> Callabl
             parameter.data = values[0, first:last].view_as(parameter)
             parameter.grad = gradients[0, first:last].view_as(parameter)
             first = last
-        optimizers.append(StackedAdam(values))
+        optimizers.append(StackedAdam([values], [0.0]))
         flat.append(gradients)
 
     def step() -> None:
@@ -70,14 +70,14 @@ def one_by_one(networks: list[AemNet], x: torch.Tensor, truth: Truth) -> Callabl
             parts = loss_parts(predictions, tuple(t[k : k + 1] for t in truth), ALPHA, gamma=GAMMA)  # type: ignore[arg-type]
             flat[k].zero_()
             parts.total(FREE, BASED).sum().backward()
-            optimizers[k].step(flat[k], slice(0, 1), RATE)
+            optimizers[k].step([flat[k]], RATE)
 
     return step
 
 
 def side_by_side(stack: StackedAemNet, dropout: float, x: torch.Tensor, truth: Truth, size: int) -> Callable[[], None]:
     """A step of every network, `size` of them together."""
-    optimizer = StackedAdam(stack.values)
+    optimizer = StackedAdam([stack.values], [0.0])
     generators = [np.random.default_rng(k) for k in range(len(x))]
 
     def step() -> None:
@@ -86,7 +86,7 @@ def side_by_side(stack: StackedAemNet, dropout: float, x: torch.Tensor, truth: T
             masks = Masks(generators[rows], dropout, CPU)
             predictions = stack.forward(x[rows], rows, masks)
             parts = loss_parts(predictions, tuple(t[rows] for t in truth), ALPHA, gamma=GAMMA)  # type: ignore[arg-type]
-            optimizer.step(stack.gradients(parts.total(FREE, BASED).sum(), rows), rows, RATE)
+            optimizer.step([stack.gradients(parts.total(FREE, BASED).sum(), rows)], RATE, rows)
 
     return step
 

@@ -46,6 +46,7 @@ class MdmlMethod(RecognitionMethod[MdmlModel, MdmlParams]):
     """MDML (micro-expression deep mutual learning)."""
 
     Options = MdmlParams
+    version = 2
     gpu = True
     stacks = True
 

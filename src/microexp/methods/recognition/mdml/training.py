@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from microexp.methods.adam import StackedAdam
 from microexp.methods.recognition.mdml.batches import (
     BatchPlan,
     Member,
@@ -21,7 +22,6 @@ from microexp.methods.recognition.mdml.batches import (
 )
 from microexp.methods.recognition.mdml.losses import classification, mutual, ramp
 from microexp.methods.recognition.mdml.network import HeadMasks, Shape, StackedStream, StageOutputs
-from microexp.methods.recognition.mdml.optimiser import AdamW
 from microexp.methods.recognition.mdml.params import MdmlParams
 from microexp.methods.recognition.mdml.sources import (
     ENTROPY,
@@ -130,13 +130,14 @@ class _Trainer:
         self.log = np.zeros((self.members, epochs, len(LOG_COLUMNS)))
         self.logged_weights = np.zeros((self.members, epochs, self.domains))
 
-    def _optimiser(self) -> AdamW:
+    def _optimiser(self) -> StackedAdam:
         decayed, plain = [], list(self.source_weights.parameters())
         for stream in self.streams.values():
             with_decay, without = stream.decayed()
             decayed += with_decay
             plain += without
-        return AdamW(decayed, plain, self.options.weight_decay)
+        decay = [self.options.weight_decay] * len(decayed) + [0.0] * len(plain)
+        return StackedAdam([*decayed, *plain], decay)
 
     def step(self, step: int) -> None:
         """One step of all members."""
@@ -150,8 +151,8 @@ class _Trainer:
         if terms[2].requires_grad and (step + 1) % self.per_epoch == 0:
             self.log[:, step // self.per_epoch, -1] = self._domain_pull(terms, outputs, domain)
         loss = terms[0] + terms[1] + terms[2]
-        loss.sum().backward()  # type: ignore[no-untyped-call]
-        self.optimiser.step(self.options.learning_rate * one_cycle(step, self.steps))
+        gradients = torch.autograd.grad(loss.sum(), self.optimiser.values, allow_unused=True)
+        self.optimiser.step(gradients, self.options.learning_rate * one_cycle(step, self.steps))
         self._record(step, loss, terms, outputs, labels)
 
     def _terms(

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from microexp.errors import UserError
-from microexp.methods.spotting.aemnet.adam import StackedAdam
+from microexp.methods.adam import StackedAdam
 from microexp.methods.spotting.aemnet.features import FeatureStore
 from microexp.methods.spotting.aemnet.gather import WindowFeatures
 from microexp.methods.spotting.aemnet.geometry import Geometry
@@ -180,11 +180,12 @@ class _Training:
         self.network = StackedAemNet(
             networks, geometry, options.network, dtype=product_dtype(device, options.precision)
         )
-        self.optimizer = StackedAdam(self.network.values, options.weight_decay)
+        self.optimizer = StackedAdam([self.network.values], [options.weight_decay])
+        mean, square = self.optimizer.mean[0], self.optimizer.square[0]
         for row, fit in enumerate(self.fits):
             if fit.moments is not None:
                 self.optimizer.steps[row] = fit.moments[0]
-                self.optimizer.mean[row], self.optimizer.square[row] = (m.to(device) for m in fit.moments[1:])
+                mean[row], square[row] = (m.to(device) for m in fit.moments[1:])
 
     def run(self, after_epoch: Callable[[Sequence[Fit]], None]) -> None:
         """All epochs that are left."""
@@ -211,7 +212,7 @@ class _Training:
             fit.epoch += 1
             fit.log.append((fit.epoch, rate, *(sums[row] / count).tolist(), count))
             steps = int(self.optimizer.steps[row])
-            fit.moments = steps, self.optimizer.mean[row], self.optimizer.square[row]
+            fit.moments = steps, self.optimizer.mean[0][row], self.optimizer.square[0][row]
             self.network.write_back(row, fit.network, steps)
 
     def _step(self, chosen: np.ndarray, rows: slice, masks: Masks, rate: float) -> np.ndarray:
@@ -222,7 +223,7 @@ class _Training:
         predictions = self.network.forward(self.features(chosen, rows), rows, masks)
         parts = loss_parts(predictions, (a, b, c, d), o.focal_alpha, gamma=o.focal_gamma)
         loss = parts.total(o.anchor_free_weight, o.anchor_based_weight)
-        self.optimizer.step(self.network.gradients(loss.sum(), rows), rows, rate)
+        self.optimizer.step([self.network.gradients(loss.sum(), rows)], rate, rows)
         return torch.stack([loss, *parts], 1).detach().cpu().double().numpy()
 
     def _counted(self) -> Iterator[tuple[Fit, int]]:
