@@ -231,8 +231,6 @@ def test_devices(shards: Shards, weights: Path, stream: str) -> None:
     for device in ("tpu", "cuda:99"):
         with pytest.raises(UserError, match="a GPU that torch sees"):
             run(paths, weights, stream, device=device)
-    with pytest.raises(UserError, match=r"i3d\.mixed_precision"):
-        run(paths, weights, stream, device="cpu", mixed_precision=True)
     record = provenance.read_provenance(run(paths, weights, stream, device="cpu"))
     assert record["device"] == "cpu" and record["weights"]["state_sha256"]
 
@@ -292,3 +290,17 @@ def test_the_shard_says_which_snippets_are_unusable(shards: Shards, weights: Pat
     with Files() as files:
         (video,) = list_features([run(paths, weights, "rgb")], files)
         assert video.valid().tolist() == [False, False, True, True, True]
+
+
+@pytest.mark.long
+@both_streams
+def test_a_cpu_computes_in_bfloat16_if_asked(shards: Shards, weights: Path, stream: str) -> None:
+    """Near the features in float32, not the same, and the same bytes for any number of threads."""
+    paths = shards({"v1": 30})
+    plain = features_of(run(paths, weights, stream, device="cpu"))
+    first = run(paths, weights, stream, device="cpu", mixed_precision=True)
+    found, record = features_of(first), provenance.read_provenance(first)
+    assert found.dtype == np.float32 and record["parameters"]["mixed_precision"] is True
+    assert 0 < np.linalg.norm(found - plain) < 0.03 * np.linalg.norm(plain)
+    again = run(paths, weights, stream, threads=2, device="cpu", mixed_precision=True)
+    assert np.array_equal(found, features_of(again))

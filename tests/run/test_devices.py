@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from microexp.errors import UserError
-from microexp.run.devices import pick_device
+from microexp.run import devices
+from microexp.run.devices import cpu_flags, pick_device, warn_if_slow
 
 
 def test_devices_that_are_here_have_their_name() -> None:
@@ -24,3 +27,20 @@ def test_a_gpu_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [str(pick_device(n)) for n in ("auto", "cuda", "cuda:1")] == ["cuda", "cuda", "cuda:1"]
     with pytest.raises(UserError, match="torch sees cuda:0, cuda:1 here"):
         pick_device("cuda:2")
+
+
+@pytest.mark.parametrize(("flags", "told"), [("fpu avx2", True), ("fpu avx512_bf16", False), ("amx_bf16 fpu", False)])
+def test_a_cpu_without_bfloat16_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], flags: str, told: bool
+) -> None:
+    info = tmp_path / "cpuinfo"
+    info.write_text(f"processor : 0\nflags\t\t: {flags}\nprocessor : 1\nflags : nothing\n")
+    found = cpu_flags(info)
+    assert found == set(flags.split())
+    monkeypatch.setattr(devices, "cpu_flags", lambda: found)
+    warn_if_slow("i3d", "mixed_precision: false")
+    assert ("i3d: this CPU has no instructions for bfloat16" in capsys.readouterr().err) == told
+
+
+def test_a_system_that_does_not_tell_what_its_cpu_can_do(tmp_path: Path) -> None:
+    assert cpu_flags(tmp_path / "none") == set()

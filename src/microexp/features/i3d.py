@@ -21,11 +21,12 @@ from microexp.records.features import Layout, create_features
 from microexp.records.flow import Flow
 from microexp.records.shard import Shard
 from microexp.records.validity import BREAKS, Reason
-from microexp.run.devices import pick_device
+from microexp.run.devices import pick_device, warn_if_slow
 from microexp.run.log import track
 from microexp.run.stage import Job
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
     from microexp.features.i3d_exact import FastI3d
@@ -138,6 +139,16 @@ def batch_features(images: np.ndarray, network: FastI3d, params: I3dClipParams) 
     return np.asarray(features.float().cpu().numpy())
 
 
+def cpu_dtype(device: str, params: I3dClipParams) -> torch.dtype:
+    """In which a CPU computes with `mixed_precision`; a GPU's autocast takes care of it there."""
+    import torch
+
+    if not params.mixed_precision or device != "cpu":
+        return torch.float32
+    warn_if_slow("i3d", "mixed_precision: false")
+    return torch.bfloat16
+
+
 class BatchPool:
     """Calls functions on `threads` threads, each of which computes alone, and gives results in the order of calls."""
 
@@ -209,9 +220,7 @@ def run_stream(
 
     torch.set_num_threads(1)  # parallel over batches alone: each sum in one order, whatever the number of threads
     params, device = job.params, str(pick_device(job.device))
-    if params.mixed_precision and device == "cpu":
-        raise UserError(file="i3d.mixed_precision", problem="true on a CPU", expected="a GPU", hint="set it to false")
-    network = FastI3d(dict(state), device)
+    network = FastI3d(dict(state), device, cpu_dtype(device, params))
     with (
         open_crops(job.input("crops")) as crops,
         create_features(job.output("features"), stream, crops.subject, about=about) as out,

@@ -29,16 +29,27 @@ LAYOUT = torch.channels_last_3d
 
 
 class FastI3d:
-    """I3D features of many overlapping clips of one stream, from a state dict with the names of `InceptionI3d`."""
+    """I3D features of many overlapping clips of one stream.
 
-    def __init__(self, state: Mapping[str, Tensor], device: str | torch.device = "cpu") -> None:
+    Args:
+        state: weights with the names of `InceptionI3d`.
+        device: what computes.
+        dtype: of weights and activations; sums inside of a product and the last mean are in float32 in any case.
+    """
+
+    def __init__(
+        self,
+        state: Mapping[str, Tensor],
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
         names = [k.removesuffix(".conv3d.weight") for k in state if k.endswith(".conv3d.weight")]
         folded = {n: fold(state, n) for n in names if n != "logits"}
-        self.bias = {n: b.to(device) for n, (_, b) in folded.items()}
-        self.weight = {n: w.contiguous(memory_format=LAYOUT).to(device) for n, (w, _) in folded.items()}
+        self.bias = {n: b.to(device, dtype) for n, (_, b) in folded.items()}
+        self.weight = {n: w.contiguous(memory_format=LAYOUT).to(device, dtype) for n, (w, _) in folded.items()}
         self.images = {n: _image_kernel(w) for n, w in self.weight.items() if n != FIRST}
         self.pairs = pair_kernels(self.weight[FIRST])
-        self.device = torch.device(device)
+        self.device, self.dtype = torch.device(device), dtype
 
     @torch.inference_mode()
     def features(self, frames: Tensor, clip_frames: int, step_frames: int) -> Tensor:
@@ -54,6 +65,7 @@ class FastI3d:
         """
         if (len(frames) - clip_frames) % step_frames or len(frames) < clip_frames:
             raise ValueError(f"{len(frames)} frames are no whole number of clips")
+        frames = frames.to(self.dtype)
         if clip_frames % FIRST_STEP == 0 and step_frames % FIRST_STEP == 0:
             x = self._first_shared(frames, clip_frames, step_frames)
         else:
@@ -63,7 +75,7 @@ class FastI3d:
         for name in MIXED:
             x = pool(x, *POOLS[name]) if name in POOLS else x
             x = self._mixed(x, name)
-        return x.mean((2, 3, 4))
+        return x.mean((2, 3, 4), dtype=torch.float32)
 
     def _first(self, frames: Tensor, clip_frames: int, step_frames: int) -> Tensor:
         """First convolution and pooling, clip by clip: for odd clip lengths and steps."""

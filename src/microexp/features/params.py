@@ -23,7 +23,11 @@ class I3dClipParams(Params):
     size_px: int = Field(
         224, ge=32, le=1024, description="Side to which crops and flow are resized for the network (224 in the papers)."
     )
-    mixed_precision: bool = Field(False, description="Compute in 16 bits where a GPU can (needs a GPU, other numbers).")
+    mixed_precision: bool = Field(
+        False,
+        description="Compute in 16 bits, which gives other numbers: float16 on GPUs; bfloat16 on CPUs, faster where "
+        "they have AMX or AVX512-BF16.",
+    )
 
 
 class I3dRgbParams(I3dClipParams):

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from microexp.errors import UserError
+from microexp.run.log import log
 
 if TYPE_CHECKING:
     import torch
+
+BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
+"""As Linux names them (the last on ARM)."""
 
 
 def pick_device(name: str) -> torch.device:
@@ -31,3 +36,19 @@ def pick_device(name: str) -> torch.device:
             hint=hint,
         )
     return torch.device(name)
+
+
+def warn_if_slow(who: str, instead: str) -> None:
+    """Say so when bfloat16 is asked of a CPU that has no instructions for it: it computes it, but slowly."""
+    if not (BF16_FLAGS & cpu_flags()):
+        log(f"{who}: this CPU has no instructions for bfloat16 (AMX, AVX512-BF16): `{instead}` is faster")
+
+
+def cpu_flags(path: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
+    """What the first CPU says that it can do; nothing where the system does not tell."""
+    try:
+        lines = path.read_text().splitlines()
+    except OSError:
+        return frozenset()
+    names = ("flags", "Features")  # x86, ARM
+    return next((frozenset(line.split(":", 1)[1].split()) for line in lines if line.startswith(names)), frozenset())

@@ -16,7 +16,6 @@ from microexp.methods.spotting.aemnet.params import AemnetParams
 from microexp.methods.spotting.aemnet.training import (
     LOG_COLUMNS,
     batches,
-    cpu_flags,
     learning_rate,
     product_dtype,
     restore_fits,
@@ -24,7 +23,6 @@ from microexp.methods.spotting.aemnet.training import (
     start_fit,
     state_of,
     train_many,
-    warn_if_slow,
 )
 from microexp.methods.spotting.aemnet.windows import expression_frames
 from tests.methods.spotting.in_memory import make_fold, make_video
@@ -65,20 +63,6 @@ def test_no_batch_holds_a_single_window():
 def test_cpus_keep_full_precision_unless_told_otherwise():
     assert product_dtype(CPU, "auto") == product_dtype(CPU, "float32") == torch.float32
     assert product_dtype(CPU, "bfloat16") == torch.bfloat16
-
-
-def test_a_cpu_without_bfloat16_is_told(tmp_path, monkeypatch, capsys):
-    info = tmp_path / "cpuinfo"
-    for flags, told in (("fpu avx2", True), ("fpu avx512_bf16", False), ("amx_bf16 fpu", False)):
-        info.write_text(f"processor : 0\nflags\t\t: {flags}\nprocessor : 1\nflags : nothing\n")
-        found = cpu_flags(info)
-        assert found == set(flags.split())
-        monkeypatch.setattr(training, "cpu_flags", lambda found=found: found)
-        warn_if_slow(CPU, "bfloat16")
-        assert ("no instructions for bfloat16" in capsys.readouterr().err) == told
-    warn_if_slow(CPU, "auto")
-    assert capsys.readouterr().err == ""
-    assert cpu_flags(tmp_path / "none") == set()
 
 
 @pytest.mark.long

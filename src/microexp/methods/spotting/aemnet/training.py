@@ -7,7 +7,6 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,13 +24,11 @@ from microexp.methods.spotting.aemnet.params import AemnetParams
 from microexp.methods.spotting.aemnet.stacked import Masks, StackedAemNet
 from microexp.methods.spotting.aemnet.targets import Targets, make_targets
 from microexp.methods.spotting.aemnet.windows import Window
-from microexp.run.log import log
+from microexp.run.devices import warn_if_slow
 
 LOG_COLUMNS = (
     "epoch", "learning_rate", "loss", "point_class", "point_distance", "anchor_class", "anchor_offset", "windows",
 )  # fmt: skip
-BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
-"""As Linux names them (the last on ARM)."""
 STACK_FITS, STACK_FITS_GPU = 8, 64
 STACK_BYTES = 1 << 26
 """At most so much for the parameters, gradients and moments of a stack; more does not fit in a CPU's cache."""
@@ -46,22 +43,6 @@ def product_dtype(device: torch.device, precision: str) -> torch.dtype:
         return torch.bfloat16
     half = precision == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported()
     return torch.bfloat16 if half else torch.float32
-
-
-def warn_if_slow(device: torch.device, precision: str) -> None:
-    """Say so when bfloat16 is asked of a CPU that has no instructions for it: it computes it, but slowly."""
-    if precision == "bfloat16" and device.type == "cpu" and not (BF16_FLAGS & cpu_flags()):
-        log("aemnet: this CPU has no instructions for bfloat16 (AMX, AVX512-BF16): `precision: float32` is faster")
-
-
-def cpu_flags(path: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
-    """What the first CPU says that it can do; nothing where the system does not tell."""
-    try:
-        lines = path.read_text().splitlines()
-    except OSError:
-        return frozenset()
-    names = ("flags", "Features")  # x86, ARM
-    return next((frozenset(line.split(":", 1)[1].split()) for line in lines if line.startswith(names)), frozenset())
 
 
 def learning_rate(epoch: int, options: AemnetParams) -> float:
@@ -136,7 +117,8 @@ def train_many(
     Raises:
         UserError: when a fit has no window to train on.
     """
-    warn_if_slow(device, options.precision)
+    if options.precision == "bfloat16" and device.type == "cpu":
+        warn_if_slow("aemnet", "precision: float32")
     for own in windows:
         if len(own) < 2:
             raise UserError(
