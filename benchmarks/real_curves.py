@@ -55,7 +55,7 @@ OPTIONS: dict[str, Any] = {
         "streams": ["given"], "stem_channels": [8, 8, 8], "channels": 16, "attention_channels": 8, "head_channels": 12,
     },
     "window_frames": 32, "train_stride_frames": 4, "test_stride_frames": 4, "epochs": 12, "learning_rate": 5.0e-3,
-    "batch_size": 32,
+    "batch_size": 32, "networks": 3,
 }  # fmt: skip
 HELD_OUT_SHARE = 0.4
 """Of the training subjects, who choose the thresholds: fewer than eight choose badly."""

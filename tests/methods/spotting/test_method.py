@@ -87,8 +87,31 @@ def test_a_model_comes_back_from_its_bytes(training):
     model = METHOD.fit(videos[:3], truth, OPTIONS, context=Context(0))
     data = METHOD.to_bytes(model)
     again = METHOD.from_bytes(data, OPTIONS)
-    assert METHOD.to_bytes(again) == data and not again.network.training
+    assert METHOD.to_bytes(again) == data and not again.networks[0].training
     assert same(METHOD.propose(model, videos[3]), METHOD.propose(again, videos[3]))
+
+
+@pytest.mark.long
+def test_several_networks_of_a_fit(training):
+    """The first is the one that would be trained alone, the others differ; the file holds all, the log tells them."""
+    videos, truth = training
+    one, log = METHOD.fit(videos[:3], truth, OPTIONS, context=Context(0)), Context(0)
+    options = AemnetParams.model_validate({**QUICK, "networks": 3})
+    model = METHOD.fit(videos[:3], truth, options, context=log)
+    weights = [torch.cat([p.flatten() for p in network.parameters()]) for network in (*one.networks, *model.networks)]
+    assert torch.allclose(weights[0], weights[1], atol=1e-5)
+    assert not any(torch.allclose(weights[0], other, atol=1e-2) for other in weights[2:])
+    assert sorted((row["network"], row["epoch"]) for row in log.rows) == [(n, e) for n in (1, 2, 3) for e in (1, 2)]
+    data = METHOD.to_bytes(model)
+    again = METHOD.from_bytes(data, options)
+    assert METHOD.to_bytes(again) == data and len(again.networks) == 3
+    found = METHOD.propose(again, videos[3])
+    assert same(found, METHOD.propose(model, videos[3])) and not same(found, METHOD.propose(one, videos[3]))
+
+
+def test_one_network_is_no_option_of_its_own():
+    """Runs that are finished do not change with an option that they did not have."""
+    assert "networks" not in OPTIONS.model_dump()
 
 
 @pytest.mark.long
@@ -127,7 +150,7 @@ def test_several_streams_are_read_together(training):
     assert len(METHOD.propose(model, videos[3])["micro"][0])
     alone = METHOD.fit(videos[:3], truth, OPTIONS, context=Context(0))
     with pytest.raises(UserError, match="8 channels; expected 14"):
-        METHOD.propose(type(model)(model.network, model.geometry, OPTIONS, model.in_channels), videos[3])
+        METHOD.propose(type(model)(model.networks, model.geometry, OPTIONS, model.in_channels), videos[3])
     assert alone.in_channels == 8
 
 

@@ -74,9 +74,10 @@ def proposals(v, **options):
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("networks", [1, 3])
 @pytest.mark.parametrize("input_channels", [None, 4, 6])
 @pytest.mark.parametrize("n_frames", [60, 700])
-def test_a_video_gets_what_the_plain_network_says_of_its_windows_one_by_one(input_channels, n_frames):
+def test_a_video_gets_what_the_plain_network_says_of_its_windows_one_by_one(input_channels, n_frames, networks):
     """Batches, gathering by index, the stack's arithmetic and narrowing once per video change nothing but rounding."""
     network = {
         "stem_channels": (4, 4, 4), "channels": 8, "attention_channels": 8, "head_channels": 8,
@@ -84,14 +85,16 @@ def test_a_video_gets_what_the_plain_network_says_of_its_windows_one_by_one(inpu
     }  # fmt: skip
     params = AemnetParams.model_validate({"network": network, "test_stride_frames": 8})
     torch.manual_seed(0)
-    plain, v = AemNet(6, GEOMETRY, params.network).eval(), video(n_frames, channels=6)
+    plain, v = [AemNet(6, GEOMETRY, params.network).eval() for _ in range(networks)], video(n_frames, channels=6)
     store = FeatureStore([v], centre=True)
     found = propose(plain, v, store, geometry=GEOMETRY, options=params, device=torch.device("cpu"))
     windows = [Window(v, s, np.empty((0, 3)), True) for s in window_starts(v, 64, 4)]
 
     def one_by_one(chosen):
+        """The mean of all networks, for each window alone."""
         with torch.no_grad():
-            each = [plain(torch.from_numpy(store.read(v, windows[k].start, 64))[None]) for k in chosen]
+            xs = [torch.from_numpy(store.read(v, windows[k].start, 64))[None] for k in chosen]
+            each = [[torch.stack(part).mean(0) for part in zip(*(net(x) for net in plain), strict=True)] for x in xs]
         return tuple(torch.cat(part) for part in zip(*each, strict=True))
 
     expected = pool(one_by_one, windows, GEOMETRY, options=params)

@@ -51,6 +51,21 @@ def test_training_starts_from_the_weights_of_the_model(data, known, tmp_path):
 
 
 @pytest.mark.long
+def test_several_networks_start_from_those_of_the_file_in_turn(data, tmp_path):
+    other = write_data(tmp_path / "other", subjects=3, n_frames=300, channels=8, seed=5, dataset="others")
+    two = spotting_model(other, tmp_path / "two", options={**QUICK, "epochs": 1, "networks": 2})
+    started = run_fold(data, tmp_path / "out", options={**OPTIONS, "networks": 3, "start_from": str(two)})
+    from safetensors.torch import load
+
+    known, found = (load(bundle.read(p).parts["method.0"]) for p in (two, started / "trained.safetensors"))
+    name = next(n.removeprefix("0/") for n in known if n.startswith("0/") and n.endswith("weight"))
+    first, second = known[f"0/{name}"], known[f"1/{name}"]
+    assert (first - second).abs().max() > 1e-2
+    for network, start in enumerate((first, second, first)):
+        assert (found[f"{network}/{name}"] - start).abs().max() < 1e-3
+
+
+@pytest.mark.long
 def test_who_is_in_a_model_is_recorded_with_those_of_the_model_that_it_started_from(data, known, tmp_path):
     started = run_fold(data, tmp_path, options={**OPTIONS, "start_from": str(known)})
     about = bundle.read(started / "trained.safetensors").about

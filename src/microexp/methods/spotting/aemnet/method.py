@@ -13,7 +13,7 @@ import numpy as np
 from microexp.errors import UserError
 from microexp.methods.context import Context
 from microexp.methods.spotting.aemnet.params import AemnetParams
-from microexp.methods.spotting.aemnet.start import start_weights
+from microexp.methods.spotting.aemnet.start import prefixes, split_weights, start_weights
 from microexp.methods.spotting.base import FitRequest, Found, SpottingMethod, SpottingVideo, Truth
 from microexp.methods.spotting.start import start_path
 from microexp.records.features import Key
@@ -26,19 +26,22 @@ if TYPE_CHECKING:
     from microexp.methods.spotting.aemnet.training import Fit
     from microexp.methods.spotting.aemnet.windows import Window
 
+SEEDS_APART = 1_000_003
+"""Between the seeds of two networks of a fit."""
+
 
 @dataclass(frozen=True)
 class AemnetModel:
-    """A trained network.
+    """What a fit has trained.
 
     Attributes:
-        network: in evaluation mode.
+        networks: in evaluation mode; their answers are averaged.
         geometry: of its windows.
         options: as trained.
         in_channels: channels of its features.
     """
 
-    network: AemNet
+    networks: tuple[AemNet, ...]
     geometry: Geometry
     options: AemnetParams
     in_channels: int
@@ -62,7 +65,7 @@ class AemNetMethod(SpottingMethod[AemnetModel, AemnetParams]):
     def fit(
         self, videos: Sequence[SpottingVideo], truth: Truth, options: AemnetParams, *, context: Context
     ) -> AemnetModel:
-        """Train one network.
+        """Train one fit.
 
         Raises:
             UserError: when there are too few windows to train on.
@@ -70,7 +73,7 @@ class AemNetMethod(SpottingMethod[AemnetModel, AemnetParams]):
         return self.fit_many([FitRequest(videos, truth, context)], options, context)[0]
 
     def fit_many(self, requests: Sequence[FitRequest], options: AemnetParams, context: Context) -> list[AemnetModel]:
-        """Train several networks side by side; each is the one that it would be alone.
+        """Train the networks of several fits side by side; each is the one that it would be alone.
 
         Raises:
             UserError: when there are too few windows to train on.
@@ -89,13 +92,16 @@ class AemNetMethod(SpottingMethod[AemnetModel, AemnetParams]):
         warn_if_short(list(ours.values()), options.window_frames)
         store = FeatureStore(ours.values(), centre=options.centre == "video")
         with reproducible(device):
-            windows = [_windows_of(request, ours, geometry, options) for request in requests]
-            fits = _started(requests, options, geometry=geometry, in_channels=channels, context=context)
+            members = [_Member(request, number) for request in requests for number in range(options.networks)]
+            windows = [_windows_of(member, ours, geometry, options) for member in members]
+            fits = _started(members, options, geometry=geometry, in_channels=channels, context=context)
             train_many(
                 fits, windows, store, geometry=geometry, options=options, device=device,
-                after_epoch=_reporter(fits, requests, options, context),
+                after_epoch=_reporter(fits, members, options, context),
             )  # fmt: skip
-        return [AemnetModel(fit.network, geometry, options, channels) for fit in fits]
+        networks = [fit.network for fit in fits]
+        parts = [tuple(networks[k : k + options.networks]) for k in range(0, len(fits), options.networks)]
+        return [AemnetModel(part, geometry, options, channels) for part in parts]
 
     def propose(self, model: AemnetModel, video: SpottingVideo) -> Found:
         """The best proposals of all windows of a video."""
@@ -108,10 +114,10 @@ class AemNetMethod(SpottingMethod[AemnetModel, AemnetParams]):
             raise UserError(
                 file="/".join(video.key), problem=f"{ours.n_channels} channels", expected=f"{model.in_channels}"
             )
-        device = next(model.network.parameters()).device
+        device = next(model.networks[0].parameters()).device
         store = FeatureStore([ours], centre=model.options.centre == "video")
         with reproducible(device):
-            rows = propose(model.network, ours, store, geometry=model.geometry, options=model.options, device=device)
+            rows = propose(model.networks, ours, store, geometry=model.geometry, options=model.options, device=device)
         return {
             kind: (
                 np.array([(r[1], r[2]) for r in rows if r[0] == kind], np.float64).reshape(-1, 2),
@@ -121,16 +127,20 @@ class AemNetMethod(SpottingMethod[AemnetModel, AemnetParams]):
         }
 
     def to_bytes(self, model: AemnetModel) -> bytes:
-        """Safetensors: the weights, and what it takes to build the network again."""
+        """Safetensors: the weights, and what it takes to build the networks again."""
         from safetensors.torch import save
 
-        weights = {name: value.detach().cpu().clone() for name, value in sorted(model.network.state_dict().items())}
+        weights = {
+            f"{prefix}{name}": value.detach().cpu().clone()
+            for prefix, network in zip(prefixes(len(model.networks)), model.networks, strict=True)
+            for name, value in sorted(network.state_dict().items())
+        }
         about = {"step_frame": model.geometry.step_frame, "in_channels": model.in_channels}
         # one key only: safetensors writes several in no fixed order
         return bytes(save(weights, {"aemnet": json.dumps(about, sort_keys=True)}))
 
     def from_bytes(self, data: bytes, options: AemnetParams) -> AemnetModel:
-        """The network, on the CPU."""
+        """The networks, on the CPU."""
         from safetensors.torch import load
 
         from microexp.methods.spotting.aemnet.network import AemNet
@@ -138,9 +148,24 @@ class AemNetMethod(SpottingMethod[AemnetModel, AemnetParams]):
         length = int.from_bytes(data[:8], "little")
         about = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["aemnet"])
         geometry = geometry_of(options, int(about["step_frame"]))
-        network = AemNet(int(about["in_channels"]), geometry, options.network)
-        network.load_state_dict(load(data))
-        return AemnetModel(network.eval(), geometry, options, int(about["in_channels"]))
+        networks = []
+        for weights in split_weights(load(data), options.networks):
+            networks.append(AemNet(int(about["in_channels"]), geometry, options.network).eval())
+            networks[-1].load_state_dict(weights)
+        return AemnetModel(tuple(networks), geometry, options, int(about["in_channels"]))
+
+
+@dataclass(frozen=True)
+class _Member:
+    """One network of a fit: the fit's request and which of its networks it is, from 0."""
+
+    request: FitRequest
+    number: int
+
+    @property
+    def seed(self) -> int:
+        """The fit's own for the first network; the others lie far from what other repetitions take."""
+        return self.request.context.seed + SEEDS_APART * self.number
 
 
 def geometry_of(options: AemnetParams, step_frame: int) -> Geometry:
@@ -154,18 +179,19 @@ def geometry_of(options: AemnetParams, step_frame: int) -> Geometry:
 
 
 def _windows_of(
-    request: FitRequest, ours: Mapping[Key, FeatureVideo], geometry: Geometry, options: AemnetParams
+    member: _Member, ours: Mapping[Key, FeatureVideo], geometry: Geometry, options: AemnetParams
 ) -> list[Window]:
     from microexp.methods.spotting.aemnet.windows import training_windows
 
     return training_windows(
-        [ours[v.key] for v in request.videos], request.truth, geometry, stride_frames=options.train_stride_frames,
-        inside=options.inside_share, empty_ratio=options.empty_ratio, seed=request.context.seed,
+        [ours[v.key] for v in member.request.videos], member.request.truth, geometry,
+        stride_frames=options.train_stride_frames, inside=options.inside_share, empty_ratio=options.empty_ratio,
+        seed=member.seed,
     )  # fmt: skip
 
 
 def _started(
-    requests: Sequence[FitRequest], options: AemnetParams, *, geometry: Geometry, in_channels: int, context: Context
+    members: Sequence[_Member], options: AemnetParams, *, geometry: Geometry, in_channels: int, context: Context
 ) -> list[Fit]:
     """Fresh networks, those of `start_from`, or those of a training that was interrupted."""
     import torch
@@ -174,30 +200,32 @@ def _started(
 
     device = torch.device(context.device)
     fits = [
-        start_fit(r.context.seed, in_channels=in_channels, geometry=geometry, options=options, device=device)
-        for r in requests
+        start_fit(member.seed, in_channels=in_channels, geometry=geometry, options=options, device=device)
+        for member in members
     ]
     if options.start_from:
-        weights = start_weights(start_path(options.start_from), options, requests[0].videos[0].streams)
-        for fit in fits:
-            fit.network.load_state_dict(weights)
+        weights = start_weights(start_path(options.start_from), options, members[0].request.videos[0].streams)
+        for fit, member in zip(fits, members, strict=True):
+            fit.network.load_state_dict(weights[member.number % len(weights)])
     if context.state is not None:
         restore_fits(fits, context.state)
     return fits
 
 
 def _reporter(
-    fits: Sequence[Fit], requests: Sequence[FitRequest], options: AemnetParams, context: Context
+    fits: Sequence[Fit], members: Sequence[_Member], options: AemnetParams, context: Context
 ) -> Callable[[Sequence[Fit]], None]:
     """What follows an epoch: a row in the log of each fit, progress, and a state to go on from."""
     from microexp.methods.spotting.aemnet.training import LOG_COLUMNS, state_of
 
-    request_of = {id(fit): request for fit, request in zip(fits, requests, strict=True)}
+    member_of = {id(fit): member for fit, member in zip(fits, members, strict=True)}
 
     def after_epoch(done: Sequence[Fit]) -> None:
         """Report the fits that have just done an epoch."""
         for fit in done:
-            request_of[id(fit)].context.log(**dict(zip(LOG_COLUMNS, fit.log[-1], strict=True)))
+            member = member_of[id(fit)]
+            which = {"network": member.number + 1} if options.networks > 1 else {}
+            member.request.context.log(**dict(zip(LOG_COLUMNS, fit.log[-1], strict=True)), **which)
         context.progress(sum(len(fit.log) for fit in fits), len(fits) * options.epochs)
         context.keep(lambda: state_of(fits))
 

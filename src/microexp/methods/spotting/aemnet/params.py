@@ -85,6 +85,12 @@ class AemnetParams(Params):
         description="Model that training starts from: `shipped`, or a model file of the same network on the same "
         "streams; nobody of the experiment may be among its people.",
     )
+    networks: int = Field(
+        1,
+        ge=1,
+        exclude_if=lambda value: value == 1,
+        description="Networks of a fit, trained from different random numbers; what they say of a window is averaged.",
+    )
     proposals_kept: int = Field(30, ge=1, description="Proposals kept per kind and 128 frames of video, best first.")
 
     @model_validator(mode="after")

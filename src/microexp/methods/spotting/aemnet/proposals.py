@@ -45,7 +45,7 @@ def decode(predictions: Predictions, geometry: Geometry) -> tuple[np.ndarray, np
 
 
 def propose(
-    network: AemNet,
+    networks: Sequence[AemNet],
     video: FeatureVideo,
     store: FeatureStore,
     *,
@@ -55,6 +55,7 @@ def propose(
 ) -> list[Row]:
     """The best proposals of all windows of a video: kind, onset, offset (source frames), score, head.
 
+    What several networks say of a window is averaged before it is decoded: logits, distances, and anchors' offsets.
     Every place of every window proposes both kinds; anchor-free and anchor-based proposals are pooled, cut to the
     video, and of each kind the `proposals_kept` best are kept per 128 frames, so that no stretch crowds out another.
     """
@@ -62,7 +63,7 @@ def propose(
     windows = [
         Window(video, s, np.empty((0, 3)), empty=True) for s in window_starts(video, geometry.window_steps, stride)
     ]
-    stack = StackedAemNet([network], geometry, options.network, dtype=product_dtype(device, options.precision))
+    stack = StackedAemNet(networks, geometry, options.network, dtype=product_dtype(device, options.precision))
     narrow = options.network.input_channels is not None
     with torch.inference_mode():
         features = (
@@ -73,8 +74,9 @@ def propose(
 
         def predict(chosen: np.ndarray) -> Predictions:
             """Predictions of the windows `chosen`, (B, ...) each."""
-            a, b, c, d = stack.forward(features(chosen[None]), slice(0, 1), narrowed=narrow)
-            return a[0], b[0], c[0], d[0]
+            x = features(chosen[None])
+            a, b, c, d = stack.forward(x.expand(len(networks), *x.shape[1:]), stack.all, narrowed=narrow)
+            return a.mean(0), b.mean(0), c.mean(0), d.mean(0)
 
         return pool(predict, windows, geometry, options=options)
 
@@ -116,14 +118,15 @@ class _Narrowed:
         parts = []
         for first in range(0, video.n_steps, BLOCK):
             part = store.read(video, first, min(BLOCK, video.n_steps - first))
-            parts.append(stack.narrow(torch.from_numpy(part).to(device)[None, None], slice(0, 1))[0, 0])
-        self._table, self._device = torch.cat(parts), device
+            wide = torch.from_numpy(part).to(device).expand(len(stack.values), 1, *part.shape)
+            parts.append(stack.narrow(wide, stack.all)[:, 0])
+        self._table, self._device = torch.cat(parts, 1), device
         places = np.arange(stack.geometry.window_steps)
         self._rows = np.clip(np.array([w.start for w in windows])[:, None] + places, 0, video.n_steps - 1)
 
     def __call__(self, chosen: np.ndarray) -> Tensor:
-        """Windows `chosen` (1, B) -> (1, B, W, narrowed channels)."""
-        return self._table[torch.from_numpy(self._rows[chosen]).to(self._device)]
+        """Windows `chosen` (1, B) -> (G, B, W, narrowed channels), for each network."""
+        return self._table[:, torch.from_numpy(self._rows[chosen[0]]).to(self._device)]
 
 
 @dataclass(frozen=True)

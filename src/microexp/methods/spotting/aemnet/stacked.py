@@ -197,6 +197,11 @@ class StackedAemNet:
         self._near = _near(self.levels_attended, geometry.window_steps).to(device)
 
     @property
+    def all(self) -> slice:
+        """Every fit."""
+        return slice(0, len(self.values))
+
+    @property
     def levels_attended(self) -> list[int]:
         """Lengths of the levels that the attention block enhances."""
         lengths = self.geometry.lengths

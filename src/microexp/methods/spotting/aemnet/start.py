@@ -1,4 +1,4 @@
-"""The weights of a trained AEM-Net as the first ones of another training."""
+"""The weights of trained AEM-Nets in a file, and as the first ones of another training."""
 
 from __future__ import annotations
 
@@ -19,8 +19,21 @@ if TYPE_CHECKING:
 PART = "method.0"
 
 
-def start_weights(path: Path, options: AemnetParams, streams: Mapping[str, Features]) -> dict[str, Tensor]:
-    """The weights of a model file, for a network of these options on features such as `streams`.
+def prefixes(networks: int) -> list[str]:
+    """What the names of weights begin with in a file of so many networks; nothing for one alone."""
+    return [""] if networks == 1 else [f"{k}/" for k in range(networks)]
+
+
+def split_weights(weights: Mapping[str, Tensor], networks: int) -> list[dict[str, Tensor]]:
+    """The weights of each network of a file."""
+    return [
+        {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
+        for prefix in prefixes(networks)
+    ]
+
+
+def start_weights(path: Path, options: AemnetParams, streams: Mapping[str, Features]) -> list[dict[str, Tensor]]:
+    """The weights of each network of a model file, for networks of these options on features such as `streams`.
 
     Raises:
         UserError: when it is no AEM-Net, or network, window or features differ: the first difference is named.
@@ -44,7 +57,7 @@ def start_weights(path: Path, options: AemnetParams, streams: Mapping[str, Featu
             raise UserError(
                 file=path, where=name, got=_short(got), expected=f"{_short(expected)}, as in the model to start from"
             )
-    return dict(load(found.parts[PART]))
+    return split_weights(load(found.parts[PART]), theirs.networks)
 
 
 def _short(value: object) -> str:
