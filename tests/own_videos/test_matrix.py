@@ -68,7 +68,7 @@ def _check(folder: Path, row: dict[str, str]) -> None:
     assert all(a < b for a, b in pairwise(times)), folder.name
     for event in csv.DictReader((folder / "events.csv").open(encoding="utf-8")):
         assert event["kind"] == "candidate", "nothing was trained here"
-    assert "http" not in (folder / "page.html").read_text(encoding="utf-8")
+    assert "://" not in (folder / "page.html").read_text(encoding="utf-8")  # "http" may stand in an image's letters
 
 
 @pytest.fixture
@@ -101,6 +101,32 @@ def test_labels_landmarks_and_the_marked_copy(tmp_path: Path, film: Callable[[st
     assert len(looks.frames) == films.N and looks.seen.all()
     copy = open_video(folder / "annotated.mp4")
     assert (copy.n_frames, copy.width, copy.height, copy.fps) == (films.N, 320, 240, 30.0)
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("in_process")
+def test_every_face_has_a_folder_and_a_line(tmp_path: Path, film: Callable[[str], Path]) -> None:
+    """Two people in one video, one in another, and nobody in a third."""
+    root, out = tmp_path / "films", tmp_path / "out"
+    makers = {name: make for name, make, _ in films.all_films()}
+    root.mkdir()
+    makers["two people.mp4"](root / "two people.mp4")
+    makers["plain.mp4"](root / "plain.mp4")
+    films.write(root / "nobody.mp4", [films.person()[0] * 0 + 90] * films.N)
+    (root / "damaged.mp4").write_text("no video")
+    given = [str(root / name) for name in ("two people.mp4", "plain.mp4", "nobody.mp4", "damaged.mp4")]
+    assert main(["video", "--model", "candidates", *given, "--face", "all", "--out", str(out), "--cores", "1"]) == 3
+    with (out / "summary.csv").open(encoding="utf-8", newline="") as file:
+        rows = {row["name"]: row for row in csv.DictReader(file)}
+    assert {name: row["status"] for name, row in rows.items()} == {
+        "two_people/face1": "ok", "two_people/face2": "ok", "plain": "ok", "nobody": "none", "damaged": "none"
+    }  # fmt: skip
+    assert rows["two_people/face2"]["page"] == "two_people/face2/page.html"
+    left = []
+    for name in ("two_people/face1", "two_people/face2", "plain"):
+        _check(out / name, rows[name])
+        left.append(float(next(iter(csv.DictReader((out / name / "frames.csv").open())))["box_x0"]))
+    assert left[0] < films.WIDTH <= left[1]
 
 
 def test_without_any_video_that_can_be_read_nothing_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,18 +5,21 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from microexp.errors import UserError
+from microexp.faces.viewing import TOO_FEW
 from microexp.own_videos.inputs import OwnVideo, find_inputs, link_videos
 from microexp.own_videos.labels import Label, read_labels, write_annotations
 from microexp.own_videos.running import run_workflow
 from microexp.own_videos.setup import SHEET, choose_models, configuration, write_configuration
-from microexp.own_videos.summary import collect, targets
+from microexp.own_videos.summary import collect, has_another, targets, write_summary
 
 SOME_DID_NOT_RUN = 3
-FACES = ("largest", "left", "right")
+ALL = "all"
+FACES = ("largest", "left", "right", ALL)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="spotting model of your own (docs/apply.md), or `candidates` for none (default: the shipped one)",
     )
     parser.add_argument(
-        "--face", type=face, default="largest", help="which face: largest, left, right, or N from the left"
+        "--face", type=face, default="largest", help="which face: largest, left, right, N from the left, or all"
     )
     parser.add_argument(
         "--fps", type=float, metavar="RATE", help="frames/s of videos that do not say theirs, such as folders of frames"
@@ -67,27 +70,69 @@ def main(args: argparse.Namespace) -> int:
     usable = [video for video in videos if not video.problem]
     bad = len(videos) - len(usable)
     say(f"{len(videos)} video{'' if len(videos) == 1 else 's'}" + (f", {bad} of them cannot be read" if bad else ""))
-    if usable:
-        work(args, videos, out, labels=labels)
-    rows = collect(videos, out / "run", out, annotated=args.annotated)
+    if args.face == ALL:
+        rows = every_face(args, videos, out, labels=labels)
+    else:
+        if usable:
+            work(args, videos, Run(out / "run", out / "config.yaml", args.face), labels=labels)
+        rows = collect(videos, out / "run", out, annotated=args.annotated)
+    write_summary(out, rows)
     report(rows, out)
     if all(row["status"] == "none" for row in rows):
         return 2
     return SOME_DID_NOT_RUN if any(row["status"] == "none" for row in rows) else 0
 
 
-def work(args: argparse.Namespace, videos: Sequence[OwnVideo], out: Path, *, labels: Sequence[Label]) -> None:
+@dataclass(frozen=True)
+class Run:
+    """A run of the workflow: its folder, its configuration, and which face of each video it is about."""
+
+    folder: Path
+    config: Path
+    face: str | int
+
+    @property
+    def again(self) -> bool:
+        """Whether an earlier run was about another face of the same videos."""
+        return self.folder.name != "run"
+
+
+def every_face(
+    args: argparse.Namespace, videos: Sequence[OwnVideo], out: Path, *, labels: Sequence[Label]
+) -> list[dict[str, Any]]:
+    """A run for the first face from the left of every video, one for the second of those that show more, and so on."""
+    rows: list[list[dict[str, Any]]] = [[] for _ in videos]
+    left, number = list(range(len(videos))), 1
+    while left:
+        folder = out / "run" if number == 1 else out / "run" / f"face{number}"
+        run = Run(folder, out / "config.yaml" if number == 1 else folder / "config.yaml", number)
+        part = [videos[k] for k in left]
+        if number > 1:
+            say(f"face {number} of {len(part)} video{'' if len(part) == 1 else 's'}")
+        if any(not video.problem for video in part):
+            work(args, part, run, labels=labels)
+        found = collect(part, folder, out, annotated=args.annotated, face=number)
+        for k, row in zip(left, found, strict=True):
+            if number == 1 or TOO_FEW not in str(row["why"]):
+                rows[k].append(row)
+        left = [k for k, row in zip(left, found, strict=True) if not videos[k].problem and has_another(row, number)]
+        number += 1
+    return [row for own in rows for row in own]
+
+
+def work(args: argparse.Namespace, videos: Sequence[OwnVideo], run: Run, *, labels: Sequence[Label]) -> None:
     """Write the configuration, and run the workflow on the videos that can be read."""
-    run = out / "run"
-    link_videos(videos, run / "videos")
-    strange = write_annotations(run / "videos" / SHEET, labels, videos, file=args.labels)
-    if labels:
-        say(f"{len(labels) - strange} known expressions" + f"; {strange} rows are of other videos" * bool(strange))
-    choice = choose_models(args.model, run)
-    say(choice.about)
-    options = configuration(choice, run / "videos", face=args.face, fps=args.fps, annotated=args.annotated)
-    write_configuration(out / "config.yaml", options)
-    run_workflow(run, out / "config.yaml", targets(videos, args.annotated), cores=max(1, args.cores), show=say)
+    link_videos(videos, run.folder / "videos")
+    strange = write_annotations(run.folder / "videos" / SHEET, labels, videos, file=args.labels)
+    choice = choose_models(args.model, run.folder)
+    if not run.again:
+        if labels:
+            say(f"{len(labels) - strange} known expressions" + f"; {strange} rows are of other videos" * bool(strange))
+        say(choice.about)
+    options = configuration(choice, run.folder / "videos", face=run.face, fps=args.fps, annotated=args.annotated)
+    write_configuration(run.config, options)
+    made = targets(videos, args.annotated)
+    run_workflow(run.folder, run.config, made, cores=max(1, args.cores), show=say)
 
 
 def report(rows: Sequence[dict[str, Any]], out: Path) -> None:

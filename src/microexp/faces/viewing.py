@@ -30,6 +30,9 @@ COUNT_AT = 3
 """Frames in which everybody is counted, one in the shortest clips; where more than one face is, everybody is followed
 through all looks."""
 
+TOO_FEW = "in it, but faces.choose asks for number"
+"""What is said of a video with fewer people than the number that was asked for."""
+
 
 class Unusable(Exception):
     """A video that is excluded; the text says why."""
@@ -94,7 +97,7 @@ class Viewer:
         self.n_faces = max(map(len, everybody))
         person = people.choose(found, self.which)
         if person is None:
-            raise Unusable(f"{self.n_faces} faces in it, but faces.choose asks for number {self.which}")
+            raise Unusable(f"{self.n_faces} faces {TOO_FEW} {self.which}")
         person = people.with_other_places(person, found)
         self.known = list(person.faces.values())
         return Looks(looks.frames, tuple(person.faces.get(i) for i in range(len(frames))), looks.damaged)

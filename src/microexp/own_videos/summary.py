@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from microexp.faces.viewing import TOO_FEW
 from microexp.own_videos.inputs import OwnVideo
 from microexp.own_videos.setup import NAME
 from microexp.pipeline import STAGES
@@ -18,6 +19,7 @@ COLUMNS = (
     "trained", "spotting_model", "recognition_model", "truths", "hits", "page",
 )  # fmt: skip
 OWN_STAGES = tuple(name for name, stage in STAGES.items() if stage.unit == "own video")
+SUMMARY = "summary.json"
 FAILED = "a stage failed: run/logs says which, and why"
 
 
@@ -33,29 +35,59 @@ def targets(videos: Iterable[OwnVideo], annotated: bool) -> list[str]:
     ]
 
 
-def collect(videos: Sequence[OwnVideo], run: Path, out: Path, *, annotated: bool) -> list[dict[str, Any]]:
-    """Copy the results of every video into its folder, and write `summary.csv`; its rows are returned."""
+def collect(
+    videos: Sequence[OwnVideo], run: Path, out: Path, *, annotated: bool, face: int | None = None
+) -> list[dict[str, Any]]:
+    """Copy the results of every video into its folder; their rows of `summary.csv`, in the same order.
+
+    Args:
+        videos: of the run.
+        run: its folder.
+        out: where the videos' folders lie.
+        annotated: whether there are marked copies.
+        face: number of the face, where every face has results of its own: `NAME/faceN` if a video shows several.
+    """
     rows = []
     for video in videos:
-        folder = out / video.name
-        for name in targets([video], annotated):
-            source = run / name
+        made = [run / name for name in targets([video], annotated)]
+        name = video.name if face is None or not _several(made, face) else f"{video.name}/face{face}"
+        for source in made:
             if source.is_file():
-                folder.mkdir(parents=True, exist_ok=True)
-                with storage.atomic(folder / source.name) as temporary:
+                (out / name).mkdir(parents=True, exist_ok=True)
+                with storage.atomic(out / name / source.name) as temporary:
                     shutil.copyfile(source, temporary)
-        rows.append(_row(video, folder))
-    storage.write_csv(out / "summary.csv", COLUMNS, [[row.get(c) for c in COLUMNS] for row in rows])
+        rows.append(_row(video, name, out))
     return rows
 
 
-def _row(video: OwnVideo, folder: Path) -> dict[str, Any]:
-    about: dict[str, Any] = {"name": video.name, "given": video.given}
-    path = folder / "summary.json"
+def _several(made: Sequence[Path], face: int) -> bool:
+    """Whether the video of these files shows several people."""
+    summaries = [path for path in made if path.name == SUMMARY and path.is_file()]
+    return face > 1 or any((read_summary(path).get("people") or 0) > 1 for path in summaries)
+
+
+def has_another(row: Mapping[str, Any], face: int) -> bool:
+    """Whether a video may show more faces than number `face`, to which `row` belongs.
+
+    Where that face could not be used nobody was counted, unless there was no such face.
+    """
+    if row.get("people") is not None:
+        return bool(row["people"] > face)
+    return row["status"] == "none" and row["why"] != FAILED and TOO_FEW not in row["why"]
+
+
+def write_summary(out: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write `summary.csv`."""
+    storage.write_csv(out / "summary.csv", COLUMNS, [[row.get(c) for c in COLUMNS] for row in rows])
+
+
+def _row(video: OwnVideo, name: str, out: Path) -> dict[str, Any]:
+    about: dict[str, Any] = {"name": name, "given": video.given}
+    path = out / name / SUMMARY
     if video.problem or not path.is_file():
         return about | {"status": "none", "why": video.problem or FAILED, "usable": 0.0, "events": 0}
     found = read_summary(path)
     kinds = " ".join(f"{kind}:{count}" for kind, count in found.get("kinds", {}).items())
-    page = f"{video.name}/page.html" if (folder / "page.html").is_file() else None
+    page = f"{name}/page.html" if (out / name / "page.html").is_file() else None
     trained = found.get("trained")
     return {**found, **about, "kinds": kinds, "page": page, "trained": None if trained is None else int(trained)}
