@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from microexp.errors import UserError
-from microexp.faces.viewing import TOO_FEW
 from microexp.own_videos.inputs import OwnVideo, find_inputs, link_videos
 from microexp.own_videos.labels import Label, read_labels, write_annotations
 from microexp.own_videos.running import run_workflow
 from microexp.own_videos.setup import SHEET, choose_models, configuration, write_configuration
-from microexp.own_videos.summary import collect, has_another, targets, write_summary
+from microexp.own_videos.summary import collect, has_face, is_face, targets, write_summary
 
 SOME_DID_NOT_RUN = 3
 ALL = "all"
@@ -85,39 +84,38 @@ def main(args: argparse.Namespace) -> int:
 
 @dataclass(frozen=True)
 class Run:
-    """A run of the workflow: its folder, its configuration, and which face of each video it is about."""
+    """A run of the workflow: its folder, its configuration, and which face of each video it is about.
+
+    Attributes:
+        again: an earlier run was about another face of the same videos.
+    """
 
     folder: Path
     config: Path
     face: str | int
-
-    @property
-    def again(self) -> bool:
-        """Whether an earlier run was about another face of the same videos."""
-        return self.folder.name != "run"
+    again: bool = False
 
 
 def every_face(
     args: argparse.Namespace, videos: Sequence[OwnVideo], out: Path, *, labels: Sequence[Label]
 ) -> list[dict[str, Any]]:
     """A run for the first face from the left of every video, one for the second of those that show more, and so on."""
-    rows: list[list[dict[str, Any]]] = [[] for _ in videos]
-    left, number = list(range(len(videos))), 1
-    while left:
-        folder = out / "run" if number == 1 else out / "run" / f"face{number}"
-        run = Run(folder, out / "config.yaml" if number == 1 else folder / "config.yaml", number)
-        part = [videos[k] for k in left]
+    rows: dict[str, list[dict[str, Any]]] = {video.name: [] for video in videos}
+    part, number = list(videos), 1
+    while part:
+        run = Run(out / "run", out / "config.yaml", number)
         if number > 1:
+            folder = run.folder / f"face{number}"
+            run = Run(folder, folder / "config.yaml", number, again=True)
             say(f"face {number} of {len(part)} video{'' if len(part) == 1 else 's'}")
         if any(not video.problem for video in part):
             work(args, part, run, labels=labels)
-        found = collect(part, folder, out, annotated=args.annotated, face=number)
-        for k, row in zip(left, found, strict=True):
-            if number == 1 or TOO_FEW not in str(row["why"]):
-                rows[k].append(row)
-        left = [k for k, row in zip(left, found, strict=True) if not videos[k].problem and has_another(row, number)]
+        for video, row in zip(part, collect(part, run.folder, out, annotated=args.annotated, face=number), strict=True):
+            if is_face(row, rows[video.name], number):
+                rows[video.name].append(row)
         number += 1
-    return [row for own in rows for row in own]
+        part = [video for video in part if has_face(video, rows[video.name], number)]
+    return [row for own in rows.values() for row in own]
 
 
 def work(args: argparse.Namespace, videos: Sequence[OwnVideo], run: Run, *, labels: Sequence[Label]) -> None:

@@ -66,14 +66,24 @@ def _several(made: Sequence[Path], face: int) -> bool:
     return face > 1 or any((read_summary(path).get("people") or 0) > 1 for path in summaries)
 
 
-def has_another(row: Mapping[str, Any], face: int) -> bool:
-    """Whether a video may show more faces than number `face`, to which `row` belongs.
+def people(rows: Sequence[Mapping[str, Any]]) -> int:
+    """How many people were counted in a video, by the rows of its faces; 0 where none of them could be used."""
+    return max((row.get("people") or 0 for row in rows), default=0)
 
-    Where that face could not be used nobody was counted, unless there was no such face.
+
+def is_face(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], number: int) -> bool:
+    """Whether `row`, of face `number`, is about somebody, after the `rows` of the faces before."""
+    return number == 1 or (people([*rows, row]) >= number and TOO_FEW not in str(row["why"]))
+
+
+def has_face(video: OwnVideo, rows: Sequence[Mapping[str, Any]], number: int) -> bool:
+    """Whether face `number` is worth a run, after the `rows` of the faces before.
+
+    Nobody is counted where the first face cannot be used: then the second one is looked for, and no other.
     """
-    if row.get("people") is not None:
-        return bool(row["people"] > face)
-    return row["status"] == "none" and row["why"] != FAILED and TOO_FEW not in row["why"]
+    if people(rows):
+        return people(rows) >= number
+    return number == 2 and not video.problem and all(row["why"] != FAILED for row in rows)
 
 
 def write_summary(out: Path, rows: Sequence[Mapping[str, Any]]) -> None:
