@@ -10,8 +10,8 @@ mean + level * step. `expressions.csv` has video, onset, offset (numbers from 1)
 `docs/own_features.md`.
 
 The network and its schedule are fixed in `OPTIONS`, the protocol is that of every experiment: thresholds, top-k and
-limits come from training subjects only. Finished folds in `--out` are not run again. About 11 CPU-minutes; with
-`--permuted` 20.
+limits come from training subjects only. Finished folds in `--out` are not run again. Half an hour of CPU time;
+with `--permuted` an hour.
 """
 
 from __future__ import annotations

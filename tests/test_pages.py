@@ -42,12 +42,11 @@ OTHER_PROGRAMS = {
     # option of another program -> what is called with it
     "--index-url": "pip",
     "--no-deps": "pip",
+    "--no-binary": "pip",
+    "--no-build-isolation": "pip",
     "--explicit": "conda",
     "--md5": "conda",
     "--me": "squeue",
-    "--branch": "git",
-    "--depth": "git",
-    "--build": "cmake",
     "--install": "cmake",
     "--output": "jupyter",
 }
