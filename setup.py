@@ -11,7 +11,7 @@ WORKFLOW = ("Snakefile", "config.yaml", "workflow/**/*.smk", "profiles/**/*.yaml
 
 
 class BuildWithWorkflow(build_py):
-    """Puts the workflow beside the modules; `microexp.run.workflow_files` finds it there."""
+    """Puts the workflow beside the modules; `microexp.run.workflow` finds it there."""
 
     def run(self) -> None:
         """Build, then copy."""

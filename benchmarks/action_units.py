@@ -23,9 +23,9 @@ from pathlib import Path
 
 import numpy as np
 
+from microexp.datasets.classes import KNOWN, NAMES, unit_name
 from microexp.datasets.flowmaps import read_maps
-from microexp.datasets.megc2019 import dataset_name
-from microexp.datasets.units import KNOWN, NAMES, unit_name
+from microexp.datasets.protocols import dataset_name
 from microexp.methods.recognition import loso
 from microexp.methods.recognition.action_units import load, probabilities, unit_names
 from microexp.methods.recognition.params import UNIT_METHODS, FoldParams

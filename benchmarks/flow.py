@@ -68,7 +68,7 @@ def translation(size: int, amplitude: float, seed: int) -> Sample:
 
 def face(size: int, amplitude: float, seed: int) -> Sample:
     """A rendered face with an expression of `amplitude` px; some heads sway, some blink. The presets saw others."""
-    from microexp.rendered.pairs import scene_pair
+    from microexp.rendered.flow import scene_pair
 
     subject = 20 + seed
     sway_px, blink = (0.0, 0.3, 0.6)[seed % 3], (0.0, 0.3)[seed % 2]

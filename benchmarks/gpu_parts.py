@@ -180,8 +180,7 @@ def opencv_cuda(device: str) -> None:
 def i3d(device: str) -> None:
     import torch
 
-    from microexp.features.i3d_exact import FastI3d
-    from microexp.features.i3d_network import InceptionI3d
+    from microexp.features.i3d_network import FastI3d, InceptionI3d
 
     size, clips, few = (32, 2, 2) if on_cpu(device) else (224, 32, 4)
     torch.manual_seed(0)
@@ -221,7 +220,7 @@ def aemnet(device: str) -> None:
     """Steps of training, forward and back and Adam, of fits side by side."""
     import torch
 
-    from microexp.methods.reproducible import reproducible
+    from microexp.methods.training import reproducible
 
     with reproducible(torch.device(device)):
         for fits in (1, 2) if on_cpu(device) else (1, 8):
@@ -256,11 +255,11 @@ def aemnet_step(
     import torch
     from spotting_training import ALPHA, BASED, FREE, GAMMA, RATE, made_up
 
-    from microexp.methods.adam import StackedAdam
     from microexp.methods.spotting.aemnet.geometry import make_geometry
-    from microexp.methods.spotting.aemnet.losses import loss_parts
     from microexp.methods.spotting.aemnet.network import AemNet
     from microexp.methods.spotting.aemnet.stacked import Masks, StackedAemNet
+    from microexp.methods.spotting.aemnet.targets import loss_parts
+    from microexp.methods.training import StackedAdam
 
     geometry = make_geometry(128, 2, options.stem_stride, levels=options.levels, ratios=options.anchor_ratios)
     x, truth = made_up(fits, batch, channels, geometry)

@@ -19,8 +19,7 @@ from pathlib import Path
 
 import torch
 
-from microexp.features.i3d_exact import FastI3d
-from microexp.features.i3d_network import InceptionI3d
+from microexp.features.i3d_network import FastI3d, InceptionI3d
 
 WEIGHTS = Path("weights/i3d_rgb_kinetics400.safetensors")
 

@@ -26,18 +26,17 @@ import numpy as np
 import torch
 
 from microexp.commands import flowmaps
-from microexp.datasets import megc2019
+from microexp.datasets import protocols
 from microexp.datasets.classes import labels_of
 from microexp.datasets.flowmaps import count_lines, read_maps
 from microexp.datasets.protocols import MEGC2019
 from microexp.errors import UserError
-from microexp.methods.recognition import folds, loso
-from microexp.methods.recognition.folds import Roles
+from microexp.methods.recognition import fold, loso
+from microexp.methods.recognition.fold import Roles
 from microexp.methods.recognition.logistic_regression import logistic
-from microexp.methods.recognition.mdml.members import network_seeds
+from microexp.methods.recognition.mdml.members import network_seeds, pool_of
 from microexp.methods.recognition.mdml.method import MdmlMethod
 from microexp.methods.recognition.mdml.params import MdmlParams
-from microexp.methods.recognition.mdml.views import pool_of
 from microexp.methods.recognition.params import FoldParams
 from microexp.metrics import completeness
 from microexp.metrics import recognition as evaluation
@@ -46,7 +45,7 @@ from microexp.records.tables import markdown
 from microexp.rendered import expressions as rendered
 from microexp.run import storage
 
-CLASSES = megc2019.CLASSES
+CLASSES = protocols.CLASSES
 DATASETS = ("casme2", "smic", "samm")
 BLOCKS, INNER = 4, 5
 DEAL_SEED = 2019
@@ -109,7 +108,7 @@ class Data:
         source = rendered.render_source(self.experiment.classes or {}, RENDERED, DEAL_SEED, size=values.shape[-1])
         clips = concatenate([replace(self.maps, maps=even.astype(np.float32)), source])
         experiment = self.experiment.model_copy(update={"sources": [rendered.DATASET]})
-        return Data(clips, clips, folds.roles(clips, labels_of(clips, experiment), experiment), experiment)
+        return Data(clips, clips, fold.roles(clips, labels_of(clips, experiment), experiment), experiment)
 
 
 def load(path: Path, allow_subset: bool = False, **reading: Any) -> Data:
@@ -121,7 +120,7 @@ def load(path: Path, allow_subset: bool = False, **reading: Any) -> Data:
         experiment="megc2019", name="mdml", method="mdml", method_version=MdmlMethod.version, seeds=1,
         datasets=list(DATASETS), classes={c: list(emotions) for c, emotions in MEGC2019.classes.items()},
     )  # fmt: skip
-    role = folds.roles(maps, labels_of(maps, experiment), experiment)
+    role = fold.roles(maps, labels_of(maps, experiment), experiment)
     check(path, maps, role, allow_subset)
     return Data(maps, raw, role, experiment)
 

@@ -35,8 +35,8 @@ from microexp.methods.spotting.params import DetectParams, FoldParams
 from microexp.records.detections import read_detections
 from microexp.records.index import Expression, Video, read_videos, write_expressions, write_videos
 from microexp.records.tables import Table, markdown
+from microexp.report.params import TablesStageParams
 from microexp.report.spotting_table import Runs, as_intervals, read_ran, spotting_table
-from microexp.report.table_params import TablesStageParams
 from microexp.report.tables import read_spans, read_truths
 from microexp.run.log import track
 from microexp.run.names import fold_name

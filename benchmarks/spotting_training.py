@@ -17,14 +17,12 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from microexp.methods.adam import StackedAdam
-from microexp.methods.reproducible import reproducible
 from microexp.methods.spotting.aemnet.geometry import Geometry, make_geometry
-from microexp.methods.spotting.aemnet.losses import loss_parts
 from microexp.methods.spotting.aemnet.network import AemNet
 from microexp.methods.spotting.aemnet.params import NetworkParams
 from microexp.methods.spotting.aemnet.stacked import Masks, StackedAemNet
-from microexp.methods.spotting.aemnet.targets import make_targets
+from microexp.methods.spotting.aemnet.targets import loss_parts, make_targets
+from microexp.methods.training import StackedAdam, reproducible
 
 DEMO = NetworkParams(
     input_channels=32, stem_channels=(16, 16, 16), channels=48, attention_channels=24, head_channels=24

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from microexp import config, config_reference
 from microexp import config as config_module
-from microexp import config_reference, moved_options
 from microexp.commands.main import main
 from microexp.config import Config, load, parse
 from microexp.errors import UserError
@@ -132,14 +132,14 @@ def test_every_stage_accepts_the_options_that_the_configuration_gives_it(stage):
             assert (given.apexdiff.flow.backend, given.apexdiff.flow.preset) == ("numba", "classic")
 
 
-@pytest.mark.parametrize("old", sorted(moved_options.MOVED))
+@pytest.mark.parametrize("old", sorted(config.MOVED))
 def test_an_option_of_an_older_configuration_gets_one_line_that_says_where_it_is_now(old):
     data = {}
     for part in reversed(old.replace("*", "mine").split(".")):
         data = {part: data}
     with pytest.raises(UserError) as caught:
         parse({**GOOD, **data}, "config.yaml")
-    new = moved_options.MOVED[old].replace("*", "mine")
+    new = config.MOVED[old].replace("*", "mine")
     assert str(caught.value) == f"config.yaml: {old.replace('*', 'mine')}: this option is now {new}"
 
 

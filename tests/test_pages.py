@@ -153,7 +153,7 @@ def test_tables_of_methods_and_streams_are_whole() -> None:
 
 
 def test_each_data_set_has_its_part_of_the_page() -> None:
-    from microexp.datasets.adapters import ADAPTERS
+    from microexp.datasets.index import ADAPTERS
 
     text = (ROOT / "docs/datasets.md").read_text("utf-8")
     assert set(re.findall(r"^## .* — `(\w+)`$", text, re.M)) == set(ADAPTERS) - {"demo", "listed"}

@@ -14,10 +14,9 @@ import numpy as np
 import pytest
 import yaml
 
-from microexp.config import Config, parse
+from microexp.config import MOVED, Config, parse
 from microexp.methods.context import Context
 from microexp.methods.recognition.base import TrainingClips
-from microexp.moved_options import MOVED
 from tests.methods.recognition.synthetic import clips_of
 from tools import docs_pages
 
@@ -174,8 +173,7 @@ class Burst:
 
 
 def test_the_spotting_method_of_the_page_works(my_net: ModuleType) -> None:
-    from microexp.methods.spotting.base import SpottingVideo
-    from microexp.methods.spotting.contract import checked
+    from microexp.methods.spotting.base import SpottingVideo, checked
     from microexp.records.index import Expression
 
     video = SpottingVideo("a", "s1", "v1", 400, 30.0, {"motion": Burst()})  # type: ignore[dict-item]

@@ -20,8 +20,8 @@ import nbformat
 
 from microexp import pipeline
 from microexp.commands import formats
-from microexp.commands.help_text import default_of, sentence
 from microexp.commands.main import TOOLS
+from microexp.commands.stage import default_of, sentence
 from microexp.config import Config
 from microexp.config_reference import reference
 from microexp.report import diagram

@@ -8,8 +8,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from microexp.methods.recognition.base import RecognitionMethod
-from microexp.methods.reproducible import reproducible
 from microexp.methods.spotting.base import SpottingMethod
+from microexp.methods.training import reproducible
 from microexp.run.stage import Params
 
 KINDS = ("micro", "macro")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from microexp.apexdiff.registration import face_mask, rigid_flow, undo
+from microexp.apexdiff.apexdiff import face_mask, rigid_flow, undo
 from microexp.faces.geometry import apply, fit_similarity
 
 SIZE = 96

@@ -12,7 +12,7 @@ from microexp.commands import init
 from microexp.commands import main as cli
 from microexp.config import Config, load, parse
 from microexp.config_reference import options_of
-from microexp.datasets.adapters import ADAPTERS
+from microexp.datasets.index import ADAPTERS
 from microexp.run import yaml_file
 
 

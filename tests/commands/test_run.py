@@ -113,7 +113,7 @@ def test_a_wheel_runs_the_workflow_without_the_repository(tmp_path: Path) -> Non
     shutil.rmtree(source)
     python = [str(tmp_path / "env" / "bin" / "python"), "-P"]
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
-    where = [*python, "-c", "from microexp.run.workflow_files import snakefile; print(snakefile())"]
+    where = [*python, "-c", "from microexp.run.workflow import snakefile; print(snakefile())"]
     found = subprocess.run(where, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
     assert found.stdout.strip() == str(installed / "microexp" / "shipped" / "Snakefile"), found.stderr
     work = tmp_path / "work"

@@ -15,7 +15,7 @@ import pytest
 
 from microexp.datasets.index import files, listing, read_index
 from microexp.errors import UserError
-from microexp.reading.apex import apex_by_flow
+from microexp.reading.matching import apex_by_flow
 from microexp.reading.params import DatasetParams, DemoParams
 from microexp.reading.release import Index
 from microexp.records.index import Expression

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from microexp.reading.action_units import ActionUnit, format_aus, parse_aus
+from microexp.reading.rows import ActionUnit, format_aus, parse_aus
 
 
 @pytest.mark.parametrize(

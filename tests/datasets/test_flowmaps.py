@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from microexp.commands.main import main
-from microexp.datasets import flowmaps, megc2019
+from microexp.datasets import flowmaps, protocols
 from microexp.errors import UserError
+from microexp.methods.recognition.mdml.members import pool_of
 from microexp.methods.recognition.mdml.params import MdmlParams
-from microexp.methods.recognition.mdml.views import pool_of
 from microexp.records.clips import read_shards
 
 
@@ -57,7 +57,7 @@ def write_index(folder, parts, header=("dataset", "subject", "sample", "label", 
             for k, name in enumerate(files):
                 whole = header[4].lower() == "image"
                 assert cv2.imwrite(str(folder / name), flow[..., ::-1] if whole else flow[..., k])
-            label = megc2019.CLASSES[parts["label"][i]].title() if names else parts["label"][i]
+            label = protocols.CLASSES[parts["label"][i]].title() if names else parts["label"][i]
             rows.writerow([parts["dataset"][i], parts["subject"][i], parts["sample"][i], label, *files])
     return folder / "index.csv"
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from microexp.datasets.adapters import ADAPTERS
 from microexp.datasets.casme2 import ADAPTER
 from microexp.datasets.counts import compare
+from microexp.datasets.index import ADAPTERS
 from microexp.datasets.protocols import MEGC2019, PROTOCOLS, class_of, clip_hash
 from microexp.errors import UserError
 from microexp.reading.params import IndexParams

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from microexp.faces.resample import nearest_crop, resampled_frames
+from microexp.faces.crops import nearest_crop, resampled_frames
 
 
 def test_200_to_30_steps_by_6_7_7() -> None:

@@ -23,7 +23,7 @@ from microexp.faces.params import CropsParams, FacesParams
 from microexp.faces.watch import Watch
 from microexp.flow.flow import to_grey
 from microexp.pipeline import STAGES
-from microexp.reading import errors
+from microexp.reading import images
 from microexp.reading.fingerprint import fingerprint
 from microexp.reading.frames import VideoSource
 from microexp.records.crops import create_crops, open_crops
@@ -220,7 +220,7 @@ def test_what_cannot_be_read_now_is_an_error_and_no_exclusion(
 
     if kind == "file":
         monkeypatch.setattr(av, "open", fail)
-        monkeypatch.setattr(errors, "file_sha256", fail)
+        monkeypatch.setattr(images, "file_sha256", fail)
     else:
         whole = Path.read_bytes
         monkeypatch.setattr(Path, "read_bytes", lambda path: fail() if path.suffix == ".png" else whole(path))

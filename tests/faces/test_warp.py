@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter, map_coordinates
 
+from microexp.faces.crops import cut, plan_crops
 from microexp.faces.geometry import from_complex, invert
-from microexp.faces.warp import cut, plan_crops
 
 
 def square(x: float, y: float, side: float, angle: float = 0.0) -> np.ndarray:

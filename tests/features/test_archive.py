@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from microexp.errors import UserError
-from microexp.features import weights_archive as archive
-from microexp.features.weights_archive import Sdist, load_arrays, read_member
+from microexp.features import weights as archive
+from microexp.features.weights import Sdist, load_arrays, read_member
 from microexp.run import storage, watchdog
 from microexp.run.lock import clear_leftovers
 

@@ -4,9 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from microexp.features.i3d_exact import FastI3d, fold, pool
 from microexp.features.i3d_load import flow_from_rgb
-from microexp.features.i3d_network import InceptionI3d, Unit3D, max_pool_same
+from microexp.features.i3d_network import FastI3d, InceptionI3d, Unit3D, fold, max_pool_same, pool
 
 
 def plain(state: dict[str, Tensor], channels: int, frames: Tensor, clip: int, step: int) -> Tensor:

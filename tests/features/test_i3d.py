@@ -17,8 +17,8 @@ from torch import Tensor
 from microexp.errors import UserError
 from microexp.features import i3d
 from microexp.features.i3d import batches, clip_count, prepare_flow, prepare_rgb, seen_clips
-from microexp.features.i3d_exact import FastI3d
 from microexp.features.i3d_load import flow_from_rgb
+from microexp.features.i3d_network import FastI3d
 from microexp.pipeline import STAGES
 from microexp.records.features import Files, list_features
 from microexp.records.validity import Reason

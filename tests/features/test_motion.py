@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from microexp.errors import UserError
-from microexp.features.motion.channels import REGIONS
+from microexp.features.motion import REGIONS
 from microexp.pipeline import STAGES
 from microexp.records.features import Files, list_features
 from microexp.run.runner import run_stage

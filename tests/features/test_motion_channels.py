@@ -5,9 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from microexp.features.motion.channels import REGIONS, MotionLayout, features, normalise, positions, region_speed
-from microexp.features.motion.places import PAIRS, eye_distance, head_lattice, places, windows
-from microexp.features.motion.tracking import drop_repeated, fit_head, head_motion, place_motion, resample, usable_steps
+from microexp.features.motion import REGIONS, MotionLayout, features, normalise, positions, region_speed
+from microexp.features.motion_tracking import (
+    PAIRS,
+    drop_repeated,
+    eye_distance,
+    fit_head,
+    head_lattice,
+    head_motion,
+    place_motion,
+    places,
+    resample,
+    usable_steps,
+    windows,
+)
 
 SIZE = 96
 LAYOUT = MotionLayout()

@@ -12,8 +12,7 @@ from safetensors.torch import load_file
 from microexp.errors import UserError
 from microexp.features import weights
 from microexp.features.i3d_network import InceptionI3d
-from microexp.features.weights import MEMBER, checkpoint_path, convert, state_sha256
-from microexp.features.weights_archive import Sdist
+from microexp.features.weights import MEMBER, Sdist, checkpoint_path, convert, state_sha256
 from microexp.pipeline import STAGES
 from microexp.run import provenance, storage
 from microexp.run.runner import run_stage

@@ -13,11 +13,10 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from microexp.errors import UserError
-from microexp.flow.median import median_filter, median_network
-from microexp.flow.parallel import for_each
+from microexp.flow.kernels import median_filter, median_network
+from microexp.flow.numba_backend import for_each
 from microexp.flow.params import FlowParams
-from microexp.flow.torch_backend import TorchSolver, compiled_iteration
-from microexp.flow.torch_batches import filled_size, gpu_batch
+from microexp.flow.torch_backend import TorchSolver, compiled_iteration, filled_size, gpu_batch
 from microexp.flow.tvl1 import compute_flow, make_solver, stream_flow
 from tests.flow.reference import cubic_weights, spline_basis
 

@@ -60,8 +60,7 @@ def test_flow_does_not_depend_on_the_batch() -> None:
 @pytest.mark.parametrize("mixed", [False, True])
 def test_i3d_features(mixed: bool) -> None:
     i3d = pytest.importorskip("microexp.features.i3d", reason="needs h5py")
-    from microexp.features.i3d_exact import FastI3d
-    from microexp.features.i3d_network import InceptionI3d
+    from microexp.features.i3d_network import FastI3d, InceptionI3d
     from microexp.features.params import I3dClipParams
 
     torch.manual_seed(0)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from microexp.datasets.units import KNOWN
+from microexp.datasets.classes import KNOWN
 from microexp.methods.recognition.action_units.model import pack
 from microexp.methods.recognition.action_units.network import UnitNetwork
 from microexp.methods.spotting.fits import ALL

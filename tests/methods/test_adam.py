@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from microexp.methods.adam import StackedAdam
+from microexp.methods.training import StackedAdam
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.1])

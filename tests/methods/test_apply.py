@@ -7,7 +7,7 @@ import csv
 import numpy as np
 import pytest
 
-from microexp.apexdiff.events import apex_and_maps, maps_to_apex
+from microexp.apexdiff.apexdiff import apex_and_maps, maps_to_apex
 from microexp.apexdiff.params import ApexdiffParams
 from microexp.errors import UserError
 from microexp.flow.params import Tvl1Params
@@ -15,8 +15,7 @@ from microexp.methods.apply import as_clips
 from microexp.methods.model import read_model
 from microexp.methods.recognition import action_units
 from microexp.methods.spotting.candidates import flags_of
-from microexp.methods.spotting.postprocess import clean
-from microexp.methods.spotting.selection import take
+from microexp.methods.spotting.selection import clean, take
 from microexp.records.crops import create_crops, open_crops
 from microexp.records.events import Event
 from microexp.records.features import Files, list_features

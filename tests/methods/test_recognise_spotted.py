@@ -19,7 +19,7 @@ from microexp.records.detections import Detection, write_detections
 from microexp.records.events import Event, read_events, write_events
 from microexp.records.index import Video, write_videos
 from microexp.records.tables import Table
-from microexp.report.table_params import TablesStageParams
+from microexp.report.params import TablesStageParams
 from microexp.report.tables import named_classes, read_spotted, with_strs
 from microexp.run import bundle
 from microexp.run.runner import run_stage

@@ -9,13 +9,13 @@ from hypothesis.extra.numpy import arrays
 from sklearn.metrics import f1_score, recall_score
 
 from microexp.commands.main import main
-from microexp.datasets import megc2019
+from microexp.datasets import protocols
 from microexp.errors import UserError
 from microexp.metrics import completeness
 from microexp.metrics import recognition as r
 from microexp.metrics.foreign import recognition_log as log
 
-CLASSES = list(megc2019.CLASSES)
+CLASSES = list(protocols.CLASSES)
 # Counts of the published STSTNet log (rows: truth), from which a log of the same form is made up, with other names.
 STSTNET = {
     "casme2": ([[77, 11, 0], [10, 21, 1], [1, 0, 24]], 24),
@@ -239,8 +239,8 @@ def test_logs_by_subject_are_read_too(tmp_path):
 
 def test_data_sets_are_known_by_any_name():
     for name in ("CASME_II", "casme-ii", "CASME 2", "CASME2"):
-        assert megc2019.dataset_name(name) == "casme2"
-    assert megc2019.dataset_name("SMIC_HS") == "smic" and megc2019.dataset_name("SAMM_LV") == "SAMM_LV"
+        assert protocols.dataset_name(name) == "casme2"
+    assert protocols.dataset_name("SMIC_HS") == "smic" and protocols.dataset_name("SAMM_LV") == "SAMM_LV"
 
 
 def test_what_is_missing_of_a_protocol_is_told(tmp_path):

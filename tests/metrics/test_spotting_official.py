@@ -9,7 +9,7 @@ from openpyxl import Workbook
 
 from microexp.commands.main import main
 from microexp.errors import UserError
-from microexp.metrics.foreign.release_sheet import read_sheet
+from microexp.metrics.foreign.spotting_inputs import read_sheet
 from microexp.metrics.foreign.spotting_log import is_log, log_predictions, read_log
 from microexp.metrics.spotting import Counts, count
 

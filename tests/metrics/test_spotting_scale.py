@@ -11,7 +11,7 @@ from openpyxl import Workbook
 
 from microexp.commands.main import main
 from microexp.datasets.cas_me2 import FILMS, SUBJECTS
-from microexp.metrics.foreign.release_sheet import read_sheet
+from microexp.metrics.foreign.spotting_inputs import read_sheet
 from microexp.metrics.foreign.spotting_log import MICRO_MAX_FRAMES, log_differences, log_predictions, read_log
 from microexp.metrics.spotting import Counts, count
 

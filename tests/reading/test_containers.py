@@ -13,9 +13,8 @@ import pytest
 
 from microexp.errors import UserError
 from microexp.reading import containers
-from microexp.reading.errors import BadVideo
-from microexp.reading.frames import frame_times, open_video
-from microexp.reading.rates import gaps
+from microexp.reading.frames import frame_times, gaps, open_video
+from microexp.reading.images import BadVideo
 from tests.reading.made import HEIGHT, STEP, WIDTH, number_of, picture, spoil, with_matrix, write
 
 N = 24

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from microexp.errors import UserError
-from microexp.reading.copies import find_copy, is_cropped, start_folder
 from microexp.reading.params import IndexParams
 from microexp.reading.release import Release
+from microexp.reading.trees import find_copy, is_cropped, start_folder
 
 EP = re.compile(r"EP\d+", re.IGNORECASE)
 

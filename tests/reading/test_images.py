@@ -12,8 +12,7 @@ from PIL import Image
 
 from microexp.errors import UserError
 from microexp.reading import images
-from microexp.reading.errors import BadVideo
-from microexp.reading.images import Depth, first_image, frame_number, image_size, list_frames, read_images
+from microexp.reading.images import BadVideo, Depth, first_image, frame_number, image_size, list_frames, read_images
 
 
 def png(path: Path, values: np.ndarray) -> Path:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from microexp.reading.orientation import EXIF, UPRIGHT, from_matrix, turned
+from microexp.reading.images import EXIF, UPRIGHT, from_matrix, turned
 
 ONE = 1 << 16
 """1 as a display matrix writes it."""

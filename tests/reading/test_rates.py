@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from microexp.reading.rates import file_rate, gaps, measured_fps, number_times
+from microexp.reading.frames import file_rate, gaps, measured_fps, number_times
 
 
 def even(n: int, fps: float, start: float = 0.0) -> np.ndarray:

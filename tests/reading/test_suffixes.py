@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from microexp.reading.suffixes import DEMUXERS, IMAGE_SUFFIXES, VIDEO_SUFFIXES, is_video_name, looks_like_video
+from microexp.reading.trees import DEMUXERS, IMAGE_SUFFIXES, VIDEO_SUFFIXES, is_video_name, looks_like_video
 from tests.reading.made import write
 
 

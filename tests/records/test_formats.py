@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from microexp.commands.formats import page
-from microexp.records.check import KINDS
+from microexp.records.verify import KINDS
 
 PAGE = Path(__file__).parents[2] / "docs" / "files.md"
 

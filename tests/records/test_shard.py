@@ -14,8 +14,8 @@ import pytest
 
 from microexp.errors import UserError
 from microexp.records import apexdiff, crops, faces, flow, verify
-from microexp.records.check import KINDS
 from microexp.records.shard import Growing, Stored, Subject, open_videos, shape_text
+from microexp.records.verify import KINDS
 from microexp.run import shard_files
 from tests import shards
 

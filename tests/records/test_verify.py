@@ -16,7 +16,7 @@ import pytest
 
 from microexp.commands.main import main
 from microexp.records import verify
-from microexp.run import checkpoint, provenance, shard_files, storage
+from microexp.run import bundle, provenance, shard_files, storage
 from microexp.run import lock as run
 from microexp.run.runner import own_record
 
@@ -226,7 +226,7 @@ def test_a_damaged_record_is_one_line_and_goes_with_its_result(
 @pytest.mark.long
 def test_an_intact_checkpoint_is_no_problem_and_every_flip_in_one_is(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors.checkpoint"
-    checkpoint.save(path, "key", bytes(range(256)) * 20)
+    bundle.save(path, "key", bytes(range(256)) * 20)
     whole, rng = path.read_bytes(), np.random.default_rng(8)
     assert problems(tmp_path) == {}
     for bit in rng.integers(0, len(whole) * 8, 300):

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from microexp.rendered.actor import Actor
-from microexp.rendered.flow import exact_flow, flow_between
-from microexp.rendered.pairs import scene_pair
+from microexp.rendered.flow import exact_flow, flow_between, scene_pair
 from microexp.rendered.render import neutral_pose, render_pose
 from microexp.rendered.scene import make_scene, render
 from microexp.rendered.subjects import RenderedSubject

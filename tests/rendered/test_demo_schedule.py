@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from microexp.errors import UserError
-from microexp.reading.action_units import parse_aus
 from microexp.reading.params import DemoParams
+from microexp.reading.rows import parse_aus
 from microexp.rendered.layout import demo_subjects, demo_videos, parse_video, video_path
 from microexp.rendered.schedule import ActedExpression, check_length, draw_expressions, make_script, n_frames
 from microexp.rendered.sheet import COLUMNS, sheet_rows

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from microexp.commands.main import main
-from microexp.datasets.adapters import load_adapter
+from microexp.datasets.index import load_adapter
 from microexp.reading.params import DemoSheetParams, DemoVideoParams, IndexParams
 from microexp.reading.read import read_release
 from microexp.reading.release import Release

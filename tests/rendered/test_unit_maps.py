@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from microexp.datasets.units import KNOWN
+from microexp.datasets.classes import KNOWN
 from microexp.rendered.unit_faces import DEFINITIONS, UNITS, make_face, movements, paired
 from microexp.rendered.unit_maps import UnitVariation, draw_maps, draw_weights
 

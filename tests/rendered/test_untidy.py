@@ -9,9 +9,8 @@ import pytest
 from microexp.commands.main import main
 from microexp.errors import UserError
 from microexp.reading.params import DemoParams, DemoSheetParams, DemoVideoParams, UntidyParams
-from microexp.rendered.front import TARGETS, draw_hands
 from microexp.rendered.layout import demo_subjects
-from microexp.rendered.scene import Scene, make_scene, render
+from microexp.rendered.scene import TARGETS, Scene, draw_hands, make_scene, render
 from microexp.rendered.schedule import STRONGEST, check_length, draw_expressions, make_script, recorded
 from microexp.rendered.sheet import sheet_rows
 from microexp.rendered.units import UnitMotion

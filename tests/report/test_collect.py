@@ -6,7 +6,7 @@ import pytest
 
 from microexp.errors import UserError
 from microexp.report.collect import Rows, flatten, read_rows, read_table, read_versions
-from microexp.report.curves import training_panels, training_picture, training_series
+from microexp.report.svg import training_panels, training_picture, training_series
 from microexp.run import storage
 from tests.report.build import Page
 from tests.report.conftest import Tree, record

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from microexp.datasets.adapters import ADAPTERS
+from microexp.datasets.index import ADAPTERS
 from microexp.pipeline import STAGES
 from microexp.records.index import Expression, Video
 from microexp.report import methods

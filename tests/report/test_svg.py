@@ -10,7 +10,7 @@ from microexp.pipeline import STAGES
 from microexp.report import svg
 from microexp.report.diagram import arrows
 from microexp.report.svg import LABEL, LETTER, RIGHT, WIDTH, Bar, Lane
-from microexp.report.video import view
+from microexp.report.video import page
 
 
 def test_bars_stand_where_their_frames_are() -> None:
@@ -50,7 +50,7 @@ def test_a_short_expression_stays_visible() -> None:
 @pytest.mark.parametrize("seconds", [20, 600])
 def test_the_last_label_of_a_time_axis_is_inside_of_the_picture(seconds: int) -> None:
     """Where the video ends on a label: half of it lies to the right of its place."""
-    for picture in (svg.timeline([], 30 * seconds, 30.0), view.lanes(float(seconds), [], [], events=[], truths=[])):
+    for picture in (svg.timeline([], 30 * seconds, 30.0), page.lanes(float(seconds), [], [], events=[], truths=[])):
         texts = {text.text: text for text in ElementTree.fromstring(picture).findall("text")}
         middle = float(texts[f"{seconds} s"].get("x", ""))
         assert middle + LETTER * len(f"{seconds} s") / 2 <= WIDTH

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from microexp.commands import main as cli
-from microexp.datasets.units import NAMES
+from microexp.datasets.classes import NAMES
 from microexp.errors import UserError
 from microexp.metrics.recognition import Prediction
 from microexp.metrics.spotting import Interval
@@ -22,6 +22,7 @@ from microexp.records.detections import FOLD_RECORD, Detection, write_detections
 from microexp.records.exclusions import Exclusion, write_exclusions
 from microexp.records.index import Expression, Video, write_expressions, write_videos
 from microexp.records.predictions import write_predictions
+from microexp.report.params import TablesStageParams
 from microexp.report.spotting_table import (
     COLUMNS,
     as_intervals,
@@ -31,7 +32,6 @@ from microexp.report.spotting_table import (
     published_rows,
     read_ran,
 )
-from microexp.report.table_params import TablesStageParams
 from microexp.report.tables import permuted_scores
 from microexp.run import provenance, shard_files, storage
 from tests.shards import recorded

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from microexp.errors import UserError
-from microexp.run.gpu_pool import claim, visible_gpus
+from microexp.run.devices import claim, visible_gpus
 
 
 def test_two_jobs_get_different_gpus_and_give_them_back(tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_under_slurm_nothing_is_done(tmp_path: Path) -> None:
 
 def test_the_lock_of_a_killed_job_is_free(tmp_path: Path) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from microexp.run.gpu_pool import claim\n"
+        "import sys, time; from pathlib import Path; from microexp.run.devices import claim\n"
         "with claim(1, {'CUDA_VISIBLE_DEVICES': 'GPU-a/b'}, Path(sys.argv[1])):\n"
         "    print('held', flush=True); time.sleep(60)"
     )

@@ -10,8 +10,8 @@ import h5py
 import numpy as np
 import pytest
 
-from microexp.run import hdf5, shard_files, storage
-from microexp.run.hdf5 import Watched, examine
+from microexp.run import shard_files, storage
+from microexp.run.shard_files import Watched, examine
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_an_error_of_the_system_is_no_damage(
     def opened(*arguments: object, **options: object) -> Refusing:
         return Refusing(open(*arguments, **options), after, OSError(number, os.strerror(number)))  # type: ignore[call-overload]
 
-    monkeypatch.setattr(hdf5, "open", opened, raising=False)
+    monkeypatch.setattr(shard_files, "open", opened, raising=False)
     with pytest.raises(OSError, match=os.strerror(number)) as caught:
         examine(shard, shape)
     assert caught.value.errno == number and not isinstance(caught.value, storage.Damaged)
@@ -90,7 +90,7 @@ def test_what_the_machine_lacks_is_no_damage(
     def fail(_: object) -> None:
         raise raised
 
-    monkeypatch.setattr(hdf5, "read_through", fail)
+    monkeypatch.setattr(shard_files, "read_through", fail)
     with pytest.raises(OSError, match=says) as caught:
         examine(shard, shape)
     assert caught.value.errno == number

@@ -14,7 +14,7 @@ from microexp.errors import UserError
 from microexp.features.given import read_series
 from microexp.features.i3d_load import read_state
 from microexp.run import bundle
-from microexp.run.limits import MODEL_BYTES, SERIES_BYTES, check_size
+from microexp.run.storage import MODEL_BYTES, SERIES_BYTES, check_size
 
 
 def sparse(path: Path, size: int) -> Path:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from microexp.run import gpu_pool, provenance, shard_files, storage
+from microexp.run import devices, provenance, shard_files, storage
 from tests import no_locks
 
 REFUSED = "import fcntl, sys; fcntl.flock(open(sys.argv[1], 'w'), fcntl.LOCK_EX)"
@@ -100,6 +100,6 @@ def test_gpus_are_taken_without_locks(
         raise OSError(37, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    with gpu_pool.claim(1, {"CUDA_VISIBLE_DEVICES": "3,5"}, tmp_path) as held:
+    with devices.claim(1, {"CUDA_VISIBLE_DEVICES": "3,5"}, tmp_path) as held:
         assert len(held) == 1 and held[0] in ("3", "5")
     assert "no lock" in capsys.readouterr().err

@@ -8,8 +8,7 @@ import pytest
 from pydantic import Field
 
 from microexp.errors import UserError
-from microexp.run.options import validate
-from microexp.run.stage import Params
+from microexp.run.stage import Params, validate
 
 
 class Task(Params):

@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from microexp.errors import UserError
-from microexp.run.options import validate
+from microexp.run.stage import validate
 
 
 class Closed(BaseModel):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from microexp.run.shell_words import words
+from microexp.run.workflow import words
 
 ODD = st.text(alphabet="ab,{}'\" $\\~*.é", min_size=1, max_size=4).filter(lambda text: text not in (".", ".."))
 PATHS = st.lists(st.lists(ODD, min_size=1, max_size=4).map("/".join), max_size=12)

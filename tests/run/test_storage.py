@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from microexp.errors import UserError
-from microexp.run import hdf5, provenance, shard_files, storage
+from microexp.run import provenance, shard_files, storage
 
 
 def temporaries(folder: Path) -> list[Path]:
@@ -251,7 +251,7 @@ def test_an_error_of_the_system_is_no_damage_of_a_shard_without_a_record_either(
     def refuse(*_, **__):
         raise OSError(number, os.strerror(number), str(path))
 
-    monkeypatch.setattr(hdf5, "open", refuse, raising=False)
+    monkeypatch.setattr(shard_files, "open", refuse, raising=False)
     with pytest.raises(storage.Unreadable, match=os.strerror(number)), shard_files.open_shard(path):
         raise OSError("filter returned failure during read")
 

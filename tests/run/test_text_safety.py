@@ -14,7 +14,7 @@ from microexp.records.index import Issue, read_issues, write_issues
 from microexp.records.tables import Table, latex, markdown, write
 from microexp.report.page import environment
 from microexp.run import storage
-from microexp.run.text_safety import csv_cell, from_csv, latex_text, markdown_text
+from microexp.run.storage import csv_cell, from_csv, latex_text, markdown_text
 
 FORMULAS = [
     "=cmd|' /C calc'!A0", "=HYPERLINK(\"http://x\")", "+1+cmd()", "-2+3", "@SUM(A1)", "\t=1+1", "\r=1+1", "＝1+1",

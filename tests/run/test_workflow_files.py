@@ -8,31 +8,31 @@ from pathlib import Path
 import pytest
 
 from microexp.errors import UserError
-from microexp.run import lock, workflow_files
+from microexp.run import lock, workflow
 
 ROOT = Path(__file__).parents[2]
 
 
 def test_a_source_tree_uses_its_own_workflow() -> None:
-    assert workflow_files.snakefile() == ROOT / "Snakefile"
-    assert workflow_files.profile("slurm") == ROOT / "profiles" / "slurm"
+    assert workflow.snakefile() == ROOT / "Snakefile"
+    assert workflow.profile("slurm") == ROOT / "profiles" / "slurm"
 
 
 def test_a_profile_that_is_not_there_is_named_with_those_that_are() -> None:
     with pytest.raises(UserError, match="got 'cloud', expected one of default, slurm"):
-        workflow_files.profile("cloud")
+        workflow.profile("cloud")
 
 
 def test_an_installed_package_uses_the_workflow_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "lib" / "site-packages" / "microexp"
-    monkeypatch.setattr(workflow_files, "__file__", str(package / "run" / "workflow_files.py"))
+    monkeypatch.setattr(workflow, "__file__", str(package / "run" / "workflow_files.py"))
     with pytest.raises(UserError, match="the workflow is not there"):
-        workflow_files.snakefile()
+        workflow.snakefile()
     for name in ("workflow/rules", "profiles"):
         shutil.copytree(ROOT / name, package / "shipped" / name)
     shutil.copy(ROOT / "Snakefile", package / "shipped")
-    assert workflow_files.snakefile() == package / "shipped" / "Snakefile"
-    assert workflow_files.profile("default") == package / "shipped" / "profiles" / "default"
+    assert workflow.snakefile() == package / "shipped" / "Snakefile"
+    assert workflow.profile("default") == package / "shipped" / "profiles" / "default"
 
 
 def test_jobs_of_an_installed_package_need_no_path_of_a_source_tree() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from microexp.errors import UserError
 from microexp.records.verify import check_folder
-from microexp.run import checkpoint, provenance, shard_files, storage
+from microexp.run import bundle, provenance, shard_files, storage
 
 pytestmark = pytest.mark.long
 SEED = 5
@@ -107,15 +107,15 @@ def test_results_without_records_and_records_of_others(results: Path) -> None:
 
 def test_flips_in_checkpoints(results: Path) -> None:
     rng = np.random.default_rng(SEED)
-    paths = [results / f"spotting/demo/aemnet/x{n}/trained.safetensors{checkpoint.SUFFIX}" for n in range(300)]
-    checkpoint.save(paths[0], "key", rng.bytes(2000))
+    paths = [results / f"spotting/demo/aemnet/x{n}/trained.safetensors{bundle.SUFFIX}" for n in range(300)]
+    bundle.save(paths[0], "key", rng.bytes(2000))
     for path in paths[1:]:
         path.parent.mkdir()
         path.write_bytes(paths[0].read_bytes())
     assert named(results) == set()
     for path in paths:
         flip(path, int(rng.integers(0, path.stat().st_size * 8)))
-        assert checkpoint.load(path, "key") is None
+        assert bundle.load(path, "key") is None
     assert named(results) == set(paths)
 
 

@@ -301,7 +301,7 @@ def test_a_stream_touches_what_the_recipe_lists(own: Copy, tmp_path: Path) -> No
 @pytest.mark.long
 def test_a_data_set_touches_what_the_recipe_lists(own: Copy, tmp_path: Path) -> None:
     own.add("src/microexp/datasets/made_up.py", ADAPTER)
-    own.insert("src/microexp/datasets/adapters.py", '    "made_up": "microexp.datasets.made_up",\n', '    "folder": ')
+    own.insert("src/microexp/datasets/index.py", '    "made_up": "microexp.datasets.made_up",\n', '    "folder": ')
     own.add("src/microexp/report/references.bib", BIBTEX)
     write_hand_made(
         own, ["tests/datasets/releases.py", "tests/datasets/test_adapters.py", "docs/datasets.md", "CHANGELOG.md"]

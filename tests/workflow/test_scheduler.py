@@ -11,11 +11,11 @@ from types import SimpleNamespace
 import pytest
 
 import microexp
-from microexp.run.scheduler import look_at_events_alone
+from microexp.run.workflow import look_at_events_alone
 
 JOBS = 12
 SNAKEFILE = """
-from microexp.run.scheduler import look_at_events_alone
+from microexp.run.workflow import look_at_events_alone
 rule all:
     input: expand("{i}.txt", i=range(JOBS))
 rule one:

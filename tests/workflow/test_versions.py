@@ -43,9 +43,9 @@ def test_every_stage_has_stored_values_or_a_reason() -> None:
 
 
 def test_a_changed_constant_of_a_kernel_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    from microexp.features.motion import tracking
+    from microexp.features import motion_tracking
 
-    monkeypatch.setattr(tracking, "HEAD_WINDOW_EYES", tracking.HEAD_WINDOW_EYES * 3)
+    monkeypatch.setattr(motion_tracking, "HEAD_WINDOW_EYES", motion_tracking.HEAD_WINDOW_EYES * 3)
     found = problem("motion")
     assert found is not None and found.startswith("motion: s1.h5, v/features differs from the stored values")
     assert "under the same version: raise it" in found
@@ -101,7 +101,7 @@ def test_the_tool_checks_and_stores(tmp_path: Path) -> None:
     for part in ("src", "tests", "tools", "pyproject.toml"):
         source = runs.ROOT / part
         (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / part)
-    module = tmp_path / "src/microexp/features/motion/places.py"
+    module = tmp_path / "src/microexp/features/motion_tracking.py"
     text = module.read_text()
     assert text.count("HEAD_WINDOW_EYES = 0.2, 0.06") == 1
     module.write_text(text.replace("HEAD_WINDOW_EYES = 0.2, 0.06", "HEAD_WINDOW_EYES = 0.2, 0.18"))

@@ -8,9 +8,8 @@ from microexp.pipeline import STAGES, command
 from microexp.plan import Untracked, read_plan
 from microexp.run import lock, yaml_file
 from microexp.run.log import to_stderr
-from microexp.run.gpu_pool import visible_gpus
-from microexp.run.scheduler import look_at_events_alone
-from microexp.run.shell_words import words
+from microexp.run.devices import visible_gpus
+from microexp.run.workflow import look_at_events_alone, words
 
 
 def begin_run():

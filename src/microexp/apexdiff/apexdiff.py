@@ -17,9 +17,8 @@ import numpy as np
 
 from microexp.apexdiff.identity import strain_magnitude
 from microexp.apexdiff.params import ApexdiffParams
-from microexp.apexdiff.registration import rigid_flow, undo
 from microexp.errors import UserError
-from microexp.faces.resample import nearest_crop
+from microexp.faces.crops import nearest_crop
 from microexp.flow.tvl1 import compute_flow, provenance
 from microexp.records.apexdiff import Apexdiff, write_apexdiff
 from microexp.records.crops import Crops, open_crops
@@ -28,6 +27,67 @@ from microexp.records.shard import Shard
 from microexp.records.validity import WORDS, Reason
 from microexp.run.log import log, track
 from microexp.run.stage import Job
+
+# The motion of the head as a whole between two frames, told from that of the face by a robust fit to the flow.
+
+CENTRE = (0.5, 0.56)
+RADII = (0.36, 0.42)
+"""The face in the crop: an ellipse, in crop sides."""
+
+ROUNDS = 20
+TUKEY = 4.685
+"""Residuals beyond so many standard deviations count nothing (Beaton & Tukey 1974)."""
+SMALLEST_SPREAD_PX = 0.02
+
+
+def face_mask(size: int) -> np.ndarray:
+    """(size, size) bool: inside the ellipse of the face."""
+    y, x = (np.mgrid[:size, :size] + 0.5) / size
+    inside: np.ndarray = ((x - CENTRE[0]) / RADII[0]) ** 2 + ((y - CENTRE[1]) / RADII[1]) ** 2 <= 1
+    return inside
+
+
+def rigid_flow(flow: np.ndarray) -> np.ndarray:
+    """The flow of the head as a whole: a shift, turn and change of scale fitted to the flow of the face.
+
+    Iteratively reweighted least squares with Tukey's weights from a median start: an expression moves a minor part of
+    the face, stands out and counts nothing.
+
+    Args:
+        flow: (S, S, 2) px.
+
+    Returns:
+        (S, S, 2) px, smooth: in complex numbers w(z) = shift + turn * z.
+    """
+    size = flow.shape[0]
+    y, x = np.mgrid[:size, :size]
+    z = (x - size / 2) + 1j * (y - size / 2)
+    inside = face_mask(size)
+    points = z[inside]
+    values = flow[..., 0][inside].astype(np.float64) + 1j * flow[..., 1][inside]
+    shift, turn = complex(np.median(values.real), np.median(values.imag)), 0j
+    for _ in range(ROUNDS):
+        residual = np.abs(values - shift - turn * points)
+        spread = max(SMALLEST_SPREAD_PX, float(np.median(residual)) / np.sqrt(2 * np.log(2)))  # Rayleigh
+        weight = np.clip(1 - (residual / (TUKEY * spread)) ** 2, 0, None) ** 2
+        total = weight.sum()
+        centre, mean = (weight * points).sum() / total, (weight * values).sum() / total
+        turn = (weight * np.conj(points - centre) * (values - mean)).sum() / (weight * abs(points - centre) ** 2).sum()
+        shift = mean - turn * centre
+    head = shift + turn * z
+    return np.stack([head.real, head.imag], axis=-1).astype(np.float32)
+
+
+def undo(image: np.ndarray, flow: np.ndarray) -> np.ndarray:
+    """`image` (S, S) float32 seen as if the points had not moved by `flow` (S, S, 2) px: image(x + flow(x))."""
+    import cv2
+
+    y, x = np.mgrid[: image.shape[0], : image.shape[1]].astype(np.float32)
+    moved: np.ndarray = cv2.remap(
+        image, x + flow[..., 0], y + flow[..., 1], cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REPLICATE
+    )
+    return moved
+
 
 PAIRS = 32
 """Expressions per call of the flow, by all threads or in one batch."""
@@ -179,3 +239,70 @@ def run(job: Job[ApexdiffParams]) -> Mapping[str, Any]:
             done += zip([expression for expression, _ in chunk], maps, strict=True)
     write_apexdiff(job.output("apexdiff"), crops.subject, record_of(done, job.params.size, excluded))
     return provenance(job.params.flow, job.device)
+
+
+# Apex and onset-apex maps of intervals that nobody annotated, from the aligned crops of a video.
+
+LOOKS = 12
+"""Frames of an interval that are compared with its onset, evenly spaced; all where there are not so many."""
+
+
+def apex_and_maps(
+    video: Crops, interval: tuple[int, int], params: ApexdiffParams, *, threads: int = 1, device: str = "auto"
+) -> tuple[int, Maps] | None:
+    """The apex of an interval and the maps from its onset to there.
+
+    The apex is the frame in which the displacement from the onset, without the head's own motion, has the largest mean
+    magnitude; of equal ones the first.
+
+    Args:
+        video: crops of the video.
+        interval: onset and offset, 0-based source frames, both inside.
+        params: as of the stage `apexdiff`.
+        threads: of the flow.
+        device: of the flow.
+
+    Returns:
+        The apex's source frame and the maps at the stored size; None where the interval has no second crop.
+    """
+    index = video.frame_index
+    first, last = (nearest_crop(index, frame) for frame in interval)
+    if last <= first:
+        return None
+    looked = np.unique(np.linspace(first + 1, last, min(LOOKS, last - first)).round().astype(int))
+    crops = to_grey(np.stack([video.frames[i] for i in (first, *looked)]))
+    onsets = np.repeat(crops[:1], len(looked), 0)
+    flows = compute_flow(onsets, crops[1:], params.flow, threads=threads, device=device)
+    moved = [float(np.hypot(*np.moveaxis(flow - rigid_flow(flow), -1, 0)).mean()) for flow in flows]
+    best = int(np.argmax(moved))
+    maps = _maps(crops[0], crops[1 + best], flows[best], params=params)
+    apex = min(max(int(index[looked[best]]), interval[0]), interval[1])  # the nearest crop may lie beyond the interval
+    return apex, maps
+
+
+def maps_to_apex(
+    video: Crops, onset: int, apex: int, *, params: ApexdiffParams, threads: int = 1, device: str = "auto"
+) -> Maps | None:
+    """The maps of `apex_and_maps` where the apex is known, from one flow in place of a dozen.
+
+    Args:
+        video: crops of the video.
+        onset: 0-based source frame.
+        apex: 0-based source frame.
+        params: as of the stage `apexdiff`.
+        threads: of the flow.
+        device: of the flow.
+
+    Returns:
+        The maps at the stored size; None where onset and apex have the same crop.
+    """
+    first, last = (nearest_crop(video.frame_index, frame) for frame in (onset, apex))
+    if last <= first:
+        return None
+    crops = to_grey(np.stack([video.frames[i] for i in (first, last)]))
+    flow = compute_flow(crops[:1], crops[1:], params.flow, threads=threads, device=device)[0]
+    return _maps(crops[0], crops[1], flow, params=params)
+
+
+def _maps(onset: np.ndarray, apex: np.ndarray, flow: np.ndarray, *, params: ApexdiffParams) -> Maps:
+    return shrink(expression_maps(onset, apex, flow, registration=params.registration), params.size)

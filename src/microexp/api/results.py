@@ -26,9 +26,8 @@ from microexp.records.crops import open_crops
 from microexp.records.events import Event, write_events
 from microexp.records.features import Files, list_features
 from microexp.records.index import read_videos
-from microexp.run.options import validate
 from microexp.run.runner import run_stage
-from microexp.run.stage import Job
+from microexp.run.stage import Job, validate
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,8 +12,8 @@ import numpy as np
 
 from microexp.api.frames import pandas
 from microexp.errors import UserError
-from microexp.features.motion.stage import layout_of, times_of, with_regions
-from microexp.features.motion.tracking import place_motion, usable_steps
+from microexp.features.motion import layout_of, times_of, with_regions
+from microexp.features.motion_tracking import place_motion, usable_steps
 from microexp.features.params import MotionParams
 from microexp.flow.flow import to_grey
 from microexp.flow.params import FlowParams
@@ -24,9 +24,8 @@ from microexp.records.crops import open_crops
 from microexp.records.faces import open_faces
 from microexp.records.index import Video, write_videos
 from microexp.records.validity import BREAKS, Reason
-from microexp.run.options import validate
 from microexp.run.runner import run_stage
-from microexp.run.stage import Job
+from microexp.run.stage import Job, validate
 
 if TYPE_CHECKING:
     import pandas as pd

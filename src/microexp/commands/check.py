@@ -11,10 +11,9 @@ from pathlib import Path
 from microexp.commands.check_costs import describe as estimate
 from microexp.commands.check_costs import warnings
 from microexp.config import Config, guides, load
-from microexp.datasets.adapters import load_adapter
 from microexp.datasets.classes import check_emotions
 from microexp.datasets.counts import Count, compare, differences
-from microexp.datasets.index import open_release
+from microexp.datasets.index import load_adapter, open_release
 from microexp.errors import UserError, one_line
 from microexp.reading.read import read_release
 from microexp.reading.release import Index

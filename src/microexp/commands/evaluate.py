@@ -7,7 +7,7 @@ from typing import Any
 
 from microexp.commands import evaluate_recognition as recognition_command
 from microexp.commands import evaluate_spotting as spotting_command
-from microexp.commands.help_text import WithDefaults, sentence
+from microexp.commands.stage import WithDefaults, sentence
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from microexp.datasets import megc2019
+from microexp.datasets import protocols
 from microexp.errors import UserError
 from microexp.metrics import completeness, recognition
 from microexp.metrics.foreign import recognition_log
@@ -42,7 +42,7 @@ def main(args: argparse.Namespace) -> int:
     classes = args.classes.split(",") if args.classes else None
     found = read(args.files, classes, args.datasets.split(",") if args.datasets else [])
     if classes is None and not any(is_csv(path) for path in args.files):
-        classes = list(megc2019.CLASSES)
+        classes = list(protocols.CLASSES)
     table = recognition.table("Recognition", found, classes, samples=args.bootstrap, seed=args.seed)
     print(markdown(table, DECIMALS), end="")
     if args.confusion:
@@ -65,7 +65,7 @@ def is_complete(found: list[Prediction], expected: Path | None, protocol: str | 
     print(f"\n{len(one)} clips of {len(subjects)} subjects")
     if expected:
         completeness.check_expected((p.clip for p in one), expected, protocol)
-    megc = {p.label for p in one} <= set(megc2019.CLASSES)
+    megc = {p.label for p in one} <= set(protocols.CLASSES)
     name = protocol or (completeness.MEGC if megc else None)
     lines = completeness.differences(name, ((p.dataset, p.subject, p.label) for p in one)) if name else []
     if lines:
@@ -94,7 +94,7 @@ def read(files: list[Path], classes: list[str] | None, datasets: Sequence[str] =
     found = recognition.read_predictions([path for path in files if is_csv(path)])
     for path in files:
         if not is_csv(path):
-            found += recognition_log.read_log(path, classes or megc2019.CLASSES, datasets=datasets)
+            found += recognition_log.read_log(path, classes or protocols.CLASSES, datasets=datasets)
     if not found:
         raise UserError(file=files[0], problem="no prediction", expected="at least one")
     return found

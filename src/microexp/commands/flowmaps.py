@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from microexp.apexdiff.rest_level import SCALES, ZEROS
-from microexp.datasets import megc2019
+from microexp.datasets import protocols
 from microexp.datasets.flowmaps import count_lines, read_maps, write_shards
 
 
@@ -19,7 +19,7 @@ def add_reading_arguments(parser: argparse.ArgumentParser) -> None:
         "--order", choices=("rgb", "bgr"), default="rgb", help="colour images: channels of u, v, strain"
     )
     parser.add_argument(
-        "--classes", default=",".join(megc2019.CLASSES), help="names of labels 0, 1, ... in order, comma-separated"
+        "--classes", default=",".join(protocols.CLASSES), help="names of labels 0, 1, ... in order, comma-separated"
     )
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from microexp.records import features
-from microexp.records.check import KINDS
 from microexp.records.shard import Array, Attribute, Kind, shape_text
+from microexp.records.verify import KINDS
 
 HEAD = """# Files that stages exchange
 

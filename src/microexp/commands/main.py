@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from microexp import __version__
-from microexp.commands.help_text import WithDefaults, sentence
+from microexp.commands.stage import WithDefaults, sentence
 from microexp.errors import UserError
 from microexp.pipeline import STAGES
 from microexp.run.log import to_stderr

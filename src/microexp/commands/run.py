@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from microexp.errors import UserError
-from microexp.run.workflow_files import profile, snakefile
+from microexp.run.workflow import profile, snakefile
 
 DEFAULT_PROFILE = "default"
 

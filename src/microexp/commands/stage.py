@@ -12,10 +12,40 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from microexp.commands.help_text import WholePaths, sentence
 from microexp.errors import UserError
 from microexp.pipeline import option
 from microexp.run.stage import Input, Job, Params, Stage
+
+# How `--help` looks: which default is shown, and where lines break.
+
+
+def sentence(text: str) -> str:
+    """The one line of help of a sub-command as a sentence."""
+    return text[0].upper() + text[1:] + "."
+
+
+def default_of(action: argparse.Action) -> str:
+    """The default of an argument; empty where there is none, or where the help tells it in words of its own."""
+    if "(default" in (action.help or ""):
+        return ""
+    nothing = action.default is None or action.default is False or action.default in ("", [], argparse.SUPPRESS)
+    return "" if nothing else str(action.default)
+
+
+class WholePaths(argparse.RawDescriptionHelpFormatter):
+    """Lines break between words only: a path stays whole, so that it can be copied."""
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return textwrap.wrap(" ".join(text.split()), width, break_long_words=False, break_on_hyphens=False)
+
+
+class WithDefaults(WholePaths):
+    """Each default is told, where the help does not tell it in words of its own."""
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        default = default_of(action).replace("%", "%%")
+        return (action.help or "") + (f" (default: {default})" if default else "")
+
 
 LIST = ".list"
 """Files with this ending are lists that the stage `shards` wrote: they stand for the files that they name."""
@@ -88,7 +118,7 @@ def options_help(stage: Stage) -> str:
 
 def run(stage: Stage, argv: Sequence[str]) -> int:
     """Run a stage with these arguments; returns the exit status."""
-    from microexp.run.gpu_pool import claim
+    from microexp.run.devices import claim
     from microexp.run.runner import run_stage
     from microexp.run.watchdog import job_of_run
 
@@ -122,7 +152,7 @@ def options(name: str, params: str, settings: Sequence[str], *, model: type[Para
         UserError: when they are no options of the stage.
     """
     from microexp.run import yaml_file
-    from microexp.run.options import validate
+    from microexp.run.stage import validate
 
     try:
         found = json.loads(params)

@@ -9,10 +9,10 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from microexp.reading.copies import find_copy
 from microexp.reading.release import Adapter, Counts, Found, Release, Row
 from microexp.reading.rows import common_row, exclude_row, kind_of, open_sheet, the_sheet
 from microexp.reading.sheets import Sheet, as_text, read_sheets, table
+from microexp.reading.trees import find_copy
 
 VIDEO = re.compile(r"s?(\d{2})_(\d{4})(?!\d).*", re.IGNORECASE)
 """`15_0101disgustingteeth`: subject, code of the film that was watched."""

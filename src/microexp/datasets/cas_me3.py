@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from microexp.errors import UserError
-from microexp.reading.copies import find_copy
 from microexp.reading.intervals import ROW_EXCLUDED, as_frame
 from microexp.reading.release import Adapter, Counts, Found, OtherTotals, Release, Row
 from microexp.reading.rows import COMMON, common_row, exclude_row, find_sheet, kind_of, open_sheet, the_sheet
 from microexp.reading.sheets import Line, table
+from microexp.reading.trees import find_copy
 
 COLOUR = re.compile(r"colou?r", re.IGNORECASE)
 """Part A `spNO.1/a/color/355.jpg`, part C `01/a/color/355.jpg`; depth maps lie beside it."""

@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 
 from microexp.errors import UserError
-from microexp.reading.copies import find_copy
 from microexp.reading.release import Adapter, Counts, Found, Release, Row
 from microexp.reading.rows import COMMON, common_row, exclude_row, open_sheet, the_sheet
 from microexp.reading.sheets import table
+from microexp.reading.trees import find_copy
 
 SUBJECT = re.compile(r"sub(\d{1,2})", re.IGNORECASE)
 CLIP = re.compile(r"EP\d{1,2}\w*", re.IGNORECASE)

@@ -10,11 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from microexp.errors import UserError
-from microexp.reading.action_units import ActionUnit, format_aus
-from microexp.reading.copies import find_copy
 from microexp.reading.frames import BadVideo, list_frames
 from microexp.reading.release import Adapter, Counts, Found, Release, Row
-from microexp.reading.trees import folders
+from microexp.reading.rows import ActionUnit, format_aus
+from microexp.reading.trees import find_copy, folders
 
 SEQUENCE = re.compile(r"\d{3}")
 """`cohn-kanade-images/S005/001/S005_001_00000001.png`"""

@@ -2,16 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Sequence
 
 import numpy as np
 
-from microexp.datasets import units
 from microexp.datasets.protocols import class_of, find_protocol
 from microexp.datasets.task import RecognitionTask, TaskParams
 from microexp.errors import UserError
+from microexp.reading.rows import parse_aus
 from microexp.records.clips import Clips
 from microexp.run.log import log
+
+# Which action units a clip shows, for experiments that recognise units: several at once, or none of those known.
+
+KNOWN = (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 18, 20, 24, 25, 26, 45)
+"""Units of an experiment with `target: action_units`: those that the shipped model knows."""
+
+
+def unit_name(unit: int) -> str:
+    """`AU12`."""
+    return f"AU{unit}"
+
+
+NAMES = tuple(map(unit_name, KNOWN))
+
+
+def numbers(text: str) -> set[int]:
+    """Numbers of the units of a cell such as `4+7+L10`, whichever side."""
+    return {unit.number for unit in parse_aus(text)[0]}
+
+
+def shown(cells: Iterable[object], units: Sequence[int] = KNOWN) -> np.ndarray:
+    """(N, U) bool: which of `units` each cell names."""
+    found = [numbers(str(cell)) for cell in cells]
+    return np.array([[unit in own for unit in units] for own in found], dtype=bool).reshape(len(found), len(units))
 
 
 def class_names(task: RecognitionTask) -> tuple[str, ...]:
@@ -21,7 +45,7 @@ def class_names(task: RecognitionTask) -> tuple[str, ...]:
         UserError: when there is no such protocol.
     """
     if task.target == "action_units":
-        return units.NAMES
+        return NAMES
     if task.classes is not None:
         return tuple(task.classes)
     return tuple(find_protocol(str(task.protocol)).classes)

@@ -21,7 +21,7 @@ from typing import Any, Literal
 import numpy as np
 
 from microexp.apexdiff.rest_level import Scale, Zero, centred
-from microexp.datasets import megc2019
+from microexp.datasets import protocols
 from microexp.errors import UserError
 from microexp.records.apexdiff import write_apexdiff
 from microexp.records.clips import ALL_CHANNELS, Clips, split
@@ -37,7 +37,7 @@ SecondView = Literal["strain", "v_minus_u"]
 
 def read_maps(
     path: Path,
-    classes: Sequence[str] = megc2019.CLASSES,
+    classes: Sequence[str] = protocols.CLASSES,
     zero: Zero | None = None,
     *,
     scale: Scale | None = None,
@@ -65,7 +65,7 @@ def read_maps(
     kept = [c for c in CHANNELS if c in channels]
     ordered = maps[:, [channels.index(c) for c in kept]]
     names = {n: np.array([clean_name(str(v), n, path) for v in columns[n]], dtype=str) for n in COLUMNS[1:3]}
-    dataset = [clean_name(megc2019.dataset_name(str(v)), "dataset", path) for v in columns["dataset"]]
+    dataset = [clean_name(protocols.dataset_name(str(v)), "dataset", path) for v in columns["dataset"]]
     clips = Clips(
         maps=centred(ordered, zero, scale, file=path),
         dataset=np.array(dataset, dtype=str),

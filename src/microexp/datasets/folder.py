@@ -17,14 +17,20 @@ from dataclasses import replace
 from pathlib import Path
 
 from microexp.errors import UserError
-from microexp.reading.copies import start_folder
 from microexp.reading.images import frame_number
 from microexp.reading.intervals import as_seconds
 from microexp.reading.release import Adapter, Counts, Found, Release, Row
 from microexp.reading.rows import COMMON, common_row, find_sheet, kind_of, open_sheet
 from microexp.reading.sheets import Line, Sheet, table
-from microexp.reading.suffixes import IMAGE_SUFFIXES, is_video_name, looks_like_video
-from microexp.reading.trees import children, natural, stem
+from microexp.reading.trees import (
+    IMAGE_SUFFIXES,
+    children,
+    is_video_name,
+    looks_like_video,
+    natural,
+    start_folder,
+    stem,
+)
 
 SHEETS = (r"annotations?\.csv", r"annotations?\.(xlsx?|tsv|txt)")
 COLUMNS = {

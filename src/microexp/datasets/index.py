@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
+import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from microexp.datasets.adapters import load_adapter
 from microexp.datasets.counts import compare, differences, write_counts
 from microexp.errors import UserError
 from microexp.reading.fingerprint import Fingerprints, combined
@@ -20,6 +21,43 @@ from microexp.rendered.units import EMOTIONS
 from microexp.run.log import log
 from microexp.run.names import check_name
 from microexp.run.stage import Job
+
+# The adapters by name; a module is imported only when its data set is used.
+
+ADAPTERS = {
+    "cas_me2": "microexp.datasets.cas_me2",
+    "samm_lv": "microexp.datasets.samm_lv",
+    "casme2": "microexp.datasets.casme2",
+    "samm": "microexp.datasets.samm",
+    "smic": "microexp.datasets.smic",
+    "cas_me3": "microexp.datasets.cas_me3",
+    "mmew": "microexp.datasets.mmew",
+    "ck_plus": "microexp.datasets.ck_plus",
+    "folder": "microexp.datasets.folder",
+    "listed": "microexp.datasets.listed",
+    "demo": "microexp.datasets.demo",
+}
+
+
+def load_adapter(name: str, dataset: str) -> Adapter:
+    """The adapter `name`, as data set `dataset` asks for it.
+
+    Raises:
+        UserError: when there is no such adapter.
+    """
+    if name not in ADAPTERS:
+        close = difflib.get_close_matches(name, ADAPTERS, 1)
+        hint = f"did you mean {close[0]!r}?" if close else None
+        raise UserError(
+            file="config",
+            where=f"datasets.{dataset}.adapter",
+            got=repr(name),
+            expected="one of " + ", ".join(ADAPTERS),
+            hint=hint,
+        )
+    adapter: Adapter = importlib.import_module(ADAPTERS[name]).ADAPTER
+    return adapter
+
 
 EMOTIONS_OF_ALL = "\temotions"
 """No subject has this name."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from microexp.reading.copies import find_copy
 from microexp.reading.release import Adapter, Counts, Found, Release, Row
 from microexp.reading.rows import COMMON, common_row, exclude_row, open_sheet, the_sheet
 from microexp.reading.sheets import table
+from microexp.reading.trees import find_copy
 
 CLIP = re.compile(r"S(\d{1,2})-(\d{1,2})-(\d{1,3})", re.IGNORECASE)
 """`Micro_Expression/anger/S13-07-001`: person, emotion, sample; the frames inside are `1.jpg`, `2.jpg` ..."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -151,3 +152,58 @@ def class_of(protocol: str, adapter: str, emotion: str, *, subject: str = "", vi
 def is_listed(protocol: Protocol, adapter: str, subject: str, *, video: str, name: str) -> bool:
     """Whether the official list has this clip in class `name`."""
     return clip_hash(adapter, subject, video, name=name) in protocol.lists[adapter]
+
+
+# The MEGC2019 composite as other people's files spell it.
+
+CLASSES = tuple(MEGC2019.classes)
+"""0, 1 and 2 of the field's files: negative, positive, surprise."""
+
+ALIASES = {
+    "casme2": ("casmeii", "casme2raw", "casmeiiraw"),
+    "smic": ("smichs", "smicehs", "smichse"),
+    "samm": ("sammme", "sammmicro"),
+}
+"""Data set -> how others call it, in lower case without anything but letters and digits."""
+
+_NAMES = {alias: name for name, aliases in ALIASES.items() for alias in (name, *aliases)}
+_SUBJECTS = {"casme2": re.compile(r"sub\d+", re.I), "smic": re.compile(r"s\d+", re.I), "samm": re.compile(r"\d{3}")}
+
+
+def dataset_name(name: str) -> str:
+    """`casme2`, `smic` or `samm` for any usual spelling (`CASME_II`, `SMIC-HS`); any other name as it is."""
+    return _NAMES.get(re.sub(r"[^a-z0-9]", "", name.lower()), name)
+
+
+def dataset_of_subject(subject: str) -> str | None:
+    """The data set that spells its subjects so (`sub01`, `s1`, `006`); None when it is none of the three."""
+    return next((name for name, pattern in _SUBJECTS.items() if pattern.fullmatch(subject)), None)
+
+
+# F1 of spotting as the field reports it (overall: both kinds pooled), for the tables.
+#
+# `chosen_on_test` marks methods with an epoch or a threshold picked on the test subjects: their figures are no
+# yardstick for a value that was selected honestly.
+
+
+@dataclass(frozen=True)
+class PublishedRow:
+    """One method's published F1 (overall) on CAS(ME)^2 and SAMM Long Videos."""
+
+    method: str
+    cas_me2: float
+    samm_lv: float
+    chosen_on_test: bool
+
+
+PUBLISHED = (
+    PublishedRow("MDMD", 0.038, 0.045, False),
+    PublishedRow("SOFTNet", 0.202, 0.188, True),
+    PublishedRow("Concat-CNN", 0.202, 0.274, True),
+    PublishedRow("TSMSNet", 0.247, 0.221, True),
+    PublishedRow("LSSNet", 0.325, 0.238, True),
+    PublishedRow("OF-FD", 0.344, 0.364, False),
+    PublishedRow("MTSN", 0.362, 0.287, True),
+    PublishedRow("AUW-GCN", 0.383, 0.373, True),
+    PublishedRow("LGSNet", 0.464, 0.388, True),
+)

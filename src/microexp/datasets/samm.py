@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from microexp.reading.copies import find_copy
 from microexp.reading.release import Adapter, Counts, Found, Release, Row
 from microexp.reading.rows import COMMON, common_row, exclude_row, open_sheet, the_sheet
 from microexp.reading.sheets import table
+from microexp.reading.trees import find_copy
 
 CLIP = re.compile(r"(\d{3})_(\d{1,2})_(\d{1,3})")
 """`006/006_1_2`: subject, video, number; frames are numbered through the whole recording (`006_05562.jpg`)."""

@@ -9,10 +9,10 @@ import re
 from pathlib import Path
 
 from microexp.errors import UserError
-from microexp.reading.copies import find_copy
 from microexp.reading.release import Adapter, Counts, Found, OtherTotals, Release, Row
 from microexp.reading.rows import COMMON, common_row, exclude_row, kind_of, open_sheet, the_sheet
 from microexp.reading.sheets import table
+from microexp.reading.trees import find_copy
 
 VIDEO = re.compile(r"(\d{3})_(\d{1,2})")
 """`006_1`: subject and video."""

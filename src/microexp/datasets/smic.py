@@ -9,8 +9,8 @@ import re
 from pathlib import Path
 
 from microexp.errors import UserError
-from microexp.reading.copies import find_copy
 from microexp.reading.release import Adapter, Counts, Found, Release, Row
+from microexp.reading.trees import find_copy
 
 CLIP = re.compile(r"s(\d{1,2})_(ne|po|sur)_(\d{1,2})", re.IGNORECASE)
 """`HS/s1/micro/negative/s1_ne_01`: the label is the folder's; copies write the subject s1 or s01."""

@@ -22,8 +22,7 @@ from microexp.faces.segments import (
     refine,
     spread_labels,
 )
-from microexp.reading.frames import VideoSource
-from microexp.reading.rates import gaps
+from microexp.reading.frames import VideoSource, gaps
 from microexp.records.validity import Reason
 
 COUNT_AT = 3

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from microexp.reading.rates import gaps
+from microexp.reading.frames import gaps
 from microexp.records.validity import BREAKS, Reason
 
 SMALL_PX = 48

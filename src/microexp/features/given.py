@@ -23,8 +23,8 @@ from microexp.features.params import GivenParams, GivenSource
 from microexp.records.features import FeaturesWriter, Layout, create_features
 from microexp.records.index import Video, read_videos
 from microexp.records.shard import Subject
-from microexp.run.limits import SERIES_BYTES, check_size
 from microexp.run.stage import Job
+from microexp.run.storage import SERIES_BYTES, check_size
 
 SUFFIXES = (".npz", ".csv")
 NOT_SERIES = ("", "frame", "face_id", "timestamp", "time", "time_s", "success", "confidence")

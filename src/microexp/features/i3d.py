@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from microexp.features.i3d_exact import FastI3d
+    from microexp.features.i3d_network import FastI3d
 
 REFERENCE_PX = 224  # flow is scaled as if every crop had this side
 BATCH_PX = 8 * 224 * 224  # input px (times clip frames) of one batch: what bounds memory
@@ -216,7 +216,7 @@ def run_stream(
     """
     import torch
 
-    from microexp.features.i3d_exact import FastI3d
+    from microexp.features.i3d_network import FastI3d
 
     torch.set_num_threads(1)  # parallel over batches alone: each sum in one order, whatever the number of threads
     params, device = job.params, str(pick_device(job.device))

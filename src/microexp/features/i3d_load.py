@@ -14,7 +14,7 @@ from microexp.errors import UserError
 from microexp.features.i3d_network import InceptionI3d
 from microexp.features.weights import SOURCE, STATE_SHA256, state_sha256
 from microexp.run import storage
-from microexp.run.limits import MODEL_BYTES, check_size
+from microexp.run.storage import MODEL_BYTES, check_size
 
 FIRST_KERNEL = "Conv3d_1a_7x7.conv3d.weight"
 CHANNELS = {"rgb": 3, "flow": 2}

@@ -2,16 +2,41 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
-from microexp.flow import kernels, pyramid, sampling
-from microexp.flow.parallel import for_each
+from microexp.flow import kernels, pyramid
+from microexp.flow.images import gaussian_weights, pyramid_sizes, spline_weights
 from microexp.flow.params import Tvl1
-from microexp.flow.sizes import gaussian_weights, pyramid_sizes, spline_weights
 from microexp.run.compiled import one_at_a_time
+
+# Work shared among threads, item by item, for code that releases the interpreter's lock.
+
+
+def for_each(prepare: Callable[[], Callable[[int], None]], count: int, threads: int) -> None:
+    """Call `prepare()` once per thread, and what it returns for each of `count` items: whoever is free takes the next.
+
+    Each item is one thread's work alone, so that results do not depend on the number of threads.
+    """
+    items = itertools.count()
+
+    def run() -> None:
+        """What one thread does."""
+        step = prepare()
+        while (item := next(items)) < count:
+            step(item)
+
+    threads = max(1, min(threads, count))
+    if threads == 1:
+        run()
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        for done in [pool.submit(run) for _ in range(threads)]:
+            done.result()
 
 
 def remove_shading(frame: np.ndarray, tvl1: Tvl1) -> np.ndarray:
@@ -51,7 +76,7 @@ class NumbaSolver:
         self.tvl1 = tvl1
         self.threads = self.at_once = threads
         self.sizes = np.array(pyramid_sizes(height, width, tvl1), np.int64)
-        pad = 2 * sampling.PAD
+        pad = 2 * pyramid.PAD
         self.pyramid_length = int(sum(4 * (h + pad) * (w + pad) for h, w in self.sizes))
         f = np.float32
         t = tvl1

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from microexp.errors import UserError
-from microexp.flow.parallel import for_each
+from microexp.flow.numba_backend import for_each
 from microexp.flow.params import Tvl1
 
 

@@ -10,20 +10,16 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from microexp.apexdiff.apexdiff import Maps
-from microexp.apexdiff.events import apex_and_maps
+from microexp.apexdiff.apexdiff import Maps, apex_and_maps
 from microexp.apexdiff.params import ApexdiffParams
 from microexp.errors import UserError
 from microexp.methods.model import Model, check_preprocessing, read_model
 from microexp.methods.recognition import action_units
-from microexp.methods.spotting.base import SpottingVideo
+from microexp.methods.spotting.base import SpottingVideo, checked
 from microexp.methods.spotting.candidates import flags_of
-from microexp.methods.spotting.contract import checked
 from microexp.methods.spotting.flow_magnitude import STREAM as MOTION
-from microexp.methods.spotting.postprocess import clean
-from microexp.methods.spotting.selection import take
-from microexp.methods.spotting.sources import RATE_TOLERANCE
-from microexp.methods.spotting.usable import without_unseen
+from microexp.methods.spotting.selection import clean, take
+from microexp.methods.spotting.sources import RATE_TOLERANCE, without_unseen
 from microexp.metrics.spotting import KINDS
 from microexp.records.clips import ALL_CHANNELS, Clips
 from microexp.records.crops import Crops, open_crops

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from microexp.records.training import Value
-from microexp.run import bundle, checkpoint, provenance
+from microexp.run import bundle, provenance
 
 EVERY_S = 20.0
 STATE = "state"
@@ -49,7 +49,7 @@ class Checkpoint:
         self._load()
 
     def _load(self) -> None:
-        data = checkpoint.load(self.path, self.key)
+        data = bundle.load(self.path, self.key)
         if data is None:
             return
         found = bundle.unpack(data, self.path)
@@ -85,5 +85,5 @@ class Checkpoint:
             parts[STATE] = self.state
         # pairs, since a bundle sorts the keys of a mapping and the order of a row is that of the log's columns
         rows = {name: [list(row.items()) for row in own] for name, own in self.rows.items()}
-        checkpoint.save(self.path, self.key, bundle.pack(bundle.Bundle({"rows": rows}, parts)))
+        bundle.save(self.path, self.key, bundle.pack(bundle.Bundle({"rows": rows}, parts)))
         self._saved = time.monotonic()

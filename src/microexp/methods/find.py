@@ -27,7 +27,7 @@ SHIPPED: Mapping[str, Mapping[str, str]] = {
     "spotting": {
         "aemnet": "microexp.methods.spotting.aemnet.method:AemNetMethod",
         "flow_magnitude": "microexp.methods.spotting.flow_magnitude:FlowMagnitude",
-        "candidates": "microexp.methods.spotting.candidates_method:CandidatesMethod",
+        "candidates": "microexp.methods.spotting.candidates:CandidatesMethod",
         "random_intervals": "microexp.methods.spotting.random_intervals:RandomIntervals",
     },
     "recognition": {

@@ -23,8 +23,7 @@ from microexp.methods.spotting.selection import Choice
 from microexp.records.index import KINDS
 from microexp.run import bundle
 from microexp.run.identity import check_identity
-from microexp.run.options import validate
-from microexp.run.stage import LARGEST, Job, Params
+from microexp.run.stage import LARGEST, Job, Params, validate
 
 FORMAT = 1
 TRAINED = "{experiment}/{method}/{fold}/trained.safetensors"

@@ -12,14 +12,11 @@ from typing import Any
 import numpy as np
 
 from microexp import __version__
-from microexp.features.motion.channels import MotionLayout
-from microexp.features.motion.places import places
-from microexp.features.motion.stage import layout_of, with_regions
-from microexp.features.motion.tracking import PlaceMotion
+from microexp.features.motion import MotionLayout, layout_of, with_regions
+from microexp.features.motion_tracking import PlaceMotion, places
 from microexp.features.params import MotionParams
 from microexp.methods.model import FORMAT
-from microexp.methods.spotting.candidates import threshold_for
-from microexp.methods.spotting.candidates_method import STREAM, CandidatesMethod, CandidatesParams
+from microexp.methods.spotting.candidates import STREAM, CandidatesMethod, CandidatesParams, threshold_for
 from microexp.metrics.spotting import KINDS
 from microexp.run import bundle
 

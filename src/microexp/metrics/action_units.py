@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from microexp.datasets.units import NAMES, numbers
+from microexp.datasets.classes import NAMES, numbers
 from microexp.errors import UserError
 from microexp.metrics.bootstrap import Figure, draws, interval
 from microexp.metrics.recognition import ALL, Prediction, parts

@@ -16,8 +16,7 @@ from microexp.errors import UserError, one_line, reason_of
 from microexp.reading.frames import open_video
 from microexp.reading.params import IndexParams
 from microexp.reading.release import Release
-from microexp.reading.suffixes import VIDEO_SUFFIXES
-from microexp.reading.trees import stem
+from microexp.reading.trees import VIDEO_SUFFIXES, stem
 from microexp.run.names import safe_name
 from microexp.run.storage import unreadable
 

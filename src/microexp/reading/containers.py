@@ -19,9 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from microexp.reading.errors import MAX_PIXELS, BadVideo, too_large, undecodable
-from microexp.reading.orientation import UPRIGHT, Orientation, from_matrix
-from microexp.reading.suffixes import DEMUXERS
+from microexp.reading.images import MAX_PIXELS, UPRIGHT, BadVideo, Orientation, from_matrix, too_large, undecodable
+from microexp.reading.trees import DEMUXERS
 
 _OPTIONS = {"format_whitelist": DEMUXERS, "protocol_whitelist": "file"}
 _EXPECTED = "a video file that can be decoded"

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from microexp.reading.suffixes import IMAGE_SUFFIXES
+from microexp.reading.trees import IMAGE_SUFFIXES
 
 FULL_BYTES = 64 << 20
 """A video up to this size (a file, or all frames of a folder) is read whole."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 import re
+import struct
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,9 +15,91 @@ from typing import Any
 
 import numpy as np
 
-from microexp.reading.errors import MAX_PIXELS, BadVideo, too_large, unreadable
-from microexp.reading.orientation import EXIF, UPRIGHT, Orientation, turned
-from microexp.reading.suffixes import IMAGE_SUFFIXES
+from microexp.errors import UserError
+from microexp.reading.trees import IMAGE_SUFFIXES
+from microexp.run.storage import file_sha256
+
+# The error of a video that cannot be used, against the errors of the system that reads it.
+
+
+class BadVideo(UserError):
+    """A video that is damaged or empty and can be excluded; that reading fails (network, rights) is another thing."""
+
+
+MAX_PIXELS = 89_000_000
+"""Pixels of the largest frame that is decoded."""
+
+
+def too_large(path: Path, width: int, height: int) -> BadVideo:
+    """The error of a frame that would take gigabytes to decode."""
+    return BadVideo(file=path, problem=f"a frame of {width}x{height} px", expected="at most 89 million pixels")
+
+
+def unreadable(path: Path, error: OSError, expected: str) -> UserError:
+    """What the system said of `path`; only a link to nowhere is the video's own fault."""
+    what = error.strerror or (os.strerror(error.errno) if error.errno else error)
+    kind = BadVideo if path.is_symlink() and not path.exists() else UserError
+    return kind(file=path, problem=what, expected=expected)
+
+
+def undecodable(path: Path, error: Exception, expected: str) -> UserError:
+    """Damage, as the decoder says it, or a failure of the system: FFmpeg has the same words for some of both."""
+    if isinstance(error, OSError) and error.errno not in (errno.EIO, errno.EPERM, errno.EINVAL):
+        return unreadable(path, error, expected)
+    if isinstance(error, OSError):
+        try:
+            file_sha256(path)  # reads it all
+        except OSError as failure:
+            return unreadable(path, failure, expected)
+    return BadVideo(file=path, problem=getattr(error, "strerror", "damaged text"), expected=expected)
+
+
+# Turning and mirroring pictures as their files say: display matrices of videos, EXIF of images.
+
+Orientation = tuple[bool, bool, bool]
+"""What brings a stored picture upright: swap x and y, then mirror left-right, then top-bottom."""
+
+UPRIGHT: Orientation = (False, False, False)
+
+EXIF: dict[int, Orientation] = {
+    1: UPRIGHT,
+    2: (False, True, False),
+    3: (False, True, True),
+    4: (False, False, True),
+    5: (True, False, False),
+    6: (True, True, False),
+    7: (True, True, True),
+    8: (True, False, True),
+}
+"""Value of the EXIF tag `Orientation` (EXIF 2.32, table 4) -> what brings the picture upright."""
+
+
+def turned(image: np.ndarray, orientation: Orientation) -> np.ndarray:
+    """`image` (H, W[, C]) brought upright; a view where possible."""
+    swap, mirror, flip = orientation
+    if swap:
+        image = image.swapaxes(0, 1)
+    return image[:: -1 if flip else 1, :: -1 if mirror else 1]
+
+
+def from_matrix(data: bytes) -> Orientation | None:
+    """The orientation of a display matrix (ISO 14496-12: nine 32-bit numbers a b u c d v x y w).
+
+    Returns:
+        None when it is not one of the eight right-angled ones.
+    """
+    if len(data) < 36:
+        return None
+    a, b, _, c, d = struct.unpack("<5i", data[:20])
+    largest = max(map(abs, (a, b, c, d)))
+    straight, across = (abs(a) > largest / 2, abs(d) > largest / 2), (abs(b) > largest / 2, abs(c) > largest / 2)
+    small = largest / 100
+    if all(straight) and max(abs(b), abs(c)) <= small:
+        return False, a < 0, d < 0
+    if all(across) and max(abs(a), abs(d)) <= small:
+        return True, c < 0, b < 0
+    return None
+
 
 _LAST_NUMBER = re.compile(r"(\d+)\D*$")
 _EXPECTED = "a whole JPEG, PNG, BMP, TIFF or WebP image"

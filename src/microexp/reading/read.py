@@ -359,7 +359,7 @@ def _missing_apex(interval: FrameInterval, video: Video, how: str, source: Video
         return interval.apex
     onset, offset = video.numbering.interval_to_indices(interval.onset, interval.offset)
     if how == "flow" and 0 <= onset < video.n_frames:
-        from microexp.reading.apex import apex_by_flow
+        from microexp.reading.matching import apex_by_flow
 
         apex = apex_by_flow(source, onset, offset)
     else:

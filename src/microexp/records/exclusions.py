@@ -7,10 +7,9 @@ from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
-from microexp.records.identity import check_rows
 from microexp.records.shard import LAYOUT, Subject
 from microexp.run import provenance, shard_files, storage
-from microexp.run.identity import check_identity
+from microexp.run.identity import check_identity, check_rows
 
 
 @dataclass(frozen=True, order=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from microexp.run import storage
-from microexp.run.text_safety import latex_text, markdown_text, one_row
+from microexp.run.storage import latex_text, markdown_text, one_row
 
 Value = str | int | float | None
 Row = Mapping[str, Value]

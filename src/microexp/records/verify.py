@@ -8,6 +8,7 @@ run left. What the system does not let us read is named and is no damage.
 
 from __future__ import annotations
 
+import csv
 import os
 import shutil
 from collections import Counter
@@ -17,14 +18,82 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from microexp.errors import UserError
-from microexp.records.check import kind_of, shard_problem, table_problem
-from microexp.run import checkpoint, hdf5, provenance, storage
-from microexp.run.identity import check_identity, check_place
+from microexp.records import apexdiff, features
+from microexp.records.crops import Crops
+from microexp.records.faces import Faces
+from microexp.records.flow import Flow
+from microexp.records.shard import Kind, check_shard
+from microexp.run import bundle, provenance, shard_files, storage
+from microexp.run.identity import check_identity, check_place, check_rows
 from microexp.run.log import track
 from microexp.run.runner import made_by
 
 if TYPE_CHECKING:
     import h5py
+
+# What is wrong with the inside of any file that stages exchange: what its kind promises, and whom it is of.
+
+KINDS = {kind.stage: kind for kind in (Faces.KIND, Crops.KIND, Flow.KIND, apexdiff.KIND)}
+"""Stage -> its kind of shard."""
+
+
+def kind_of(path: Path, stage: str) -> Kind | None:
+    """The kind that a shard has to be of.
+
+    Args:
+        path: where it is: a stage's folder counts, and `features/{stream}`.
+        stage: that made it, as its provenance says.
+    """
+    folders = [folder.name for folder in path.absolute().parents]
+    if len(folders) > 2 and folders[2] == features.KIND.stage:
+        return features.KIND
+    return KINDS.get(folders[1]) or KINDS.get(stage)
+
+
+def shard_problem(file: h5py.File, path: Path, stage: str) -> str | None:
+    """What an open shard has that it should not, or lacks; None when it is right or of no known kind.
+
+    Args:
+        file: the shard.
+        path: where it is.
+        stage: that made it, as its provenance says.
+    """
+    kind = kind_of(path, stage)
+    try:
+        if kind is not None:
+            check_shard(file, path, kind)
+    except UserError as error:
+        return _words(error)
+    return _snippet_problem(file) if str(file.attrs.get("stream", "")).startswith("i3d_") else None
+
+
+def _snippet_problem(file: h5py.File) -> str | None:
+    """I3D makes as many features as its snippets fit into the frames that have a flow; what is too short is padded."""
+    for name, group in file.items():
+        if group.attrs["excluded"]:
+            continue
+        frames, clip, step = (int(group.attrs[k]) for k in ("n_frames", "clip_frames", "step_frames"))
+        expected = max(0, frames - 1 - clip) // step + 1
+        if len(group["features"]) != expected:
+            return f"{name}: features: {len(group['features'])} snippets, expected {expected}"
+    return None
+
+
+def table_problem(path: Path) -> str | None:
+    """What is wrong with the identity of a CSV file; None when it is right or has none."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            check_rows(path, csv.DictReader(file))
+    except UserError as error:
+        return _words(error)
+    return None
+
+
+def _words(error: UserError) -> str:
+    """The error without file and hint, which who asks adds."""
+    parts = [str(error.where), error.what] if error.where else [error.what]
+    return ": ".join(parts) + (f"; expected {error.expected}" if error.expected else "")
+
 
 NOT_RESULTS = ("README.md", ".gitkeep", ".gitignore")
 
@@ -114,7 +183,7 @@ def _record(path: Path) -> dict[str, Any]:
 
 def _is_other(path: Path) -> bool:
     """Whether `path` is no result, so that it has no record."""
-    return path.name.startswith(storage.TEMPORARY) or path.name.endswith((provenance.PROVENANCE, checkpoint.SUFFIX))
+    return path.name.startswith(storage.TEMPORARY) or path.name.endswith((provenance.PROVENANCE, bundle.SUFFIX))
 
 
 def _check_inputs(path: Path, results: Path, records: Records) -> Problem | None:
@@ -160,8 +229,8 @@ def check_file(path: Path) -> Problem | None:
 def _check_file(path: Path) -> Problem | None:
     if path.name.startswith(storage.TEMPORARY):
         return Problem(path, "a temporary file, left by a job that was killed", (path,), leftover=True)
-    if path.name.endswith(checkpoint.SUFFIX):
-        checkpoint.check(path)
+    if path.name.endswith(bundle.SUFFIX):
+        bundle.check(path)
         return None
     if path.name.endswith(provenance.PROVENANCE):
         return _check_record(path)
@@ -191,7 +260,7 @@ def _check_inside(path: Path, stage: str) -> Problem | None:
     if path.suffix != ".h5":
         return None
     try:
-        other, wrong = hdf5.examine(path, lambda s: (of_another(s, path, stage), shard_problem(s, path, stage)))
+        other, wrong = shard_files.examine(path, lambda s: (of_another(s, path, stage), shard_problem(s, path, stage)))
     except storage.Damaged as error:
         return Problem(path, f"cannot be read, though its bytes are as they were written: {error.what}")
     return Problem(path, wrong, _with_record(path) if other else ()) if wrong else None

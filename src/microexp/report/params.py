@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
+from microexp.apexdiff.params import ApexdiffParams
+from microexp.datasets.task import TaskParams
 from microexp.run.stage import Params
 
 
@@ -32,3 +36,44 @@ class FrontParams(SharedParams):
 
 class ReportParams(PageParams, FrontParams):
     """All options of the report, as the configuration has them."""
+
+
+# Options of the evaluation.
+
+
+class TablesParams(Params):
+    """Options of the tables that a user sets."""
+
+    matching: Literal["megc", "one_to_one"] = Field("one_to_one", description="How detections meet ground truths.")
+    bootstrap: int = Field(1000, ge=0, description="Bootstrap samples over subjects for the confidence interval.")
+    permutations: int = Field(
+        200,
+        ge=0,
+        description="Random displacements of the detections (permutations of the labels) for the chance level.",
+    )
+    seed: int | None = Field(None, description="Random seed; none takes the run's seed.")
+
+
+class TablesStageParams(TablesParams):
+    """What the stage `tables` reads: the options above, and what it must know of the run."""
+
+    allow_exclusions: bool = Field(False, description="Whether a run with excluded videos counts as complete.")
+    releases: list[str] = Field([], description="Adapters of the data sets; published rows are shown for those known.")
+    tested: list[str] = Field(
+        [], description="Data sets that are tested, each held out as a whole; empty: all subjects."
+    )
+    methods: list[str] = Field([], description="Rows of the table, in this order.")
+    task: TaskParams | None = Field(
+        None,
+        description="Classes and expressions of a recognition experiment, of which every clip must be predicted; of a "
+        "spotting experiment, those that what was spotted is recognised as.",
+    )
+
+
+# Options of the stages that write tables and pages of one's own videos.
+
+
+class VideoTablesParams(Params):
+    """What the stages `video-tables` and `video-page` read."""
+
+    apexdiff: ApexdiffParams = Field(ApexdiffParams(), description="How apexes and the maps of events are made.")

@@ -19,15 +19,23 @@ from microexp.records.detections import COLUMNS as DETECTION_COLUMNS
 from microexp.records.faces import open_faces
 from microexp.records.flow import open_flow
 from microexp.records.index import Expression, Issue, Video, by_kind, read_expressions, read_issues, read_videos
-from microexp.report import images, svg
-from microexp.report.alignment import HEADINGS, Alignment, worst_of
-from microexp.report.collect import ResultTable, Rows, read_rows, read_table, read_versions
-from microexp.report.curves import training_panels, training_picture
+from microexp.report import page, svg
+from microexp.report.collect import (
+    HEADINGS,
+    Alignment,
+    ResultTable,
+    Rows,
+    read_rows,
+    read_table,
+    read_versions,
+    worst_of,
+)
 from microexp.report.lanes import video_lanes
 from microexp.report.methods import adapters_of, describe
 from microexp.report.page import render
 from microexp.report.params import FrontParams
 from microexp.report.subject import expression_pictures, maps_of
+from microexp.report.svg import training_panels, training_picture
 from microexp.report.tableview import Confusion, Headline, TableView, confusions, headlines, subject_counts, view
 from microexp.run import provenance, storage
 from microexp.run.names import WHOLE_DATASET, split_fold
@@ -189,9 +197,9 @@ def alignment(faces: Path | None) -> Alignment | None:
 def page_links(pages: Iterable[Path], report: Path) -> dict[Subject, str]:
     """Address of each subject's page as seen from the report; the page's provenance names the subject."""
     links = {}
-    for page in pages:
-        keys = provenance.read_provenance(page)["keys"]
-        links[keys["dataset"], keys["subject"]] = Path(os.path.relpath(page, report.parent)).as_posix()
+    for path in pages:
+        keys = provenance.read_provenance(path)["keys"]
+        links[keys["dataset"], keys["subject"]] = Path(os.path.relpath(path, report.parent)).as_posix()
     return links
 
 
@@ -254,7 +262,7 @@ def run(job: Job[FrontParams]) -> None:
         counted=[t.experiment for t in tables if t.details.get("per_subject")],
         timelines=timelines(videos, expressions, detections, limit=job.params.timelines),
         faces=job.params.faces,
-        wheel=images.drawing(images.colour_wheel(64)),
+        wheel=page.drawing(page.colour_wheel(64)),
         versions=versions,
         own_source=made_by(own_record()),
         methods=describe(versions, tables, videos, expressions=expressions, adapters=adapters_of(job.inputs["videos"])),

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from microexp.datasets.published import PUBLISHED
+from microexp.datasets.protocols import PUBLISHED
 from microexp.errors import UserError
 from microexp.metrics.spotting import KINDS, OVERALL, Counts, Interval, bootstrap_f1, count, count_subjects
 from microexp.records.detections import FOLD_RECORD, Detection
 from microexp.records.index import Video
 from microexp.records.tables import Row, Table
-from microexp.report.table_params import TablesStageParams
+from microexp.report.params import TablesStageParams
 from microexp.run import provenance
 from microexp.run.identity import check_identity
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from microexp.datasets.units import numbers
+from microexp.datasets.classes import numbers
 from microexp.records.apexdiff import Apexdiff, read_apexdiff
 from microexp.records.crops import Crops
 from microexp.records.detections import COLUMNS as DETECTION_COLUMNS
@@ -22,9 +22,8 @@ from microexp.records.index import Expression, Video, read_expressions, read_vid
 from microexp.records.predictions import COLUMNS as PREDICTION_COLUMNS
 from microexp.records.shard import Shard, Stored, V, open_videos
 from microexp.records.validity import in_words
-from microexp.report import images, svg
-from microexp.report.alignment import HEADINGS, alignment_of
-from microexp.report.collect import Rows, read_rows, read_versions
+from microexp.report import page, svg
+from microexp.report.collect import HEADINGS, Rows, alignment_of, read_rows, read_versions
 from microexp.report.detected import ReportedDetection, about, classes_of, detections_of, with_apex
 from microexp.report.lanes import of_video, video_lanes
 from microexp.report.page import render
@@ -104,18 +103,18 @@ def expression_pictures(
     """(caption, address) of what there is to show of an expression."""
     shown = []
     if faces:
-        shown += [("onset", images.photo(crop_near(crops, expression.onset)))]
-        shown += [("apex", images.photo(crop_near(crops, expression.apex)))]
+        shown += [("onset", page.photo(crop_near(crops, expression.onset)))]
+        shown += [("apex", page.photo(crop_near(crops, expression.apex)))]
     if maps and faces:
         difference = maps["difference"]
-        shown.append(("difference", images.drawing(images.signed_colours(difference, images.bound_of(difference)))))
+        shown.append(("difference", page.drawing(page.signed_colours(difference, page.bound_of(difference)))))
     motion = maps.get("flow")
     if motion is None and flow is not None:
         motion = summed_flow(flow, crops.frame_index, expression)
     if motion is not None:
-        bound = images.bound_of(motion)
+        bound = page.bound_of(motion)
         px = bound * crops.side / motion.shape[0]
-        shown.append((f"flow, {px:.1f} px", images.drawing(images.flow_colours(motion, bound))))
+        shown.append((f"flow, {px:.1f} px", page.drawing(page.flow_colours(motion, bound))))
     return shown
 
 
@@ -198,7 +197,7 @@ def view_video(
         found = detections_of(video, expressions, detections, events=sources.events, limit=params.detections)
         detected = [_detected(item, video, crops, flow, params.faces) for item in found]
         places = np.linspace(0, len(crops) - 1, STRIP).round().astype(int)
-        strip = [images.photo(crops.frames[int(i)]) for i in places] if params.faces else []
+        strip = [page.photo(crops.frames[int(i)]) for i in places] if params.faces else []
         for e in own[: params.expressions]:
             maps = maps_of(sources.apexdiff, e) if sources.apexdiff is not None else {}
             pictures = expression_pictures(e, crops, flow, maps=maps, faces=params.faces)
@@ -248,7 +247,7 @@ def run(job: Job[PageParams]) -> None:
         report_title=job.params.title,
         home=HOME,
         videos=views,
-        wheel=images.drawing(images.colour_wheel(64)),
+        wheel=page.drawing(page.colour_wheel(64)),
         versions=read_versions(every),
         own_source=made_by(own_record()),
         faces=job.params.faces,

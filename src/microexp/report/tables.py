@@ -14,15 +14,15 @@ from microexp.datasets.task import TaskParams
 from microexp.errors import UserError
 from microexp.metrics import action_units, recognition
 from microexp.metrics.bootstrap import differences
-from microexp.metrics.coverage import check_clips, check_folds, check_methods, labelled_clips
+from microexp.metrics.completeness import check_clips, check_folds, check_methods, labelled_clips
 from microexp.metrics.spotting import OVERALL, Interval, count_subjects, f1_figure, strs
 from microexp.records.detections import read_detections
 from microexp.records.events import read_events
 from microexp.records.exclusions import Exclusion, all_exclusions
 from microexp.records.index import Video, read_expressions, read_videos
 from microexp.records.tables import Table, as_json, write
+from microexp.report.params import TablesStageParams
 from microexp.report.spotting_table import as_intervals, check_alike, read_ran, spotting_table
-from microexp.report.table_params import TablesStageParams
 from microexp.run import storage
 from microexp.run.names import WHOLE_DATASET
 from microexp.run.stage import Job

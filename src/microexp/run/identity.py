@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -85,3 +85,21 @@ def check_place(path: Path, record: Mapping[str, Any], *, anywhere: bool = True)
     if not anywhere and place_of(path, layout) is None:
         raise UserError(file=path, problem="a file that was moved or swapped", expected=layout, hint=AGAIN)
     check_identity(path, record.get("place") or {}, layout)
+
+
+# Whom the rows of a table are of, against what its path says.
+
+TABLES = ("index/{dataset}/{table}.csv", "index/{dataset}/subjects/{subject}/{table}.csv")
+"""Paths of tables that have columns `dataset` and `subject`."""
+
+
+def check_rows(path: str | Path, rows: Iterable[Mapping[str, str]]) -> None:
+    """Compare the columns `dataset` and `subject` of a table with its path; what is empty there says nothing.
+
+    Raises:
+        UserError: see `check_identity`.
+    """
+    seen = {tuple((n, row[n]) for n in ("dataset", "subject") if row.get(n)) for row in rows}
+    for layout in TABLES:
+        for found in sorted(seen):
+            check_identity(path, dict(found), layout)

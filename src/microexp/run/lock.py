@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from microexp.errors import UserError
-from microexp.run.gpu_pool import visible_gpus
+from microexp.run.devices import visible_gpus
 from microexp.run.watchdog import DELETED, JOBS_LOCK, RUN, token
 
 USER_PATH = "MICROEXP_PYTHONPATH"

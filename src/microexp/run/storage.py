@@ -13,8 +13,10 @@ import io
 import itertools
 import json
 import os
+import re
 import secrets
 import shutil
+import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,7 +24,49 @@ from pathlib import Path
 import numpy as np
 
 from microexp.errors import UserError
-from microexp.run.text_safety import csv_cell, from_csv
+
+# Text from sheets, folders and configurations on its way into files that programs interpret.
+#
+# A spreadsheet program runs a cell that begins like a formula, a Markdown page shows raw HTML, LaTeX runs commands.
+# What comes from outside is made plain text in each of them; what is plain already stays as it is.
+
+_FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
+"""How a cell begins that spreadsheet programs may take for a formula; a tab or line break before it is passed over."""
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]+")
+_MARKDOWN = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "\\": r"\\", "|": r"\|"}
+_LATEX = {"&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}"}
+_LATEX |= {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}", "±": r"$\pm$"}
+_LATEX |= {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"}
+
+
+def csv_cell(text: str) -> str:
+    """`text` as a cell that no spreadsheet program takes for a formula: with an apostrophe before it where needed.
+
+    `from_csv` takes the apostrophe away again, so that what stages hand to each other stays what it was.
+    """
+    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
+
+
+def from_csv(cell: str) -> str:
+    """What `csv_cell` was given."""
+    return cell[1:] if cell[:1] == "'" and _FORMULA.match(cell) else cell
+
+
+def one_row(text: str) -> str:
+    """`text` without line breaks and other control characters, which would end a row or a comment."""
+    return _CONTROL.sub(" ", text)
+
+
+def markdown_text(text: str) -> str:
+    """`text` as Markdown that shows it: no HTML, no links, no cell's end."""
+    return "".join(_MARKDOWN.get(c, c) for c in one_row(text)).replace("](", r"]\(").replace("][", r"]\[")
+
+
+def latex_text(text: str) -> str:
+    """`text` as LaTeX that prints it."""
+    return "".join(_LATEX.get(c, c) for c in one_row(text))
+
 
 TEMPORARY = ".microexp-tmp-"
 OF_WRITING = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})
@@ -229,3 +273,35 @@ def _plain(value: object) -> object:
     if isinstance(value, np.ndarray):
         return value.tolist()
     return str(value)
+
+
+# What a file of somebody else may cost, checked before it is read.
+
+MODEL_BYTES = 1 << 30
+"""Models, checkpoints and weights: I3D has 50 MB, the networks that are shipped have less."""
+SERIES_BYTES = 1 << 29
+"""Features and series of other programs, for one video."""
+
+
+def check_size(path: Path, most: int, what: str) -> None:
+    """Refuse a file that is larger than what it should hold, or that would be when unpacked.
+
+    Args:
+        path: the file; a zip archive (npz, files of torch) is judged by what its entries unpack to.
+        most: bytes.
+        what: it should be, for the message.
+
+    Raises:
+        UserError: when it is larger, or the system does not let us look at it.
+    """
+    try:
+        size = path.stat().st_size
+        if size <= most and zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                size = max(size, sum(entry.file_size for entry in archive.infolist()))
+    except zipfile.BadZipFile:
+        return  # whoever reads it says so
+    except OSError as error:
+        raise UserError(file=path, problem=error.strerror or error, expected=what) from error
+    if size > most:
+        raise UserError(file=path, problem=f"{size} bytes", expected=f"{what} of at most {most} bytes")

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from microexp.config import parse
-from microexp.datasets.units import KNOWN, NAMES, shown
+from microexp.datasets.classes import KNOWN, NAMES, shown
 from microexp.errors import UserError
 from microexp.methods.context import Context
 from microexp.methods.find import find_method
-from microexp.methods.recognition import folds, loso
+from microexp.methods.recognition import fold, loso
 from microexp.methods.recognition.action_units import model as units
 from microexp.methods.recognition.action_units.network import UnitNetwork
 from microexp.methods.recognition.action_units.training import answers, calibrate, train
@@ -227,8 +227,8 @@ def test_both_is_the_mean_of_the_two_in_log_odds(coded):
 def test_a_unit_that_nobody_shows_is_answered_by_the_shipped_model(coded):
     method = find_method("recognition", "action_units")
     e = FoldParams.model_validate(options("subjects"))
-    role = folds.roles(coded, np.where(coded.aus != "", 0, -1), e)
-    training = folds.training_clips(coded, role, e, fold="demo-b", classes=NAMES)
+    role = fold.roles(coded, np.where(coded.aus != "", 0, -1), e)
+    training = fold.training_clips(coded, role, e, fold="demo-b", classes=NAMES)
     model = method.fit(training, method.Options(learn_from="subjects"), Context(0))
     p, rest = method.predict(model, coded), units.probabilities(coded.maps[:, [1, 2]], px=True)
     assert np.array_equal(p[:, KNOWN.index(20)], rest[:, KNOWN.index(20)])
@@ -267,7 +267,7 @@ def test_emotions_need_something_to_learn_from(coded):
     e = FoldParams.model_validate(
         {**options("rendered"), "target": "emotion", "classes": {"a": ["happiness"], "b": ["disgust", "surprise"]}}
     )
-    role = folds.roles(coded, np.where(coded.emotion == "happiness", 0, 1), e)
-    training = folds.training_clips(coded, role, e, fold="demo-b", classes=("a", "b"))
+    role = fold.roles(coded, np.where(coded.emotion == "happiness", 0, 1), e)
+    training = fold.training_clips(coded, role, e, fold="demo-b", classes=("a", "b"))
     with pytest.raises(UserError, match="expected both or subjects for emotions"):
         method.fit(training, method.Options(learn_from="rendered"), Context(0, label="x"))

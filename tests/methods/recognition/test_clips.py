@@ -4,7 +4,7 @@ import pytest
 
 from microexp.apexdiff.identity import appearance_map
 from microexp.errors import UserError
-from microexp.methods.recognition.mdml.views import remove_identity
+from microexp.methods.recognition.mdml.members import remove_identity
 from microexp.records.clips import ALL_CHANNELS, average_down, read_shards, shrink
 from tests.methods.recognition.synthetic import clips_of, write_shards
 from tests.shards import recorded

@@ -4,7 +4,8 @@ import pytest
 from microexp.datasets.classes import labels_of
 from microexp.errors import UserError
 from microexp.methods.people import groups_of
-from microexp.methods.recognition import folds, loso
+from microexp.methods.recognition import fold as folds
+from microexp.methods.recognition import loso
 from microexp.methods.recognition.mdml.members import balance, member_of, network_seeds
 from microexp.methods.recognition.mdml.params import MdmlParams
 from tests.methods.recognition.synthetic import clips_of

@@ -10,7 +10,7 @@ from microexp.datasets.protocols import MEGC2019, PROTOCOLS, clip_hash
 from microexp.errors import UserError
 from microexp.methods.context import Context
 from microexp.methods.find import SHIPPED, find_method
-from microexp.methods.recognition import folds
+from microexp.methods.recognition import fold
 from microexp.methods.recognition.mdml.method import MdmlMethod
 from tests.methods.recognition.synthetic import CLASSES, clips_of
 
@@ -22,8 +22,8 @@ def training(experiment):
     """Training clips of a fold with a source domain, and the held-out clips."""
     clips = clips_of({"demo": ["a", "b", "c"]}, kinds=("micro", "macro"))
     e = experiment(sources=["demo:macro"])
-    role = folds.roles(clips, labels_of(clips, e), e)
-    return folds.training_clips(clips, role, e, fold="demo-b", classes=tuple(CLASSES)), clips.take(clips.subject == "b")
+    role = fold.roles(clips, labels_of(clips, e), e)
+    return fold.training_clips(clips, role, e, fold="demo-b", classes=tuple(CLASSES)), clips.take(clips.subject == "b")
 
 
 def options_of(name, quick):

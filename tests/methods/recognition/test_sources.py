@@ -1,6 +1,6 @@
 import torch
 
-from microexp.methods.recognition.mdml.sources import (
+from microexp.methods.recognition.mdml.losses import (
     RunningMoments,
     SourceWeights,
     batch_moments,

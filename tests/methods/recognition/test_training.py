@@ -3,18 +3,18 @@ import pytest
 import torch
 
 from microexp.datasets.classes import labels_of
-from microexp.methods.recognition import folds, loso
+from microexp.methods.recognition import fold, loso
+from microexp.methods.recognition.mdml.members import pool_of
 from microexp.methods.recognition.mdml.network import StageOutputs
 from microexp.methods.recognition.mdml.params import MdmlParams
 from microexp.methods.recognition.mdml.training import LOG_COLUMNS, _Trainer, one_cycle, predict, stacks, train
-from microexp.methods.recognition.mdml.views import pool_of
 from microexp.metrics.recognition import check_once
 from tests.methods.recognition.synthetic import clips_of
 
 
 def setting(clips, experiment):
     label = labels_of(clips, experiment)
-    role = folds.roles(clips, label, experiment)
+    role = fold.roles(clips, label, experiment)
     return pool_of(clips, label, mdml_of(experiment)), role
 
 
@@ -23,7 +23,7 @@ def mdml_of(experiment):
 
 
 def members_of(clips, role, e, seeds=(0,), names=None):
-    names = names or folds.fold_names(clips, role, e.leave)
+    names = names or fold.fold_names(clips, role, e.leave)
     return [loso.fold_member(clips, role, e, fold=n, seed=s, options=mdml_of(e)) for n in names for s in seeds]
 
 

@@ -14,7 +14,7 @@ from microexp.records.detections import read_detections
 from microexp.records.index import read_videos
 from microexp.records.proposals import CALIBRATION, TEST, read_proposals
 from microexp.report import tables
-from microexp.report.table_params import TablesStageParams
+from microexp.report.params import TablesStageParams
 from microexp.run.stage import Job
 from microexp.stage_options import stage_options
 from tests.methods.spotting.made_up import create, found_in, garble, run_fold, write_data, write_motion

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from microexp.errors import UserError
 from microexp.methods.spotting.aemnet import features
-from microexp.methods.spotting.aemnet.augment import generator, other_side, vary
+from microexp.methods.spotting.aemnet.features import generator, other_side, vary
 from microexp.methods.spotting.aemnet.params import AemnetParams
 from microexp.methods.spotting.aemnet.training import state_of
 from tests.methods.spotting.test_training import OPTIONS, train_some, weights

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from microexp.methods.spotting.aemnet.losses import distance_iou, focal_loss, loss_parts
+from microexp.methods.spotting.aemnet.targets import distance_iou, focal_loss, loss_parts
 
 
 def test_focal_loss_by_hand():

@@ -8,10 +8,10 @@ import torch
 
 from microexp.errors import UserError
 from microexp.methods.context import Context
-from microexp.methods.reproducible import reproducible
 from microexp.methods.spotting.aemnet.method import AemNetMethod
 from microexp.methods.spotting.aemnet.params import AemnetParams
 from microexp.methods.spotting.base import FitRequest, SpottingVideo
+from microexp.methods.training import reproducible
 from microexp.metrics.spotting import Interval, count
 from microexp.records.detections import read_detections
 from microexp.records.features import Files, list_features

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from microexp.methods.spotting.params import ChoiceParams
-from microexp.methods.spotting.postprocess import clean, confidence_order, duration_filter, supported, suppress
+from microexp.methods.spotting.selection import clean, confidence_order, duration_filter, supported, suppress
 from microexp.metrics.spotting import closed_iou
 
 PROPOSALS = st.lists(

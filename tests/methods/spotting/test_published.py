@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from microexp.datasets.published import PUBLISHED
+from microexp.datasets.protocols import PUBLISHED
 from microexp.metrics.spotting import Counts
 
 OFFICIAL_COUNTS = {

@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from microexp.methods.spotting.params import ChoiceParams
-from microexp.methods.spotting.postprocess import suppress
-from microexp.methods.spotting.selection import Candidates, Choice, choose, duration_limits, take
+from microexp.methods.spotting.selection import Candidates, Choice, choose, duration_limits, suppress, take
 from microexp.metrics.spotting import hits, true_positives
 
 SPANS = st.lists(st.tuples(st.integers(0, 80), st.integers(1, 20), st.integers(1, 30)), max_size=8)

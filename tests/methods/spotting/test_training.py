@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from microexp.errors import UserError
-from microexp.methods.reproducible import reproducible
 from microexp.methods.spotting.aemnet import training
 from microexp.methods.spotting.aemnet.geometry import make_geometry
 from microexp.methods.spotting.aemnet.params import AemnetParams
@@ -25,6 +24,7 @@ from microexp.methods.spotting.aemnet.training import (
     train_many,
 )
 from microexp.methods.spotting.aemnet.windows import expression_frames
+from microexp.methods.training import reproducible
 from tests.methods.spotting.in_memory import make_fold, make_video
 from tests.methods.spotting.made_up import draw_expressions
 

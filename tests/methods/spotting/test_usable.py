@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from microexp.methods.spotting.base import SpottingVideo
-from microexp.methods.spotting.usable import usable_share, without_unseen
+from microexp.methods.spotting.sources import usable_share, without_unseen
 from microexp.records import features as records
 from microexp.records.features import Files
 from tests.methods.spotting.made_up import create, run_fold, write_data

@@ -15,10 +15,8 @@ from microexp.methods.spotting import candidates
 from microexp.records.events import read_events
 from microexp.records.index import Video, write_expressions, write_videos
 from microexp.records.landmarks import Look, read_landmarks
-from microexp.report.video.measures import blinks, measure, stretches
-from microexp.report.video.page import FLAGS
-from microexp.report.video.regions import Regions, moving, per_frame
-from microexp.report.video.view import Mark, lanes
+from microexp.report.video.measures import Regions, blinks, measure, moving, per_frame, stretches
+from microexp.report.video.page import FLAGS, Mark, lanes
 from tests.report.video import made
 
 

@@ -14,22 +14,27 @@ import numpy as np
 from microexp.datasets.classes import class_names, labels_of
 from microexp.methods.context import Context
 from microexp.methods.find import find_method
-from microexp.methods.recognition import folds
 from microexp.methods.recognition.base import RecognitionMethod
-from microexp.methods.recognition.folds import Roles
+from microexp.methods.recognition.fold import (
+    Roles,
+    fold_names,
+    held_out,
+    roles,
+    test_rows,
+    training_clips,
+    training_rows,
+)
 from microexp.methods.recognition.logistic_regression import predict_logistic, train_logistic
 from microexp.methods.recognition.majority import shares
 from microexp.methods.recognition.mdml.batches import Member, Pool
-from microexp.methods.recognition.mdml.members import make_member, network_seeds
+from microexp.methods.recognition.mdml.members import make_member, network_seeds, pool_of
 from microexp.methods.recognition.mdml.params import MdmlParams
-from microexp.methods.recognition.mdml.views import pool_of
 from microexp.methods.recognition.params import FoldParams
 from microexp.metrics.action_units import UnitPrediction
 from microexp.metrics.recognition import Prediction
 from microexp.records.clips import Clips
 from microexp.run.names import split_fold
-from microexp.run.options import validate
-from microexp.run.stage import Params
+from microexp.run.stage import Params, validate
 
 
 def mdml(
@@ -47,7 +52,7 @@ def mdml(
 
     Clips of folds that are not in `names` (default: all) stay nan.
     """
-    names = folds.fold_names(clips, role, experiment.leave) if names is None else names
+    names = fold_names(clips, role, experiment.leave) if names is None else names
     members, owners = [], []
     for name in names:
         for run in range(experiment.seeds):
@@ -67,7 +72,7 @@ def fold_member(
     clips: Clips, role: Roles, experiment: FoldParams, *, fold: str, seed: int, options: MdmlParams
 ) -> Member:
     """One network of a fold as a member of a stack over all clips."""
-    out = folds.held_out(clips, fold, experiment.leave)
+    out = held_out(clips, fold, experiment.leave)
     own = split_fold(fold)[0] if experiment.leave == "subject" else None
     return member_without(clips, role, out, seed=seed, options=options, datasets=experiment.datasets, own=own)
 
@@ -83,11 +88,11 @@ def member_without(
     own: str | None,
     usable: np.ndarray | None = None,
 ) -> Member:
-    """A network that predicts the clips `out` (N,) and is trained on others, as `folds.training_rows` says.
+    """A network that predicts the clips `out` (N,) and is trained on others, as `fold.training_rows` says.
 
     `usable` (N,) bool: clips that may be trained on at all (inner folds hold more out).
     """
-    allowed = folds.training_rows(role, out)
+    allowed = training_rows(role, out)
     if usable is not None:
         allowed = allowed & usable
     source = np.where(allowed & ~role.target, role.source, 0)
@@ -135,7 +140,7 @@ def logistic(clips: Clips, role: Roles, experiment: FoldParams, *, classes: int,
     """
     mirror_test = bool(how.pop("mirror_test", False))
     p = np.full((len(clips), classes), np.nan)
-    for name in folds.fold_names(clips, role, experiment.leave):
+    for name in fold_names(clips, role, experiment.leave):
         train, test = _plain_rows(clips, role, experiment, name)
         linear = train_logistic(clips.take(train), role.label[train], classes, **how)
         reading = {key: how[key] for key in ("channels", "size") if key in how}
@@ -146,15 +151,15 @@ def logistic(clips: Clips, role: Roles, experiment: FoldParams, *, classes: int,
 def majority(clips: Clips, role: Roles, experiment: FoldParams, *, classes: int) -> np.ndarray:
     """(N, classes) class shares of each clip's training clips; nan where a clip is in no fold."""
     p = np.full((len(clips), classes), np.nan)
-    for name in folds.fold_names(clips, role, experiment.leave):
+    for name in fold_names(clips, role, experiment.leave):
         train, test = _plain_rows(clips, role, experiment, name)
         p[test] = shares(role.label[train], classes)
     return p
 
 
 def _plain_rows(clips: Clips, role: Roles, experiment: FoldParams, fold: str) -> tuple[np.ndarray, np.ndarray]:
-    out = folds.held_out(clips, fold, experiment.leave)
-    train = np.flatnonzero(role.target & folds.training_rows(role, out))
+    out = held_out(clips, fold, experiment.leave)
+    train = np.flatnonzero(role.target & training_rows(role, out))
     return train, np.flatnonzero(role.target & out)
 
 
@@ -189,7 +194,7 @@ def unit_predictions(
 def predict_units(clips: Clips, experiment: FoldParams) -> list[UnitPrediction]:
     """Predictions of all folds of an experiment on action units, by the method that it names."""
     classes = class_names(experiment)
-    role = folds.roles(clips, labels_of(clips, experiment), experiment)
+    role = roles(clips, labels_of(clips, experiment), experiment)
     method = find_method("recognition", experiment.method)
     assert isinstance(method, RecognitionMethod)
     settings = validate(method.Options, experiment.options, "config", where=f"methods.{experiment.name}")
@@ -202,7 +207,7 @@ def predict_units(clips: Clips, experiment: FoldParams) -> list[UnitPrediction]:
 def predict_all(clips: Clips, experiment: FoldParams, *, device: str = "cpu") -> list[Prediction]:
     """Predictions of all folds by the method that `experiment` names: MDML stacked, any other fold by fold."""
     classes, label = class_names(experiment), labels_of(clips, experiment)
-    role = folds.roles(clips, label, experiment)
+    role = roles(clips, label, experiment)
     method = find_method("recognition", experiment.method)
     assert isinstance(method, RecognitionMethod)
     settings = validate(method.Options, experiment.options, "config", where=f"methods.{experiment.name}")
@@ -229,9 +234,9 @@ def _fold_by_fold(
 ) -> dict[int, np.ndarray]:
     seeds = range(experiment.seeds if method.seeded else 1)
     found = {seed: np.full((len(clips), len(classes)), np.nan) for seed in seeds}
-    for fold in folds.fold_names(clips, role, experiment.leave):
-        training = folds.training_clips(clips, role, experiment, fold=fold, classes=classes)
-        test = folds.test_rows(clips, role, experiment, fold=fold)
+    for fold in fold_names(clips, role, experiment.leave):
+        training = training_clips(clips, role, experiment, fold=fold, classes=classes)
+        test = test_rows(clips, role, experiment, fold=fold)
         where = device if method.gpu else "cpu"
         contexts = [Context(experiment.seed + s, where, f"{experiment.name} {fold}, seed {s}") for s in seeds]
         for seed, model in zip(seeds, method.fit_many(training, settings, contexts), strict=True):

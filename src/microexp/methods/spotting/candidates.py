@@ -9,15 +9,21 @@ and time in which no face is seen counts for nothing. What may have caused a can
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from pydantic import Field
 
 from microexp.errors import UserError
-from microexp.features.motion.channels import REGIONS as MEMBERS
-from microexp.features.motion.channels import RULE_REGIONS
+from microexp.features.motion import REGIONS as MEMBERS
+from microexp.features.motion import RULE_REGIONS
+from microexp.methods.context import Context
+from microexp.methods.spotting.base import Found, SpottingMethod, SpottingVideo, Truth
+from microexp.metrics.spotting import KINDS
 from microexp.records.features import Features
 from microexp.records.validity import Reason
+from microexp.run.stage import Params
 
 EYES = "eyes"
 """Lids and corners of the eyes: they move with blinks and glances, which makes them the worst source of error."""
@@ -143,7 +149,7 @@ def above_noise(moved: np.ndarray, features: Features) -> np.ndarray:
 
 
 def place_scores(values: np.ndarray) -> np.ndarray:
-    """The robust deviations that the channels of the stream `motion` were compressed from (`channels.normalise`)."""
+    """The robust deviations from which the channels of `motion` were compressed (`features.motion.normalise`)."""
     return np.asarray(2 * np.sinh(values.astype(np.float64) / 2))
 
 
@@ -241,3 +247,55 @@ def turning(features: Features) -> np.ndarray:
         return np.zeros(features.n_steps)
     scores = place_scores(features.read(0, features.n_steps)[:, columns])
     return above_noise(scores.mean(1, keepdims=True), features)[:, 0]
+
+
+# Method `candidates`: motion that stands out from a video's own noise, as `candidates` finds it. It learns nothing.
+
+STREAM = "motion"
+MICRO_S = 0.5
+"""Longest micro-expression (Yan et al. 2013): what is longer is proposed as `macro`."""
+
+
+class CandidatesParams(Params):
+    """Options of `candidates`."""
+
+    per_minute: float = Field(
+        FALSE_ALARMS[-1][0],
+        ge=FALSE_ALARMS[0][0],
+        le=FALSE_ALARMS[-1][0],
+        description="Unflagged false alarms a minute that are accepted; the protocol may choose a higher threshold.",
+    )
+
+
+class CandidatesMethod(SpottingMethod[CandidatesParams, CandidatesParams]):
+    """Bursts of motion against the median and median deviation of the same video."""
+
+    Options = CandidatesParams
+    seeded = False
+    learns = False
+
+    def streams(self, options: CandidatesParams) -> tuple[str, ...]:
+        """The motion of places on the face."""
+        return (STREAM,)
+
+    def fit(
+        self, videos: Sequence[SpottingVideo], truth: Truth, options: CandidatesParams, *, context: Context
+    ) -> CandidatesParams:
+        """Nothing is learnt: the options."""
+        return options
+
+    def propose(self, model: CandidatesParams, video: SpottingVideo) -> Found:
+        """What stands out, by its length as `micro` or `macro`, with robust deviations as scores."""
+        found = candidates(video.streams[STREAM], per_minute=model.per_minute)
+        kinds = np.array(["micro" if (c.offset - c.onset + 1) / video.fps <= MICRO_S else "macro" for c in found], str)
+        spans = np.array([(c.onset, c.offset) for c in found], np.float64).reshape(-1, 2)
+        scores = np.array([c.score for c in found], np.float64)
+        return {kind: (spans[kinds == kind], scores[kinds == kind]) for kind in KINDS}
+
+    def to_bytes(self, model: CandidatesParams) -> bytes:
+        """JSON."""
+        return model.model_dump_json().encode()
+
+    def from_bytes(self, data: bytes, options: CandidatesParams) -> CandidatesParams:
+        """The options that `to_bytes` wrote."""
+        return CandidatesParams.model_validate_json(data)

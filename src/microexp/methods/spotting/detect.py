@@ -26,8 +26,7 @@ from microexp.errors import UserError
 from microexp.methods.people import Sides
 from microexp.methods.spotting.fits import Subject, held_out_subject
 from microexp.methods.spotting.params import ChoiceParams, DetectParams
-from microexp.methods.spotting.postprocess import clean
-from microexp.methods.spotting.selection import Candidates, Choice, choose, duration_limits, take
+from microexp.methods.spotting.selection import Candidates, Choice, choose, clean, duration_limits, take
 from microexp.metrics.spotting import KINDS
 from microexp.records.detections import FOLD_RECORD, Detection, write_detections
 from microexp.records.features import Key

@@ -19,13 +19,11 @@ from microexp.errors import UserError
 from microexp.methods.checkpoint import Checkpoint, fingerprint
 from microexp.methods.context import Context
 from microexp.methods.find import find_method, source_of
-from microexp.methods.spotting.base import FitRequest, SpottingMethod, SpottingVideo, Truth
-from microexp.methods.spotting.contract import checked
+from microexp.methods.spotting.base import FitRequest, SpottingMethod, SpottingVideo, Truth, checked
 from microexp.methods.spotting.fits import FitPlan, Subject, held_out_subject, plan_fits
 from microexp.methods.spotting.params import FoldParams
-from microexp.methods.spotting.sources import Sources
+from microexp.methods.spotting.sources import Sources, without_unseen
 from microexp.methods.spotting.start import Start, check_start, trained_on
-from microexp.methods.spotting.usable import without_unseen
 from microexp.records.features import Files, Key
 from microexp.records.index import Expression
 from microexp.records.proposals import CALIBRATION, PERMUTED, TEST, Proposals, write_proposals
@@ -33,9 +31,8 @@ from microexp.records.training import write_training
 from microexp.run import bundle, provenance
 from microexp.run.devices import pick_device
 from microexp.run.log import log
-from microexp.run.options import validate
 from microexp.run.runner import source_sha256
-from microexp.run.stage import Job, Params
+from microexp.run.stage import Job, Params, validate
 
 Method = SpottingMethod[Any, Any]
 

@@ -17,7 +17,7 @@ import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from microexp.datasets.megc2019 import ALIASES, CLASSES, dataset_name, dataset_of_subject
+from microexp.datasets.protocols import ALIASES, CLASSES, dataset_name, dataset_of_subject
 from microexp.errors import UserError
 from microexp.metrics.recognition import Prediction
 

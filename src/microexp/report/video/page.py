@@ -11,18 +11,120 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from microexp.apexdiff.events import maps_to_apex
+from microexp.apexdiff.apexdiff import maps_to_apex
 from microexp.records.crops import Crops, open_crops
 from microexp.records.index import Expression, Video, read_expressions, read_videos
-from microexp.report import images
+from microexp.report import page
 from microexp.report.page import render
+from microexp.report.params import VideoTablesParams
 from microexp.report.subject import crop_near
+from microexp.report.svg import RIGHT, element, picture
 from microexp.report.video.measures import stretches
-from microexp.report.video.params import VideoTablesParams
 from microexp.report.video.tables import EVENT_COLUMNS, FRAME_COLUMNS, read_summary
-from microexp.report.video.view import Mark, lanes
 from microexp.run import bundle, storage
 from microexp.run.stage import Job
+
+# The drawing of one's own video: a line per region of the face over time, with shaded stretches and events.
+
+WIDTH, LABEL = 1000, 92
+ROW, GAP = 44, 6
+AXIS = 22
+BARS = 26
+
+
+@dataclass(frozen=True)
+class Mark:
+    """An event or a ground truth in the drawing, s.
+
+    Attributes:
+        link: where a click leads; '' for nowhere.
+        style: class of the bar.
+        tip: what rests under the mouse.
+    """
+
+    onset_s: float
+    offset_s: float
+    link: str
+    style: str
+    tip: str
+
+
+def lanes(
+    seconds: float,
+    curves: Sequence[tuple[str, np.ndarray]],
+    shaded: Sequence[tuple[float, float, str]],
+    *,
+    events: Sequence[Mark],
+    truths: Sequence[Mark],
+) -> Markup:
+    """The timeline of a video.
+
+    Args:
+        seconds: length of the video.
+        curves: (name, (n,) speed over the whole video, not a number where it is not known).
+        shaded: (from, to, why) of stretches that could not be used, s.
+        events: what was found.
+        truths: what is known to be there; drawn where there is any.
+    """
+    scale = (WIDTH - LABEL - RIGHT) / max(seconds, 1e-9)
+    rows = [("found", events), *([("known", truths)] if truths else [])]
+    bars = BARS * len(rows)
+    height = bars + (ROW + GAP) * len(curves) + AXIS
+    parts = [_shade(LABEL + a * scale, max(1.5, (b - a) * scale), height - AXIS, why) for a, b, why in shaded]
+    parts += _axis(seconds, scale, height)
+    for mark in events:
+        x, width = LABEL + mark.onset_s * scale, max(2.0, (mark.offset_s - mark.onset_s) * scale)
+        parts.append(element("rect", x=x, y=BARS, width=width, height=height - AXIS - BARS, kind="reach"))
+    for number, (name, marks) in enumerate(rows):
+        parts.append(element("text", name, x=LABEL - 8, y=BARS * number + 17, kind="lane"))
+        parts += [_bar(mark, scale, BARS * number + 5) for mark in marks]
+    for number, (name, values) in enumerate(curves):
+        top = bars + (ROW + GAP) * number
+        parts.append(element("text", name, x=LABEL - 8, y=top + ROW / 2 + 4, kind="lane"))
+        parts += _curve(values, top)
+    return picture(
+        WIDTH, int(height), parts, label="timeline: motion of facial regions, what was found, unusable stretches"
+    )
+
+
+def _shade(x: float, width: float, height: float, why: str) -> Markup:
+    return element("rect", element("title", why), x=x, y=0, width=width, height=height, kind="shade")
+
+
+def _bar(mark: Mark, scale: float, y: float) -> Markup:
+    x, width = LABEL + mark.onset_s * scale, max(4.0, (mark.offset_s - mark.onset_s) * scale)
+    bar = element("rect", element("title", mark.tip), x=x, y=y, width=width, height=15, rx=2, kind=mark.style)
+    return Markup('<a href="{}">{}</a>').format(mark.link, bar) if mark.link else bar
+
+
+def _axis(seconds: float, scale: float, height: float) -> list[Markup]:
+    step = next((s for s in (1, 2, 5, 10, 20, 30, 60, 120, 300, 600) if seconds / s <= 12), 1200)
+    parts = []
+    for t in range(0, int(seconds) + 1, step):
+        x = LABEL + t * scale
+        parts.append(element("line", x1=x, x2=x, y1=0, y2=height - AXIS, kind="grid"))
+        parts.append(element("text", f"{t} s", x=x, y=height - 7, kind="tick"))
+    return parts
+
+
+def _curve(values: np.ndarray, top: float) -> list[Markup]:
+    """A line, in pieces where something is not known; its height is that of all but the largest hundredth."""
+    columns = min(len(values), WIDTH - LABEL - RIGHT)
+    if not columns or not np.isfinite(values).any():
+        return []
+    starts = np.arange(columns) * len(values) // columns
+    peaks = np.fmax.reduceat(values, starts)
+    ceiling = max(float(np.nanquantile(peaks, 0.99)), 1e-9)
+    xs = LABEL + (np.arange(columns) + 0.5) / columns * (WIDTH - LABEL - RIGHT)
+    ys = top + ROW - np.clip(peaks / ceiling, 0, 1) * (ROW - 4)
+    known = np.isfinite(peaks)
+    pieces = np.split(np.arange(columns), np.flatnonzero(np.diff(known.astype(int))) + 1)
+    return [
+        element("polyline", points=" ".join(f"{xs[i]:.1f},{ys[i]:.1f}" for i in piece), kind="motion")
+        for piece in pieces
+        if known[piece[0]] and len(piece) > 1
+    ]
+
 
 MODELS = ("spotting", "recognition", "action_units")
 STRIP = 8
@@ -70,7 +172,7 @@ def run(job: Job[VideoTablesParams]) -> None:
         with open_crops(job.input("crops")) as shard:
             crops = shard.need(videos[0].video)
             places = np.linspace(0, len(crops) - 1, STRIP).round().astype(int)
-            strip = [images.photo(crops.frames[int(i)], 120) for i in places]
+            strip = [page.photo(crops.frames[int(i)], 120) for i in places]
             cards = event_cards(events, videos[0], crops, job=job)
     text = render(
         "video.html",
@@ -81,7 +183,7 @@ def run(job: Job[VideoTablesParams]) -> None:
         strip=strip,
         timeline=timeline(events, frames, truths, video=videos[0] if videos else None, about=about),
         cards=cards,
-        wheel=images.drawing(images.colour_wheel(64)),
+        wheel=page.drawing(page.colour_wheel(64)),
         models=[model_about(job.inputs[name][0]) for name in MODELS if job.inputs.get(name)],
         truths=len(truths),
         missed=missed(truths, about),
@@ -133,17 +235,17 @@ def event_pictures(
 ) -> list[tuple[str, str]]:
     """(caption, address) of onset, apex and the flow between them."""
     onset = video.numbering.to_index(int(row["onset"]))
-    shown = [("onset", images.photo(crop_near(crops, onset), 120))]
+    shown = [("onset", page.photo(crop_near(crops, onset), 120))]
     if not row["apex"]:
         return shown
     apex = video.numbering.to_index(int(row["apex"]))
-    shown.append(("apex", images.photo(crop_near(crops, apex), 120)))
+    shown.append(("apex", page.photo(crop_near(crops, apex), 120)))
     maps = maps_to_apex(crops, onset, apex, params=job.params.apexdiff, threads=job.threads, device=job.device)
     if maps is not None:
         flow = maps.flow
-        bound = images.bound_of(flow)
+        bound = page.bound_of(flow)
         px = bound * crops.side / flow.shape[0]
-        shown.append((f"motion, {px:.1f} px", images.drawing(images.flow_colours(flow, bound))))
+        shown.append((f"motion, {px:.1f} px", page.drawing(page.flow_colours(flow, bound))))
     return shown
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from microexp.apexdiff.events import apex_and_maps
+from microexp.apexdiff.apexdiff import apex_and_maps
 from microexp.errors import UserError
 from microexp.methods.model import NamedMethod, read_method
 from microexp.metrics.spotting import IOU, closed_iou, pairs
@@ -21,9 +21,8 @@ from microexp.records.features import Files, list_features
 from microexp.records.index import Expression, Video, read_expressions, read_videos
 from microexp.records.landmarks import read_landmarks
 from microexp.records.validity import Reason, in_words
-from microexp.report.video.measures import Measures, measure
-from microexp.report.video.params import VideoTablesParams
-from microexp.report.video.regions import Regions, moving, per_frame, regions_of
+from microexp.report.params import VideoTablesParams
+from microexp.report.video.measures import Measures, Regions, measure, moving, per_frame, regions_of
 from microexp.run import storage
 from microexp.run.stage import Job
 

@@ -138,7 +138,7 @@ def logits(maps: np.ndarray, model: UnitModel) -> np.ndarray:
     """(N, U, 3) float64 raw answers of the network to prepared maps; the same with any number of threads."""
     import torch
 
-    from microexp.methods.reproducible import reproducible
+    from microexp.methods.training import reproducible
 
     found = [np.empty((0, len(model.units), len(SIDES)))]
     with reproducible("cpu"), torch.inference_mode():

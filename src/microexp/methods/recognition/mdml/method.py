@@ -56,10 +56,9 @@ class MdmlMethod(RecognitionMethod[MdmlModel, MdmlParams]):
 
     def fit_many(self, training: TrainingClips, options: MdmlParams, contexts: Sequence[Context]) -> list[MdmlModel]:
         """Train all repetitions in one stack."""
-        from microexp.methods.recognition.mdml.members import member_of, network_seeds
+        from microexp.methods.recognition.mdml.members import member_of, network_seeds, pool_of
         from microexp.methods.recognition.mdml.training import train
-        from microexp.methods.recognition.mdml.views import pool_of
-        from microexp.methods.reproducible import reproducible
+        from microexp.methods.training import reproducible
 
         seeds = [seed for context in contexts for seed in network_seeds(options, context.seed)]
         members = [member_of(training, seed, options) for seed in seeds]
@@ -85,9 +84,9 @@ class MdmlMethod(RecognitionMethod[MdmlModel, MdmlParams]):
             UserError: when the clips lack a channel, or their maps do not come to the model's size.
         """
         from microexp.methods.recognition.mdml.batches import Member
+        from microexp.methods.recognition.mdml.members import pool_of
         from microexp.methods.recognition.mdml.training import predict
-        from microexp.methods.recognition.mdml.views import pool_of
-        from microexp.methods.reproducible import reproducible
+        from microexp.methods.training import reproducible
 
         none = np.full(len(clips), -1, dtype=np.int64)
         pool = pool_of(clips, none, model.options)

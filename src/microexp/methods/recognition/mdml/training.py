@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from microexp.methods.adam import StackedAdam
 from microexp.methods.recognition.mdml.batches import (
     BatchPlan,
     Member,
@@ -20,17 +19,20 @@ from microexp.methods.recognition.mdml.batches import (
     normalisation,
     plan,
 )
-from microexp.methods.recognition.mdml.losses import classification, mutual, ramp
-from microexp.methods.recognition.mdml.network import HeadMasks, Shape, StackedStream, StageOutputs
-from microexp.methods.recognition.mdml.params import MdmlParams
-from microexp.methods.recognition.mdml.sources import (
+from microexp.methods.recognition.mdml.losses import (
     ENTROPY,
     RunningMoments,
     SourceWeights,
+    classification,
     descriptors,
     group_masks,
     moment_distance,
+    mutual,
+    ramp,
 )
+from microexp.methods.recognition.mdml.network import HeadMasks, Shape, StackedStream, StageOutputs
+from microexp.methods.recognition.mdml.params import MdmlParams
+from microexp.methods.training import StackedAdam
 
 LOG_COLUMNS = ("epoch", "loss", "classification", "mutual", "domain", "accuracy", "domain_pull")
 """`domain_pull`: how strongly the domain term pulls the features before the heads, against the classification."""

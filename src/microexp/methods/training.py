@@ -1,12 +1,9 @@
-"""Adam with decoupled weight decay on parameters of a stack of networks, a row for each network.
-
-Same numbers as `torch.optim.AdamW` up to rounding (a test compares them). Making one of torch's optimisers imports its
-compiler, about a second of CPU in every fold's job, and it knows one step for all networks; here each has its own.
-"""
+"""What trainings with torch share: one Adam for any number of networks, and the same bytes from the same seed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -62,3 +59,23 @@ class StackedAdam:
 def _column(numbers: np.ndarray, like: Tensor) -> Tensor:
     """Numbers (G,) so that each meets its row of a tensor (G, …)."""
     return torch.from_numpy(numbers).to(like.device).view(-1, *[1] * (like.dim() - 1))
+
+
+# Torch so that the same inputs give the same bytes: one thread, deterministic kernels, generators put back after.
+
+
+@contextlib.contextmanager
+def reproducible(device: torch.device | str) -> Iterator[None]:
+    """One CPU thread and deterministic kernels inside the block; torch's settings and generators are put back after."""
+    device = torch.device(device)
+    threads, benchmark, deterministic = (
+        torch.get_num_threads(), torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic,
+    )  # fmt: skip
+    torch.set_num_threads(1)
+    torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = False, True
+    try:
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = benchmark, deterministic
