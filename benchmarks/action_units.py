@@ -78,8 +78,7 @@ def zero_shot(clips: Clips) -> list[metrics.Prediction]:
 
 def pictures(count: int, crop: Mapping[str, float], seed: int = SEED, people: int = 10) -> Clips:
     """Maps of the stage `apexdiff` between two pictures each, rendered and aligned as `crop` says, with their units."""
-    from microexp.rendered.unit_faces import UNITS, make_face
-    from microexp.rendered.unit_maps import draw_weights
+    from microexp.rendered.unit_maps import UNITS, draw_weights, make_face
 
     rng = np.random.default_rng(seed)
     maps, aus, who = [], [], np.arange(count) % people
@@ -109,7 +108,7 @@ def pair_maps(
     from microexp.rendered.head import EYES, face_unit_names, load_head
     from microexp.rendered.render import neutral_pose, render_pose
     from microexp.rendered.subjects import make_subject
-    from microexp.rendered.unit_faces import movements
+    from microexp.rendered.unit_maps import movements
 
     person, camera = make_subject(seed, number), Camera(side, side, side / 2.5, centre_y=7.0)
     rest = neutral_pose()

@@ -27,12 +27,12 @@ import numpy as np
 
 from microexp.apexdiff.apexdiff import expression_maps, face_mask, shrink, to_grey
 from microexp.faces import crops, faces
-from microexp.faces.align import reference_landmarks, slow_alignments
 from microexp.faces.crops import cut, plan_crops
 from microexp.faces.dlib_backend import DlibBackend, model_path
 from microexp.faces.geometry import RIGID, apply, face_alignment, scale_of
 from microexp.faces.observe import observe, regular_frames, spread_frames
 from microexp.faces.params import CropsParams, FacesParams
+from microexp.faces.segments import reference_landmarks, slow_alignments
 from microexp.flow.tvl1 import compute_flow
 from microexp.reading.frames import open_video
 from microexp.reading.params import DemoParams

@@ -24,15 +24,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from microexp.commands.check_costs import cost
+from microexp.commands.check import cost
 from microexp.config import parse
 from microexp.methods.spotting.aemnet.features import FeatureStore, FeatureVideo
-from microexp.methods.spotting.aemnet.geometry import Geometry
+from microexp.methods.spotting.aemnet.geometry import Geometry, Window, training_windows
 from microexp.methods.spotting.aemnet.method import geometry_of
 from microexp.methods.spotting.aemnet.params import AemnetParams
 from microexp.methods.spotting.aemnet.proposals import propose
 from microexp.methods.spotting.aemnet.training import WindowFeatures, batches, start_fit, train_many
-from microexp.methods.spotting.aemnet.windows import Window, training_windows
 from microexp.methods.spotting.base import SpottingVideo
 from microexp.methods.spotting.params import FoldParams
 from microexp.methods.training import reproducible

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from microexp import config, config_reference
+from microexp import config, reference
 from microexp import config as config_module
 from microexp.commands.main import main
 from microexp.config import Config, load, parse
@@ -145,7 +145,7 @@ def test_an_option_of_an_older_configuration_gets_one_line_that_says_where_it_is
 
 @pytest.mark.parametrize("old", GONE)
 def test_every_option_that_was_ever_documented_is_there_or_says_where_it_is_now(old):
-    assert f"| `{old}` |" not in config_reference.reference()
+    assert f"| `{old}` |" not in reference.options_page()
     data = {}
     for part in reversed(old.replace("NAME", "mine").split(".")):
         data = {part: data}

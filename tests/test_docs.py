@@ -4,15 +4,15 @@ import json
 from pathlib import Path
 
 from microexp.config import Config
-from microexp.config_reference import reference
-from microexp.report import diagram
+from microexp.reference import options_page
+from microexp.report import svg
 
 ROOT = Path(__file__).parents[1]
 
 
 def test_the_reference_of_options_is_current():
     page = ROOT / "docs/configuration.md"
-    assert page.read_text() == reference(), "run: microexp config --reference > docs/configuration.md"
+    assert page.read_text() == options_page(), "run: microexp config --reference > docs/configuration.md"
 
 
 def test_the_json_schema_is_current():
@@ -23,8 +23,8 @@ def test_the_json_schema_is_current():
 
 
 def test_diagram_and_tree_come_from_the_table_of_stages():
-    assert f"```mermaid\n{diagram.mermaid()}\n```" in (ROOT / "README.md").read_text()
-    assert diagram.tree() in (ROOT / "results/README.md").read_text()
+    assert f"```mermaid\n{svg.mermaid()}\n```" in (ROOT / "README.md").read_text()
+    assert svg.tree() in (ROOT / "results/README.md").read_text()
 
 
 def test_local_links_of_the_documents_lead_somewhere():

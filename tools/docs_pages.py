@@ -19,12 +19,11 @@ from pathlib import Path
 import nbformat
 
 from microexp import pipeline
-from microexp.commands import formats
 from microexp.commands.main import TOOLS
 from microexp.commands.stage import default_of, sentence
 from microexp.config import Config
-from microexp.config_reference import reference
-from microexp.report import diagram
+from microexp.reference import formats_page, options_page
+from microexp.report import svg
 from microexp.run.stage import Stage
 
 ROOT = Path(__file__).parents[1]
@@ -43,13 +42,13 @@ def pages() -> dict[str, str]:
     """Path -> text, of every page that is generated, whole or in part."""
     schema = json.dumps(Config.model_json_schema(), indent=1) + "\n"
     return {
-        "docs/configuration.md": reference(),
+        "docs/configuration.md": options_page(),
         "docs/config.schema.json": schema,
         "docs/command_line.md": command_line(),
-        "docs/files.md": formats.page(),
+        "docs/files.md": formats_page(),
         **{str(path.with_suffix(".md").relative_to(ROOT)): notebook(path) for path in NOTEBOOKS},
-        "README.md": _with(ROOT / "README.md", DIAGRAM, f"```mermaid\n{diagram.mermaid()}\n```"),
-        "results/README.md": _with(ROOT / "results/README.md", TREE, diagram.tree()),
+        "README.md": _with(ROOT / "README.md", DIAGRAM, f"```mermaid\n{svg.mermaid()}\n```"),
+        "results/README.md": _with(ROOT / "results/README.md", TREE, svg.tree()),
     }
 
 
@@ -93,7 +92,7 @@ def command_line() -> str:
         "",
         "## Files",
         "",
-        diagram.tree(),
+        svg.tree(),
         "",
         "## Arguments of the tools",
     ]

@@ -20,8 +20,7 @@ from microexp.methods.recognition.action_units import model as unit_model
 from microexp.methods.recognition.action_units.training import answers, calibrate, train
 from microexp.metrics.action_units import auc, f1
 from microexp.models import ACTION_UNITS
-from microexp.rendered.unit_faces import UNITS, make_face
-from microexp.rendered.unit_maps import UnitMaps, draw_maps
+from microexp.rendered.unit_maps import UNITS, UnitMaps, draw_maps, make_face
 from microexp.run import bundle, storage
 
 GROUPS = {"training": (101, 32, 32000, 1), "calibration": (303, 8, 3000, 3), "test": (202, 16, 3000, 2)}

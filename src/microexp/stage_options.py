@@ -6,7 +6,7 @@ from typing import Any
 
 from microexp.apexdiff.params import ApexdiffParams
 from microexp.config import Config, guides
-from microexp.datasets.task import RecognitionTask
+from microexp.datasets.classes import RecognitionTask
 from microexp.faces.params import FacesParams
 from microexp.features.params import GivenParams, I3dFlowParams, I3dRgbParams
 from microexp.flow.params import Tvl1Params

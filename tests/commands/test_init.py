@@ -11,8 +11,8 @@ import pytest
 from microexp.commands import init
 from microexp.commands import main as cli
 from microexp.config import Config, load, parse
-from microexp.config_reference import options_of
 from microexp.datasets.index import ADAPTERS
+from microexp.reference import options_of
 from microexp.run import yaml_file
 
 

@@ -10,8 +10,8 @@ import pytest
 from pydantic import Field
 
 from microexp.commands import main as cli
-from microexp.config_reference import options_of
 from microexp.errors import UserError
+from microexp.reference import options_of
 from microexp.run import provenance, storage
 from microexp.run.runner import run_stage
 from microexp.run.stage import Input, Job, Output, Params, Stage

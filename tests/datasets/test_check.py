@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from microexp.commands.check_costs import cost, warnings
+from microexp.commands.check import cost, warnings
 from microexp.commands.main import main
 from microexp.config import Config, parse
 from microexp.reading.release import Index

@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
-from microexp.faces.align import reference_landmarks, slow_alignments
 from microexp.faces.dlib_backend import DlibBackend, _models, detect
 from microexp.faces.geometry import RIGID, apply, face_alignment, scale_of
 from microexp.faces.observe import observe, regular_frames
+from microexp.faces.segments import reference_landmarks, slow_alignments
 
 FRAMES = 90
 

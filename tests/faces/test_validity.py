@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 
 from microexp.faces.crops import resampled_frames, sampled_frames
-from microexp.faces.observe import Face, Looks
+from microexp.faces.observe import Face, Looks, Person, choose, people, same_person, with_other_places
 from microexp.faces.params import CropsParams, FacesParams
-from microexp.faces.people import Person, choose, people, same_person, with_other_places
 from microexp.faces.segments import (
     NO_FACE,
     NO_PLACE,

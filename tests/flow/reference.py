@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import median_filter
 
-from microexp.flow.images import gaussian_weights, pyramid_sizes, spline_weights
 from microexp.flow.params import Tvl1
+from microexp.flow.tvl1 import gaussian_weights, pyramid_sizes, spline_weights
 
 F = np.float32
 Array = npt.NDArray[np.float32]

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from microexp.methods import checkpoint
-from microexp.methods.checkpoint import Checkpoint, fingerprint
-from microexp.methods.context import Context
+from microexp.methods import context
+from microexp.methods.context import Checkpoint, Context, fingerprint
 
 
 @pytest.fixture(autouse=True)
 def _always(monkeypatch):
-    monkeypatch.setattr(checkpoint, "EVERY_S", 0.0)
+    monkeypatch.setattr(context, "EVERY_S", 0.0)
 
 
 def test_all_of_it_comes_back(tmp_path):
@@ -48,7 +47,7 @@ def test_a_damaged_one_is_told_and_not_used(tmp_path, capsys, content):
 
 
 def test_states_are_made_only_when_they_are_written(tmp_path, monkeypatch):
-    monkeypatch.setattr(checkpoint, "EVERY_S", 1e9)
+    monkeypatch.setattr(context, "EVERY_S", 1e9)
     found = Checkpoint(tmp_path / "c", "key")
     found.keep(lambda: pytest.fail("asked for a state that nobody writes"))
     found.finish({"a": b"1"})

@@ -37,7 +37,7 @@ def run(
     show: Callable[[str], None] = print,
     change: Callable[[dict[str, Any]], None] = lambda options: None,
 ) -> int:
-    """As `setup.run_workflow`: what fails for one video is written down, and the next one goes on."""
+    """As `workflow.run_workflow`: what fails for one video is written down, and the next one goes on."""
     before = Path.cwd()
     options: Any = yaml_file.read(config)
     change(options)

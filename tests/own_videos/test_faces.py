@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from microexp.own_videos.inputs import OwnVideo
-from microexp.own_videos.summary import FAILED, has_face, is_face
+from microexp.own_videos.workflow import FAILED, has_face, is_face
 
 VIDEO = OwnVideo("a", "a.mp4", Path("a.mp4"))
 NONE: dict[str, Any] = {"status": "none", "why": "the video cannot be read"}

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from microexp.errors import UserError
-from microexp.own_videos import setup
-from microexp.own_videos.setup import LOG, run_workflow
+from microexp.own_videos import workflow
+from microexp.own_videos.workflow import LOG, run_workflow
 
 SCRIPT = """#!/bin/sh
 printf '%s\\n' "$@" > arguments.txt
@@ -91,4 +91,4 @@ def test_without_snakemake_it_says_how_to_get_it(tmp_path: Path, monkeypatch: py
     ],
 )  # fmt: skip
 def test_which_lines_say_how_far_it_is(line: str, shown: bool) -> None:
-    assert bool(setup.PROGRESS.search(line) or setup.ERROR.match(line)) == shown
+    assert bool(workflow.PROGRESS.search(line) or workflow.ERROR.match(line)) == shown

@@ -9,7 +9,7 @@ import yaml
 
 from microexp.config import parse
 from microexp.errors import UserError
-from microexp.own_videos.setup import (
+from microexp.own_videos.workflow import (
     CANDIDATES,
     NAME,
     UNTRAINED,

@@ -31,7 +31,7 @@ from microexp.records.proposals import read_proposals, write_proposals
 from microexp.records.shard import Subject
 from microexp.report.spotting_table import read_ran
 from microexp.run import bundle, provenance, storage
-from microexp.run.identity import check_identity, place_of, place_record
+from microexp.run.names import check_identity, place_of, place_record
 from microexp.run.runner import run_stage
 from microexp.run.stage import Job
 from tests import shards

@@ -8,9 +8,17 @@ import cv2
 import numpy as np
 import pytest
 
-from microexp.rendered.head import ASSET, EYES, face_unit_names, face_unit_shapes, load_head, neutral_shape
+from microexp.rendered.head import (
+    ACTION_UNITS,
+    ASSET,
+    EYES,
+    UnitMotion,
+    face_unit_names,
+    face_unit_shapes,
+    load_head,
+    neutral_shape,
+)
 from microexp.rendered.subjects import make_subject
-from microexp.rendered.units import ACTION_UNITS, UnitMotion
 from tools import extract_head
 
 OBJ = """# a head of two faces, one eye and lashes, a foot, and a toe that is no face

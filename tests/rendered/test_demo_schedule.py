@@ -10,11 +10,10 @@ from hypothesis import strategies as st
 from microexp.errors import UserError
 from microexp.reading.params import DemoParams
 from microexp.reading.rows import parse_aus
-from microexp.rendered.layout import demo_subjects, demo_videos, parse_video, video_path
+from microexp.rendered.head import EMOTIONS, UnitMotion, draw_motions
 from microexp.rendered.schedule import ActedExpression, check_length, draw_expressions, make_script, n_frames
-from microexp.rendered.sheet import COLUMNS, sheet_rows
+from microexp.rendered.sheet import COLUMNS, demo_subjects, demo_videos, parse_video, sheet_rows, video_path
 from microexp.rendered.subjects import make_subject
-from microexp.rendered.units import EMOTIONS, UnitMotion, draw_motions
 
 DEFAULT = DemoParams(seed=0)
 

@@ -4,8 +4,16 @@ import numpy as np
 import pytest
 
 from microexp.datasets.classes import KNOWN
-from microexp.rendered.unit_faces import DEFINITIONS, UNITS, make_face, movements, paired
-from microexp.rendered.unit_maps import UnitVariation, draw_maps, draw_weights
+from microexp.rendered.unit_maps import (
+    DEFINITIONS,
+    UNITS,
+    UnitVariation,
+    draw_maps,
+    draw_weights,
+    make_face,
+    movements,
+    paired,
+)
 
 CALM = {"none_share": 0, "blink_share": 0, "gaze_share": 0, "other_share": 0, "head": 0}
 

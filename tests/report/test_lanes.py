@@ -8,7 +8,7 @@ import pytest
 
 from microexp.records.index import Expression, Video
 from microexp.report.collect import Rows
-from microexp.report.lanes import detection_bars, of_video, video_lanes
+from microexp.report.detected import detection_bars, of_video, video_lanes
 
 VIDEO = Video("d", "ann", "v", "v.mp4", 200, 25.0, 64, 48)
 TRUTHS = [

@@ -13,8 +13,7 @@ from microexp.records.events import Event, write_events
 from microexp.records.flow import open_flow
 from microexp.records.index import Expression, Video, read_videos
 from microexp.report.collect import Rows
-from microexp.report.detected import with_apex
-from microexp.report.lanes import detection_bars, video_lanes
+from microexp.report.detected import detection_bars, video_lanes, with_apex
 from microexp.report.subject import crop_near, expression_pictures, maps_of, predictions_of, summed_flow
 from tests.report.build import Page, subject_page
 from tests.report.conftest import Tree

@@ -8,8 +8,7 @@ import pytest
 
 from microexp.pipeline import STAGES
 from microexp.report import svg
-from microexp.report.diagram import arrows
-from microexp.report.svg import LABEL, LETTER, RIGHT, WIDTH, Bar, Lane
+from microexp.report.svg import LABEL, LETTER, RIGHT, WIDTH, Bar, Lane, arrows
 from microexp.report.video import page
 
 

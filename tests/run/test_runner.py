@@ -16,7 +16,7 @@ import pytest
 from microexp.errors import UserError
 from microexp.records.verify import check_folder
 from microexp.run import provenance, runner, storage
-from microexp.run.identity import place_record
+from microexp.run.names import place_record
 from microexp.run.stage import Input, Job, Output, Params, Stage
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from microexp.commands.check_costs import cost
+from microexp.commands.check import cost
 from microexp.commands.main import main
 from microexp.config import parse
 from microexp.errors import UserError

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from microexp.apexdiff.params import ApexdiffParams
-from microexp.api.frames import need_columns, pandas
+from microexp.api.scores import need_columns, pandas
 from microexp.config import load
 from microexp.datasets.index import listing
 from microexp.errors import UserError

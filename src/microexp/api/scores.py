@@ -2,14 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from microexp.api.frames import need_columns, pandas
 from microexp.errors import UserError
 from microexp.metrics import recognition, spotting
 
 if TYPE_CHECKING:
     import pandas as pd
+
+# pandas, imported when a frame is asked for: no stage of the pipeline needs it.
+
+
+def pandas() -> Any:
+    """The module.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    try:
+        import pandas as module
+    except ImportError as error:
+        raise UserError(problem="pandas is not installed", hint="pip install 'microexp[notebooks]'") from error
+    return module
+
+
+def need_columns(table: Any, names: Iterable[str], what: str) -> None:
+    """Check that a frame has these columns.
+
+    Raises:
+        UserError: naming those that are missing.
+    """
+    missing = [name for name in names if name not in table.columns]
+    if missing:
+        raise UserError(where=what, problem=f"no column {', '.join(missing)}", expected=f"columns {', '.join(names)}")
+
 
 INTERVAL = ("subject", "video", "onset", "offset", "kind")
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from microexp.api.frames import pandas
+from microexp.api.scores import pandas
 from microexp.errors import UserError
 from microexp.features.motion import layout_of, times_of, with_regions
 from microexp.features.motion_tracking import place_motion, usable_steps

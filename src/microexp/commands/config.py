@@ -9,8 +9,8 @@ from pathlib import Path
 import yaml
 
 from microexp.config import Config, load
-from microexp.config_reference import reference
 from microexp.errors import UserError
+from microexp.reference import options_page
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """`microexp config [FILE] [--schema] [--reference]`."""
     if args.reference:
-        print(reference(), end="")
+        print(options_page(), end="")
         return 0
     if args.schema:
         print(json.dumps(Config.model_json_schema(), indent=1))

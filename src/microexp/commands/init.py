@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from microexp.config import Config, parse
-from microexp.config_reference import default_of, options_of
 from microexp.datasets.index import ADAPTERS, load_adapter
 from microexp.datasets.protocols import PROTOCOLS
 from microexp.errors import UserError
+from microexp.reference import default_of, options_of
 from microexp.run import storage, yaml_file
 from microexp.run.names import check_name
 from microexp.run.workflow import profile

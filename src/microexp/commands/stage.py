@@ -100,7 +100,7 @@ def _add_input(parser: argparse.ArgumentParser, name: str, item: Input) -> None:
 
 def options_help(stage: Stage) -> str:
     """The options of a stage: name and default on one line, the meaning below, as wide as the terminal."""
-    from microexp.config_reference import default_of, options_of
+    from microexp.reference import default_of, options_of
 
     wide = textwrap.TextWrapper(
         shutil.get_terminal_size().columns - 2,

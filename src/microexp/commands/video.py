@@ -12,8 +12,18 @@ from typing import Any
 from microexp.errors import UserError
 from microexp.own_videos.inputs import OwnVideo, find_inputs, link_videos
 from microexp.own_videos.labels import Label, read_labels, write_annotations
-from microexp.own_videos.setup import SHEET, choose_models, configuration, run_workflow, write_configuration
-from microexp.own_videos.summary import collect, has_face, is_face, targets, write_summary
+from microexp.own_videos.workflow import (
+    SHEET,
+    choose_models,
+    collect,
+    configuration,
+    has_face,
+    is_face,
+    run_workflow,
+    targets,
+    write_configuration,
+    write_summary,
+)
 
 SOME_DID_NOT_RUN = 3
 ALL = "all"

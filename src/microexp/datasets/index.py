@@ -17,7 +17,7 @@ from microexp.reading.read import list_videos, read_release
 from microexp.reading.release import Adapter, Index, Release, Row
 from microexp.records.exclusions import Exclusion, write_exclusions
 from microexp.records.index import write_expressions, write_issues, write_videos
-from microexp.rendered.units import EMOTIONS
+from microexp.rendered.head import EMOTIONS
 from microexp.run.log import log
 from microexp.run.names import check_name
 from microexp.run.stage import Job

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from microexp.errors import UserError, reason_of
-from microexp.faces import align, given
+from microexp.faces import given, segments
 from microexp.faces.geometry import scale_of
 from microexp.faces.observe import Backend
 from microexp.faces.params import FacesParams
@@ -67,13 +67,13 @@ def describe(
         arrays["segment"] = view.labels.astype(np.int16)
     if params.alignment == "slow":
         inside = [arrays["alignments"][view.labels == n] for n in range(len(view.segments))]
-        shifts = [align.largest_shift(a, s.reference) for a, s in zip(inside, view.segments, strict=True)]
+        shifts = [segments.largest_shift(a, s.reference) for a, s in zip(inside, view.segments, strict=True)]
         drift_px = max(shifts) / scale_of(main.alignment)
     attributes: dict[str, object] = {
         "looked_at": view.looked_at,
         "misses": view.misses,
         "n_faces": view.n_faces,
-        "jitter_px": align.jitter_px(seen),
+        "jitter_px": segments.jitter_px(seen),
         "motion_px": _motion_px(view),
         "scale": 1 / scale_of(main.alignment),
         "outside": _outside(view, source),
@@ -96,7 +96,7 @@ def _alignments(view: View, n_frames: int, fps: float, params: FacesParams) -> n
         if params.alignment == "slow" and own.any():
             step, window = params.slow_step_s * fps, params.slow_window_s * fps
             seen = view.seen if len(view.segments) == 1 else view.seen.only(own[view.seen.frames])
-            slow = align.slow_alignments(
+            slow = segments.slow_alignments(
                 segment.alignment, segment.reference, seen, n_frames=n_frames, step=step, window=window
             )
             chosen = slice(None) if len(view.segments) == 1 else own
@@ -107,9 +107,9 @@ def _alignments(view: View, n_frames: int, fps: float, params: FacesParams) -> n
 def _motion_px(view: View) -> float:
     """How far the head leaves the place of its segment (the first one's where it is in none), 95th percentile, px."""
     labels = view.labels[view.seen.frames]
-    distances = [align.distances_px(view.seen.landmarks[labels == -2], view.segments[0].reference)]
+    distances = [segments.distances_px(view.seen.landmarks[labels == -2], view.segments[0].reference)]
     for number, segment in enumerate(view.segments):
-        distances.append(align.distances_px(view.seen.landmarks[labels == number], segment.reference))
+        distances.append(segments.distances_px(view.seen.landmarks[labels == number], segment.reference))
     return float(np.quantile(np.concatenate(distances), 0.95))
 
 

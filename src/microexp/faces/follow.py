@@ -16,9 +16,8 @@ from microexp.faces import given
 from microexp.faces.dlib_backend import FINE_PX, DlibBackend, predict
 from microexp.faces.faces import make_backend, open_listed, place_of, read_subject, subject_of_shard
 from microexp.faces.geometry import rebox
-from microexp.faces.observe import Backend, Face
+from microexp.faces.observe import NEAR, Backend, Face, centre, side
 from microexp.faces.params import FacesParams
-from microexp.faces.people import NEAR, centre, side
 from microexp.faces.viewing import Unusable
 from microexp.reading.frames import VideoSource
 from microexp.records.faces import Faces, open_faces

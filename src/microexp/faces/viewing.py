@@ -7,8 +7,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from microexp.faces import align, people
-from microexp.faces.observe import Backend, Face, Looks, Observations, observe, regular_frames, spread_frames
+from microexp.faces import segments
+from microexp.faces.observe import (
+    Backend,
+    Face,
+    Looks,
+    Observations,
+    choose,
+    observe,
+    people,
+    regular_frames,
+    same_person,
+    spread_frames,
+    with_other_places,
+)
 from microexp.faces.params import FEWEST_PLACES, FacesParams
 from microexp.faces.segments import (
     NO_FACE,
@@ -92,12 +104,12 @@ class Viewer:
             return looks
         images = self.source.read(frames, grey=True)
         everybody = [[] if image is None else self.backend.find_all(image) for image in images]
-        found = people.people(everybody)
+        found = people(everybody)
         self.n_faces = max(map(len, everybody))
-        person = people.choose(found, self.which)
+        person = choose(found, self.which)
         if person is None:
             raise Unusable(f"{self.n_faces} faces {TOO_FEW} {self.which}")
-        person = people.with_other_places(person, found)
+        person = with_other_places(person, found)
         self.known = list(person.faces.values())
         return Looks(looks.frames, tuple(person.faces.get(i) for i in range(len(frames))), looks.damaged)
 
@@ -108,7 +120,7 @@ class Viewer:
             if image is None:
                 found.append(None)
             elif self.known:
-                found.append(people.same_person(self.backend.find_all(image), self.known))
+                found.append(same_person(self.backend.find_all(image), self.known))
             else:
                 found.append(self.backend.find(image))
         return found
@@ -195,7 +207,7 @@ def _segments(
     if params.alignment == "slow":
         one = geometry.segment(seen.landmarks)
         step, window = params.slow_step_s * fps, params.slow_window_s * fps
-        slow = align.slow_alignments(one.alignment, one.reference, seen, n_frames=n_frames, step=step, window=window)
+        slow = segments.slow_alignments(one.alignment, one.reference, seen, n_frames=n_frames, step=step, window=window)
         if geometry.off(seen.landmarks, slow[seen.frames]).max() <= OFF:
             return [one]
     return find_segments(seen.landmarks, geometry)

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from microexp.flow import kernels, pyramid
-from microexp.flow.images import gaussian_weights, pyramid_sizes, spline_weights
 from microexp.flow.params import Tvl1
+from microexp.flow.tvl1 import gaussian_weights, pyramid_sizes, spline_weights
 from microexp.run.compiled import one_at_a_time
 
 # Work shared among threads, item by item, for code that releases the interpreter's lock.

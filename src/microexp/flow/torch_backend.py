@@ -16,8 +16,8 @@ import torch.nn.functional as nn
 from torch import Tensor
 
 from microexp.errors import one_line
-from microexp.flow.images import gaussian_weights, pyramid_sizes, spline_weights
 from microexp.flow.params import Tvl1
+from microexp.flow.tvl1 import gaussian_weights, pyramid_sizes, spline_weights
 from microexp.run.log import log
 
 # How many pairs go to a GPU at a time: as many as its memory likes, in few different shapes.

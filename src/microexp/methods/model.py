@@ -22,7 +22,7 @@ from microexp.methods.spotting.params import ChoiceParams
 from microexp.methods.spotting.selection import Choice
 from microexp.records.index import KINDS
 from microexp.run import bundle
-from microexp.run.identity import check_identity
+from microexp.run.names import check_identity
 from microexp.run.stage import LARGEST, Job, Params, validate
 
 FORMAT = 1

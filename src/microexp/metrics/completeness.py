@@ -8,9 +8,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from microexp.datasets.classes import class_in
+from microexp.datasets.classes import TaskParams, class_in
 from microexp.datasets.protocols import class_of, dataset_name, find_protocol
-from microexp.datasets.task import TaskParams
 from microexp.errors import UserError
 from microexp.metrics.foreign.spotting_names import person_key, video_key
 from microexp.metrics.recognition import Prediction

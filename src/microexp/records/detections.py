@@ -11,8 +11,7 @@ from microexp.errors import UserError
 from microexp.records.features import Key
 from microexp.records.index import KINDS, Video
 from microexp.run import storage
-from microexp.run.identity import check_identity, place_of
-from microexp.run.names import WHOLE_DATASET
+from microexp.run.names import WHOLE_DATASET, check_identity, place_of
 
 FOLD_RECORD = "trained"
 """Key in the record of a fold's detections: options of its training, and one hash of all that it read."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from microexp.records.shard import LAYOUT, Subject
 from microexp.run import provenance, shard_files, storage
-from microexp.run.identity import check_identity, check_rows
+from microexp.run.names import check_identity, check_rows
 
 
 @dataclass(frozen=True, order=True)

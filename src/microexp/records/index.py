@@ -13,8 +13,7 @@ from typing import Any, TypeVar
 
 from microexp.errors import UserError
 from microexp.records.numbering import MAX_NUMBER, Numbering, parse_numbering
-from microexp.run.identity import check_rows
-from microexp.run.names import check_name
+from microexp.run.names import check_name, check_rows
 from microexp.run.storage import read_csv, write_csv
 
 KINDS = ("micro", "macro")

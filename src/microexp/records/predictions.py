@@ -6,8 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from microexp.run import storage
-from microexp.run.identity import check_identity
-from microexp.run.names import WHOLE_DATASET, fold_name
+from microexp.run.names import WHOLE_DATASET, check_identity, fold_name
 
 LAYOUT = "recognition/{experiment}/{method}/{fold}/predictions.csv"
 """Path of the predictions of a fold."""

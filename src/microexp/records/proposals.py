@@ -17,7 +17,7 @@ from microexp.errors import UserError
 from microexp.records.features import Key
 from microexp.records.index import KINDS
 from microexp.run import shard_files
-from microexp.run.identity import check_identity
+from microexp.run.names import check_identity
 
 METHOD, PERMUTED = "method", "permuted"
 TEST, CALIBRATION = "test", "calibration"

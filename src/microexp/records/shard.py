@@ -17,7 +17,7 @@ import numpy as np
 
 from microexp.errors import UserError
 from microexp.run import provenance, shard_files
-from microexp.run.identity import AGAIN, check_identity
+from microexp.run.names import AGAIN, check_identity
 
 if TYPE_CHECKING:
     import h5py

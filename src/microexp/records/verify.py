@@ -24,8 +24,8 @@ from microexp.records.faces import Faces
 from microexp.records.flow import Flow
 from microexp.records.shard import Kind, check_shard
 from microexp.run import bundle, provenance, shard_files, storage
-from microexp.run.identity import check_identity, check_place, check_rows
 from microexp.run.log import track
+from microexp.run.names import check_identity, check_place, check_rows
 from microexp.run.runner import made_by
 
 if TYPE_CHECKING:

@@ -24,10 +24,9 @@ from microexp.apexdiff.identity import strain_magnitude
 from microexp.records.clips import Clips
 from microexp.rendered.actor import Camera, make_actor
 from microexp.rendered.flow import flow_between
-from microexp.rendered.head import EYES, load_head
+from microexp.rendered.head import ACTION_UNITS, EYES, ONE_SIDED, UnitMotion, load_head
 from microexp.rendered.render import neutral_pose
 from microexp.rendered.subjects import make_subject
-from microexp.rendered.units import ACTION_UNITS, ONE_SIDED, UnitMotion
 
 DATASET = "rendered"
 WAYS: dict[str, tuple[tuple[int, ...], ...]] = {

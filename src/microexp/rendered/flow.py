@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from microexp.rendered.actor import Actor, Camera, make_actor
+from microexp.rendered.head import EMOTIONS, UnitMotion, draw_motions
 from microexp.rendered.render import Pose, neutral_pose, pose_vertices, render_pose, visible
 from microexp.rendered.scene import Scene
 from microexp.rendered.subjects import RenderedSubject, make_subject
-from microexp.rendered.units import EMOTIONS, UnitMotion, draw_motions
 
 DEPTH_SLACK = 0.03
 """How far (dm) behind the nearest surface a point may lie and still count as seen."""

@@ -14,8 +14,8 @@ import numpy as np
 
 from microexp.errors import UserError
 from microexp.reading.params import DemoScriptParams, DemoSheetParams, DemoVideoParams
+from microexp.rendered.head import EMOTIONS, UnitMotion, draw_motions
 from microexp.rendered.subjects import RenderedSubject, make_subject
-from microexp.rendered.units import EMOTIONS, UnitMotion, draw_motions
 
 P = TypeVar("P", bound=DemoScriptParams)
 

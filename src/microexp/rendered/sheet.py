@@ -2,11 +2,57 @@
 
 from __future__ import annotations
 
-from microexp.reading.params import DemoSheetParams
-from microexp.rendered.layout import demo_videos, parse_video
+import re
+
+from microexp.errors import UserError
+from microexp.reading.params import DemoScriptParams, DemoSheetParams
 from microexp.rendered.schedule import draw_expressions
 from microexp.run import storage
 from microexp.run.stage import Job
+
+# Names and places of the demo's people and videos; known before anything is rendered.
+#
+# results/demo/annotations.csv            the sheet, as a release has one (frames count from 1)
+# results/demo/videos/s01/s01_1.mp4       subject s01, first video
+
+SHEET = "annotations.csv"
+VIDEOS = "videos"
+VIDEO_NAME = re.compile(r"s(\d+)_(\d+)")
+
+
+def demo_subjects(params: DemoSheetParams) -> list[str]:
+    """`s01`, `s02` …"""
+    return [subject_name(number) for number in range(1, params.subjects + 1)]
+
+
+def demo_videos(params: DemoSheetParams) -> list[tuple[str, str]]:
+    """(subject, video) of every video: (`s01`, `s01_1`) …"""
+    return [(s, f"{s}_{take}") for s in demo_subjects(params) for take in range(1, params.videos + 1)]
+
+
+def video_path(subject: str, video: str) -> str:
+    """Where a video lies inside the demo's folder."""
+    return f"{VIDEOS}/{subject}/{video}.mp4"
+
+
+def subject_name(number: int) -> str:
+    """`s07` for 7."""
+    return f"s{number:02d}"
+
+
+def parse_video(params: DemoScriptParams, video: str) -> tuple[int, int]:
+    """(subject's number, take) of a video's name; anybody can be rendered, however many people a demo has.
+
+    Raises:
+        UserError: when it is not the name of a video with these options.
+    """
+    match = VIDEO_NAME.fullmatch(video)
+    number, take = (int(g) for g in match.groups()) if match else (0, 0)
+    if number < 1 or not 1 <= take <= params.videos or video != f"{subject_name(number)}_{take}":
+        last = f", with a last number up to {params.videos}" if params.videos > 1 else ""
+        raise UserError(file="demo", where="video", got=repr(video), expected=f"a name such as s01_1{last}")
+    return number, take
+
 
 COLUMNS = ("subject", "video", "onset", "apex", "offset", "kind", "emotion", "AUs")
 

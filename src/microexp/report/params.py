@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from microexp.apexdiff.params import ApexdiffParams
-from microexp.datasets.task import TaskParams
+from microexp.datasets.classes import TaskParams
 from microexp.run.stage import Params
 
 

@@ -30,7 +30,7 @@ from microexp.report.collect import (
     read_versions,
     worst_of,
 )
-from microexp.report.lanes import video_lanes
+from microexp.report.detected import video_lanes
 from microexp.report.methods import adapters_of, describe
 from microexp.report.page import render
 from microexp.report.params import FrontParams

@@ -18,7 +18,7 @@ from microexp.records.index import Video
 from microexp.records.tables import Row, Table
 from microexp.report.params import TablesStageParams
 from microexp.run import provenance
-from microexp.run.identity import check_identity
+from microexp.run.names import check_identity
 
 COLUMNS = (
     "method", "kind", "f1", "f1_sd", "f1_low", "f1_high", "precision", "recall",

@@ -24,8 +24,15 @@ from microexp.records.shard import Shard, Stored, V, open_videos
 from microexp.records.validity import in_words
 from microexp.report import page, svg
 from microexp.report.collect import HEADINGS, Rows, alignment_of, read_rows, read_versions
-from microexp.report.detected import ReportedDetection, about, classes_of, detections_of, with_apex
-from microexp.report.lanes import of_video, video_lanes
+from microexp.report.detected import (
+    ReportedDetection,
+    about,
+    classes_of,
+    detections_of,
+    of_video,
+    video_lanes,
+    with_apex,
+)
 from microexp.report.page import render
 from microexp.report.params import PageParams
 from microexp.run import storage

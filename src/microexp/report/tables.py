@@ -9,8 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from microexp.datasets.classes import class_in, class_names
-from microexp.datasets.task import TaskParams
+from microexp.datasets.classes import TaskParams, class_in, class_names
 from microexp.errors import UserError
 from microexp.metrics import action_units, recognition
 from microexp.metrics.bootstrap import differences

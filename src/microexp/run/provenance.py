@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from microexp.errors import UserError
-from microexp.run.identity import check_place
+from microexp.run.names import check_place
 from microexp.run.storage import blamed_on, damaged, file_sha256, json_text, unreadable, write_text
 
 PROVENANCE = ".prov.json"

@@ -15,7 +15,7 @@ from typing import Any
 from microexp import __version__
 from microexp.errors import UserError
 from microexp.run import provenance
-from microexp.run.identity import place_of, place_record
+from microexp.run.names import place_of, place_record
 from microexp.run.stage import Job, Stage
 from microexp.run.watchdog import DELETED
 

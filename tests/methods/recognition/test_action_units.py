@@ -19,8 +19,7 @@ from microexp.methods.recognition.action_units.training import answers, calibrat
 from microexp.methods.recognition.params import UNIT_METHODS, FoldParams
 from microexp.metrics.action_units import auc
 from microexp.models import ACTION_UNITS, shipped
-from microexp.rendered.unit_faces import make_face
-from microexp.rendered.unit_maps import UnitMaps, draw_maps
+from microexp.rendered.unit_maps import UnitMaps, draw_maps, make_face
 from microexp.run import bundle
 from microexp.stage_options import stage_options
 from tests.methods.recognition.synthetic import clips_of, write_shards

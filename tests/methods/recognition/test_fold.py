@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from microexp.commands.main import main
-from microexp.methods import checkpoint
+from microexp.methods import context
 from microexp.methods.find import SHIPPED, find_method
 from microexp.run import bundle
 from tests.methods.recognition.conftest import QUICK
@@ -182,7 +182,7 @@ def test_poison_in_every_data_set_of_the_held_out_people_changes_nothing(tmp_pat
 @pytest.fixture
 def always(monkeypatch):
     """Every state is written at once, as after a long time."""
-    monkeypatch.setattr(checkpoint, "EVERY_S", 0.0)
+    monkeypatch.setattr(context, "EVERY_S", 0.0)
     monkeypatch.setattr(Centroids, "started", [])
 
 

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from microexp.methods.spotting.aemnet.features import FeatureStore, FeatureVideo
-from microexp.methods.spotting.aemnet.geometry import Geometry
-from microexp.methods.spotting.aemnet.windows import Window, training_windows
+from microexp.methods.spotting.aemnet.geometry import Geometry, Window, training_windows
 from microexp.records.index import Expression
 from tests.methods.spotting.made_up import draw_expressions
 

@@ -9,8 +9,8 @@ import torch
 from microexp.errors import UserError
 from microexp.methods.spotting.aemnet import features as module
 from microexp.methods.spotting.aemnet.features import FeatureStore, FeatureVideo, common_layout
+from microexp.methods.spotting.aemnet.geometry import Window
 from microexp.methods.spotting.aemnet.training import WindowFeatures
-from microexp.methods.spotting.aemnet.windows import Window
 from microexp.methods.spotting.base import SpottingVideo
 from microexp.records.features import Files, Layout, list_features
 from tests.methods.spotting.made_up import create

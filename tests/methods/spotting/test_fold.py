@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from microexp.errors import UserError
-from microexp.methods import checkpoint
+from microexp.methods import context
 from microexp.methods.find import SHIPPED
 from microexp.methods.spotting.base import SpottingVideo
 from microexp.methods.spotting.fits import ALL, calibration_parts, held_out_subject, plan_fits
@@ -263,7 +263,7 @@ class Stop(Exception):
 
 def saves(monkeypatch, stop_after=None):
     """Let every chance to save be taken; raise `Stop` after so many. Returns the list of saves."""
-    real, made = checkpoint.Checkpoint._save, []
+    real, made = context.Checkpoint._save, []
 
     def save(self):
         real(self)
@@ -271,8 +271,8 @@ def saves(monkeypatch, stop_after=None):
         if len(made) == stop_after:
             raise Stop
 
-    monkeypatch.setattr(checkpoint, "EVERY_S", 0.0)
-    monkeypatch.setattr(checkpoint.Checkpoint, "_save", save)
+    monkeypatch.setattr(context, "EVERY_S", 0.0)
+    monkeypatch.setattr(context.Checkpoint, "_save", save)
     return made
 
 

@@ -10,12 +10,11 @@ import torch
 
 import microexp.methods.spotting.aemnet.proposals as proposals_module
 from microexp.methods.spotting.aemnet.features import FeatureStore, FeatureVideo
-from microexp.methods.spotting.aemnet.geometry import make_geometry
+from microexp.methods.spotting.aemnet.geometry import Window, make_geometry, window_starts
 from microexp.methods.spotting.aemnet.network import AemNet
 from microexp.methods.spotting.aemnet.params import AemnetParams
 from microexp.methods.spotting.aemnet.proposals import decode, pool, propose
 from microexp.methods.spotting.aemnet.targets import anchor_targets, point_targets
-from microexp.methods.spotting.aemnet.windows import Window, window_starts
 from tests.methods.spotting.in_memory import MemoryStream
 
 GEOMETRY = make_geometry(128, 2, 2, levels=None, ratios=(0.5, 0.75, 1.0, 1.5, 2.0))

@@ -11,7 +11,7 @@ from microexp import models
 from microexp.config import parse
 from microexp.errors import UserError
 from microexp.methods.find import find_method
-from microexp.methods.spotting.start import check_start, start_path
+from microexp.methods.spotting.fits import check_start, start_path
 from microexp.plan import Plan
 from microexp.run import bundle, provenance
 from tests.methods.applied import spotting_model
@@ -139,7 +139,7 @@ def test_a_file_that_is_not_there_is_named(data, tmp_path):
 
 def test_shipped_is_the_model_of_the_package(monkeypatch, tmp_path):
     path = tmp_path / "spotting_motion.safetensors"
-    monkeypatch.setattr("microexp.methods.spotting.start.shipped", lambda name: tmp_path / f"{name}.safetensors")
+    monkeypatch.setattr("microexp.methods.spotting.fits.shipped", lambda name: tmp_path / f"{name}.safetensors")
     assert start_path("shipped") == path and start_path("my.safetensors").name == "my.safetensors"
     method = find_method("spotting", "aemnet")
     assert method.starts_from(method.Options(start_from="shipped")) == path

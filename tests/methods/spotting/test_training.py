@@ -10,7 +10,7 @@ import torch
 
 from microexp.errors import UserError
 from microexp.methods.spotting.aemnet import training
-from microexp.methods.spotting.aemnet.geometry import make_geometry
+from microexp.methods.spotting.aemnet.geometry import expression_frames, make_geometry
 from microexp.methods.spotting.aemnet.params import AemnetParams
 from microexp.methods.spotting.aemnet.training import (
     LOG_COLUMNS,
@@ -23,7 +23,6 @@ from microexp.methods.spotting.aemnet.training import (
     state_of,
     train_many,
 )
-from microexp.methods.spotting.aemnet.windows import expression_frames
 from microexp.methods.training import reproducible
 from tests.methods.spotting.in_memory import make_fold, make_video
 from tests.methods.spotting.made_up import draw_expressions

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from microexp.methods.spotting.aemnet.features import FeatureVideo
-from microexp.methods.spotting.aemnet.geometry import make_geometry
-from microexp.methods.spotting.aemnet.windows import (
+from microexp.methods.spotting.aemnet.geometry import (
     expression_frames,
+    make_geometry,
     make_window,
     training_windows,
     warn_if_short,

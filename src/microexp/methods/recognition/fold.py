@@ -15,8 +15,7 @@ import numpy as np
 
 from microexp.datasets.classes import class_names, labels_of, log_absent_emotions, shown
 from microexp.errors import UserError
-from microexp.methods.checkpoint import Checkpoint, digest, fingerprint
-from microexp.methods.context import Context
+from microexp.methods.context import Checkpoint, Context, digest, fingerprint
 from microexp.methods.find import find_method, source_of
 from microexp.methods.recognition.base import RecognitionMethod, TrainingClips
 from microexp.methods.recognition.params import FoldParams

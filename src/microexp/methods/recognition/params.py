@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from microexp.datasets.task import RecognitionTask, TaskParams
+from microexp.datasets.classes import RecognitionTask, TaskParams
 from microexp.run.names import each_once
 
 DEFAULT_METHODS: dict[str, dict[str, Any]] = {"mdml": {}, "logistic_regression": {}, "majority": {}}

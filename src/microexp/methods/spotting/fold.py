@@ -16,14 +16,12 @@ from typing import Any
 import numpy as np
 
 from microexp.errors import UserError
-from microexp.methods.checkpoint import Checkpoint, fingerprint
-from microexp.methods.context import Context
+from microexp.methods.context import Checkpoint, Context, fingerprint
 from microexp.methods.find import find_method, source_of
 from microexp.methods.spotting.base import FitRequest, SpottingMethod, SpottingVideo, Truth, checked
-from microexp.methods.spotting.fits import FitPlan, Subject, held_out_subject, plan_fits
+from microexp.methods.spotting.fits import FitPlan, Start, Subject, check_start, held_out_subject, plan_fits, trained_on
 from microexp.methods.spotting.params import FoldParams
 from microexp.methods.spotting.sources import Sources, without_unseen
-from microexp.methods.spotting.start import Start, check_start, trained_on
 from microexp.records.features import Files, Key
 from microexp.records.index import Expression
 from microexp.records.proposals import CALIBRATION, PERMUTED, TEST, Proposals, write_proposals

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from microexp.errors import UserError
+from microexp.methods.spotting.aemnet.features import FeatureVideo
+from microexp.records.index import KINDS, Expression
+from microexp.run.log import log
 
 FloatArray = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 
@@ -104,3 +108,117 @@ def make_geometry(
     return Geometry(
         steps, step_frame, level_lengths(steps, stem_stride, levels), step_frame * stem_stride * 2, tuple(ratios)
     )
+
+
+# Windows over the features of a video, and the expressions that belong to them.
+
+VideoKey = tuple[str, str, str]
+"""Data set, subject, video."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """A window and what belongs to it.
+
+    Attributes:
+        video: the one that it slices features of.
+        start: first feature; may lie before the video's first one or reach beyond its last.
+        expressions: (n, 3) start, end (exclusive) in frames from the window's start, and kind (1 micro, 2 macro).
+        empty: whether no expression even overlaps it.
+    """
+
+    video: FeatureVideo
+    start: int
+    expressions: np.ndarray
+    empty: bool
+
+
+def warn_if_short(videos: Sequence[FeatureVideo], window_frames: int) -> None:
+    """Say so when most videos are shorter than a window: each is then a single window, most of it padding."""
+    short = sum(v.n_frames < window_frames for v in videos)
+    if 2 * short > len(videos):
+        log(f"aemnet: {short} of {len(videos)} training videos are shorter than window_frames={window_frames}")
+
+
+def window_starts(video: FeatureVideo, window_steps: int, stride_steps: int) -> list[int]:
+    """First features of windows that together cover the video from its first frame to its last.
+
+    Windows are `stride_steps` apart, and one more ends where the video ends; a video shorter than a window gets one
+    window, which the reader pads. As features stand for the middle of their clips, the frames before the first and
+    after the last middle are reached by a few repeated features at either end.
+    """
+    before = int(np.ceil(video.origin_frame / video.step_frame))
+    end = int(np.ceil((video.n_frames - video.origin_frame) / video.step_frame))
+    last = max(-before, max(end, video.n_steps) - window_steps)
+    starts = list(range(-before, last + 1, stride_steps))
+    if starts[-1] != last:
+        starts.append(last)
+    return starts
+
+
+def window_origin_frame(video: FeatureVideo, start: int) -> float:
+    """Where a window that begins at feature `start` begins on the video's frame axis."""
+    return start * video.step_frame + video.origin_frame
+
+
+def expression_frames(video: FeatureVideo, expressions: Iterable[Expression]) -> np.ndarray:
+    """(n, 3) start, end (exclusive) in frames at the features' rate, and kind; sorted by start."""
+    rows = [(e.onset, e.offset, KINDS.index(e.kind) + 1) for e in expressions]
+    table = np.array(sorted(rows), dtype=np.float64).reshape(-1, 3)
+    table[:, 0] = video.to_frames(table[:, 0])
+    table[:, 1] = video.to_frames(table[:, 1]) + 1
+    return table
+
+
+def make_window(
+    video: FeatureVideo, start: int, geometry: Geometry, *, expressions: np.ndarray, inside: float
+) -> Window:
+    """The window at `start`: an expression belongs to it when more than the share `inside` of it lies inside."""
+    origin = window_origin_frame(video, start)
+    belongs, touches = _inside(origin, geometry, expressions, inside)
+    return Window(video, start, expressions[belongs] - [origin, origin, 0], not bool(touches.any()))
+
+
+def _inside(
+    origin: float, geometry: Geometry, expressions: np.ndarray, inside: float
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """(n,) which expressions belong to the window at frame `origin`, and which overlap it at all."""
+    start, end = expressions[:, 0] - origin, expressions[:, 1] - origin
+    overlap = np.minimum(end, geometry.window_frame) - np.maximum(start, 0)
+    return overlap > inside * (end - start), overlap > 0
+
+
+def training_windows(
+    videos: Sequence[FeatureVideo],
+    expressions: Mapping[VideoKey, Sequence[Expression]],
+    geometry: Geometry,
+    *,
+    stride_frames: int,
+    inside: float,
+    empty_ratio: float,
+    seed: int,
+) -> list[Window]:
+    """Every window with at least one expression, and `empty_ratio` times as many empty ones drawn by `seed`.
+
+    Windows that hold only a piece of an expression are neither and are not used. Expressions that belong to no window
+    (most often longer than one) are logged.
+    """
+    stride = max(1, round(stride_frames / geometry.step_frame))
+    windows, total, homeless = [], 0, 0
+    for video in videos:
+        table = expression_frames(video, expressions.get((video.dataset, video.subject, video.video), ()))
+        seen = np.zeros(len(table), bool)
+        for start in window_starts(video, geometry.window_steps, stride):
+            windows.append(make_window(video, start, geometry, expressions=table, inside=inside))
+            seen |= _inside(window_origin_frame(video, start), geometry, table, inside)[0]
+        total, homeless = total + len(table), homeless + int((~seen).sum())
+    if homeless:
+        log(
+            f"aemnet: {homeless} of {total} training expressions lie in no window of {geometry.window_frame} frames: "
+            "nothing is learned from them"
+        )
+    full = [w for w in windows if len(w.expressions)]
+    empty = [w for w in windows if w.empty]
+    count = min(len(empty), round(empty_ratio * len(full)))
+    chosen = np.sort(np.random.default_rng([seed, 1]).permutation(len(empty))[:count])
+    return full + [empty[i] for i in chosen]

@@ -14,7 +14,7 @@ from microexp.errors import UserError
 from microexp.methods.context import Context
 from microexp.methods.spotting.aemnet.params import AemnetParams
 from microexp.methods.spotting.base import FitRequest, Found, SpottingMethod, SpottingVideo, Truth
-from microexp.methods.spotting.start import start_path
+from microexp.methods.spotting.fits import start_path
 from microexp.records.features import Features, Key
 from microexp.records.index import KINDS
 from microexp.run import bundle
@@ -24,10 +24,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from microexp.methods.spotting.aemnet.features import FeatureVideo
-    from microexp.methods.spotting.aemnet.geometry import Geometry
+    from microexp.methods.spotting.aemnet.geometry import Geometry, Window
     from microexp.methods.spotting.aemnet.network import AemNet
     from microexp.methods.spotting.aemnet.training import Fit
-    from microexp.methods.spotting.aemnet.windows import Window
 
 # The weights of trained AEM-Nets in a file, and as the first ones of another training.
 
@@ -135,8 +134,8 @@ class AemNetMethod(SpottingMethod[AemnetModel, AemnetParams]):
         import torch
 
         from microexp.methods.spotting.aemnet.features import FeatureStore, FeatureVideo, common_layout
+        from microexp.methods.spotting.aemnet.geometry import warn_if_short
         from microexp.methods.spotting.aemnet.training import train_many
-        from microexp.methods.spotting.aemnet.windows import warn_if_short
         from microexp.methods.training import reproducible
 
         device = torch.device(context.device)
@@ -235,7 +234,7 @@ def geometry_of(options: AemnetParams, step_frame: int) -> Geometry:
 def _windows_of(
     member: _Member, ours: Mapping[Key, FeatureVideo], geometry: Geometry, options: AemnetParams
 ) -> list[Window]:
-    from microexp.methods.spotting.aemnet.windows import training_windows
+    from microexp.methods.spotting.aemnet.geometry import training_windows
 
     return training_windows(
         [ours[v.key] for v in member.request.videos], member.request.truth, geometry,

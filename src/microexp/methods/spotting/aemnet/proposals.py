@@ -10,12 +10,11 @@ import torch
 from torch import Tensor
 
 from microexp.methods.spotting.aemnet.features import FeatureStore, FeatureVideo
-from microexp.methods.spotting.aemnet.geometry import Geometry
+from microexp.methods.spotting.aemnet.geometry import Geometry, Window, window_origin_frame, window_starts
 from microexp.methods.spotting.aemnet.network import AemNet
 from microexp.methods.spotting.aemnet.params import AemnetParams
 from microexp.methods.spotting.aemnet.stacked import StackedAemNet
 from microexp.methods.spotting.aemnet.training import WindowFeatures, product_dtype
-from microexp.methods.spotting.aemnet.windows import Window, window_origin_frame, window_starts
 from microexp.records.index import KINDS
 
 BATCH = 64

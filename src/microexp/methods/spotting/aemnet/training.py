@@ -15,12 +15,11 @@ from torch import Tensor
 
 from microexp.errors import UserError
 from microexp.methods.spotting.aemnet.features import FeatureStore
-from microexp.methods.spotting.aemnet.geometry import Geometry
+from microexp.methods.spotting.aemnet.geometry import Geometry, Window
 from microexp.methods.spotting.aemnet.network import AemNet
 from microexp.methods.spotting.aemnet.params import AemnetParams
 from microexp.methods.spotting.aemnet.stacked import Masks, StackedAemNet
 from microexp.methods.spotting.aemnet.targets import Targets, loss_parts, make_targets
-from microexp.methods.spotting.aemnet.windows import Window
 from microexp.methods.training import StackedAdam
 from microexp.run.devices import warn_if_slow
 
