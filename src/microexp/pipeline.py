@@ -380,7 +380,7 @@ STAGES: dict[str, Stage] = {
                 "summary": Output(f"{OWN}/summary.json", "how much of the video could be used, and why no more"),
             },
             "microexp.report.params:VideoTablesParams",
-            version=2,
+            version=3,
             drawn=False,
         ),
         Stage(
@@ -401,7 +401,7 @@ STAGES: dict[str, Stage] = {
             },
             {"page": Output(f"{OWN}/page.html", "the page")},
             "microexp.report.params:VideoTablesParams",
-            version=2,
+            version=3,
             drawn=False,
         ),
         Stage(

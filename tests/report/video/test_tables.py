@@ -16,7 +16,7 @@ from microexp.records.events import read_events
 from microexp.records.index import Video, write_expressions, write_videos
 from microexp.records.landmarks import Look, read_landmarks
 from microexp.report.video.measures import Regions, blinks, measure, moving, per_frame, stretches
-from microexp.report.video.page import FLAGS, Mark, lanes
+from microexp.report.video.page import FLAGS, Mark, facts, lanes
 from tests.report.video import made
 
 
@@ -62,11 +62,22 @@ def test_the_summary_says_how_much_was_used(own: Path) -> None:
     assert about["usable"] == pytest.approx(1 - 10 / made.N, abs=1e-4)
     assert (about["events"], about["unflagged"], about["truths"], about["hits"]) == (2, 1, 2, 1)
     assert about["kinds"] == {"candidate": 2} and about["trained"] is False
+    x0, y0, x1, y1 = about["face_box"]
+    assert 0 <= x0 < x1 <= about["width"] and 0 <= y0 < y1 <= about["height"]
+
+
+def test_of_several_people_the_page_says_which_one_is_followed() -> None:
+    about = {"people": 3, "width": 900, "usable": 1.0, "why": ""}
+    words = {(0, 0, 200, 200): "left", (350, 0, 560, 200): "middle", (720, 0, 960, 200): "right"}
+    for box, word in words.items():
+        assert facts({**about, "face_box": box})[-1].endswith(word + " followed"), box
+    assert facts({**about, "face_box": None})[-1].endswith("one of them followed")
+    assert len(facts({**about, "people": 1})) == 1
 
 
 def test_the_page_stands_alone_and_says_what_it_is(own: Path) -> None:
     text = (own / "page.html").read_text(encoding="utf-8")
-    assert not re.search(r"(src|href)=\"(?!data:|#)", text) and "http" not in text and "<script" not in text
+    assert not re.search(r"(src|href)=\"(?!data:|#)", text) and "://" not in text and "<script" not in text
     assert "candidate" in text and "It is not a detected micro-expression" in text
     assert "1 of 2 known expressions were met" in text
     assert 'href="#event-1"' in text and 'id="event-1"' in text

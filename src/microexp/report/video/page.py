@@ -199,8 +199,17 @@ def facts(about: Mapping[str, Any]) -> list[str]:
         found += [f"{about['width']} x {about['height']} px"]
     found.append(f"{about['usable']:.0%} usable")
     if about.get("people", 1) > 1:
-        found.append(f"{about['people']} people in the picture, one of them followed")
+        found.append(f"{about['people']} people in the picture, {place_of(about)} followed")
     return found + [about["why"]] * bool(about["why"])
+
+
+def place_of(about: Mapping[str, Any]) -> str:
+    """Which of several people is followed, by the third of the picture that the middle of the face is in."""
+    if not about.get("face_box"):
+        return "one of them"
+    x0, _, x1, _ = about["face_box"]
+    third = int(np.clip((x0 + x1) / 2 / about["width"] * 3, 0, 2))
+    return ("the one on the left", "the one in the middle", "the one on the right")[third]
 
 
 def missed(truths: Sequence[Expression], about: Mapping[str, Any]) -> str:

@@ -90,9 +90,8 @@ def run(job: Job[VideoTablesParams]) -> None:
     truths = read_expressions(job.input("expressions"), videos)
     storage.write_csv(job.output("frames"), *frame_table(video, seen))
     storage.write_csv(job.output("events"), *event_table(video, events, seen, truths=truths, model=model))
-    storage.write_json(
-        job.output("summary"), summary(video, seen, events, truths=truths, model=model) | {"people": n_faces}
-    )
+    about = summary(video, seen, events, truths=truths, model=model)
+    storage.write_json(job.output("summary"), about | {"people": n_faces, "face_box": face_box(seen.measures)})
 
 
 def _write_nothing(job: Job[Any], video: Video | None, why: str) -> None:
@@ -241,6 +240,12 @@ def summary(
         "truths": len(truths),
         "hits": met.count("hit") if truths else None,
     }
+
+
+def face_box(measures: Measures) -> list[float] | None:
+    """Where the face mostly is: median x0, y0, x1, y1 around its landmarks, px of the picture; none without a face."""
+    seen = measures.box[np.isfinite(measures.box).all(1)]
+    return [round(float(side), 1) for side in np.median(seen, 0)] if len(seen) else None
 
 
 def read_summary(path: Path) -> dict[str, Any]:
