@@ -52,7 +52,7 @@ STAGES: dict[str, Stage] = {
     for stage in (
         Stage(
             "demo-sheet",
-            "microexp.rendered.sheet",
+            "microexp.rendered.demo",
             "write the annotation sheet of the rendered demo data set",
             "run",
             {},

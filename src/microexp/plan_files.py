@@ -8,7 +8,7 @@ from microexp.methods.spotting.base import SpottingMethod
 from microexp.models import ACTION_UNITS, SHIPPED, shipped
 from microexp.pipeline import STAGES, pattern
 from microexp.plan_data import FOLD_STAGES, KINDS, STREAM_STAGES, PlanData
-from microexp.rendered.sheet import video_path
+from microexp.rendered.demo import video_path
 from microexp.run.names import WHOLE_DATASET, fold_name, split_fold
 
 

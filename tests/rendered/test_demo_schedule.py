@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from microexp.errors import UserError
 from microexp.reading.params import DemoParams
 from microexp.reading.rows import parse_aus
+from microexp.rendered.demo import COLUMNS, demo_subjects, demo_videos, parse_video, sheet_rows, video_path
 from microexp.rendered.head import EMOTIONS, UnitMotion, draw_motions
 from microexp.rendered.schedule import ActedExpression, check_length, draw_expressions, make_script, n_frames
-from microexp.rendered.sheet import COLUMNS, demo_subjects, demo_videos, parse_video, sheet_rows, video_path
 from microexp.rendered.subjects import make_subject
 
 DEFAULT = DemoParams(seed=0)

@@ -16,9 +16,9 @@ from microexp.datasets.index import load_adapter
 from microexp.reading.params import DemoSheetParams, DemoVideoParams, IndexParams
 from microexp.reading.read import read_release
 from microexp.reading.release import Release
+from microexp.rendered.demo import demo_subjects, demo_videos, video_path
 from microexp.rendered.scene import make_scene, render
 from microexp.rendered.schedule import draw_expressions, n_frames
-from microexp.rendered.sheet import demo_subjects, demo_videos, video_path
 from microexp.rendered.video import write_video
 from microexp.run import compiled, provenance
 

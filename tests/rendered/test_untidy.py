@@ -9,10 +9,10 @@ import pytest
 from microexp.commands.main import main
 from microexp.errors import UserError
 from microexp.reading.params import DemoParams, DemoSheetParams, DemoVideoParams, UntidyParams
+from microexp.rendered.demo import demo_subjects, sheet_rows
 from microexp.rendered.head import UnitMotion
 from microexp.rendered.scene import TARGETS, Scene, draw_hands, make_scene, render
 from microexp.rendered.schedule import STRONGEST, check_length, draw_expressions, make_script, recorded
-from microexp.rendered.sheet import demo_subjects, sheet_rows
 from microexp.rendered.untidy import add_to, head_turns, seat_changes, speech
 from microexp.rendered.video import X264, quantiser
 

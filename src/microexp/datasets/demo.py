@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from microexp.datasets import folder
 from microexp.reading.release import Found, Release, Row
-from microexp.rendered.sheet import demo_subjects
+from microexp.rendered.demo import demo_subjects
 
 
 def find_videos(release: Release) -> list[Found]:

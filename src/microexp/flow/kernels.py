@@ -1,4 +1,4 @@
-"""TV-L1 on the CPU: numba kernels that make one pass over memory per iteration.
+"""TV-L1 on the CPU: numba kernels that make one pass over memory per iteration, and the median of a flow field.
 
 The method is Zach, Pock & Bischof 2007 as written down by Sanchez, Meinhardt-Llopis & Facciolo (IPOL 2013) and
 implemented in OpenCV; `tests/flow/reference.py` says the same in plain NumPy.

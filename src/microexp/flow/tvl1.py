@@ -1,4 +1,4 @@
-"""Optical flow behind one door: `compute_flow` for pairs, `stream_flow` for the frames of a video.
+"""Optical flow behind one door, images checked: `compute_flow` for pairs, `stream_flow` for the frames of a video.
 
 TV-L1 after Zach, Pock & Bischof 2007; the parameter sets and what they are good for are in docs/flow.md. Every
 backend gives the flow from the first to the second image in px: a point at x in the first is at x + flow(x) in the

@@ -1,4 +1,4 @@
-"""What a method is given beside its data: a seed, a device, a log, and a place for an unfinished training."""
+"""What a method is given beside its data: seed, device, log, and a place where an unfinished training is kept."""
 
 from __future__ import annotations
 

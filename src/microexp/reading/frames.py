@@ -1,4 +1,4 @@
-"""Frames of a video, whether it is a folder of images or a video file: exact counts, natural order, streamed."""
+"""Frames of a video, a folder of images or a video file: exact counts, natural order, streamed; and their rate."""
 
 from __future__ import annotations
 

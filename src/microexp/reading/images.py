@@ -1,4 +1,4 @@
-"""Folders of numbered images: listing, sizes, and decoding to 8 bits."""
+"""Folders of numbered images: listing, sizes, decoding, how pictures are turned, and what is said of bad ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Safe names for what lies on disk, and which video a row of a sheet means."""
+"""Safe names for what lies on disk, which video a row of a sheet means, and where an apex is that no row names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the columns of a sheet to rows in one form: helpers that the adapters share."""
+"""From the columns of a sheet to rows in one form, action units too: helpers that the adapters share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The exact optical flow between two pictures of a person: the projected motion of the surface that each pixel shows.
+"""The exact optical flow between two pictures of a person, and such pairs of pictures to test and rank flow.
 
 The renderer interpolates everything that is painted on the surface linearly on the screen, with the weights that are
 used here, so this is the motion of the picture's texture, not an approximation of it. Light and highlights do not move

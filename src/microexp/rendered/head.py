@@ -1,4 +1,4 @@
-"""The CC0 head: mesh, masks and displacement targets, and how a person's neutral head is mixed from them.
+"""The CC0 head: mesh, masks and displacement targets; neutral heads and facial action units are mixed from them.
 
 Units are the asset's: decimetres, x to the subject's left (right in the picture), y up, z towards the camera.
 """

@@ -9,10 +9,10 @@ import numpy as np
 
 from microexp.reading.params import DemoVideoParams, UntidyParams
 from microexp.rendered.actor import Camera, make_actor
+from microexp.rendered.demo import parse_video
 from microexp.rendered.head import EYES, load_head
 from microexp.rendered.render import Pose, expose, linear_picture, pose_vertices
 from microexp.rendered.schedule import Script, make_script, recorded
-from microexp.rendered.sheet import parse_video
 from microexp.rendered.untidy import add_to, ramp
 
 # What stands between an untidy recording's face and its picture: glasses, hands, flickering light, another camera.

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from microexp.reading.params import DemoVideoParams
-from microexp.rendered.sheet import parse_video
+from microexp.rendered.demo import parse_video
 from microexp.run import storage
 from microexp.run.log import track
 from microexp.run.stage import Job

@@ -1,4 +1,4 @@
-"""Reads what the report shows: tables, detections, predictions, training logs, exclusions, provenance."""
+"""Reads what the report shows: tables, detections, predictions, logs, exclusions, provenance, alignment of faces."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Renders the templates: everything is escaped, nothing is loaded from elsewhere."""
+"""Renders templates and small pictures: everything is escaped, nothing is loaded from elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options of the report."""
+"""Options of the tables, the report, and the pages of one's own videos."""
 
 from __future__ import annotations
 

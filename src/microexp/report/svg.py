@@ -1,4 +1,4 @@
-"""Drawings of the report's own as inline SVG: the pipeline, and the timeline of a video."""
+"""Drawings of the report's own as inline SVG: the pipeline, the timeline of a video, training curves."""
 
 from __future__ import annotations
 

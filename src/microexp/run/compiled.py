@@ -1,4 +1,4 @@
-"""Where compiled kernels are kept, and that two processes do not compile them at the same time."""
+"""How kernels are compiled, where they are kept, and that two processes do not compile them at the same time."""
 
 from __future__ import annotations
 

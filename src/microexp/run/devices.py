@@ -1,4 +1,4 @@
-"""The device that `--device` means, the same for every stage."""
+"""The device that `--device` means, the same for every stage, and a pool of the GPUs of one machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names from sheets, folders and configs are data: they are checked before they become part of a path."""
+"""Names are data, checked before they become part of a path; what a file is of is checked against its path."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one door for files: everything that microexp writes goes through here.
+"""The one door for files: everything that microexp writes goes through here, text made safe for other programs.
 
 A file is written under a unique temporary name in its own folder, flushed to disk and renamed, so a final name never
 holds half a file. Shards are in `shard_files`, the record beside each result in `provenance`.

@@ -1,4 +1,4 @@
-"""Choosing score threshold and top-k on subjects of known truths; duration limits from training lengths."""
+"""From proposals to detections: threshold and top-k chosen on subjects of known truths, durations, overlaps."""
 
 from __future__ import annotations
 

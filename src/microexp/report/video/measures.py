@@ -1,4 +1,4 @@
-"""What landmarks say of each frame beside the expression: where the head is, how it is turned, whether the eyes close.
+"""What landmarks and motion say of each frame: where the head is, how it is turned, closed eyes, speed of regions.
 
 Lengths are in distances between the eyes of the video's median face, so that they hold for any camera.
 """

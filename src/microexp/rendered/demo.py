@@ -1,4 +1,4 @@
-"""Stage `demo-sheet`: the demo's annotation sheet, with frames counted from 1 as releases do."""
+"""The demo data set: names and places of its people and videos, and its annotation sheet (stage `demo-sheet`)."""
 
 from __future__ import annotations
 
