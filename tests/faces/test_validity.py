@@ -366,7 +366,7 @@ def test_the_larger_of_two_is_taken_and_others_on_request(face: np.ndarray, tmp_
             assert (seen["v"].reference[:, 0].mean() > face.shape[1]) == right
     (tmp_path / "3").mkdir()
     with open_faces(through(tmp_path / "3", pictures, choose=3)[0]) as seen:
-        assert seen["v"].excluded == "2 faces in it, but faces.choose asks for number 3"
+        assert seen["v"].excluded == "2 faces in it, but faces.choose (--face) asks for number 3"
 
 
 @pytest.mark.long

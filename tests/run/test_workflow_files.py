@@ -25,7 +25,7 @@ def test_a_profile_that_is_not_there_is_named_with_those_that_are() -> None:
 
 def test_an_installed_package_uses_the_workflow_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "lib" / "site-packages" / "microexp"
-    monkeypatch.setattr(workflow, "__file__", str(package / "run" / "workflow_files.py"))
+    monkeypatch.setattr(workflow, "__file__", str(package / "run" / "workflow.py"))
     with pytest.raises(UserError, match="the workflow is not there"):
         workflow.snakefile()
     for name in ("workflow/rules", "profiles"):

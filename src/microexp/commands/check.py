@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from microexp.config import Config, guides, load
-from microexp.datasets.classes import TaskParams, check_emotions, class_in
+from microexp.datasets.classes import TaskParams, check_emotions, class_in, class_names
 from microexp.datasets.counts import Count, compare, differences
 from microexp.datasets.index import load_adapter, open_release
 from microexp.errors import UserError, one_line
@@ -157,7 +157,6 @@ def _too_little(config: Config, name: str, index: Index) -> Iterator[str]:
 
 
 def _empty_classes(config: Config, name: str, experiment: str, index: Index) -> list[str]:
-    from microexp.datasets.classes import class_names
 
     options = config.recognition[experiment]
     fields = options.model_dump(include=set(TaskParams.model_fields) - {"adapters"})

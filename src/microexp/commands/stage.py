@@ -14,7 +14,7 @@ from typing import Any
 
 from microexp.errors import UserError
 from microexp.pipeline import option
-from microexp.run.stage import Input, Job, Params, Stage
+from microexp.run.stage import Input, Job, Params, Stage, validate
 
 # How `--help` looks: which default is shown, and where lines break.
 
@@ -152,7 +152,6 @@ def options(name: str, params: str, settings: Sequence[str], *, model: type[Para
         UserError: when they are no options of the stage.
     """
     from microexp.run import yaml_file
-    from microexp.run.stage import validate
 
     try:
         found = json.loads(params)

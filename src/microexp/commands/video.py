@@ -17,6 +17,7 @@ from microexp.own_videos.workflow import (
     choose_models,
     collect,
     configuration,
+    forget_unlisted,
     has_face,
     is_face,
     run_workflow,
@@ -77,13 +78,14 @@ def main(args: argparse.Namespace) -> int:
     videos = find_inputs(args.videos, out, args.fps)
     usable = [video for video in videos if not video.problem]
     bad = len(videos) - len(usable)
-    say(f"{len(videos)} video{'' if len(videos) == 1 else 's'}" + (f", {bad} of them cannot be read" if bad else ""))
+    say(many(len(videos), "video") + (f", {bad} of them cannot be read" if bad else ""))
     if args.face == ALL:
         rows = every_face(args, videos, out, labels=labels)
     else:
         if usable:
             work(args, videos, Run(out / "run", out / "config.yaml", args.face), labels=labels)
         rows = collect(videos, out / "run", out, annotated=args.annotated)
+    forget_unlisted(videos, rows, out)
     write_summary(out, rows)
     report(rows, out)
     if all(row["status"] == "none" for row in rows):
@@ -116,7 +118,7 @@ def every_face(
         if number > 1:
             folder = run.folder / f"face{number}"
             run = Run(folder, folder / "config.yaml", number, again=True)
-            say(f"face {number} of {len(part)} video{'' if len(part) == 1 else 's'}")
+            say(f"face {number}, in {many(len(part), 'video')}")
         if any(not video.problem for video in part):
             work(args, part, run, labels=labels)
         for video, row in zip(part, collect(part, run.folder, out, annotated=args.annotated, face=number), strict=True):
@@ -134,7 +136,8 @@ def work(args: argparse.Namespace, videos: Sequence[OwnVideo], run: Run, *, labe
     choice = choose_models(args.model, run.folder)
     if not run.again:
         if labels:
-            say(f"{len(labels) - strange} known expressions" + f"; {strange} rows are of other videos" * bool(strange))
+            known, others = many(len(labels) - strange, "known expression"), many(strange, "row")
+            say(known + f"; of other videos: {others}" * bool(strange))
         say(choice.about)
     options = configuration(choice, run.folder / "videos", face=run.face, fps=args.fps, annotated=args.annotated)
     write_configuration(run.config, options)
@@ -145,12 +148,15 @@ def work(args: argparse.Namespace, videos: Sequence[OwnVideo], run: Run, *, labe
 def report(rows: Sequence[dict[str, Any]], out: Path) -> None:
     """Say what came of each video, and where to look."""
     for row in rows:
-        events = (
-            f"{row['events']} {'events' if row.get('trained') else 'candidates'}" if row["status"] != "none" else ""
-        )
+        events = many(row["events"], "event" if row.get("trained") else "candidate") if row["status"] != "none" else ""
         parts = [events, row["why"] or "", str(out / row["page"]) if row.get("page") else ""]
         say(f"{row['name']}: {row['status']}: " + "; ".join(part for part in parts if part))
     say(f"All: {out / 'summary.csv'}")
+
+
+def many(count: int, what: str) -> str:
+    """`1 video`, `2 videos`."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def say(text: str) -> None:

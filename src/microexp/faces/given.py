@@ -11,7 +11,7 @@ from microexp.errors import UserError
 from microexp.faces.geometry import N_POINTS, rebox
 from microexp.faces.observe import Face, Looks
 from microexp.records.index import Video
-from microexp.run.storage import read_csv
+from microexp.run.storage import file_sha256, read_csv
 
 COLUMNS = ("frame", *(f"{axis}_{i}" for axis in "xy" for i in range(N_POINTS)))
 """Columns of a CSV: one row per frame, as OpenFace writes them; others may stand beside them."""
@@ -113,6 +113,5 @@ def _whole(path: Path, frames: np.ndarray) -> np.ndarray:
 
 def provenance(files: list[Path]) -> dict[str, Any]:
     """Names and hashes of the files that were read."""
-    from microexp.run.storage import file_sha256
 
     return {"landmarks": [{"file": p.name, "sha256": file_sha256(p)} for p in files]}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from microexp.faces import segments
+from microexp.faces.geometry import apply, face_alignment, invert
 from microexp.faces.observe import (
     Backend,
     Face,
@@ -41,7 +42,7 @@ COUNT_AT = 3
 """Frames in which everybody is counted, one in the shortest clips; where more than one face is, everybody is followed
 through all looks."""
 
-TOO_FEW = "in it, but faces.choose asks for number"
+TOO_FEW = "in it, but faces.choose (--face) asks for number"
 """What is said of a video with fewer people than the number that was asked for."""
 
 
@@ -108,7 +109,7 @@ class Viewer:
         self.n_faces = max(map(len, everybody))
         person = choose(found, self.which)
         if person is None:
-            raise Unusable(f"{self.n_faces} faces {TOO_FEW} {self.which}")
+            raise Unusable(f"{self.n_faces} face{'' if self.n_faces == 1 else 's'} {TOO_FEW} {self.which}")
         person = with_other_places(person, found)
         self.known = list(person.faces.values())
         return Looks(looks.frames, tuple(person.faces.get(i) for i in range(len(frames))), looks.damaged)
@@ -233,7 +234,6 @@ def _check(found: View, max_missed: float) -> None:
 
 def visible(segment: Segment | np.ndarray, source: VideoSource, size: int = 64) -> np.ndarray:
     """(size, size) bool: pixels of the crop that lie inside of the picture, for an alignment (2, 3)."""
-    from microexp.faces.geometry import apply, invert
 
     matrix = segment.alignment if isinstance(segment, Segment) else segment
     steps = (np.arange(size) + 0.5) / size
@@ -244,7 +244,6 @@ def visible(segment: Segment | np.ndarray, source: VideoSource, size: int = 64) 
 
 def fitting_eye_distance(segment: Segment, params: FacesParams, source: VideoSource) -> float | None:
     """The smallest `eye_distance` (hundredths) with a crop inside of the picture; None when there is none."""
-    from microexp.faces.geometry import face_alignment
 
     for hundredths in range(round(100 * params.eye_distance), 80):
         matrix = face_alignment(segment.reference, hundredths / 100, params.eye_height)

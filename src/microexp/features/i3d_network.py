@@ -127,16 +127,17 @@ class InceptionI3d(nn.Module):
 
 # The same I3D features, computed faster: every number that is skipped is a zero or is somewhere else already.
 #
-# Differences from `model.InceptionI3d.features`, which the tests hold it to (about 1e-6 relative):
+# Differences from `InceptionI3d.features`, which the tests hold it to (about 1e-6 relative):
 #
 # - Batch normalisation is folded into the convolutions.
 # - Activations keep the order (clip, frame, row, column, channel) in memory, so that 1x1x1 convolutions and poolings
-# over   one frame run on a plain view as images, and nothing is copied between 2-D and 3-D steps. - The first
-# convolution is linear and overlapping clips share frames: its seven taps in time are split into four   kernels of at
-# most two taps, each pair of frames meets all four once, and a clip's outputs are sums of such   partial results. Taps
-# that would fall on the padding before or after a clip are never computed. - 3x3x3 convolutions get their padding from
-# the convolution itself, which skips it; with one frame left (the last two   modules for clips of 8 frames) only the
-# middle tap is applied. - Several consecutive clips run at once.
+#   over one frame run on a plain view as images, and nothing is copied between 2-D and 3-D steps.
+# - The first convolution is linear and overlapping clips share frames: its seven taps in time are split into four
+#   kernels of at most two taps, each pair of frames meets all four once, and a clip's outputs are sums of such
+#   partial results. Taps that would fall on the padding before or after a clip are never computed.
+# - 3x3x3 convolutions get their padding from the convolution itself, which skips it; with one frame left (the last two
+#   modules for clips of 8 frames) only the middle tap is applied.
+# - Several consecutive clips run at once.
 
 FIRST = "Conv3d_1a_7x7"
 FIRST_STEP = 2  # stride of the first convolution in frames, and frames of a pair

@@ -1,6 +1,6 @@
 """Stage `motion`: how the places of a face move, from the aligned flow, and the speed of its regions.
 
-The stream's channels are those of `channels.features`, for networks, and `region_…`: the mean speed of a region in eye
+The stream's channels are those of `features`, for networks, and `region_…`: the mean speed of a region in eye
 distances per second, for the rule that learns no weights.
 """
 
@@ -26,7 +26,7 @@ from microexp.run.stage import Job
 # Features for spotting from the motion of facial places, and the speed of regions for the rule without learning.
 #
 # Lengths are in distances between the eyes and rates per second, so that a model carries over between crops, cameras
-# and frame rates. What is masked (see `tracking`) is 0, the middle of a channel: no sign of anything.
+# and frame rates. What is masked (see `motion_tracking`) is 0, the middle of a channel: no sign of anything.
 
 REGIONS: dict[str, tuple[str, ...]] = {
     "brows": ("brow_outer", "brow_middle", "brow_inner", "glabella", "forehead"),

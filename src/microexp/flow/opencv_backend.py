@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from microexp.errors import UserError
-from microexp.flow.numba_backend import for_each
+from microexp.flow.numba_backend import for_each, remove_shading
 from microexp.flow.params import Tvl1
 
 
@@ -179,8 +179,6 @@ class CudaSolver:
 def prepare(frames: np.ndarray, tvl1: Tvl1) -> np.ndarray:
     """8-bit frames as they are; others, and those with the shading taken out, as float32 divided by 255."""
     if tvl1.shading_sigma_px and tvl1.shading_share:
-        from microexp.flow.numba_backend import remove_shading
-
         frames = np.stack([remove_shading(f, tvl1) for f in frames])
     return frames if frames.dtype == np.uint8 else frames / np.float32(255)
 

@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -160,6 +160,8 @@ COLUMNS = (
 )  # fmt: skip
 OWN_STAGES = tuple(name for name, stage in STAGES.items() if stage.unit == "own video")
 SUMMARY = "summary.json"
+FILES = tuple(Path(output.path).name for name in OWN_STAGES for output in STAGES[name].outputs.values())
+"""Of a video's folder."""
 FAILED = "a stage failed: run/logs says which, and why"
 
 
@@ -191,13 +193,37 @@ def collect(
     for video in videos:
         made = [run / name for name in targets([video], annotated)]
         name = video.name if face is None or not _several(made, face) else f"{video.name}/face{face}"
-        for source in made:
-            if source.is_file():
-                (out / name).mkdir(parents=True, exist_ok=True)
-                with storage.atomic(out / name / source.name) as temporary:
-                    shutil.copyfile(source, temporary)
+        there = [source for source in made if source.is_file()]
+        forget(out / name, keep=[source.name for source in there])
+        for source in there:
+            (out / name).mkdir(parents=True, exist_ok=True)
+            with storage.atomic(out / name / source.name) as temporary:
+                shutil.copyfile(source, temporary)
         rows.append(_row(video, name, out))
     return rows
+
+
+def forget(folder: Path, keep: Collection[str] = ()) -> None:
+    """Remove what an earlier run left in a video's folder, and the folder if nothing else is in it.
+
+    A folder without a summary is nobody's results: it stays as it is.
+    """
+    if folder.is_symlink() or not (folder / SUMMARY).is_file():
+        return
+    for name in FILES:
+        if name not in keep:
+            (folder / name).unlink(missing_ok=True)
+    if not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def forget_unlisted(videos: Iterable[OwnVideo], rows: Iterable[Mapping[str, Any]], out: Path) -> None:
+    """Remove earlier results of faces that this run has no row of."""
+    listed = {row["name"] for row in rows}
+    for video in videos:
+        for folder in (*sorted((out / video.name).glob("face*")), out / video.name):
+            if folder.relative_to(out).as_posix() not in listed:
+                forget(folder)
 
 
 def _several(made: Sequence[Path], face: int) -> bool:

@@ -25,7 +25,7 @@ from microexp.reading.intervals import (
     from_seconds,
     same_text,
 )
-from microexp.reading.matching import Ambiguous, Matcher, with_safe_names
+from microexp.reading.matching import Ambiguous, Matcher, apex_by_flow, with_safe_names
 from microexp.reading.release import Adapter, Found, Index, Release, Row
 from microexp.reading.trees import natural
 from microexp.records.index import Expression, Video, place_expression
@@ -359,8 +359,6 @@ def _missing_apex(interval: FrameInterval, video: Video, how: str, source: Video
         return interval.apex
     onset, offset = video.numbering.interval_to_indices(interval.onset, interval.offset)
     if how == "flow" and 0 <= onset < video.n_frames:
-        from microexp.reading.matching import apex_by_flow
-
         apex = apex_by_flow(source, onset, offset)
     else:
         apex = (onset + offset + 1) // 2

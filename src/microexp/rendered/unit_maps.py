@@ -1,6 +1,6 @@
 """Labelled onset-apex flow of known action units, as varied as real flow maps are: what a recogniser learns from.
 
-A map is a sum of a face's own flows (`unit_faces`), then made worse in all the ways in which a real map is worse than
+A map is a sum of a face's own flows (`UnitFace`), then made worse in all the ways in which a real map is worse than
 the exact flow: motion of the head that is left, gaze, blinks, movements that are no unit; the smoothing, shrinking and
 local gain of a regularised flow; noise, outliers; a crop that nobody knows; no magnitude and 8 bits. The amounts
 are round figures, wider than what is likely; docs/action_units.md says which were looked at with real maps.

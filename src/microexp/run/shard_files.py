@@ -157,8 +157,6 @@ def create_shard(path: str | Path) -> Iterator[h5py.File]:
     """
     import h5py
 
-    pass
-
     with atomic(path) as temporary, Remembering(temporary) as target:
         try:
             with h5py.File(target, "w", libver="v110", track_order=True) as file:
@@ -243,8 +241,6 @@ def _trouble(path: Path) -> UserError | None:
     A record decides by the hash of the bytes. Without one HDF5 reads all of them again, through a door that tells what
     the system refused from what HDF5 found.
     """
-    pass
-
     try:
         if provenance_path(path).exists():
             check_content(path, read_provenance(path))

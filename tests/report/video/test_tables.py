@@ -12,6 +12,7 @@ import pytest
 
 from microexp.errors import UserError
 from microexp.methods.spotting import candidates
+from microexp.records.crops import create_crops
 from microexp.records.events import read_events
 from microexp.records.index import Video, write_expressions, write_videos
 from microexp.records.landmarks import Look, read_landmarks
@@ -175,3 +176,18 @@ def test_a_drawing_without_anything() -> None:
         10, [("brows", np.full(9, np.nan))], [(2, 3, "<cut>")], events=[Mark(1, 2, "#e", "event", "a & b")], truths=[]
     )
     assert "&lt;cut&gt;" in text and "a &amp; b" in text and "polyline" not in text
+
+
+@pytest.mark.long
+def test_a_video_that_cannot_be_used_has_a_page_and_missed_expressions(tmp_path: Path) -> None:
+    inputs = made.write_inputs(tmp_path / "made")
+    with create_crops(inputs["crops"], made.WHOM) as shard:
+        shard.exclude(
+            "ann", "no face found in any of 48 frames", fps=made.FPS, source_fps=made.FPS, source_n_frames=made.N
+        )
+    made.recorded(inputs["crops"], "crops")
+    made.run_one("video-tables", inputs, tmp_path)
+    about = json.loads((tmp_path / "summary.json").read_text())
+    assert (about["status"], about["truths"], about["hits"]) == ("none", 2, 0)
+    page = made.run_one("video-page", inputs, tmp_path)["page"].read_text(encoding="utf-8")
+    assert "no face found in any of 48 frames" in page and 'id="event-1"' not in page

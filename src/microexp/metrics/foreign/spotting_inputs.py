@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from microexp.datasets.index import load_adapter
 from microexp.errors import UserError
 from microexp.metrics.foreign.spotting_files import (
     is_detections,
@@ -25,7 +26,10 @@ from microexp.metrics.foreign.spotting_log import (
 )
 from microexp.metrics.foreign.spotting_names import check_videos, match_names, name_subjects, rename
 from microexp.metrics.spotting import KINDS, Interval
-from microexp.reading.intervals import as_frame
+from microexp.reading.intervals import ROW_EXCLUDED, as_frame
+from microexp.reading.params import IndexParams
+from microexp.reading.read import read_rows
+from microexp.reading.release import Release
 from microexp.reading.sheets import open_named, split_name
 from microexp.records.index import Video, read_videos
 from microexp.run.log import log
@@ -47,11 +51,6 @@ def read_sheet(path: Path, dataset: str) -> list[Interval]:
     Raises:
         UserError: when a row has no frame numbers, or an offset before its onset.
     """
-    from microexp.datasets.index import load_adapter
-    from microexp.reading.intervals import ROW_EXCLUDED
-    from microexp.reading.params import IndexParams
-    from microexp.reading.read import read_rows
-    from microexp.reading.release import Release
 
     release = Release(dataset, path.parent, IndexParams(sheet=path.name))
     found = []

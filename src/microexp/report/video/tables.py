@@ -70,15 +70,17 @@ def run(job: Job[VideoTablesParams]) -> None:
         _write_nothing(job, None, "the video cannot be read")
         return
     (video,) = videos
+    truths = read_expressions(job.input("expressions"), videos)
     model = read_method(job.input("spotting"), "spotting")
     with open_crops(job.input("crops")) as shard, open_faces(job.input("faces")) as faces, Files() as files:
         crops = shard.usable(video.video)
         if crops is None:
-            _write_nothing(job, video, shard[video.video].excluded)
+            _write_nothing(job, video, shard[video.video].excluded, truths=len(truths))
             return
         motion = {f.video: f for f in list_features([job.input("motion")], files)}.get(video.video)
         if motion is None:
-            _write_nothing(job, video, f"no motion can be measured in {video.n_frames} frames")
+            frames = f"{video.n_frames} frame{'' if video.n_frames == 1 else 's'}"
+            _write_nothing(job, video, f"no motion can be measured in {frames}", truths=len(truths))
             return
         looks = read_landmarks(job.input("landmarks"))
         sure = [look.confidence for look in looks]
@@ -87,18 +89,18 @@ def run(job: Job[VideoTablesParams]) -> None:
         found = read_events(job.input("found"), videos)
         events = [with_apex(event, crops, job) for event in found]
         n_faces = faces[video.video].n_faces
-    truths = read_expressions(job.input("expressions"), videos)
     storage.write_csv(job.output("frames"), *frame_table(video, seen))
     storage.write_csv(job.output("events"), *event_table(video, events, seen, truths=truths, model=model))
     about = summary(video, seen, events, truths=truths, model=model)
     storage.write_json(job.output("summary"), about | {"people": n_faces, "face_box": face_box(seen.measures)})
 
 
-def _write_nothing(job: Job[Any], video: Video | None, why: str) -> None:
-    """Tables without a row, and a summary that says why."""
+def _write_nothing(job: Job[Any], video: Video | None, why: str, *, truths: int = 0) -> None:
+    """Tables without a row, and a summary that says why; none of the known expressions was met."""
     storage.write_csv(job.output("frames"), FRAME_COLUMNS, [])
     storage.write_csv(job.output("events"), EVENT_COLUMNS, [])
-    about = {} if video is None else _facts(video)
+    known = {"truths": truths, "hits": 0 if truths else None}
+    about = {} if video is None else _facts(video) | known
     storage.write_json(job.output("summary"), {"status": "none", "why": why, "usable": 0.0, "events": 0, **about})
 
 

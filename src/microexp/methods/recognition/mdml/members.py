@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from microexp.apexdiff.identity import Way, appearance_map, motion_maps
 from microexp.errors import UserError
 from microexp.methods.recognition.base import TrainingClips
-from microexp.methods.recognition.mdml.batches import Member
+from microexp.methods.recognition.mdml.batches import Member, Pool
 from microexp.methods.recognition.mdml.params import MdmlParams
 from microexp.records.clips import Clips, shrink
-
-if TYPE_CHECKING:
-    from microexp.methods.recognition.mdml.batches import Pool
 
 
 def member_of(training: TrainingClips, seed: int, options: MdmlParams) -> Member:
@@ -101,8 +97,6 @@ def pool_of(clips: Clips, label: np.ndarray, options: MdmlParams) -> Pool:
         UserError: when a stream reads a channel that the clips do not have.
     """
     import torch
-
-    from microexp.methods.recognition.mdml.batches import Pool
 
     channels = options.input_channels()
     for channel in channels:
