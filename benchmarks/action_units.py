@@ -28,7 +28,7 @@ from microexp.datasets.flowmaps import read_maps
 from microexp.datasets.protocols import dataset_name
 from microexp.methods.recognition import loso
 from microexp.methods.recognition.action_units import load, probabilities, unit_names
-from microexp.methods.recognition.params import UNIT_METHODS, FoldParams
+from microexp.methods.recognition.params import UNIT_METHODS, RecognitionFoldParams
 from microexp.metrics import action_units as metrics
 from microexp.metrics.foreign.spotting_names import person_key, video_key
 from microexp.records.clips import Clips, read_shards
@@ -58,9 +58,9 @@ def units_of(clips: Clips, sheet: Path) -> np.ndarray:
     return np.array([known.get((d, person_key(s), video_key(v)), "") for d, s, v in keys])
 
 
-def experiment(clips: Clips, name: str, options: Mapping[str, str]) -> FoldParams:
+def experiment(clips: Clips, name: str, options: Mapping[str, str]) -> RecognitionFoldParams:
     """One row of the table as an experiment of its own."""
-    return FoldParams(
+    return RecognitionFoldParams(
         experiment="units", name=name, method="action_units", method_version=1, seeds=1, target="action_units",
         options={k: v for k, v in options.items() if k != "method"}, datasets=sorted(set(clips.dataset.tolist())),
         kinds=["micro", "macro"],

@@ -27,9 +27,9 @@ from pathlib import Path
 from typing import Any
 
 from microexp.methods.untrained import write_candidates_model
-from microexp.metrics.spotting import KINDS, Interval, count
+from microexp.metrics.spotting import Interval, count
 from microexp.models import SPOTTING, shipped
-from microexp.records.index import read_expressions, read_videos
+from microexp.records.index import KINDS, read_expressions, read_videos
 from microexp.run import bundle, storage
 
 ROOT = Path(__file__).resolve().parents[1]

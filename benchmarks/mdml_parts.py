@@ -21,7 +21,7 @@ from microexp.commands.recognise import read_experiment
 from microexp.datasets.classes import class_names
 from microexp.methods.recognition import loso
 from microexp.methods.recognition.mdml.params import MdmlParams
-from microexp.methods.recognition.params import FoldParams
+from microexp.methods.recognition.params import RecognitionFoldParams
 from microexp.metrics import recognition as evaluation
 from microexp.records.clips import Clips
 from microexp.records.tables import markdown
@@ -45,7 +45,7 @@ IDENTITY: dict[str, dict[str, Any]] = {
 }
 
 
-def variant(method: FoldParams, name: str, change: dict[str, Any]) -> FoldParams:
+def variant(method: RecognitionFoldParams, name: str, change: dict[str, Any]) -> RecognitionFoldParams:
     options = dict(method.options)
     for key, value in change.items():
         merged = isinstance(value, dict) and key != "streams"
@@ -54,7 +54,9 @@ def variant(method: FoldParams, name: str, change: dict[str, Any]) -> FoldParams
     return method.model_copy(update={"name": name, "options": checked})
 
 
-def compare(methods: Sequence[FoldParams], clips: Clips, seeds: int, identity: bool) -> list[evaluation.Prediction]:
+def compare(
+    methods: Sequence[RecognitionFoldParams], clips: Clips, seeds: int, identity: bool
+) -> list[evaluation.Prediction]:
     """Predictions of the experiment's other methods and of the variants of its MDML."""
     changes = IDENTITY if identity else PARTS
     mdml = next(m for m in methods if m.method == "mdml")

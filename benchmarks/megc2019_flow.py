@@ -37,7 +37,7 @@ from microexp.methods.recognition.logistic_regression import logistic
 from microexp.methods.recognition.mdml.members import network_seeds, pool_of
 from microexp.methods.recognition.mdml.method import MdmlMethod
 from microexp.methods.recognition.mdml.params import MdmlParams
-from microexp.methods.recognition.params import FoldParams
+from microexp.methods.recognition.params import RecognitionFoldParams
 from microexp.metrics import completeness
 from microexp.metrics import recognition as evaluation
 from microexp.records.clips import Clips, concatenate
@@ -99,7 +99,7 @@ class Data:
     maps: Clips
     raw: Clips
     role: Roles
-    experiment: FoldParams
+    experiment: RecognitionFoldParams
 
     def guided(self) -> Data:
         """The clips, each map with rms 1, and behind them the rendered source."""
@@ -116,7 +116,7 @@ def load(path: Path, allow_subset: bool = False, **reading: Any) -> Data:
     maps = read_maps(path, **reading)
     raw = read_maps(path, **{**reading, "zero": "middle", "scale": "range"})
     print("\n".join(count_lines(maps)), flush=True)
-    experiment = FoldParams(
+    experiment = RecognitionFoldParams(
         experiment="megc2019", name="mdml", method="mdml", method_version=MdmlMethod.version, seeds=1,
         datasets=list(DATASETS), classes={c: list(emotions) for c, emotions in MEGC2019.classes.items()},
     )  # fmt: skip

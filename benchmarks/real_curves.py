@@ -31,7 +31,7 @@ from microexp.features import given
 from microexp.features.params import GivenParams
 from microexp.methods.find import find_method
 from microexp.methods.spotting import detect, fold
-from microexp.methods.spotting.params import DetectParams, FoldParams
+from microexp.methods.spotting.params import DetectParams, SpottingFoldParams
 from microexp.records.detections import read_detections
 from microexp.records.index import Expression, Video, read_videos, write_expressions, write_videos
 from microexp.records.tables import Table, markdown
@@ -142,7 +142,7 @@ def write_data(curves: Curves, out: Path) -> Data:
 
 def run_fold(data: Data, out: Path, method: str, subject: str, protocol: Mapping[str, Any]) -> Path:
     """Train, propose and detect, unless that was done with the same options, code and inputs."""
-    training = FoldParams(
+    training = SpottingFoldParams(
         experiment=DATASET, name=method, method=method, method_version=find_method("spotting", method).version,
         options=METHODS[method], **protocol,
     )  # fmt: skip

@@ -33,7 +33,7 @@ from microexp.methods.spotting.aemnet.params import AemnetParams
 from microexp.methods.spotting.aemnet.proposals import propose
 from microexp.methods.spotting.aemnet.training import WindowFeatures, batches, start_fit, train_many
 from microexp.methods.spotting.base import SpottingVideo
-from microexp.methods.spotting.params import FoldParams
+from microexp.methods.spotting.params import SpottingFoldParams
 from microexp.methods.training import reproducible
 from microexp.records.features import Features, Files, Key, Layout, create_features, list_features
 from microexp.records.index import Expression, Video
@@ -189,7 +189,7 @@ def time_parts(
 
 def hours_of(data: DataSet, settings: Settings, options: AemnetParams, timed: Timed, steps: int) -> tuple[float, float]:
     """Hours that the trainings of all folds take, and those that their proposals take, for one seed."""
-    params = FoldParams.model_fields
+    params = SpottingFoldParams.model_fields
     if settings.calibrate == "held_out":
         share = calibrated = float(params["held_out_share"].default)
         epochs = options.epochs * (1 - share)

@@ -23,10 +23,10 @@ import numpy as np
 from microexp.config import Config, load
 from microexp.methods.spotting import detect, fold
 from microexp.methods.spotting.aemnet.params import AemnetParams
-from microexp.methods.spotting.params import DetectParams, FoldParams
-from microexp.metrics.spotting import KINDS, OVERALL, Interval, count, count_subjects
+from microexp.methods.spotting.params import DetectParams, SpottingFoldParams
+from microexp.metrics.spotting import OVERALL, Interval, count, count_subjects
 from microexp.records.detections import read_detections
-from microexp.records.index import Video, read_videos
+from microexp.records.index import KINDS, Video, read_videos
 from microexp.records.tables import Row, Table, markdown
 from microexp.report.spotting_table import Runs, as_intervals, read_ran
 from microexp.report.tables import read_truths
@@ -68,14 +68,14 @@ class Task:
     features: list[Path]
     expressions: list[Path]
     videos: list[Path]
-    training: FoldParams
+    training: SpottingFoldParams
     choosing: DetectParams
     out: Path
 
 
 def make_tasks(config: Config, experiment: str, results: Path, out: Path) -> list[Task]:
     """Every fold of every variant."""
-    training = FoldParams.model_validate(stage_options(config, "spotting-fold", experiment, method=FULL))
+    training = SpottingFoldParams.model_validate(stage_options(config, "spotting-fold", experiment, method=FULL))
     choosing = DetectParams.model_validate(stage_options(config, "detect", experiment, method=FULL))
     options = AemnetParams.model_validate(training.options)
     datasets = config.spotting[experiment].datasets

@@ -12,8 +12,7 @@ import pytest
 
 from microexp import api
 from microexp.errors import UserError
-from microexp.metrics import spotting
-from microexp.records.index import Video, read_videos, write_videos
+from microexp.records.index import KINDS, Video, read_videos, write_videos
 from tests.methods.applied import recognition_model, spotting_model
 from tests.methods.recognition import synthetic
 from tests.methods.spotting.made_up import write_data
@@ -110,7 +109,7 @@ def test_a_model_spots_in_the_releases_numbers(tmp_path: Path) -> None:
     write_videos(tmp_path / "videos.csv", own)
     shards = [path for path in data.features if path.stem == "s01"]
     found = api.spot(tmp_path / "videos.csv", shards, model)
-    assert len(found) and set(found["subject"]) == {"s01"} and set(found["kind"]) <= set(spotting.KINDS)
+    assert len(found) and set(found["subject"]) == {"s01"} and set(found["kind"]) <= set(KINDS)
     assert (found["onset"] >= 1).all() and np.allclose((found["onset"] - 1) / own[0].fps, found["onset_s"], atol=1e-3)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from microexp.errors import UserError
 from microexp.metrics import recognition, spotting
+from microexp.records.index import KINDS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,7 +84,7 @@ def score_spotting(
             "f1_low": limits[kind][0],
             "f1_high": limits[kind][1],
         }
-        for kind, c in ((kind, pooled[kind]) for kind in (*spotting.KINDS, spotting.OVERALL))
+        for kind, c in ((kind, pooled[kind]) for kind in (*KINDS, spotting.OVERALL))
     }
     return pandas().DataFrame.from_dict(rows, orient="index")
 
@@ -92,7 +93,7 @@ def _intervals(table: Any, what: str) -> list[spotting.Interval]:
     need_columns(table, INTERVAL, what)
     found = []
     for row in table.to_dict("records"):
-        if row["kind"] not in spotting.KINDS:
+        if row["kind"] not in KINDS:
             raise UserError(where=f"{what}: kind", got=repr(row["kind"]), expected="micro or macro")
         who = f"{row['dataset']}/{row['subject']}" if "dataset" in row else str(row["subject"])
         found.append(spotting.Interval(who, str(row["video"]), row["onset"], row["offset"], row["kind"]))

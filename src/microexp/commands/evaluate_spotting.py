@@ -10,17 +10,8 @@ from pathlib import Path
 from microexp.metrics.foreign.spotting_files import write_predictions
 from microexp.metrics.foreign.spotting_inputs import Inputs, Options, read_inputs
 from microexp.metrics.foreign.spotting_log import MICRO_MAX_FRAMES
-from microexp.metrics.spotting import (
-    KINDS,
-    OVERALL,
-    Interval,
-    KindCounts,
-    Matching,
-    bootstrap_f1,
-    count,
-    count_subjects,
-    strs,
-)
+from microexp.metrics.spotting import OVERALL, Interval, KindCounts, Matching, bootstrap_f1, count, count_subjects, strs
+from microexp.records.index import KINDS
 
 DATASETS = tuple(MICRO_MAX_FRAMES)
 MATCHINGS: tuple[Matching, ...] = ("megc", "one_to_one")

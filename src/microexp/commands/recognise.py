@@ -14,7 +14,7 @@ from microexp import config as configuration
 from microexp import stage_options
 from microexp.datasets.classes import check_emotions, class_names, labels_of
 from microexp.errors import UserError
-from microexp.methods.recognition.params import FoldParams
+from microexp.methods.recognition.params import RecognitionFoldParams
 from microexp.metrics import action_units
 from microexp.metrics import recognition as evaluation
 from microexp.records.clips import Clips, read_shards
@@ -24,7 +24,7 @@ from microexp.run import storage
 from microexp.run.log import log
 
 
-def read_experiment(config: Path, name: str, folder: Path) -> tuple[list[FoldParams], Clips]:
+def read_experiment(config: Path, name: str, folder: Path) -> tuple[list[RecognitionFoldParams], Clips]:
     """Each method of the experiment `name` of a configuration, and the clips of all its data sets below `folder`.
 
     Raises:
@@ -47,7 +47,7 @@ def read_experiment(config: Path, name: str, folder: Path) -> tuple[list[FoldPar
     ]
     clips = read_shards(paths)
     check_emotions(clips.emotion, experiment, config, where=f"recognition.{name}")
-    return [FoldParams.model_validate(o) for o in options], clips
+    return [RecognitionFoldParams.model_validate(o) for o in options], clips
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

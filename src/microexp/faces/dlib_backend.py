@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 
 from microexp.errors import UserError
-from microexp.faces.geometry import N_POINTS, rebox
+from microexp.faces.geometry import rebox
 from microexp.faces.observe import Face
+from microexp.records.landmarks import N_POINTS
 from microexp.run.storage import file_sha256
 
 MODEL = "shape_predictor_68_face_landmarks.dat"

@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 
-N_POINTS = 68
-"""Landmarks in the order of the iBUG 300-W annotation (Sagonas et al. 2013)."""
-
 LEFT_EYE = slice(36, 42)  # left in the picture
 RIGHT_EYE = slice(42, 48)
 NOSE_BASE = slice(31, 36)

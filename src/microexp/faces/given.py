@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from microexp.errors import UserError
-from microexp.faces.geometry import N_POINTS, rebox
+from microexp.faces.geometry import rebox
 from microexp.faces.observe import Face, Looks
 from microexp.records.index import Video
+from microexp.records.landmarks import N_POINTS
 from microexp.run.storage import file_sha256, read_csv
 
 COLUMNS = ("frame", *(f"{axis}_{i}" for axis in "xy" for i in range(N_POINTS)))

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from microexp.faces.geometry import N_POINTS
+from microexp.records.landmarks import N_POINTS
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ import math
 import numpy as np
 from numba import float32, njit
 
+from microexp.flow.params import GRADIENT_FLOOR
 from microexp.flow.pyramid import PAD, cubic_row, level_view, locate_row, resize, sample_row, spline_row
 from microexp.run.compiled import OPTIONS, NoOverlap
 
@@ -80,10 +81,6 @@ def median_filter(plane: np.ndarray, side: int) -> None:
         for step in range(network.shape[0]):
             exchange_rows(window[network[step, 0]], window[network[step, 1]])
         plane[y] = window[side * side // 2]
-
-
-GRADIENT_FLOOR = 1.1920929e-07
-"""Below this squared gradient a pixel has no say (FLT_EPSILON, as in OpenCV)."""
 
 
 LANES = 16

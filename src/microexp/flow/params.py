@@ -81,6 +81,8 @@ PRESETS: dict[str, Tvl1] = {
 
 Preset = Literal["opencv", "classic", "micro"]
 
+GRADIENT_FLOOR = 1.1920929e-07
+"""Below this squared gradient a pixel has no say (FLT_EPSILON, as in OpenCV)."""
 GPU_BACKENDS = ("torch", "opencv_cuda")
 """Backends that use a GPU: where there is one, and always."""
 

@@ -16,7 +16,7 @@ import torch.nn.functional as nn
 from torch import Tensor
 
 from microexp.errors import one_line
-from microexp.flow.params import Tvl1
+from microexp.flow.params import GRADIENT_FLOOR, Tvl1
 from microexp.flow.tvl1 import gaussian_weights, pyramid_sizes, spline_weights
 from microexp.run.log import log
 
@@ -54,7 +54,6 @@ def fill_up(batch: Tensor, size: int) -> Tensor:
 ASK_EVERY = 10
 """Iterations between two questions whether all pairs have stopped (only with `epsilon_px` > 0)."""
 
-GRADIENT_FLOOR = 1.1920929e-07
 State = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 
 

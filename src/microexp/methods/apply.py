@@ -20,12 +20,11 @@ from microexp.methods.spotting.candidates import flags_of
 from microexp.methods.spotting.flow_magnitude import STREAM as MOTION
 from microexp.methods.spotting.selection import clean, take
 from microexp.methods.spotting.sources import RATE_TOLERANCE, without_unseen
-from microexp.metrics.spotting import KINDS
 from microexp.records.clips import ALL_CHANNELS, Clips
 from microexp.records.crops import Crops, open_crops
 from microexp.records.events import Event, write_events
 from microexp.records.features import Features, Files, list_features
-from microexp.records.index import Video, read_videos
+from microexp.records.index import KINDS, Video, read_videos
 from microexp.records.shard import Shard
 from microexp.run.log import log
 from microexp.run.stage import Job, Params

@@ -16,8 +16,9 @@ from microexp.features.motion import MotionLayout, layout_of, with_regions
 from microexp.features.motion_tracking import PlaceMotion, places
 from microexp.features.params import MotionParams
 from microexp.methods.model import FORMAT
-from microexp.methods.spotting.candidates import STREAM, CandidatesMethod, CandidatesParams, threshold_for
-from microexp.metrics.spotting import KINDS
+from microexp.methods.spotting.candidates import CandidatesMethod, CandidatesParams, threshold_for
+from microexp.methods.spotting.flow_magnitude import STREAM
+from microexp.records.index import KINDS
 from microexp.run import bundle
 
 NAME = ("untrained", "candidates")

@@ -22,9 +22,9 @@ from typing import Literal
 import numpy as np
 
 from microexp.metrics.bootstrap import Figure, draws, interval
+from microexp.records.index import KINDS
 
 Matching = Literal["megc", "one_to_one"]
-KINDS = ("micro", "macro")
 OVERALL = "overall"
 IOU = 0.5
 

@@ -12,6 +12,7 @@ from microexp.errors import UserError
 from microexp.run import storage
 
 N_POINTS = 68
+"""Landmarks in the order of the iBUG 300-W annotation (Sagonas et al. 2013)."""
 COLUMNS = (
     "frame", "face_id", "timestamp", "confidence", "success", *(f"x_{i}" for i in range(N_POINTS)),
     *(f"y_{i}" for i in range(N_POINTS)),

@@ -12,13 +12,12 @@ from pathlib import Path
 from markupsafe import Markup
 
 from microexp.datasets.counts import Count, read_counts
-from microexp.metrics.spotting import KINDS
 from microexp.records.apexdiff import read_apexdiff
 from microexp.records.crops import open_crops
 from microexp.records.detections import COLUMNS as DETECTION_COLUMNS
 from microexp.records.faces import open_faces
 from microexp.records.flow import open_flow
-from microexp.records.index import Expression, Issue, Video, by_kind, read_expressions, read_issues, read_videos
+from microexp.records.index import KINDS, Expression, Issue, Video, by_kind, read_expressions, read_issues, read_videos
 from microexp.report import page, svg
 from microexp.report.collect import (
     HEADINGS,

@@ -12,9 +12,9 @@ import numpy as np
 
 from microexp.datasets.protocols import PUBLISHED
 from microexp.errors import UserError
-from microexp.metrics.spotting import KINDS, OVERALL, Counts, Interval, bootstrap_f1, count, count_subjects
+from microexp.metrics.spotting import OVERALL, Counts, Interval, bootstrap_f1, count, count_subjects
 from microexp.records.detections import FOLD_RECORD, Detection
-from microexp.records.index import Video
+from microexp.records.index import KINDS, Video
 from microexp.records.tables import Row, Table
 from microexp.report.params import TablesStageParams
 from microexp.run import provenance

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from microexp.methods.recognition.mdml.params import MdmlParams
-from microexp.methods.recognition.params import FoldParams
+from microexp.methods.recognition.params import RecognitionFoldParams
 from tests.methods.recognition.synthetic import CLASSES, clips_of
 
 torch.set_num_threads(1)
@@ -27,7 +27,9 @@ def experiment(quick):
             changes.setdefault("classes", CLASSES)
         common = {"experiment": "x", "name": "mdml", "method": "mdml", "method_version": 1, "seeds": 1}
         options = quick(**(mdml or {})).model_dump()
-        return FoldParams.model_validate({**common, "datasets": list(datasets), "options": options, **changes})
+        return RecognitionFoldParams.model_validate(
+            {**common, "datasets": list(datasets), "options": options, **changes}
+        )
 
     return make
 

@@ -16,7 +16,7 @@ from microexp.methods.recognition import fold, loso
 from microexp.methods.recognition.action_units import model as units
 from microexp.methods.recognition.action_units.network import UnitNetwork
 from microexp.methods.recognition.action_units.training import answers, calibrate, train
-from microexp.methods.recognition.params import UNIT_METHODS, FoldParams
+from microexp.methods.recognition.params import UNIT_METHODS, RecognitionFoldParams
 from microexp.metrics.action_units import auc
 from microexp.models import ACTION_UNITS, shipped
 from microexp.rendered.unit_maps import UnitMaps, draw_maps, make_face
@@ -188,13 +188,13 @@ def options(learn_from, **changes):
 
 @pytest.mark.long
 def test_what_learns_from_subjects_tells_their_units(coded):
-    rows = loso.predict_units(coded, FoldParams.model_validate(options("subjects")))
+    rows = loso.predict_units(coded, RecognitionFoldParams.model_validate(options("subjects")))
     assert len(rows) == len(coded) - 1  # one is not coded
     truth = shown([r.label for r in rows])
     p = np.array([[r.p[name] for name in NAMES] for r in rows])
     for unit in (1, 4, 9, 12):
         assert auc(truth[:, KNOWN.index(unit)], p[:, KNOWN.index(unit)]) > 0.9
-    zero = loso.predict_units(coded, FoldParams.model_validate(options("rendered")))
+    zero = loso.predict_units(coded, RecognitionFoldParams.model_validate(options("rendered")))
     flow = coded.maps[1:, [1, 2]]
     np.testing.assert_allclose([list(r.p.values()) for r in zero], units.probabilities(flow, px=True), atol=1e-6)
 
@@ -216,7 +216,9 @@ def test_a_fold_of_units_from_shards_to_predictions(coded, tmp_path, learn_from)
 @pytest.mark.long
 def test_both_is_the_mean_of_the_two_in_log_odds(coded):
     subjects, rendered, both = (
-        np.array([list(r.p.values()) for r in loso.predict_units(coded, FoldParams.model_validate(options(how)))])
+        np.array(
+            [list(r.p.values()) for r in loso.predict_units(coded, RecognitionFoldParams.model_validate(options(how)))]
+        )
         for how in ("subjects", "rendered", "both")
     )
     odds = [np.log(p / (1 - p)) for p in (subjects, rendered, both)]
@@ -225,7 +227,7 @@ def test_both_is_the_mean_of_the_two_in_log_odds(coded):
 
 def test_a_unit_that_nobody_shows_is_answered_by_the_shipped_model(coded):
     method = find_method("recognition", "action_units")
-    e = FoldParams.model_validate(options("subjects"))
+    e = RecognitionFoldParams.model_validate(options("subjects"))
     role = fold.roles(coded, np.where(coded.aus != "", 0, -1), e)
     training = fold.training_clips(coded, role, e, fold="demo-b", classes=NAMES)
     model = method.fit(training, method.Options(learn_from="subjects"), Context(0))
@@ -263,7 +265,7 @@ def test_an_experiment_on_units_needs_no_more_than_its_target():
 
 def test_emotions_need_something_to_learn_from(coded):
     method = find_method("recognition", "action_units")
-    e = FoldParams.model_validate(
+    e = RecognitionFoldParams.model_validate(
         {**options("rendered"), "target": "emotion", "classes": {"a": ["happiness"], "b": ["disgust", "surprise"]}}
     )
     role = fold.roles(coded, np.where(coded.emotion == "happiness", 0, 1), e)

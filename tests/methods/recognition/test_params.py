@@ -3,7 +3,7 @@ import pytest
 from microexp.config import parse
 from microexp.errors import UserError
 from microexp.methods.recognition.mdml.params import MdmlParams
-from microexp.methods.recognition.params import FoldParams
+from microexp.methods.recognition.params import RecognitionFoldParams
 from microexp.stage_options import stage_options
 
 DATASETS = {
@@ -25,7 +25,7 @@ def test_the_stage_gets_everything_that_it_reads():
     found = options(sources=["lv:macro"], kinds=["macro"])
     assert found["sources"] == ["lv:macro"] and found["kinds"] == ["macro"] and found["seed"] == 4
     assert found["people"] == [["samm", "lv"]]  # SAMM Long Videos show SAMM's people
-    assert FoldParams.model_validate(found).classes == CLASSES
+    assert RecognitionFoldParams.model_validate(found).classes == CLASSES
     assert MdmlParams.model_validate(found["options"]) == MdmlParams()
     assert options(sources=["demo"])["people"] == []
     assert options(sources=["lv"], same_people=[["demo", "lv"]])["people"] == [["demo", "lv", "samm"]]

@@ -10,7 +10,7 @@ import yaml
 from microexp.commands.main import main
 from microexp.config import parse
 from microexp.datasets.classes import class_names
-from microexp.methods.recognition.params import FoldParams
+from microexp.methods.recognition.params import RecognitionFoldParams
 from microexp.stage_options import stage_options
 
 PAGE = Path(__file__).parents[3] / "docs" / "recognition.md"
@@ -24,7 +24,7 @@ def test_the_examples_of_the_page_are_configurations():
         for name, experiment in config.recognition.items():
             for method in experiment.methods:
                 options = stage_options(config, "recognition-fold", name, method=method)
-                found[name] = FoldParams.model_validate(options)
+                found[name] = RecognitionFoldParams.model_validate(options)
     assert {"megc2019", "casme2_5", "samm_5", "smic_3", "cas_me3_7", "across", "flow"} <= set(found)
     assert [len(class_names(found[name])) for name in ("megc2019", "casme2_5", "samm_5", "cas_me3_7")] == [3, 5, 5, 7]
     assert found["samm_5"].people == [["samm", "samm_lv"]] and found["across"].leave == "dataset"

@@ -14,7 +14,7 @@ import numpy as np
 
 from microexp.methods.find import find_method
 from microexp.methods.spotting import detect, fold
-from microexp.methods.spotting.params import DetectParams, FoldParams
+from microexp.methods.spotting.params import DetectParams, SpottingFoldParams
 from microexp.pipeline import STAGES
 from microexp.records import features as records
 from microexp.records.index import Expression, Video, read_expressions, read_videos, write_expressions, write_videos
@@ -229,7 +229,7 @@ def run_fold(
     files = {
         name: out / Path(o.path).name for s in ("spotting-fold", "detect") for name, o in STAGES[s].outputs.items()
     }
-    params = FoldParams(
+    params = SpottingFoldParams(
         experiment="made", name="made_up", method=method, method_version=find_method("spotting", method).version,
         options=dict(options or {}), **protocol,
     )  # fmt: skip

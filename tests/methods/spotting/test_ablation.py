@@ -9,7 +9,7 @@ import pytest
 
 from microexp.config import load
 from microexp.methods.spotting import fold
-from microexp.methods.spotting.params import DetectParams, FoldParams
+from microexp.methods.spotting.params import DetectParams, SpottingFoldParams
 from microexp.records.detections import Detection, write_detections
 from microexp.records.index import read_videos
 from microexp.report.tables import read_truths
@@ -32,7 +32,7 @@ def tasks(ablation, tmp_path, monkeypatch):
     data = write_data(tmp_path / "data", subjects=3, n_frames=200, channels=8)
     monkeypatch.setattr(ablation, "VARIANTS", {"no pyramid": {}, "one level": {"levels": 1}})
     training = {
-        name: FoldParams(
+        name: SpottingFoldParams(
             experiment="demo", name="aemnet", method="aemnet", method_version=1, seeds=2, calibrate="held_out",
             options={**QUICK, "epochs": 1, "network": {**QUICK["network"], **change}},
         )

@@ -14,7 +14,7 @@ from microexp.methods.find import SHIPPED
 from microexp.methods.spotting.base import SpottingVideo
 from microexp.methods.spotting.fits import ALL, calibration_parts, held_out_subject, plan_fits
 from microexp.methods.spotting.fold import permuted
-from microexp.methods.spotting.params import FoldParams
+from microexp.methods.spotting.params import SpottingFoldParams
 from microexp.records.detections import read_detections
 from microexp.records.index import Expression, read_expressions, read_videos, write_expressions
 from microexp.records.proposals import CALIBRATION, METHOD, PERMUTED, TEST, read_proposals
@@ -35,7 +35,7 @@ every_method = pytest.mark.parametrize("method", OPTIONS)
 
 
 def params(**changes):
-    return FoldParams(experiment="e", name="n", method="m", method_version=1, **changes)
+    return SpottingFoldParams(experiment="e", name="n", method="m", method_version=1, **changes)
 
 
 @pytest.fixture(scope="module")

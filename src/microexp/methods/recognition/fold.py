@@ -18,7 +18,7 @@ from microexp.errors import UserError
 from microexp.methods.context import Checkpoint, Context, digest, fingerprint
 from microexp.methods.find import find_method, source_of
 from microexp.methods.recognition.base import RecognitionMethod, TrainingClips
-from microexp.methods.recognition.params import FoldParams
+from microexp.methods.recognition.params import RecognitionFoldParams
 from microexp.records.clips import Clips, read_shards
 from microexp.records.predictions import write_predictions
 from microexp.records.training import write_training
@@ -49,7 +49,7 @@ class Roles:
     person: np.ndarray
 
 
-def roles(clips: Clips, label: np.ndarray, experiment: FoldParams) -> Roles:
+def roles(clips: Clips, label: np.ndarray, experiment: RecognitionFoldParams) -> Roles:
     """Find targets and sources; a clip that is a target is no source."""
     target = np.isin(clips.dataset, experiment.datasets) & np.isin(clips.kind, experiment.kinds) & (label >= 0)
     source = np.zeros(len(clips), dtype=np.int64)
@@ -88,13 +88,13 @@ def training_rows(role: Roles, out: np.ndarray) -> np.ndarray:
     """(N,) bool: clips that may be trained on when `out` (N,) is held out.
 
     Nothing of a held-out person is trained on: not their clips to recognise, not their macro-expressions among the
-    sources, not what they did in another data set (`FoldParams.people`).
+    sources, not what they did in another data set (`RecognitionFoldParams.people`).
     """
     return np.asarray((role.target | (role.source > 0)) & ~np.isin(role.person, np.unique(role.person[out])) & ~out)
 
 
 def training_clips(
-    clips: Clips, role: Roles, experiment: FoldParams, *, fold: str, classes: tuple[str, ...]
+    clips: Clips, role: Roles, experiment: RecognitionFoldParams, *, fold: str, classes: tuple[str, ...]
 ) -> TrainingClips:
     """What a method is handed in `fold`.
 
@@ -121,26 +121,28 @@ def training_clips(
     )  # fmt: skip
 
 
-def test_rows(clips: Clips, role: Roles, experiment: FoldParams, *, fold: str) -> np.ndarray:
+def test_rows(clips: Clips, role: Roles, experiment: RecognitionFoldParams, *, fold: str) -> np.ndarray:
     """Numbers of the clips that are predicted in `fold`; none in the fold `all`."""
     if fold == WHOLE_DATASET:
         return np.empty(0, np.int64)
     return np.flatnonzero(role.target & held_out(clips, fold, experiment.leave))
 
 
-def label_text(clips: Clips, row: int, label: np.ndarray, *, experiment: FoldParams, classes: tuple[str, ...]) -> str:
+def label_text(
+    clips: Clips, row: int, label: np.ndarray, *, experiment: RecognitionFoldParams, classes: tuple[str, ...]
+) -> str:
     """What a clip shows, as `predictions.csv` says it: its class, or its units as its sheet writes them."""
     return str(clips.aus[row]) if experiment.target == "action_units" else classes[label[row]]
 
 
-def answer_text(p: np.ndarray, experiment: FoldParams, classes: tuple[str, ...]) -> str:
+def answer_text(p: np.ndarray, experiment: RecognitionFoldParams, classes: tuple[str, ...]) -> str:
     """What probabilities (classes,) say: the most probable class, or the units of at least one half (`4+12`)."""
     if experiment.target == "action_units":
         return "+".join(name.removeprefix("AU") for name, value in zip(classes, p, strict=True) if value >= 0.5)
     return classes[int(np.argmax(p))]
 
 
-def run(job: Job[FoldParams]) -> Mapping[str, Any]:
+def run(job: Job[RecognitionFoldParams]) -> Mapping[str, Any]:
     """Train and predict one fold. Where nobody is to be predicted, nothing is trained."""
     options, name = job.params, job.keys["fold"]
     method = find_method("recognition", options.method)
@@ -152,7 +154,7 @@ def run(job: Job[FoldParams]) -> Mapping[str, Any]:
     classes, label = class_names(options), labels_of(clips, options)
     role = roles(clips, label, options)
     test = test_rows(clips, role, options, fold=name)
-    fold = Fold(method, settings, options, name, device)
+    fold = RecognitionFold(method, settings, options, name, device)
     if not (len(test) or options.applied) and name != WHOLE_DATASET:
         log(f"{options.name} {name}: no clip to predict, nothing is trained")
         bundle.write(job.output("trained"), fold.bundle({}, classes, clips))
@@ -182,12 +184,12 @@ def run(job: Job[FoldParams]) -> Mapping[str, Any]:
 
 
 @dataclass(frozen=True)
-class Fold:
+class RecognitionFold:
     """What all fits of a fold share."""
 
     method: RecognitionMethod[Any, Any]
     settings: Params
-    options: FoldParams
+    options: RecognitionFoldParams
     fold: str
     device: str
 

@@ -29,7 +29,7 @@ from microexp.methods.recognition.majority import shares
 from microexp.methods.recognition.mdml.batches import Member, Pool
 from microexp.methods.recognition.mdml.members import make_member, network_seeds, pool_of
 from microexp.methods.recognition.mdml.params import MdmlParams
-from microexp.methods.recognition.params import FoldParams
+from microexp.methods.recognition.params import RecognitionFoldParams
 from microexp.metrics.action_units import UnitPrediction
 from microexp.metrics.recognition import Prediction
 from microexp.records.clips import Clips
@@ -42,7 +42,7 @@ def mdml(
     pool: Pool,
     role: Roles,
     *,
-    experiment: FoldParams,
+    experiment: RecognitionFoldParams,
     options: MdmlParams,
     classes: int,
     names: Sequence[str] | None = None,
@@ -69,7 +69,7 @@ def mdml(
 
 
 def fold_member(
-    clips: Clips, role: Roles, experiment: FoldParams, *, fold: str, seed: int, options: MdmlParams
+    clips: Clips, role: Roles, experiment: RecognitionFoldParams, *, fold: str, seed: int, options: MdmlParams
 ) -> Member:
     """One network of a fold as a member of a stack over all clips."""
     out = held_out(clips, fold, experiment.leave)
@@ -133,7 +133,7 @@ def train_predict(
     return found
 
 
-def logistic(clips: Clips, role: Roles, experiment: FoldParams, *, classes: int, **how: Any) -> np.ndarray:
+def logistic(clips: Clips, role: Roles, experiment: RecognitionFoldParams, *, classes: int, **how: Any) -> np.ndarray:
     """(N, classes) class probabilities of the logistic regression; nan where a clip is in no fold.
 
     `how` is handed to `train_logistic`; `mirror_test` also averages over mirror images.
@@ -148,7 +148,7 @@ def logistic(clips: Clips, role: Roles, experiment: FoldParams, *, classes: int,
     return p
 
 
-def majority(clips: Clips, role: Roles, experiment: FoldParams, *, classes: int) -> np.ndarray:
+def majority(clips: Clips, role: Roles, experiment: RecognitionFoldParams, *, classes: int) -> np.ndarray:
     """(N, classes) class shares of each clip's training clips; nan where a clip is in no fold."""
     p = np.full((len(clips), classes), np.nan)
     for name in fold_names(clips, role, experiment.leave):
@@ -157,7 +157,9 @@ def majority(clips: Clips, role: Roles, experiment: FoldParams, *, classes: int)
     return p
 
 
-def _plain_rows(clips: Clips, role: Roles, experiment: FoldParams, fold: str) -> tuple[np.ndarray, np.ndarray]:
+def _plain_rows(
+    clips: Clips, role: Roles, experiment: RecognitionFoldParams, fold: str
+) -> tuple[np.ndarray, np.ndarray]:
     out = held_out(clips, fold, experiment.leave)
     train = np.flatnonzero(role.target & training_rows(role, out))
     return train, np.flatnonzero(role.target & out)
@@ -191,7 +193,7 @@ def unit_predictions(
     return found
 
 
-def predict_units(clips: Clips, experiment: FoldParams) -> list[UnitPrediction]:
+def predict_units(clips: Clips, experiment: RecognitionFoldParams) -> list[UnitPrediction]:
     """Predictions of all folds of an experiment on action units, by the method that it names."""
     classes = class_names(experiment)
     role = roles(clips, labels_of(clips, experiment), experiment)
@@ -204,7 +206,7 @@ def predict_units(clips: Clips, experiment: FoldParams) -> list[UnitPrediction]:
     ]
 
 
-def predict_all(clips: Clips, experiment: FoldParams, *, device: str = "cpu") -> list[Prediction]:
+def predict_all(clips: Clips, experiment: RecognitionFoldParams, *, device: str = "cpu") -> list[Prediction]:
     """Predictions of all folds by the method that `experiment` names: MDML stacked, any other fold by fold."""
     classes, label = class_names(experiment), labels_of(clips, experiment)
     role = roles(clips, label, experiment)
@@ -225,7 +227,7 @@ def predict_all(clips: Clips, experiment: FoldParams, *, device: str = "cpu") ->
 def _fold_by_fold(
     clips: Clips,
     role: Roles,
-    experiment: FoldParams,
+    experiment: RecognitionFoldParams,
     method: RecognitionMethod[Any, Any],
     settings: Params,
     classes: tuple[str, ...],

@@ -58,7 +58,7 @@ class RecognitionExperiment(RecognitionTask):
         return list(dict.fromkeys(source.partition(":")[0] for source in self.sources))
 
 
-class FoldParams(TaskParams):
+class RecognitionFoldParams(TaskParams):
     """What the stage `recognition-fold` reads."""
 
     experiment: str = Field(description="Name of the experiment.")

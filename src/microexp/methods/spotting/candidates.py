@@ -20,8 +20,9 @@ from microexp.features.motion import REGIONS as MEMBERS
 from microexp.features.motion import RULE_REGIONS
 from microexp.methods.context import Context
 from microexp.methods.spotting.base import Found, SpottingMethod, SpottingVideo, Truth
-from microexp.metrics.spotting import KINDS
+from microexp.methods.spotting.flow_magnitude import STREAM
 from microexp.records.features import Features
+from microexp.records.index import KINDS
 from microexp.records.validity import Reason
 from microexp.run.stage import Params
 
@@ -251,7 +252,6 @@ def turning(features: Features) -> np.ndarray:
 
 # Method `candidates`: motion that stands out from a video's own noise, as `candidates` finds it. It learns nothing.
 
-STREAM = "motion"
 MICRO_S = 0.5
 """Longest micro-expression (Yan et al. 2013): what is longer is proposed as `macro`."""
 

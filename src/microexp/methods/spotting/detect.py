@@ -27,10 +27,9 @@ from microexp.methods.people import Sides
 from microexp.methods.spotting.fits import Subject, held_out_subject
 from microexp.methods.spotting.params import ChoiceParams, DetectParams
 from microexp.methods.spotting.selection import Candidates, Choice, choose, clean, duration_limits, take
-from microexp.metrics.spotting import KINDS
 from microexp.records.detections import FOLD_RECORD, Detection, write_detections
 from microexp.records.features import Key
-from microexp.records.index import Expression, Video, read_expressions, read_videos
+from microexp.records.index import KINDS, Expression, Video, read_expressions, read_videos
 from microexp.records.proposals import CALIBRATION, METHOD, TEST, Proposals, read_proposals
 from microexp.run import provenance, storage
 from microexp.run.stage import Job

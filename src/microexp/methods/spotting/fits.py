@@ -11,8 +11,8 @@ import numpy as np
 
 from microexp.errors import UserError
 from microexp.methods.people import same_person
-from microexp.methods.spotting.params import FoldParams
-from microexp.models import SPOTTING, shipped
+from microexp.methods.spotting.params import SpottingFoldParams
+from microexp.models import SHIPPED, SPOTTING, shipped
 from microexp.records.proposals import METHOD, PERMUTED
 from microexp.run import bundle, provenance
 from microexp.run.names import split_fold
@@ -47,7 +47,7 @@ class FitPlan:
         return f"{self.variant}.{self.seed}.{self.fit}"
 
 
-def plan_fits(subjects: Sequence[Subject], options: FoldParams, *, learns: bool, seeded: bool) -> list[FitPlan]:
+def plan_fits(subjects: Sequence[Subject], options: SpottingFoldParams, *, learns: bool, seeded: bool) -> list[FitPlan]:
     """The trainings of a fold, in order.
 
     Args:
@@ -80,7 +80,7 @@ def plan_fits(subjects: Sequence[Subject], options: FoldParams, *, learns: bool,
     return plans
 
 
-def calibration_parts(subjects: Sequence[Subject], options: FoldParams, seed: int) -> list[tuple[Subject, ...]]:
+def calibration_parts(subjects: Sequence[Subject], options: SpottingFoldParams, seed: int) -> list[tuple[Subject, ...]]:
     """Who calibrates: a held-out share of the training subjects, or each of them in one of the inner folds.
 
     Subjects of several data sets who are one person stay together.
@@ -105,8 +105,6 @@ def held_out_subject(fold: str) -> Subject | None:
 #
 # A network that has seen the held-out person makes a result worthless, and one that has seen a training person makes
 # the thresholds too high, because they are chosen on people whom a fit did not see. Both are refused.
-
-SHIPPED = "shipped"
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from microexp.methods.context import Checkpoint, Context, fingerprint
 from microexp.methods.find import find_method, source_of
 from microexp.methods.spotting.base import FitRequest, SpottingMethod, SpottingVideo, Truth, checked
 from microexp.methods.spotting.fits import FitPlan, Start, Subject, check_start, held_out_subject, plan_fits, trained_on
-from microexp.methods.spotting.params import FoldParams
+from microexp.methods.spotting.params import SpottingFoldParams
 from microexp.methods.spotting.sources import Sources, without_unseen
 from microexp.records.features import Files, Key
 from microexp.records.index import Expression
@@ -35,7 +35,7 @@ from microexp.run.stage import Job, Params, validate
 Method = SpottingMethod[Any, Any]
 
 
-def run(job: Job[FoldParams]) -> Mapping[str, Any]:
+def run(job: Job[SpottingFoldParams]) -> Mapping[str, Any]:
     """Train the fold `job.keys["fold"]`, write models and log, then read the held-out subject and write proposals."""
     options = job.params
     method = find_method("spotting", options.method)
@@ -47,7 +47,7 @@ def run(job: Job[FoldParams]) -> Mapping[str, Any]:
     start = check_start(path, {key[:2] for key in sources.videos}, options.people) if path else None
     with Files() as files:
         training = sources.training_videos(method.streams(settings), files)
-        fold = Fold(method, settings, options, training, sources.truth, job.keys["fold"], device, start)
+        fold = SpottingFold(method, settings, options, training, sources.truth, job.keys["fold"], device, start)
         key = fold.fingerprint(sources.training_paths())
         checkpoint = Checkpoint(Path(f"{job.output('trained')}.checkpoint"), key)
         plans = plan_fits(fold.subjects(), options, learns=method.learns, seeded=method.seeded)
@@ -67,12 +67,12 @@ def run(job: Job[FoldParams]) -> Mapping[str, Any]:
 
 
 @dataclass(frozen=True)
-class Fold:
+class SpottingFold:
     """What all fits of a fold share."""
 
     method: Method
     settings: Params
-    options: FoldParams
+    options: SpottingFoldParams
     videos: Sequence[SpottingVideo]
     truth: Truth
     fold: str

@@ -91,7 +91,7 @@ class SpottingExperiment(Params):
         return self
 
 
-class FoldParams(CalibrationParams):
+class SpottingFoldParams(CalibrationParams):
     """What the stage `spotting-fold` reads."""
 
     experiment: str = Field(description="Name of the experiment.")

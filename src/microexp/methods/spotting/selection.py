@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from microexp.methods.spotting.params import ChoiceParams
-from microexp.metrics.spotting import KINDS, Matching, closed_iou, hits
+from microexp.metrics.spotting import Matching, closed_iou, hits
+from microexp.records.index import KINDS
 
 N_THRESHOLDS = 64
 

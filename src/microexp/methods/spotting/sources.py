@@ -13,7 +13,7 @@ from microexp.errors import UserError
 from microexp.methods.people import Sides
 from microexp.methods.spotting.base import SpottingVideo, Truth
 from microexp.methods.spotting.fits import Subject
-from microexp.methods.spotting.params import FoldParams
+from microexp.methods.spotting.params import SpottingFoldParams
 from microexp.records.features import Features, Files, Key, list_features, unit_of
 from microexp.records.index import Expression, Video, read_expressions, read_videos
 from microexp.run.stage import Job
@@ -39,7 +39,7 @@ class Sources:
     sides: Sides
 
     @classmethod
-    def of(cls, job: Job[FoldParams], held_out: Subject | None) -> Sources:
+    def of(cls, job: Job[SpottingFoldParams], held_out: Subject | None) -> Sources:
         """Read the index; feature shards are known by their names alone.
 
         Raises:

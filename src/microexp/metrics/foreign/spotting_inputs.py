@@ -25,13 +25,13 @@ from microexp.metrics.foreign.spotting_log import (
     read_log,
 )
 from microexp.metrics.foreign.spotting_names import check_videos, match_names, name_subjects, rename
-from microexp.metrics.spotting import KINDS, Interval
+from microexp.metrics.spotting import Interval
 from microexp.reading.intervals import ROW_EXCLUDED, as_frame
 from microexp.reading.params import IndexParams
 from microexp.reading.read import read_rows
 from microexp.reading.release import Release
 from microexp.reading.sheets import open_named, split_name
-from microexp.records.index import Video, read_videos
+from microexp.records.index import KINDS, Video, read_videos
 from microexp.run.log import log
 from microexp.run.storage import file_sha256
 
