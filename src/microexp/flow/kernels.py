@@ -16,9 +16,9 @@ import math
 import numpy as np
 from numba import float32, njit
 
+from microexp.flow.compiler import OPTIONS, NoOverlap
 from microexp.flow.params import GRADIENT_FLOOR
 from microexp.flow.pyramid import PAD, cubic_row, level_view, locate_row, resize, sample_row, spline_row
-from microexp.run.compiled import OPTIONS, NoOverlap
 
 # Median filter of a flow field as a sorting network over image rows (numba): no branches, all vector code.
 

@@ -9,7 +9,7 @@ from llvmlite import ir  # type: ignore[import-untyped]
 from numba import float32, njit, types
 from numba.extending import intrinsic
 
-from microexp.run.compiled import OPTIONS, NoOverlap
+from microexp.flow.compiler import OPTIONS, NoOverlap
 
 # One small piece of hand-written vector code: the bicubic sum over 4 x 4 pixels of 4 interleaved channels.
 #

@@ -1,4 +1,4 @@
-"""How kernels are compiled, where they are kept, and that two processes do not compile them at the same time."""
+"""Where compiled kernels are kept, and that two processes do not compile them at the same time."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import numba
-from numba.core.compiler import CompilerBase, DefaultPassBuilder
 
 from microexp.errors import UserError
 from microexp.run.log import log
@@ -76,28 +74,3 @@ def one_at_a_time() -> Iterator[None]:
         with suppress(OSError):  # a file system without locks: then both compile
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
-
-
-# How numba compiles the flow kernels.
-
-OPTIONS: dict[str, Any] = {
-    "cache": can_keep(),
-    "nogil": True,
-    "boundscheck": False,
-    "error_model": "numpy",
-    # Fast maths would gain 15 %, and lose this: the order of additions would hang on whether the code was compiled
-    # just now or comes from the cache. Without it the same bytes come out every time.
-    "fastmath": False,
-}
-
-
-class NoOverlap(CompilerBase):  # type: ignore[misc]
-    """Compiles a function with array arguments that never overlap where one of them is written.
-
-    Without this promise LLVM must assume that writing one row changes another, and makes no vector code.
-    """
-
-    def define_pipelines(self) -> list[Any]:
-        """The usual passes, with LLVM's `noalias` on every pointer argument."""
-        self.state.flags.noalias = True
-        return [DefaultPassBuilder.define_nopython_pipeline(self.state)]

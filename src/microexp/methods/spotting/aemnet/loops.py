@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import float32, njit
 
-from microexp.run.compiled import OPTIONS, NoOverlap
+from microexp.flow.compiler import OPTIONS, NoOverlap
 
 LOG2_E = float32(1.4426950408889634)
 LN2_HIGH, LN2_LOW = float32(0.693359375), float32(-2.12194440e-4)
