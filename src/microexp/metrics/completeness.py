@@ -1,6 +1,4 @@
-"""Whether nobody and no clip vanishes from a table: the folds of a run against its index, other people's predictions
-against a list or against what a protocol says.
-"""
+"""That nobody and no clip vanishes from a table: folds against an index, predictions against a list or protocol."""
 
 from __future__ import annotations
 
