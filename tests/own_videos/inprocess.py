@@ -36,8 +36,11 @@ def run(
     cores: int,
     show: Callable[[str], None] = print,
     change: Callable[[dict[str, Any]], None] = lambda options: None,
+    until: str | None = None,
 ) -> int:
     """As `workflow.run_workflow`: what fails for one video is written down, and the next one goes on."""
+    if until:
+        return 0
     before = Path.cwd()
     options: Any = yaml_file.read(config)
     change(options)

@@ -20,6 +20,7 @@ from microexp.own_videos.workflow import (
     forget_unlisted,
     has_face,
     is_face,
+    outdated,
     run_workflow,
     targets,
     write_configuration,
@@ -82,9 +83,9 @@ def main(args: argparse.Namespace) -> int:
     if args.face == ALL:
         rows = every_face(args, videos, out, labels=labels)
     else:
-        if usable:
-            work(args, videos, Run(out / "run", out / "config.yaml", args.face), labels=labels)
-        rows = collect(videos, out / "run", out, annotated=args.annotated)
+        run = Run(out / "run", out / "config.yaml", args.face)
+        old = work(args, videos, run, labels=labels) if usable else ()
+        rows = collect(videos, run.folder, out, annotated=args.annotated, old=old)
     forget_unlisted(videos, rows, out)
     write_summary(out, rows)
     report(rows, out)
@@ -119,9 +120,9 @@ def every_face(
             folder = run.folder / f"face{number}"
             run = Run(folder, folder / "config.yaml", number, again=True)
             say(f"face {number}, in {many(len(part), 'video')}")
-        if any(not video.problem for video in part):
-            work(args, part, run, labels=labels)
-        for video, row in zip(part, collect(part, run.folder, out, annotated=args.annotated, face=number), strict=True):
+        old = work(args, part, run, labels=labels) if any(not video.problem for video in part) else ()
+        found = collect(part, run.folder, out, annotated=args.annotated, face=number, old=old)
+        for video, row in zip(part, found, strict=True):
             if is_face(row, rows[video.name], number):
                 rows[video.name].append(row)
         number += 1
@@ -129,10 +130,15 @@ def every_face(
     return [row for own in rows.values() for row in own]
 
 
-def work(args: argparse.Namespace, videos: Sequence[OwnVideo], run: Run, *, labels: Sequence[Label]) -> None:
-    """Write the configuration, and run the workflow on the videos that can be read."""
+def work(args: argparse.Namespace, videos: Sequence[OwnVideo], run: Run, *, labels: Sequence[Label]) -> set[str]:
+    """Write the configuration, and run the workflow on the videos that can be read.
+
+    Returns the files that it should have made and could not, older ones of the same names among them.
+    """
     link_videos(videos, run.folder / "videos")
-    strange = write_annotations(run.folder / "videos" / SHEET, labels, videos, file=args.labels)
+    sheet = run.folder / "videos" / SHEET
+    before = sheet.read_bytes() if sheet.is_file() else None
+    strange = write_annotations(sheet, labels, videos, file=args.labels)
     choice = choose_models(args.model, run.folder)
     if not run.again:
         if labels:
@@ -141,8 +147,11 @@ def work(args: argparse.Namespace, videos: Sequence[OwnVideo], run: Run, *, labe
         say(choice.about)
     options = configuration(choice, run.folder / "videos", face=run.face, fps=args.fps, annotated=args.annotated)
     write_configuration(run.config, options)
-    made = targets(videos, args.annotated)
-    run_workflow(run.folder, run.config, made, cores=max(1, args.cores), show=say)
+    made, cores = targets(videos, args.annotated), max(1, args.cores)
+    if before not in (None, sheet.read_bytes()):  # the index first: then it is seen that the videos are the same
+        run_workflow(run.folder, run.config, made, cores=cores, show=say, until="index_subject")
+    status = run_workflow(run.folder, run.config, made, cores=cores, show=say)
+    return outdated(run.folder, run.config, made) if status else set()
 
 
 def report(rows: Sequence[dict[str, Any]], out: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import importlib.util
 import os
 import re
@@ -115,7 +116,13 @@ ERROR = re.compile(r"microexp: error: .*|.*Error in rule (\w+).*|.*LockException
 
 
 def run_workflow(
-    folder: Path, config: Path, targets: Sequence[str], *, cores: int, show: Callable[[str], None] = print
+    folder: Path,
+    config: Path,
+    targets: Sequence[str],
+    *,
+    cores: int,
+    show: Callable[[str], None] = print,
+    until: str | None = None,
 ) -> int:
     """Make `targets` in `folder`; what can be made is made, whatever fails.
 
@@ -125,6 +132,7 @@ def run_workflow(
         targets: files, relative to `folder`.
         cores: CPU cores.
         show: takes a line for the user.
+        until: the last rule of interest: what comes after it is not made.
 
     Returns:
         Snakemake's exit status; its whole output is in `folder`/workflow.log.
@@ -135,9 +143,9 @@ def run_workflow(
     if importlib.util.find_spec("snakemake") is None:
         raise UserError(file="snakemake", problem="not installed", hint="pip install 'microexp[workflow]'")
     folder.mkdir(parents=True, exist_ok=True)
-    line = [sys.executable, "-P", "-m", "snakemake", "-s", str(snakefile()), "--directory", str(folder.resolve())]
-    line += ["--configfile", str(config.resolve()), "--cores", str(cores), "--keep-going", "--rerun-incomplete"]
-    line += ["--nocolor", "--", *targets]
+    line = [*_snakemake(folder, config, cores), "--keep-going", "--rerun-incomplete", "--nocolor"]
+    line += ["--until", until] if until else []
+    line += ["--", *targets]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     with (
         (folder / LOG).open("w", encoding="utf-8") as log,
@@ -152,6 +160,25 @@ def run_workflow(
             if PROGRESS.search(text) or ERROR.match(text.strip()):
                 show("  " + text.strip())
     return process.returncode
+
+
+def outdated(folder: Path, config: Path, targets: Sequence[str]) -> set[str]:
+    """Those of `targets` that a run which failed did not make, older files among them: a stage before them failed.
+
+    Where the workflow cannot even say, it made nothing: then it is all of them.
+    """
+    line = [*_snakemake(folder, config, cores=1), "--summary", "--", *targets]
+    done = subprocess.run(line, cwd=folder, capture_output=True, text=True, errors="replace")
+    if done.returncode:
+        return set(targets)
+    table = csv.DictReader(done.stdout.splitlines(), delimiter="\t")
+    current = {row["output_file"] for row in table if row["plan"] == "no update"}
+    return set(targets) - current
+
+
+def _snakemake(folder: Path, config: Path, cores: int) -> list[str]:
+    line = [sys.executable, "-P", "-m", "snakemake", "-s", str(snakefile()), "--directory", str(folder.resolve())]
+    return [*line, "--configfile", str(config.resolve()), "--cores", str(cores)]
 
 
 COLUMNS = (
@@ -178,7 +205,13 @@ def targets(videos: Iterable[OwnVideo], annotated: bool) -> list[str]:
 
 
 def collect(
-    videos: Sequence[OwnVideo], run: Path, out: Path, *, annotated: bool, face: int | None = None
+    videos: Sequence[OwnVideo],
+    run: Path,
+    out: Path,
+    *,
+    annotated: bool,
+    face: int | None = None,
+    old: Collection[str] = (),
 ) -> list[dict[str, Any]]:
     """Copy the results of every video into its folder; their rows of `summary.csv`, in the same order.
 
@@ -188,12 +221,15 @@ def collect(
         out: where the videos' folders lie.
         annotated: whether there are marked copies.
         face: number of the face, where every face has results of its own: `NAME/faceN` if a video shows several.
+        old: files of the run that an earlier command made and this one could not make anew: they count as missing.
     """
     rows = []
     for video in videos:
-        made = [run / name for name in targets([video], annotated)]
+        made = [run / name for name in targets([video], annotated) if name not in old]
         name = video.name if face is None or not _several(made, face) else f"{video.name}/face{face}"
         there = [source for source in made if source.is_file()]
+        if SUMMARY not in {source.name for source in there}:
+            there = []  # a stage failed: what the stages before it made stays in the run's own folder
         forget(out / name, keep=[source.name for source in there])
         for source in there:
             (out / name).mkdir(parents=True, exist_ok=True)
