@@ -41,9 +41,12 @@ def write(folder: Path, **sections: Any) -> Path:
 
 @pytest.mark.long
 def test_what_is_read_is_deleted_and_the_run_counts_as_finished(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = runs.prepare(tmp_path / "run")
+    """From the faces on, which are those of the miniature."""
+    folder = runs.copy_run(finished, tmp_path / "run")
+    same = ("demo", "index", "faces")
+    runs.forget(folder, *(path.name for path in (folder / "results").iterdir() if path.name not in same))
     keep = {"crops": False, "flow": False}
     outcome = runs.run(folder, config=write(tmp_path, keep=keep))
     assert outcome.status == 0, outcome.text

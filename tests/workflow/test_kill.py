@@ -1,6 +1,6 @@
 """Killed at any moment, a run goes on with the same command and ends with the same bytes.
 
-`MICROEXP_KILLS=50 pytest tests/workflow/test_kill.py -k random_moments` sets the number of moments (10 by default);
+`MICROEXP_KILLS=50 pytest tests/workflow/test_kill.py -k random_moments` sets the number of moments (6 by default);
 `MICROEXP_KILL_SEED` those of a former run, which prints it when it fails.
 """
 
@@ -24,7 +24,7 @@ from tests.workflow import runs
 
 pytestmark = [pytest.mark.kill, pytest.mark.long]
 
-KILLS = int(os.environ.get("MICROEXP_KILLS", "10"))
+KILLS = int(os.environ.get("MICROEXP_KILLS", "6"))
 CORES = 2
 SEED = int(os.environ.get("MICROEXP_KILL_SEED", secrets.randbelow(2**32)))
 LATE = ("features", "apexdiff", "spotting", "recognition", "tables", "report", "report.html", "excluded.csv")
@@ -133,9 +133,9 @@ def errors(outcome: runs.Outcome) -> list[str]:
 
 def test_a_full_disk(finished: Path, copy: Path) -> None:
     with results_on(copy, "100m") as results:
-        runs.forget(copy, "flow")
+        runs.forget(copy, "apexdiff")
         used = sum(p.stat().st_blocks * 512 for p in results.rglob("*"))
-        remount(results, f"size={used + 200_000}")
+        remount(results, f"size={used + 20_000}")
         full = runs.run(copy)
         assert full.status != 0
         assert any("No space left on device" in line for line in errors(full)), full.text
