@@ -149,7 +149,7 @@ def work(args: argparse.Namespace, videos: Sequence[OwnVideo], run: Run, *, labe
     write_configuration(run.config, options)
     made, cores = targets(videos, args.annotated), max(1, args.cores)
     if before not in (None, sheet.read_bytes()):  # the index first: then it is seen that the videos are the same
-        run_workflow(run.folder, run.config, made, cores=cores, show=say, until="index_subject")
+        run_workflow(run.folder, run.config, made, cores=cores, show=lambda _: None, until="index_subject")
     status = run_workflow(run.folder, run.config, made, cores=cores, show=say)
     return outdated(run.folder, run.config, made) if status else set()
 
