@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
+from microexp.features import motion_tracking
 from microexp.features.motion import REGIONS, MotionLayout, features, normalise, positions, region_speed
 from microexp.features.motion_tracking import (
     PAIRS,
@@ -13,6 +16,7 @@ from microexp.features.motion_tracking import (
     fit_head,
     head_lattice,
     head_motion,
+    pieces,
     place_motion,
     places,
     resample,
@@ -372,3 +376,42 @@ def test_flow_that_does_not_fit_is_an_error():
         )
     with pytest.raises(ValueError, match="increase"):
         follow(np.zeros((3, SIZE, SIZE, 2)), np.array([0.0, 1.0, 1.0, 2.0]))
+
+
+# --- long videos ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("length", "expected"), [(0, [(0, 0)]), (3, [(0, 3)]), (8, [(0, 4), (4, 8)]), (11, [(0, 4), (4, 11)])]
+)
+def test_pieces_cover_everything_once(length: int, expected: list[tuple[int, int]]) -> None:
+    assert [(some.start, some.stop) for some in pieces(length, 4)] == expected
+
+
+def test_a_long_video_in_pieces_is_the_same_as_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    times = seconds(25, 8)
+    flow = smile(times, 32, head=0.02, noise=0.05)
+    usable, repeated = rng.random(len(flow)) > 0.05, rng.random(len(times)) < 0.2
+    found = []
+    for at_once in (5, 10**6):
+        monkeypatch.setattr(motion_tracking, "PLACES_AT_ONCE", at_once)
+        monkeypatch.setattr(motion_tracking, "STEPS_AT_ONCE", at_once)
+        found.append(follow(flow, times, usable=usable, repeated=repeated))
+    assert np.abs(found[0].moved).max() > 1e-3 and (found[0].valid == found[1].valid).all()
+    np.testing.assert_allclose(found[0].moved, found[1].moved, atol=1e-12)
+
+
+@pytest.mark.long
+def test_a_long_video_takes_little_more_memory_than_the_motion_of_its_places() -> None:
+    """Twice the displacements of all places and of the lattice in float64; it was more than five times."""
+    times = seconds(30, 300)
+    step = np.random.default_rng(0).normal(0, 0.1, (64, 8, 8, 2)).astype(np.float32)
+    tracemalloc.start()
+    try:
+        place_motion(lambda a, b: step[: b - a], 8, face(), times_s=times, usable=np.ones(len(times) - 1, bool))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    n_places = len(places(face())[0]) + len(head_lattice(face())[0])
+    assert peak < 2 * len(times) * n_places * 2 * 8

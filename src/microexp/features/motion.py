@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from microexp.errors import UserError
-from microexp.features.motion_tracking import PlaceMotion, place_motion, usable_steps
+from microexp.features.motion_tracking import PLACES_AT_ONCE, PlaceMotion, pieces, place_motion, usable_steps
 from microexp.features.params import MotionParams
 from microexp.records.crops import Crops, open_crops
 from microexp.records.faces import Faces, open_faces
@@ -96,11 +96,11 @@ def features(motion: PlaceMotion, layout: MotionLayout) -> Motion:
     """
     n = len(motion.moved) // layout.step_frames
     middle = np.arange(n) * layout.step_frames + layout.step_frames // 2
-    velocity = span_motion(motion.moved, layout.step_frames)[middle] * motion.rate
+    velocity = span_motion(motion.moved, layout.step_frames, middle) * motion.rate
     columns = {"x": velocity[..., 0], "y": velocity[..., 1]} if layout.directions else {}
     columns["speed"] = np.linalg.norm(velocity, axis=-1)
     for span in layout.span_frames:
-        columns[f"span{span}"] = np.linalg.norm(span_motion(motion.moved, span)[middle], axis=-1) * motion.rate
+        columns[f"span{span}"] = np.linalg.norm(span_motion(motion.moved, span, middle), axis=-1) * motion.rate
     if layout.position_frames:
         columns["position"] = np.linalg.norm(positions(motion.moved, layout.position_frames)[middle], axis=-1)
     valid = np.asarray(motion.valid[: n * layout.step_frames].reshape(n, layout.step_frames).all(1))
@@ -109,10 +109,9 @@ def features(motion: PlaceMotion, layout: MotionLayout) -> Motion:
     return Motion(values, valid, names, motion.frame_index, layout)
 
 
-def span_motion(moved: np.ndarray, span: int) -> np.ndarray:
-    """(m-1, P, 2) mean displacement per frame over `span` frames; entry i covers [i - span//2, i + (span+1)//2)."""
+def span_motion(moved: np.ndarray, span: int, place: np.ndarray) -> np.ndarray:
+    """(n, P, 2) mean displacement per frame over `span` frames: for i of `place` (n,) those from i - span//2 on."""
     path = np.concatenate([np.zeros_like(moved[:1]), np.cumsum(moved, 0)])
-    place = np.arange(len(moved))
     first = np.clip(place - span // 2, 0, len(moved))
     last = np.clip(place + (span + 1) // 2, 0, len(moved))
     found: np.ndarray = (path[last] - path[first]) / span
@@ -132,11 +131,11 @@ def positions(moved: np.ndarray, window: int) -> np.ndarray:
 def normalise(values: np.ndarray, valid: np.ndarray, floor: float) -> np.ndarray:
     """Robust z-scores (n, C) float32 over the valid steps, compressed by 2·asinh(z/2); 0 where not valid."""
     found = np.zeros(values.shape, np.float32)
-    if valid.any():
-        good = values[valid]
+    for some in pieces(values.shape[1], PLACES_AT_ONCE) if valid.any() else ():
+        good = values[valid, some]
         middle = np.median(good, 0)
         spread = 1.4826 * np.median(np.abs(good - middle), 0) + floor
-        found[valid] = 2 * np.arcsinh((good - middle) / spread / 2)
+        found[valid, some] = 2 * np.arcsinh((good - middle) / spread / 2)
     return found
 
 

@@ -9,8 +9,9 @@ All functions are pure. Flow is what the stage `flow` stores: `flow[i]` leads fr
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -110,17 +111,19 @@ ReadFlow = Callable[[int, int], np.ndarray]
 """(start, stop) -> flow of these steps, (n, S, S, 2) px."""
 ITERATIONS = 8
 BATCH = 64
+PLACES_AT_ONCE, STEPS_AT_ONCE = 4, 1024
+"""Of a long video, so that what is computed on the way takes little memory. Each place and each step is on its own."""
 FROZEN_S = 0.25
 """What moves while the picture stands still for longer than this is unknown."""
 
 
 def read_displacements(read: ReadFlow, n_steps: int, weights: np.ndarray) -> np.ndarray:
-    """Mean flow of each window in each step: (n_steps, P, 2) float64 px, read in batches.
+    """Mean flow of each window in each step: (n_steps, P, 2) float32 px, read in batches.
 
     Raises:
         ValueError: when a batch has not the shape that `weights` (P, S·S) asks for.
     """
-    found = np.empty((n_steps, len(weights), 2))
+    found = np.empty((n_steps, len(weights), 2), np.float32)
     for first in range(0, n_steps, BATCH):
         last = min(first + BATCH, n_steps)
         flow = np.asarray(read(first, last), np.float32)
@@ -289,10 +292,37 @@ def place_motion(
     spots, trust = head_lattice(landmarks)
     wide = windows(centres, window_eyes * eye, size, inside=inside)
     narrow = windows(spots * eye + bridge, HEAD_WINDOW_EYES * eye, size, inside=inside)
-    moved = read_displacements(read, len(usable), np.concatenate([wide, narrow])) / (eye * size)
-    moved, valid = resample(*drop_repeated(moved, times_s, usable, repeated=repeated), rate=rate)
-    head = fit_head(moved[:, len(names) :], spots, trust * narrow.any(1))
+    read_px = read_displacements(read, len(usable), np.concatenate([wide, narrow]))
+    moved, valid = _at_rate(read_px, eye * size, times_s, usable, repeated=repeated, rate=rate)
+    del read_px
+    trust = trust * narrow.any(1)
+    steps = pieces(len(moved), STEPS_AT_ONCE)
+    head = np.concatenate([fit_head(moved[some, len(names) :], spots, trust) for some in steps])
     moved = moved[:, : len(names)] - head_motion(head, (centres - bridge) / eye)
     moved *= valid[:, None, None] * np.asarray(wide.any(1))[:, None]
     grid = times_s[0] + np.arange(len(moved) + 1) / rate
     return PlaceMotion(moved, valid, names, np.interp(grid, times_s, np.arange(len(times_s))), rate)
+
+
+def _at_rate(
+    moved_px: np.ndarray,
+    unit_px: float,
+    times_s: np.ndarray,
+    usable: np.ndarray,
+    *,
+    repeated: np.ndarray | None,
+    rate: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Displacements in units of `unit_px` between frames at `rate`, and which are valid, as of `resample`."""
+    n_frames = n_model_frames(times_s, rate)  # or fewer, where the last ones repeat each other
+    found, valid = np.empty((max(n_frames - 1, 0), *moved_px.shape[1:])), np.zeros(0, bool)
+    for some in pieces(moved_px.shape[1], PLACES_AT_ONCE):
+        moved = moved_px[:, some].astype(np.float64) / unit_px
+        moved, valid = resample(*drop_repeated(moved, times_s, usable, repeated=repeated), rate=rate)
+        found[: len(moved), some] = moved
+    return found[: len(valid)], valid
+
+
+def pieces(length: int, size: int) -> Iterator[slice]:
+    """Slices of `size`, the last one with what is left over; a single empty one for a length of 0."""
+    return (slice(*ends) for ends in pairwise([0, *range(size, length - size + 1, size), length]))
