@@ -132,17 +132,18 @@ def errors(outcome: runs.Outcome) -> list[str]:
 
 
 def test_a_full_disk(finished: Path, copy: Path) -> None:
+    flow = [f"results/flow/demo/s0{n}.h5" for n in (1, 2, 3)]
     with results_on(copy, "100m") as results:
-        runs.forget(copy, "apexdiff")
+        runs.forget(copy, "flow")
         used = sum(p.stat().st_blocks * 512 for p in results.rglob("*"))
-        remount(results, f"size={used + 20_000}")
-        full = runs.run(copy)
+        remount(results, f"size={used + 200_000}")
+        full = runs.run(copy, *flow)
         assert full.status != 0
         assert any("No space left on device" in line for line in errors(full)), full.text
         assert "Traceback" not in full.text
         assert leftovers(copy) == []
         remount(results, "size=100m")
-        again = runs.run(copy)
+        again = runs.run(copy, *flow)
         assert again.status == 0, again.text
         assert runs.differing(finished, copy) == []
 
