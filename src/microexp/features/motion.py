@@ -131,7 +131,9 @@ def positions(moved: np.ndarray, window: int) -> np.ndarray:
 def normalise(values: np.ndarray, valid: np.ndarray, floor: float) -> np.ndarray:
     """Robust z-scores (n, C) float32 over the valid steps, compressed by 2·asinh(z/2); 0 where not valid."""
     found = np.zeros(values.shape, np.float32)
-    for some in pieces(values.shape[1], PLACES_AT_ONCE) if valid.any() else ():
+    if not valid.any():
+        return found
+    for some in pieces(values.shape[1], PLACES_AT_ONCE):
         good = values[valid, some]
         middle = np.median(good, 0)
         spread = 1.4826 * np.median(np.abs(good - middle), 0) + floor
