@@ -405,7 +405,7 @@ def test_a_long_video_in_pieces_is_the_same_as_in_one(monkeypatch: pytest.Monkey
 @pytest.mark.long
 def test_a_long_video_takes_little_more_memory_than_the_motion_of_its_places() -> None:
     """Twice the displacements of all places and of the lattice in float64; it was more than five times."""
-    times = seconds(30, 300)
+    times = seconds(30, 600)
     step = np.random.default_rng(0).normal(0, 0.1, (64, 8, 8, 2)).astype(np.float32)
     tracemalloc.start()
     try:
