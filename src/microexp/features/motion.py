@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from microexp.errors import UserError
-from microexp.features.motion_tracking import PLACES_AT_ONCE, PlaceMotion, pieces, place_motion, usable_steps
+from microexp.features.motion_tracking import PlaceMotion, pieces, place_motion, usable_steps
 from microexp.features.params import MotionParams
 from microexp.records.crops import Crops, open_crops
 from microexp.records.faces import Faces, open_faces
@@ -40,6 +40,8 @@ RULE_REGIONS = ("brows", "cheeks", "mouth")
 """What the rule that learns nothing should look at: blinks and glances make the eyes its worst source of error."""
 POSITION_S = 0.25
 """Positions count as if they had been reached in this time, which makes them velocities like all else."""
+PLACES_AT_ONCE = 4
+"""Of a long video, so that what is computed on the way takes little memory. Each place is on its own."""
 
 
 @dataclass(frozen=True)
@@ -95,18 +97,33 @@ def features(motion: PlaceMotion, layout: MotionLayout) -> Motion:
     the video (no label is used), then compressed, so that a laugh does not drown a twitch.
     """
     n = len(motion.moved) // layout.step_frames
-    middle = np.arange(n) * layout.step_frames + layout.step_frames // 2
-    velocity = span_motion(motion.moved, layout.step_frames, middle) * motion.rate
-    columns = {"x": velocity[..., 0], "y": velocity[..., 1]} if layout.directions else {}
-    columns["speed"] = np.linalg.norm(velocity, axis=-1)
-    for span in layout.span_frames:
-        columns[f"span{span}"] = np.linalg.norm(span_motion(motion.moved, span, middle), axis=-1) * motion.rate
-    if layout.position_frames:
-        columns["position"] = np.linalg.norm(positions(motion.moved, layout.position_frames)[middle], axis=-1)
     valid = np.asarray(motion.valid[: n * layout.step_frames].reshape(n, layout.step_frames).all(1))
-    values = normalise(np.concatenate(list(columns.values()), 1), valid, layout.floor)
-    names = tuple(f"{place}.{what}" for what in columns for place in motion.names)
-    return Motion(values, valid, names, motion.frame_index, layout)
+    n_places, names = len(motion.names), list(measures(motion.moved[:0], motion.rate, layout))
+    values = np.empty((n, len(names), n_places), np.float32)
+    for some in pieces(n_places, PLACES_AT_ONCE):
+        for number, column in enumerate(measures(motion.moved[:, some], motion.rate, layout).values()):
+            values[:, number, some] = normalise(column, valid, layout.floor)
+    return Motion(
+        values.reshape(n, len(names) * n_places),
+        valid,
+        tuple(f"{place}.{what}" for what in names for place in motion.names),
+        motion.frame_index,
+        layout,
+    )
+
+
+def measures(moved: np.ndarray, rate: float, layout: MotionLayout) -> dict[str, np.ndarray]:
+    """What is measured of each place, from displacements (m-1, P, 2): its name -> (n, P) float64."""
+    n = len(moved) // layout.step_frames
+    middle = np.arange(n) * layout.step_frames + layout.step_frames // 2
+    velocity = span_motion(moved, layout.step_frames, middle) * rate
+    found = {"x": velocity[..., 0], "y": velocity[..., 1]} if layout.directions else {}
+    found["speed"] = np.linalg.norm(velocity, axis=-1)
+    for span in layout.span_frames:
+        found[f"span{span}"] = np.linalg.norm(span_motion(moved, span, middle), axis=-1) * rate
+    if layout.position_frames:
+        found["position"] = np.linalg.norm(positions(moved, layout.position_frames)[middle], axis=-1)
+    return found
 
 
 def span_motion(moved: np.ndarray, span: int, place: np.ndarray) -> np.ndarray:
@@ -133,11 +150,10 @@ def normalise(values: np.ndarray, valid: np.ndarray, floor: float) -> np.ndarray
     found = np.zeros(values.shape, np.float32)
     if not valid.any():
         return found
-    for some in pieces(values.shape[1], PLACES_AT_ONCE):
-        good = values[valid, some]
-        middle = np.median(good, 0)
-        spread = 1.4826 * np.median(np.abs(good - middle), 0) + floor
-        found[valid, some] = 2 * np.arcsinh((good - middle) / spread / 2)
+    good = values[valid]
+    middle = np.median(good, 0)
+    spread = 1.4826 * np.median(np.abs(good - middle), 0) + floor
+    found[valid] = 2 * np.arcsinh((good - middle) / spread / 2)
     return found
 
 

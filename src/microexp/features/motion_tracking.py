@@ -111,28 +111,46 @@ ReadFlow = Callable[[int, int], np.ndarray]
 """(start, stop) -> flow of these steps, (n, S, S, 2) px."""
 ITERATIONS = 8
 BATCH = 64
-PLACES_AT_ONCE, STEPS_AT_ONCE = 4, 1024
-"""Of a long video, so that what is computed on the way takes little memory. Each place and each step is on its own."""
+STEPS_AT_ONCE = 1024
+"""Of a long video, so that of all places and the lattice only so much is held at a time."""
 FROZEN_S = 0.25
 """What moves while the picture stands still for longer than this is unknown."""
 
 
-def read_displacements(read: ReadFlow, n_steps: int, weights: np.ndarray) -> np.ndarray:
-    """Mean flow of each window in each step: (n_steps, P, 2) float32 px, read in batches.
+class Displacements:
+    """Mean flow of each window in each step, read in batches from the first step to the last.
 
-    Raises:
-        ValueError: when a batch has not the shape that `weights` (P, S·S) asks for.
+    Args:
+        read: flow of the video's steps.
+        n_steps: how many steps there are.
+        weights: (P, S·S) windows.
+        unit_px: what a displacement is measured in, px.
     """
-    found = np.empty((n_steps, len(weights), 2), np.float32)
-    for first in range(0, n_steps, BATCH):
-        last = min(first + BATCH, n_steps)
-        flow = np.asarray(read(first, last), np.float32)
-        if len(flow) != last - first or flow.shape[1] * flow.shape[2] != weights.shape[1] or flow.shape[3] != 2:
-            raise ValueError(f"flow of shape {flow.shape} for steps {first} to {last} and {weights.shape[1]} pixels")
+
+    def __init__(self, read: ReadFlow, n_steps: int, weights: np.ndarray, unit_px: float = 1.0) -> None:
+        self._read, self._n_steps, self._weights, self._unit_px = read, n_steps, weights, unit_px
+        self._first, self._held = 0, np.empty((0, len(weights), 2), np.float32)
+
+    def between(self, first: int, last: int) -> np.ndarray:
+        """(last - first, P, 2) float64 of these steps, in units; `first` may not go back from call to call.
+
+        Raises:
+            ValueError: when a batch has not the shape that the windows ask for.
+        """
+        parts, end = [self._held[first - self._first :]], self._first + len(self._held)
+        while end < last:  # batches always begin at the same steps, and so have the same rounding
+            parts.append(self._batch(end, min(end + BATCH, self._n_steps)))
+            end += len(parts[-1])
+        self._held, self._first = np.concatenate(parts), first
+        return self._held[: last - first].astype(np.float64) / self._unit_px
+
+    def _batch(self, first: int, last: int) -> np.ndarray:
+        flow = np.asarray(self._read(first, last), np.float32)
+        n_pixels = self._weights.shape[1]
+        if len(flow) != last - first or flow.shape[1] * flow.shape[2] != n_pixels or flow.shape[3] != 2:
+            raise ValueError(f"flow of shape {flow.shape} for steps {first} to {last} and {n_pixels} pixels")
         flat = flow.reshape(len(flow), -1, 2)
-        for axis in range(2):
-            found[first:last, :, axis] = flat[..., axis] @ weights.T
-    return found
+        return np.stack([flat[..., axis] @ self._weights.T for axis in range(2)], -1)
 
 
 def usable_steps(usable: np.ndarray, cuts: np.ndarray | None = None) -> np.ndarray:
@@ -146,51 +164,82 @@ def usable_steps(usable: np.ndarray, cuts: np.ndarray | None = None) -> np.ndarr
     return np.asarray(both if cuts is None else both & ~cuts[1:])
 
 
-def drop_repeated(
-    moved: np.ndarray, times_s: np.ndarray, usable: np.ndarray, *, repeated: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Take out frames that repeat the one before: what moved since is spread over the time that really passed.
+def kept_frames(times_s: np.ndarray, usable: np.ndarray, repeated: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Frames that do not repeat the one before: what moved since is spread over the time that really passed.
 
     Where that is longer than FROZEN_S, the step counts as not usable.
 
     Args:
-        moved: (T-1, P, 2) displacement of each step.
         times_s: (T,) increasing.
         usable: (T-1,) steps.
         repeated: (T,) frames that show the same picture as the one before; None: there are none.
 
     Returns:
-        The same three for the frames that are left.
+        (K,) numbers of the frames, and (K-1,) whether the steps between them are usable.
     """
     if repeated is None or not repeated[1:].any():
-        return moved, times_s, usable
+        return np.arange(len(times_s)), usable
     kept = np.flatnonzero(np.concatenate([[True], ~repeated[1:]]))
     if len(kept) < 2:
-        return moved[:0], times_s[:1], usable[:0]
-    first, end = kept[:-1], kept[-1]
+        return kept, usable[:0]
     frozen = (np.diff(kept) > 1) & (np.diff(times_s[kept]) > FROZEN_S)
-    known = np.logical_and.reduceat(usable[:end], first) & ~frozen
-    return np.add.reduceat(moved[:end], first, 0), times_s[kept], known
+    return kept, np.logical_and.reduceat(usable[: kept[-1]], kept[:-1]) & ~frozen
 
 
-def resample(
-    moved: np.ndarray, times_s: np.ndarray, usable: np.ndarray, *, rate: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Displacements between frames at `rate`, the first at times_s[0]: sums over whatever the video's own rate is.
+@dataclass(frozen=True)
+class ModelSteps:
+    """A video's time at the model's rate: sums of displacements, whatever the video's own rate is.
 
-    Returns:
-        (m-1, P, 2) displacement, that of unusable time being 0, and (m-1,) whether all of the time was usable.
+    Attributes:
+        kept: (K,) the video's frames that are read, `kept_frames`.
+        known: (K-1,) whether what moved between them is known.
+        left: (m,) number in `kept` of the last one before each of the model's frames (and before the last of all).
+        share: (m,) how far each of the model's frames lies from there to the next one, 0 to 1.
+        valid: (m-1,) whether all of a step's time is known.
     """
-    grid = times_s[0] + np.arange(n_model_frames(times_s, rate)) / rate
-    span = np.diff(times_s)
-    seen = np.interp(grid, times_s, np.concatenate([[0.0], np.cumsum(span * usable)]))
-    path = np.concatenate([np.zeros_like(moved[:1]), np.cumsum(np.where(usable[:, None, None], moved, 0), 0)])
-    if not len(moved):
-        return np.zeros((0, *moved.shape[1:])), np.zeros(0, bool)
-    left = np.clip(np.searchsorted(times_s, grid, "right") - 1, 0, len(span) - 1)
-    share = np.clip((grid - times_s[left]) / span[left], 0, 1)[:, None, None]
-    at_grid = path[left] * (1 - share) + path[left + 1] * share
-    return np.diff(at_grid, axis=0), np.asarray(np.diff(seen) > (1 - 1e-3) / rate)
+
+    kept: np.ndarray
+    known: np.ndarray
+    left: np.ndarray
+    share: np.ndarray
+    valid: np.ndarray
+
+    def displacements(self, read: Callable[[int, int], np.ndarray]) -> Iterator[np.ndarray]:
+        """(n, P, 2) displacement in the model's steps, in `pieces` of STEPS_AT_ONCE; that of unknown time is 0.
+
+        Args:
+            read: (first, last) -> (last - first, P, 2) displacement in these steps of the video, read in order.
+        """
+        begun: np.ndarray | float = 0.0  # the path up to where a piece begins
+        for some in pieces(len(self.valid), STEPS_AT_ONCE):
+            left = self.left[some.start : some.stop + 1]
+            first, last = left[0], left[-1] + 1
+            if last >= len(self.kept):  # there is no step
+                yield np.zeros_like(read(0, 0))
+                return
+            moved = read(self.kept[first], self.kept[last])
+            if self.kept[last] - self.kept[first] > last - first:
+                moved = np.add.reduceat(moved, self.kept[first:last] - self.kept[first], 0)
+            moved = np.where(self.known[first:last, None, None], moved, 0)
+            path = np.cumsum(np.concatenate([np.zeros_like(moved[:1]) + begun, moved]), 0)
+            share = self.share[some.start : some.stop + 1, None, None]
+            yield np.diff(path[left - first] * (1 - share) + path[left - first + 1] * share, axis=0)
+            begun = path[left[-1] - first]
+
+
+def model_steps(
+    times_s: np.ndarray, usable: np.ndarray, *, rate: float, repeated: np.ndarray | None = None
+) -> ModelSteps:
+    """The steps between frames at `rate`, the first at times_s[0]; arguments as of `kept_frames`."""
+    kept, known = kept_frames(times_s, usable, repeated)
+    times = times_s[kept]
+    grid, span = times[0] + np.arange(n_model_frames(times, rate)) / rate, np.diff(times)
+    if not len(span):
+        return ModelSteps(kept, known, np.zeros(1, int), np.zeros(1), np.zeros(0, bool))
+    seen = np.interp(grid, times, np.concatenate([[0.0], np.cumsum(span * known)]))
+    left = np.clip(np.searchsorted(times, grid, "right") - 1, 0, len(span) - 1)
+    share = np.clip((grid - times[left]) / span[left], 0, 1)
+    return ModelSteps(kept, known, left, share, np.diff(seen) > (1 - 1e-3) / rate)
 
 
 def n_model_frames(times_s: np.ndarray, rate: float) -> int:
@@ -292,35 +341,16 @@ def place_motion(
     spots, trust = head_lattice(landmarks)
     wide = windows(centres, window_eyes * eye, size, inside=inside)
     narrow = windows(spots * eye + bridge, HEAD_WINDOW_EYES * eye, size, inside=inside)
-    read_px = read_displacements(read, len(usable), np.concatenate([wide, narrow]))
-    moved, valid = _at_rate(read_px, eye * size, times_s, usable, repeated=repeated, rate=rate)
-    del read_px
     trust = trust * narrow.any(1)
-    steps = pieces(len(moved), STEPS_AT_ONCE)
-    head = np.concatenate([fit_head(moved[some, len(names) :], spots, trust) for some in steps])
-    moved = moved[:, : len(names)] - head_motion(head, (centres - bridge) / eye)
-    moved *= valid[:, None, None] * np.asarray(wide.any(1))[:, None]
+    steps = model_steps(times_s, usable, rate=rate, repeated=repeated)
+    moved = np.empty((len(steps.valid), len(names), 2))
+    flow = Displacements(read, len(usable), np.concatenate([wide, narrow]), eye * size)
+    for some, both in zip(pieces(len(moved), STEPS_AT_ONCE), steps.displacements(flow.between), strict=True):
+        head = fit_head(both[:, len(names) :], spots, trust)
+        moved[some] = both[:, : len(names)] - head_motion(head, (centres - bridge) / eye)
+    moved *= steps.valid[:, None, None] * np.asarray(wide.any(1))[:, None]
     grid = times_s[0] + np.arange(len(moved) + 1) / rate
-    return PlaceMotion(moved, valid, names, np.interp(grid, times_s, np.arange(len(times_s))), rate)
-
-
-def _at_rate(
-    moved_px: np.ndarray,
-    unit_px: float,
-    times_s: np.ndarray,
-    usable: np.ndarray,
-    *,
-    repeated: np.ndarray | None,
-    rate: float,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Displacements in units of `unit_px` between frames at `rate`, and which are valid, as of `resample`."""
-    n_frames = n_model_frames(times_s, rate)  # or fewer, where the last ones repeat each other
-    found, valid = np.empty((max(n_frames - 1, 0), *moved_px.shape[1:])), np.zeros(0, bool)
-    for some in pieces(moved_px.shape[1], PLACES_AT_ONCE):
-        moved = moved_px[:, some].astype(np.float64) / unit_px
-        moved, valid = resample(*drop_repeated(moved, times_s, usable, repeated=repeated), rate=rate)
-        found[: len(moved), some] = moved
-    return found[: len(valid)], valid
+    return PlaceMotion(moved, steps.valid, names, np.interp(grid, times_s, np.arange(len(times_s))), rate)
 
 
 def pieces(length: int, size: int) -> Iterator[slice]:
