@@ -210,6 +210,17 @@ def forget(folder: Path, *parts: str) -> None:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
+def forget_subject(folder: Path, subject: str) -> list[str]:
+    """Delete what stages and folds made of one subject, but for the videos and pages; returns the names of the files."""
+    found = [path.relative_to(folder).as_posix() for path in (folder / "results").rglob(f"*{subject}*")]
+    gone = [n for n in found if not n.endswith(".json") and not n.startswith(("results/demo/", "results/report/"))]
+    targets = [name for name in gone if (folder / name).is_file()]
+    targets += [p.relative_to(folder).as_posix() for n in gone for p in (folder / n).glob("*") if p.suffix != ".json"]
+    for name in gone:
+        forget(folder, name.removeprefix("results/"))
+    return targets
+
+
 def record_anew(path: Path) -> None:
     """Give a result that was replaced the record that the stage which writes it would have given it."""
     record = provenance.read_provenance(path)

@@ -26,12 +26,7 @@ def test_one_core_and_two_cores_give_the_same_bytes(finished: Path, tmp_path: Pa
     The rendered videos have a test of their own.
     """
     again = runs.copy_run(finished, tmp_path / "again")
-    found = [path.relative_to(again).as_posix() for path in (again / "results").rglob("*s02*")]
-    gone = [n for n in found if not n.endswith(".json") and not n.startswith(("results/demo/", "results/report/"))]
-    targets = [name for name in gone if (again / name).is_file()]
-    targets += [p.relative_to(again).as_posix() for n in gone for p in (again / n).glob("*") if p.suffix != ".json"]
-    for name in gone:
-        runs.forget(again, name.removeprefix("results/"))
+    targets = runs.forget_subject(again, "s02")
     first = runs.run(again, *targets, cores=1)
     assert first.status == 0, first.text
     assert first.rules().items() >= {
