@@ -6,6 +6,7 @@ All arrays are float32 unless said otherwise.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,10 @@ SKIN, EYE, TEETH, TONGUE, LASH, HAIR = range(6)
 TONE_STEPS = 4096
 """Entries of the tone curve, over brightness 0 … TONE_MAX."""
 TONE_MAX = 2.0
+Number = Any
+"""float32 or float64, as the arithmetic makes it."""
+Colour = tuple[Number, Number, Number]
+"""Linear RGB. Scalars and tuples, no small arrays: with them a pixel took two to three times as long."""
 
 
 @njit
@@ -67,7 +72,12 @@ def _smooth(low: float, high: float, x: float) -> float:
 
 
 @njit
-def _eye_colour(x: float, y: float, z: float, iris: np.ndarray, out: np.ndarray) -> None:
+def _rgb(red: Number, green: Number, blue: Number) -> Colour:
+    return np.float32(red), np.float32(green), np.float32(blue)
+
+
+@njit
+def _eye_colour(x: Number, y: Number, z: Number, palette: np.ndarray) -> Colour:
     """White, iris with fibres and pupil of an eyeball at direction (x, y, z), which looks along z."""
     angle = math.acos(min(1.0, max(-1.0, z)))
     turn = math.atan2(x, y)
@@ -75,48 +85,87 @@ def _eye_colour(x: float, y: float, z: float, iris: np.ndarray, out: np.ndarray)
     in_iris, in_pupil = 1 - _smooth(0.47, 0.53, angle), 1 - _smooth(0.17, 0.23, angle)
     rim = 1 - 0.55 * math.exp(-(((angle - 0.5) / 0.05) ** 2))
     white, shade = 1 - 0.10 * _smooth(0.5, 1.3, angle), 0.75 + 0.5 * _smooth(0.2, 0.5, angle)
-    for k in range(3):
-        colour = (0.85 - 0.025 * k) * white * (1 - in_iris) + iris[k] * fibre * shade * in_iris
-        out[k] = colour * rim * (1 - in_pupil) + 0.015 * in_pupil
+    red = 0.85 * white * (1 - in_iris) + palette[2, 0] * fibre * shade * in_iris
+    green = (0.85 - 0.025) * white * (1 - in_iris) + palette[2, 1] * fibre * shade * in_iris
+    blue = (0.85 - 0.025 * 2) * white * (1 - in_iris) + palette[2, 2] * fibre * shade * in_iris
+    dark, seen = 0.015 * in_pupil, 1 - in_pupil
+    return (
+        np.float32(red * rim * seen + dark),
+        np.float32(green * rim * seen + dark),
+        np.float32(blue * rim * seen + dark),
+    )
 
 
 @njit
-def _texel(texture: np.ndarray, u: float, v: float, out: np.ndarray) -> None:
+def _between(texture: np.ndarray, i: int, j: int, k: int, fx: Number, fy: Number) -> Number:
+    upper = texture[i, j, k] * (np.float32(1) - fx) + texture[i, j + 1, k] * fx
+    lower = texture[i + 1, j, k] * (np.float32(1) - fx) + texture[i + 1, j + 1, k] * fx
+    return upper * (np.float32(1) - fy) + lower * fy
+
+
+@njit
+def _texel(texture: np.ndarray, u: Number, v: Number) -> Colour:
     """The texture between its four nearest texels."""
     x, y = min(max(u, 0.0), texture.shape[0] - 1.001), min(max(v, 0.0), texture.shape[0] - 1.001)
     j, i = int(x), int(y)
     fx, fy = np.float32(x - j), np.float32(y - i)
-    gx, gy = np.float32(1) - fx, np.float32(1) - fy
-    for k in range(3):
-        upper = texture[i, j, k] * gx + texture[i, j + 1, k] * fx
-        lower = texture[i + 1, j, k] * gx + texture[i + 1, j + 1, k] * fx
-        out[k] = upper * gy + lower * fy
+    return (
+        _between(texture, i, j, 0, fx, fy),
+        _between(texture, i, j, 1, fx, fy),
+        _between(texture, i, j, 2, fx, fy),
+    )
 
 
 @njit
-def _mix(colour: np.ndarray, share: float, red: float, green: float, blue: float) -> None:
-    colour[0] += share * (red - colour[0])
-    colour[1] += share * (green - colour[1])
-    colour[2] += share * (blue - colour[2])
+def _mix(colour: Colour, share: Number, red: Number, green: Number, blue: Number) -> Colour:
+    return (
+        np.float32(colour[0] + share * (red - colour[0])),
+        np.float32(colour[1] + share * (green - colour[1])),
+        np.float32(colour[2] + share * (blue - colour[2])),
+    )
 
 
 @njit
-def _skin_colour(attributes: np.ndarray, texture: np.ndarray, palette: np.ndarray, out: np.ndarray) -> None:
-    """Skin and painted hair, with the lips' red, the dark of the mouth, and the shirt."""
-    _texel(texture, attributes[0], attributes[1], out)
-    lip, mouth, cloth = attributes[2], attributes[3], attributes[4]
+def _skin_colour(
+    colour: Colour, lip: Number, mouth: Number, cloth: Number, x: Number, y: Number, palette: np.ndarray
+) -> Colour:
+    """Skin and painted hair of the texture, with the lips' red, the dark of the mouth, and the shirt."""
     if lip > 0:
-        _mix(out, np.float32(0.75) * lip, 0.80 * palette[0, 0], 0.58 * palette[0, 1], 0.62 * palette[0, 2])
+        colour = _mix(colour, np.float32(0.75) * lip, 0.80 * palette[0, 0], 0.58 * palette[0, 1], 0.62 * palette[0, 2])
     if mouth > np.float32(0.35):
-        _mix(out, _smooth(0.35, 0.8, mouth) * (1 - lip), 0.25, 0.08, 0.10)
+        colour = _mix(colour, _smooth(0.35, 0.8, mouth) * (1 - lip), 0.25, 0.08, 0.10)
     if cloth > 0:
-        weave = 1 + 0.05 * math.sin(attributes[5] * 70) * math.sin(attributes[6] * 70)
+        weave = 1 + 0.05 * math.sin(x * 70) * math.sin(y * 70)
         edge = _smooth(0.0, 1.0, cloth)
-        _mix(out, edge, palette[3, 0] * weave, palette[3, 1] * weave, palette[3, 2] * weave)
+        colour = _mix(colour, edge, palette[3, 0] * weave, palette[3, 1] * weave, palette[3, 2] * weave)
+    return colour
 
 
 @njit
-def _glint(x: float, y: float, z: float, glints: np.ndarray) -> float:
+def _lash_colour(painted: Colour, palette: np.ndarray) -> Colour:
+    """Lashes: the hair's colour over the texture's."""
+    return (
+        np.float32(0.175 * palette[1, 0] + 0.49 * painted[0]),
+        np.float32(0.175 * palette[1, 1] + 0.49 * painted[1]),
+        np.float32(0.175 * palette[1, 2] + 0.49 * painted[2]),
+    )
+
+
+@njit
+def _hair_colour(x: Number, y: Number, z: Number, palette: np.ndarray) -> Colour:
+    """Strands."""
+    phase = x * 60 + z * 40 + 2 * math.sin(y * 5 + x * 3)
+    fine = 0.10 * math.sin(phase * 2.7 + 1) + 0.08 * math.sin(phase * 6.1 + 2)
+    bright = 1 + 0.16 * math.sin(phase) + fine
+    return (
+        np.float32(palette[1, 0] * bright),
+        np.float32(palette[1, 1] * bright),
+        np.float32(palette[1, 2] * bright),
+    )
+
+
+@njit
+def _glint(x: Number, y: Number, z: Number, glints: np.ndarray) -> Number:
     """The lamps' highlights on an eye with a surface that faces (x, y, z)."""
     length, total = 1 / math.sqrt(x * x + y * y + z * z), 0.0
     for k in range(2):
@@ -127,27 +176,10 @@ def _glint(x: float, y: float, z: float, glints: np.ndarray) -> float:
 
 
 @njit
-def _albedo(made_of: int, attributes: np.ndarray, texture: np.ndarray, palette: np.ndarray, out: np.ndarray) -> None:
-    """Colour of the surface itself, by what it is made of."""
-    x, y, z = attributes[5], attributes[6], attributes[7]
-    if made_of == SKIN:
-        _skin_colour(attributes, texture, palette, out)
-    elif made_of == LASH:
-        _texel(texture, attributes[0], attributes[1], out)
-        for k in range(3):
-            out[k] = 0.175 * palette[1, k] + 0.49 * out[k]
-    elif made_of == EYE:
-        length = 1 / math.sqrt(x * x + y * y + z * z)
-        _eye_colour(x * length, y * length, z * length, palette[2], out)
-    elif made_of == HAIR:
-        phase = x * 60 + z * 40 + 2 * math.sin(y * 5 + x * 3)
-        fine = 0.10 * math.sin(phase * 2.7 + 1) + 0.08 * math.sin(phase * 6.1 + 2)
-        for k in range(3):
-            out[k] = palette[1, k] * (1 + 0.16 * math.sin(phase) + fine)
-    elif made_of == TONGUE:
-        out[0], out[1], out[2] = 0.55, 0.28, 0.30
-    else:
-        out[0], out[1], out[2] = 0.79, 0.75, 0.70
+def _weighted(values: np.ndarray, k: int, corners: tuple[int, int, int], weights: Colour) -> Number:
+    """Number k of the corners' values, by their weights."""
+    (a, b, c), (wa, wb, wc) = corners, weights
+    return wa * values[a, k] + wb * values[b, k] + wc * values[c, k]
 
 
 @njit
@@ -171,23 +203,40 @@ def colour_pixels(
     shirt; `glints` (2,4) half-way direction and strength of each lamp for the eyes' highlights.
     """
     height, width = index.shape
-    albedo, attributes, shine = np.empty(3, np.float32), np.empty(8, np.float32), np.empty(8, np.float32)
     for y in range(height):
         for x in range(width):
             t = index[y, x]
             if t < 0:
                 continue
-            a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-            wa, wb = first[y, x], second[y, x]
-            wc = np.float32(1) - wa - wb
-            for k in range(8):
-                attributes[k] = wa * fixed[a, k] + wb * fixed[b, k] + wc * fixed[c, k]
-                shine[k] = wa * light[a, k] + wb * light[b, k] + wc * light[c, k]
-            _albedo(material[t], attributes, texture, palette, albedo)
-            if material[t] == EYE:
-                shine[3] = _glint(shine[4], shine[5], shine[6], glints)
-            for k in range(3):
-                out[y, x, k] = albedo[k] * shine[k] + shine[3]
+            at = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+            by = first[y, x], second[y, x], np.float32(1) - first[y, x] - second[y, x]
+            px, py, pz = _weighted(fixed, 5, at, by), _weighted(fixed, 6, at, by), _weighted(fixed, 7, at, by)
+            made_of, shine = material[t], _weighted(light, 3, at, by)
+            if made_of == SKIN:
+                painted = _texel(texture, _weighted(fixed, 0, at, by), _weighted(fixed, 1, at, by))
+                lip, mouth, cloth = (
+                    _weighted(fixed, 2, at, by),
+                    _weighted(fixed, 3, at, by),
+                    _weighted(fixed, 4, at, by),
+                )
+                colour = _skin_colour(painted, lip, mouth, cloth, px, py, palette)
+            elif made_of == LASH:
+                painted = _texel(texture, _weighted(fixed, 0, at, by), _weighted(fixed, 1, at, by))
+                colour = _lash_colour(painted, palette)
+            elif made_of == EYE:
+                length = 1 / math.sqrt(px * px + py * py + pz * pz)
+                colour = _eye_colour(px * length, py * length, pz * length, palette)
+                nx, ny, nz = _weighted(light, 4, at, by), _weighted(light, 5, at, by), _weighted(light, 6, at, by)
+                shine = np.float32(_glint(nx, ny, nz, glints))
+            elif made_of == HAIR:
+                colour = _hair_colour(px, py, pz, palette)
+            elif made_of == TONGUE:
+                colour = _rgb(0.55, 0.28, 0.30)
+            else:
+                colour = _rgb(0.79, 0.75, 0.70)
+            out[y, x, 0] = colour[0] * _weighted(light, 0, at, by) + shine
+            out[y, x, 1] = colour[1] * _weighted(light, 1, at, by) + shine
+            out[y, x, 2] = colour[2] * _weighted(light, 2, at, by) + shine
 
 
 @njit
