@@ -66,7 +66,7 @@ def rasterise(
             w1 = ((x2 - px) * (y0 - py) - (x0 - px) * (y2 - py)) * inverse
             for x in range(left, right + 1):
                 w2 = one - w0 - w1
-                if w0 >= zero and w1 >= zero and w2 >= zero:
+                if min(w0, w1, w2) >= zero:
                     z = w0 * z0 + w1 * z1 + w2 * z2
                     if z < depth[y, x]:
                         depth[y, x] = z
@@ -99,7 +99,7 @@ def depth_map(points: np.ndarray, triangles: np.ndarray, depth: np.ndarray) -> N
             w1 = ((x2 - px) * (y0 - py) - (x0 - px) * (y2 - py)) * inverse
             for x in range(left, right + 1):
                 w2 = one - w0 - w1
-                if w0 >= zero and w1 >= zero and w2 >= zero:
+                if min(w0, w1, w2) >= zero:
                     depth[y, x] = min(depth[y, x], w0 * z0 + w1 * z1 + w2 * z2)
                 w0 += step0
                 w1 += step1
