@@ -401,7 +401,7 @@ STAGES: dict[str, Stage] = {
             },
             {"page": Output(f"{OWN}/page.html", "the page")},
             "microexp.report.params:VideoTablesParams",
-            version=3,
+            version=4,
             drawn=False,
         ),
         Stage(

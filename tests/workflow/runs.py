@@ -211,7 +211,7 @@ def forget(folder: Path, *parts: str) -> None:
 
 
 def forget_subject(folder: Path, subject: str) -> list[str]:
-    """Delete what stages and folds made of one subject, but for the videos and pages; returns the names of the files."""
+    """Delete what stages and folds made of one subject, but not the videos and pages; returns the files' names."""
     found = [path.relative_to(folder).as_posix() for path in (folder / "results").rglob(f"*{subject}*")]
     gone = [n for n in found if not n.endswith(".json") and not n.startswith(("results/demo/", "results/report/"))]
     targets = [name for name in gone if (folder / name).is_file()]

@@ -297,10 +297,17 @@ def timeline(
     return lanes(float(times[-1]) + 2 * half, curves, shaded, events=marks, truths=known)
 
 
-def model_about(path: Path) -> dict[str, str]:
-    """Name and card of a model; a card is a Markdown file of the same name beside it."""
+def model_about(path: Path) -> dict[str, str | Markup]:
+    """Name and card (as HTML) of a model; a card is a Markdown file of the same name beside it."""
     about = bundle.read(path).about
     card = path.with_suffix(".md")
     text = card.read_text(encoding="utf-8") if card.is_file() else ""
     name = f"{about['experiment']}/{about['method']}" if "method" in about else str(about.get("name", path.stem))
-    return {"name": name, "kind": str(about.get("kind")), "card": text}
+    return {"name": name, "kind": str(about.get("kind")), "card": as_html(text)}
+
+
+def as_html(markdown: str) -> Markup:
+    """Markdown with tables as HTML that loads nothing: HTML in it is shown as text, and so are pictures."""
+    from markdown_it import MarkdownIt
+
+    return Markup(MarkdownIt("commonmark", {"html": False}).enable("table").disable("image").render(markdown))
