@@ -298,12 +298,12 @@ def timeline(
 
 
 def model_about(path: Path) -> dict[str, str | Markup]:
-    """Name and card (as HTML) of a model; a card is a Markdown file of the same name beside it."""
+    """Name, file and card (as HTML) of a model; a card is a Markdown file of the same name beside it."""
     about = bundle.read(path).about
     card = path.with_suffix(".md")
     text = card.read_text(encoding="utf-8") if card.is_file() else ""
     name = f"{about['experiment']}/{about['method']}" if "method" in about else str(about.get("name", path.stem))
-    return {"name": name, "kind": str(about.get("kind")), "card": as_html(text)}
+    return {"name": name, "file": path.name, "kind": str(about.get("kind")), "card": as_html(text)}
 
 
 def as_html(markdown: str) -> Markup:
