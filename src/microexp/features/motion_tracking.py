@@ -127,7 +127,7 @@ class Displacements:
         unit_px: what a displacement is measured in, px.
     """
 
-    def __init__(self, read: ReadFlow, n_steps: int, weights: np.ndarray, unit_px: float = 1.0) -> None:
+    def __init__(self, read: ReadFlow, n_steps: int, weights: np.ndarray, *, unit_px: float = 1.0) -> None:
         self._read, self._n_steps, self._weights, self._unit_px = read, n_steps, weights, unit_px
         self._first, self._held = 0, np.empty((0, len(weights), 2), np.float32)
 
@@ -344,7 +344,7 @@ def place_motion(
     trust = trust * narrow.any(1)
     steps = model_steps(times_s, usable, rate=rate, repeated=repeated)
     moved = np.empty((len(steps.valid), len(names), 2))
-    flow = Displacements(read, len(usable), np.concatenate([wide, narrow]), eye * size)
+    flow = Displacements(read, len(usable), np.concatenate([wide, narrow]), unit_px=eye * size)
     for some, both in zip(pieces(len(moved), STEPS_AT_ONCE), steps.displacements(flow.between), strict=True):
         head = fit_head(both[:, len(names) :], spots, trust)
         moved[some] = both[:, : len(names)] - head_motion(head, (centres - bridge) / eye)

@@ -20,7 +20,7 @@ TONE_MAX = 2.0
 Number = Any
 """float32 or float64, as the arithmetic makes it."""
 Colour = tuple[Number, Number, Number]
-"""Linear RGB. Scalars and tuples, no small arrays: with them a pixel took two to three times as long."""
+"""Linear RGB. Scalars and tuples, no small arrays: with them a pixel took twice as long."""
 
 
 @njit
@@ -184,18 +184,9 @@ def _weighted(values: np.ndarray, k: int, corners: tuple[int, int, int], weights
 
 @njit
 def colour_pixels(
-    index: np.ndarray,
-    first: np.ndarray,
-    second: np.ndarray,
-    triangles: np.ndarray,
-    material: np.ndarray,
-    fixed: np.ndarray,
-    light: np.ndarray,
-    texture: np.ndarray,
-    palette: np.ndarray,
-    glints: np.ndarray,
-    out: np.ndarray,
-) -> None:
+    index: np.ndarray, first: np.ndarray, second: np.ndarray, triangles: np.ndarray, material: np.ndarray,
+    fixed: np.ndarray, light: np.ndarray, texture: np.ndarray, palette: np.ndarray, glints: np.ndarray, out: np.ndarray,
+) -> None:  # fmt: skip
     """Colour every covered pixel of `out` (H,W,3, linear RGB, holding the background).
 
     `fixed` (N,8) is what moves with a vertex: texture x, y (texels), lip, mouth, shirt, and its place at rest (for
