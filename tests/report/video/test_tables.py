@@ -16,6 +16,7 @@ from microexp.records.crops import create_crops
 from microexp.records.events import read_events
 from microexp.records.index import Video, write_expressions, write_videos
 from microexp.records.landmarks import Look, read_landmarks
+from microexp.report.video import page
 from microexp.report.video.measures import Regions, blinks, measure, moving, per_frame, stretches
 from microexp.report.video.page import FLAGS, Mark, as_html, facts, lanes
 from tests.report.video import made
@@ -92,13 +93,23 @@ def test_the_page_has_words_for_every_flag(own: Path) -> None:
     assert FLAGS["blink"] in text and FLAGS["gap"] in text and FLAGS["head_turn"] not in text
 
 
-@pytest.mark.long
 def test_a_card_is_read_as_markdown_and_loads_nothing() -> None:
     html = as_html("# M\n\n**Never** on <img src=x> faces, ![](https://a.b/c.png)\n\n| a | b |\n|---|---|\n| 1 | 2 |\n")
     assert "<h1>M</h1>" in html and "<strong>Never</strong>" in html and "<td>2</td>" in html
     assert "<img" not in html and "&lt;img src=x&gt;" in html
 
 
+def test_pictures_of_many_events_are_of_the_surest_and_the_page_says_so(
+    own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every = (own / "page.html").read_text(encoding="utf-8")
+    monkeypatch.setattr(page, "SHOWN", 1)
+    one = made.video_page(tmp_path).read_text(encoding="utf-8")
+    assert "Pictures are shown of the 1 with the highest scores" in one and "Pictures are shown" not in every
+    assert one.count("<figcaption>onset") == 1 and every.count("<figcaption>onset") == 2
+
+
+@pytest.mark.long
 def test_the_same_page_twice(own: Path, tmp_path: Path) -> None:
     assert made.video_page(tmp_path).read_bytes() == (own / "page.html").read_bytes()
 

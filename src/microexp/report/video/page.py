@@ -183,6 +183,7 @@ def run(job: Job[VideoTablesParams]) -> None:
         strip=strip,
         timeline=timeline(events, frames, truths, video=videos[0] if videos else None, about=about),
         cards=cards,
+        shown=SHOWN,
         wheel=page.drawing(page.colour_wheel(64)),
         models=[model_about(job.inputs[name][0]) for name in MODELS if job.inputs.get(name)],
         truths=len(truths),
