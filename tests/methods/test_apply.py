@@ -14,7 +14,8 @@ from microexp.flow.params import Tvl1Params
 from microexp.methods.apply import as_clips
 from microexp.methods.model import read_model
 from microexp.methods.recognition import action_units
-from microexp.methods.spotting.candidates import flags_of
+from microexp.methods.spotting import candidates
+from microexp.methods.spotting.candidates import flags_of, moving
 from microexp.methods.spotting.selection import clean, take
 from microexp.records.crops import create_crops, open_crops
 from microexp.records.events import Event
@@ -232,6 +233,20 @@ def test_an_event_within_one_crop_has_no_class(data, model, tmp_path):
     assert beside and all(r["apex"] == r["emotion"] == r["p_positive"] == "" for r in beside)
 
 
+def test_what_moves_in_a_video_is_computed_once_and_not_for_each_event(data, model, tmp_path, monkeypatch):
+    asked = []
+
+    def scores(features, regions=candidates.RULE_REGIONS):
+        asked.append((features.video, regions))
+        return scored(features, regions)
+
+    scored = candidates.region_scores
+    monkeypatch.setattr(candidates, "region_scores", scores)
+    rows = rows_of(run_apply(data, tmp_path / "out", model))
+    assert len(set(asked)) == len(asked) > 0
+    assert len(rows) > len({r["video"] for r in rows}), "several events of one video"
+
+
 def test_flags_are_those_of_the_one_definition_and_know_what_is_the_matter_with_frames(data, model, tmp_path):
     with Files() as files:
         motion = {f.video: f for f in list_features([p for p in data.features if "motion" in p.parts], files)}["s01_0"]
@@ -245,7 +260,7 @@ def test_flags_are_those_of_the_one_definition_and_know_what_is_the_matter_with_
         recorded(path, "crops")
         rows = rows_of(run_apply(data, tmp_path / "out", model, crops=path))
         spans = [(int(r["onset"]) - 1, int(r["offset"]) - 1) for r in rows]
-        assert [r["flags"] for r in rows] == ["+".join(flags_of(motion, span, reason)) for span in spans]
+        assert [r["flags"] for r in rows] == ["+".join(flags_of(moving(motion), span, reason)) for span in spans]
     told = {flag for r in rows for flag in r["flags"].split("+")}
     assert {"occlusion", "repeated"} <= told and any("occlusion" not in r["flags"] for r in rows)
 

@@ -16,7 +16,7 @@ from microexp.errors import UserError
 from microexp.methods.model import Model, check_preprocessing, read_model
 from microexp.methods.recognition import action_units
 from microexp.methods.spotting.base import SpottingVideo, checked
-from microexp.methods.spotting.candidates import flags_of
+from microexp.methods.spotting.candidates import Moving, flags_of, moving
 from microexp.methods.spotting.flow_magnitude import STREAM as MOTION
 from microexp.methods.spotting.selection import clean, take
 from microexp.methods.spotting.sources import RATE_TOLERANCE, without_unseen
@@ -51,7 +51,9 @@ def run(job: Job[ApplyStageParams]) -> Mapping[str, Any]:
         for video in videos:
             own = features.get(video.video, {})
             shown = crops.usable(video.video) if crops is not None and video.video in crops else None
-            events += [with_flags(event, own.get(MOTION), shown) for event in spot(spotter, video, own)]
+            found = spot(spotter, video, own)
+            seen = moving(own[MOTION]) if found and MOTION in own else None
+            events += [with_flags(event, seen, shown) for event in found]
     units = action_units.load(job.input("action_units")) if job.inputs.get("action_units") else None
     if recogniser is not None or units is not None:
         how: dict[str, Any] = {"threads": job.threads, "device": job.device}
@@ -71,18 +73,18 @@ def _crops(job: Job[ApplyStageParams]) -> AbstractContextManager[Shard[Crops] | 
     return open_crops(job.input("crops")) if job.inputs.get("crops") else nullcontext()
 
 
-def with_flags(event: Event, motion: Features | None, crops: Crops | None) -> Event:
+def with_flags(event: Event, seen: Moving | None, crops: Crops | None) -> Event:
     """The event with what else may have moved, or hides a part of it; as it was without the stream `motion`.
 
     Args:
         event: of any method.
-        motion: the stream `motion` of its video.
+        seen: what moves in its video.
         crops: of its video, which know what is the matter with each frame; none: nothing is.
     """
-    if motion is None:
+    if seen is None:
         return event
     reason = None if crops is None else crops.source_reason
-    return replace(event, flags=flags_of(motion, (event.onset, event.offset), reason))
+    return replace(event, flags=flags_of(seen, (event.onset, event.offset), reason))
 
 
 def by_video(features: Sequence[Features]) -> dict[str, dict[str, Features]]:

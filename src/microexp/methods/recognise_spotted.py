@@ -16,6 +16,7 @@ from microexp.apexdiff.params import ApexdiffParams
 from microexp.errors import UserError
 from microexp.methods.apply import described, with_flags
 from microexp.methods.model import Model, read_trained
+from microexp.methods.spotting.candidates import moving
 from microexp.records.crops import open_crops
 from microexp.records.detections import Detection, read_detections
 from microexp.records.events import Event, write_events
@@ -72,10 +73,11 @@ def describe(
     """The detections of a subject as events, in the order of their onsets, with all that can be told of them."""
     label = f"{job.params.experiment}/{job.params.name}"
     events = []
+    seen = {key: moving(motion[key]) for key in {d.key for d in found} & motion.keys()}
     with open_crops(path) as crops:
         for d in sorted(found, key=lambda d: (d.video, d.onset, d.offset, d.kind)):
             video = crops.need(d.video)
-            event = with_flags(Event(d.key, d.onset, d.offset, d.kind, d.score, label), motion.get(d.key), video)
+            event = with_flags(Event(d.key, d.onset, d.offset, d.kind, d.score, label), seen.get(d.key), video)
             how: dict[str, Any] = {"threads": job.threads, "device": job.device}
             events.append(described(event, video, job.params.apexdiff, recogniser=model, **how))
     return events

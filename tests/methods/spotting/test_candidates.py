@@ -15,6 +15,7 @@ from microexp.methods.spotting.candidates import (
     candidates,
     flags_of,
     moment_mean,
+    moving,
     threshold_for,
 )
 from microexp.records.features import Files, Layout, list_features
@@ -84,22 +85,22 @@ def test_a_head_that_turns_is_flagged(video):
     moves = {"nose": [(100, 110, 9)], "mouth": [(100, 110, 12)]}
     (found,) = candidates(video(moves))
     assert found.flags == ("head_turn",)
-    assert flags_of(video({}), (10, 30)) == ()
+    assert flags_of(moving(video({})), (10, 30)) == ()
 
 
 def test_an_event_amid_speech_is_flagged_and_one_with_a_still_mouth_around_is_not(video):
     brows = {"brows": [(100, 110, 12)]}
     syllables = [(k, k + 2, 9) for k in range(88, 124, 5)]
-    assert flags_of(video(brows | {"mouth": syllables}), (200, 220)) == ("speech",)
-    assert flags_of(video(brows | {"mouth": [(100, 110, 12)]}), (200, 220)) == ()
+    assert flags_of(moving(video(brows | {"mouth": syllables})), (200, 220)) == ("speech",)
+    assert flags_of(moving(video(brows | {"mouth": [(100, 110, 12)]})), (200, 220)) == ()
     hidden = np.ones(N, bool)
     hidden[[*range(85, 100), *range(112, 126)]] = False
-    assert flags_of(video(brows | {"mouth": syllables}, valid=hidden), (200, 220)) == ()
+    assert flags_of(moving(video(brows | {"mouth": syllables}, valid=hidden)), (200, 220)) == ()
 
 
 def test_flags_at_either_end_of_a_video(video):
     seen = video({"mouth": [(0, 30, 9)]})
-    assert flags_of(seen, (0, 10)) == ("speech",) and flags_of(seen, (2 * N - 4, 2 * N)) == ()
+    assert flags_of(moving(seen), (0, 10)) == ("speech",) and flags_of(moving(seen), (2 * N - 4, 2 * N)) == ()
 
 
 def test_frames_with_something_the_matter_are_told(video):
@@ -107,10 +108,10 @@ def test_frames_with_something_the_matter_are_told(video):
     reason[[405, 1000]] = Reason.REPEATED, Reason.CUT
     seen = video({"mouth": [(200, 206, 12), (498, 503, 12)]})
     assert [c.flags for c in candidates(seen, reason)] == [("repeated",), ("cut",)]
-    assert "gap" in flags_of(seen, (0, 100), np.full(2 * N + 1, Reason.GAP))
+    assert "gap" in flags_of(moving(seen), (0, 100), np.full(2 * N + 1, Reason.GAP))
     for code in (Reason.NO_FACE, Reason.OUTSIDE, Reason.DAMAGED):
-        assert flags_of(seen, (0, 100), np.full(2 * N + 1, code)) == ("occlusion",)
-    told = {flag for code in Reason for flag in flags_of(seen, (0, 100), np.full(2 * N + 1, code))}
+        assert flags_of(moving(seen), (0, 100), np.full(2 * N + 1, code)) == ("occlusion",)
+    told = {flag for code in Reason for flag in flags_of(moving(seen), (0, 100), np.full(2 * N + 1, code))}
     assert told | {"blink", "head_turn", "speech"} == set(FLAGS)
 
 

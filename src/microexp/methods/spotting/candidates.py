@@ -115,14 +115,14 @@ def candidates(features: Features, reason: np.ndarray | None = None, per_minute:
     """
     threshold = threshold_for(per_minute)
     score = region_scores(features)
-    fastest = score.max(1)
+    fastest, seen = score.max(1), moving(features)
     found = []
     for first, last in bursts(fastest, threshold, features.fps / features.step_frame):
         part = score[first : last + 1].max(0)
         regions = tuple(RULE_REGIONS[i] for i in np.argsort(-part) if part[i] >= threshold)
         fastest_step = first + int(fastest[first : last + 1].argmax())
         onset, peak, offset = source_frames(features, np.array([first, fastest_step, last]))
-        flags = flags_of(features, (onset, offset), reason)
+        flags = flags_of(seen, (onset, offset), reason)
         found.append(Candidate(onset, peak, offset, float(part.max()), regions, flags))
     return found
 
@@ -134,8 +134,8 @@ def region_scores(features: Features, regions: tuple[str, ...] = RULE_REGIONS) -
         UserError: when the stream has no place of a region.
     """
     columns = [_columns(features, region) for region in regions]
-    data = place_scores(features.read(0, features.n_steps))
-    return above_noise(np.stack([_fastest(data[:, own]) for own in columns], 1), features)
+    values = features.read(0, features.n_steps)
+    return above_noise(np.stack([_fastest(place_scores(values[:, own])) for own in columns], 1), features)
 
 
 def above_noise(moved: np.ndarray, features: Features) -> np.ndarray:
@@ -204,7 +204,33 @@ def source_frames(features: Features, steps: np.ndarray) -> list[int]:
     return [int(f) for f in np.rint(features.to_source(frames))]
 
 
-def flags_of(features: Features, interval: tuple[int, int], reason: np.ndarray | None = None) -> tuple[str, ...]:
+@dataclass(frozen=True, eq=False)
+class Moving:
+    """What moves in a video, step by step; computed once, however many intervals are asked for.
+
+    Attributes:
+        features: the stream `motion`.
+        face: (F,) largest score of RULE_REGIONS; eyes, mouth: (F,) score of these; rigid: (F,) of what no muscle moves.
+    """
+
+    features: Features
+    face: np.ndarray
+    eyes: np.ndarray
+    mouth: np.ndarray
+    rigid: np.ndarray
+
+
+def moving(features: Features) -> Moving:
+    """What moves in a video, from its stream `motion`.
+
+    Raises:
+        UserError: when the stream has no place of a region.
+    """
+    eyes, mouth = (region_scores(features, (region,))[:, 0] for region in (EYES, MOUTH))
+    return Moving(features, region_scores(features).max(1), eyes, mouth, turning(features))
+
+
+def flags_of(seen: Moving, interval: tuple[int, int], reason: np.ndarray | None = None) -> tuple[str, ...]:
     """What else may have moved in an interval, or hides a part of it, whoever found it; sorted.
 
     `blink`: the lids moved far more than they mostly do, and than the rest of the face. `head_turn`: the bridge and the
@@ -213,31 +239,30 @@ def flags_of(features: Features, interval: tuple[int, int], reason: np.ndarray |
     before. `cut`: another shot or place begins. `gap`: time is missing.
 
     Args:
-        features: the video's stream `motion`.
+        seen: what moves in the video.
         interval: onset and offset, source frames.
         reason: (T,) `validity.Reason` of every source frame; none: nothing is the matter with any.
     """
-    at = features.to_frames(np.array(interval, np.float64)) / features.step_frame
+    at = seen.features.to_frames(np.array(interval, np.float64)) / seen.features.step_frame
     part = slice(max(0, int(np.floor(at[0]))), int(np.ceil(at[1])) + 1)
-    face = float(region_scores(features)[part].max(initial=0))
-    eyes = float(region_scores(features, (EYES,))[part].max(initial=0))
+    face = float(seen.face[part].max(initial=0))
     found = {
-        "blink": eyes >= max(BLINK_SCORE, BLINK_SHARE * face),
-        "head_turn": float(turning(features)[part].max(initial=0)) >= max(TURN_SCORE, TURN_SHARE * face),
-        "speech": talking(features, part) >= SPEECH_SHARE,
+        "blink": float(seen.eyes[part].max(initial=0)) >= max(BLINK_SCORE, BLINK_SHARE * face),
+        "head_turn": float(seen.rigid[part].max(initial=0)) >= max(TURN_SCORE, TURN_SHARE * face),
+        "speech": talking(seen, part) >= SPEECH_SHARE,
     }
     inside = () if reason is None else np.unique(np.asarray(reason)[interval[0] : interval[1] + 1]).tolist()
     found |= {FLAG_OF[Reason(code)]: True for code in inside if code != Reason.NONE}
     return tuple(sorted(name for name, there in found.items() if there))
 
 
-def talking(features: Features, part: slice) -> float:
+def talking(seen: Moving, part: slice) -> float:
     """Share of the time around some steps, not in them, in which the mouth moves; what is not valid counts as still."""
-    reach = round(SPEECH_AROUND_S * features.fps / features.step_frame)
-    around = np.zeros(features.n_steps, bool)
+    reach = round(SPEECH_AROUND_S * seen.features.fps / seen.features.step_frame)
+    around = np.zeros(len(seen.mouth), bool)
     around[max(0, part.start - reach) : part.stop + reach] = True
     around[part] = False
-    moves = region_scores(features, (MOUTH,))[around, 0] >= SPEECH_SCORE
+    moves = seen.mouth[around] >= SPEECH_SCORE
     return float(moves.mean()) if len(moves) else 0.0
 
 
