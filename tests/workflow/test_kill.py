@@ -1,6 +1,6 @@
 """Killed at any moment, a run goes on with the same command and ends with the same bytes.
 
-`MICROEXP_KILLS=50 pytest tests/workflow/test_kill.py -k random_moments` sets the number of moments (6 by default);
+`MICROEXP_KILLS=50 pytest tests/workflow/test_kill.py -k random_moments` sets the number of moments (4 by default);
 `MICROEXP_KILL_SEED` those of a former run, which prints it when it fails.
 """
 
@@ -24,7 +24,7 @@ from tests.workflow import runs
 
 pytestmark = [pytest.mark.kill, pytest.mark.long]
 
-KILLS = int(os.environ.get("MICROEXP_KILLS", "6"))
+KILLS = int(os.environ.get("MICROEXP_KILLS", "4"))
 CORES = 2
 SEED = int(os.environ.get("MICROEXP_KILL_SEED", secrets.randbelow(2**32)))
 LATE = ("features", "apexdiff", "spotting", "recognition", "tables", "report", "report.html", "excluded.csv")
