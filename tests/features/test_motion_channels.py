@@ -407,7 +407,7 @@ def test_a_long_video_in_pieces_is_the_same_as_in_one(monkeypatch: pytest.Monkey
 
 @pytest.mark.long
 def test_a_long_video_takes_little_more_memory_than_the_motion_of_its_places() -> None:
-    """Three times the displacements of its places in float64; with those of the lattice it was ten times."""
+    """Three times the displacements of its places in float64; with those of the lattice it was eight times."""
     times = seconds(30, 1200)
     step = np.random.default_rng(0).normal(0, 0.1, (64, 8, 8, 2)).astype(np.float32)
     tracemalloc.start()

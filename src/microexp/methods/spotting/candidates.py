@@ -114,9 +114,8 @@ def candidates(features: Features, reason: np.ndarray | None = None, per_minute:
         UserError: when the stream lacks a region, or `per_minute` is out of range.
     """
     threshold = threshold_for(per_minute)
-    score = region_scores(features)
-    fastest, seen = score.max(1), moving(features)
-    found = []
+    seen, found = moving(features), []
+    score, fastest = seen.regions, seen.regions.max(1)
     for first, last in bursts(fastest, threshold, features.fps / features.step_frame):
         part = score[first : last + 1].max(0)
         regions = tuple(RULE_REGIONS[i] for i in np.argsort(-part) if part[i] >= threshold)
@@ -210,11 +209,11 @@ class Moving:
 
     Attributes:
         features: the stream `motion`.
-        face: (F,) largest score of RULE_REGIONS; eyes, mouth: (F,) score of these; rigid: (F,) of what no muscle moves.
+        regions: (F, R) scores of RULE_REGIONS; eyes, mouth: (F,) score of these; rigid: (F,) of what no muscle moves.
     """
 
     features: Features
-    face: np.ndarray
+    regions: np.ndarray
     eyes: np.ndarray
     mouth: np.ndarray
     rigid: np.ndarray
@@ -226,8 +225,9 @@ def moving(features: Features) -> Moving:
     Raises:
         UserError: when the stream has no place of a region.
     """
+    regions = region_scores(features)
     eyes, mouth = (region_scores(features, (region,))[:, 0] for region in (EYES, MOUTH))
-    return Moving(features, region_scores(features).max(1), eyes, mouth, turning(features))
+    return Moving(features, regions, eyes, mouth, turning(features))
 
 
 def flags_of(seen: Moving, interval: tuple[int, int], reason: np.ndarray | None = None) -> tuple[str, ...]:
@@ -245,7 +245,7 @@ def flags_of(seen: Moving, interval: tuple[int, int], reason: np.ndarray | None 
     """
     at = seen.features.to_frames(np.array(interval, np.float64)) / seen.features.step_frame
     part = slice(max(0, int(np.floor(at[0]))), int(np.ceil(at[1])) + 1)
-    face = float(seen.face[part].max(initial=0))
+    face = float(seen.regions[part].max(initial=0))
     found = {
         "blink": float(seen.eyes[part].max(initial=0)) >= max(BLINK_SCORE, BLINK_SHARE * face),
         "head_turn": float(seen.rigid[part].max(initial=0)) >= max(TURN_SCORE, TURN_SHARE * face),
