@@ -86,7 +86,7 @@ def test_opencv_has_the_same_error_statistics_at_its_defaults() -> None:
 
     opencv = statistics(backend="opencv")
     assert worst(statistics() / opencv) < 0.05
-    for wrong in ({"median_px": 1}, {"epsilon_px": 0.005}, {"epsilon_px": 0.02}):
+    for wrong in ({"median_px": 1}, {"epsilon_px": 0.005}, {"epsilon_px": 0.02}, {"epsilon_px": 0}):
         assert worst(statistics(**wrong) / opencv) > 0.05, wrong
 
 
