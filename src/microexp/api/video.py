@@ -220,7 +220,8 @@ def motion(face: Aligned, flow: np.ndarray, **options: Any) -> pd.DataFrame:
         repeated=repeated,
         inside=face.inside,
     )
-    values, valid, channels, _ = with_regions(found, layout)
+    described = with_regions(found, layout)
+    values = described.features
     middle = layout.step_frames * np.arange(len(values)) + (layout.clip_frames - 1) / 2
     index = pandas().Index(face.times_s[0] + middle / layout.rate, name="seconds")
-    return pandas().DataFrame(values, index=index, columns=list(channels)).assign(valid=valid)
+    return pandas().DataFrame(values, index=index, columns=list(described.channels)).assign(valid=described.valid)

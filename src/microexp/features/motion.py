@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from microexp.errors import UserError
-from microexp.features.motion_tracking import PlaceMotion, pieces, place_motion, usable_steps
+from microexp.features.motion_tracking import STEPS_AT_ONCE, PlaceMotion, pieces, place_motion, usable_steps
 from microexp.features.params import MotionParams
 from microexp.records.crops import Crops, open_crops
 from microexp.records.faces import Faces, open_faces
@@ -40,7 +40,8 @@ RULE_REGIONS = ("brows", "cheeks", "mouth")
 """What the rule that learns nothing should look at: blinks and glances make the eyes its worst source of error."""
 POSITION_S = 0.25
 """Positions count as if they had been reached in this time, which makes them velocities like all else."""
-PLACES_AT_ONCE = 4
+REGION = "region_"
+PLACES_AT_ONCE = 1
 """Of a long video, so that what is computed on the way takes little memory. Each place is on its own."""
 
 
@@ -96,20 +97,28 @@ def features(motion: PlaceMotion, layout: MotionLayout) -> Motion:
     of the time in the seconds around. Each channel is centred and scaled by its median and its median deviation in
     the video (no label is used), then compressed, so that a laugh does not drown a twitch.
     """
+    return _features(motion, layout, ())
+
+
+def with_regions(motion: PlaceMotion, layout: MotionLayout) -> Motion:
+    """Features as of `features`, with the speed of each region as channels after them."""
+    return _features(motion, layout, tuple(REGIONS))
+
+
+def _features(motion: PlaceMotion, layout: MotionLayout, regions: tuple[str, ...]) -> Motion:
     n = len(motion.moved) // layout.step_frames
     valid = np.asarray(motion.valid[: n * layout.step_frames].reshape(n, layout.step_frames).all(1))
     n_places, names = len(motion.names), list(measures(motion.moved[:0], motion.rate, layout))
-    values = np.empty((n, len(names), n_places), np.float32)
+    own = tuple(f"{place}.{what}" for what in names for place in motion.names)
+    values = np.empty((n, len(own) + len(regions)), np.float32)
     for some in pieces(n_places, PLACES_AT_ONCE):
         for number, column in enumerate(measures(motion.moved[:, some], motion.rate, layout).values()):
-            values[:, number, some] = normalise(column, valid, layout.floor)
-    return Motion(
-        values.reshape(n, len(names) * n_places),
-        valid,
-        tuple(f"{place}.{what}" for what in names for place in motion.names),
-        motion.frame_index,
-        layout,
-    )
+            first = number * n_places
+            values[:, first + some.start : first + some.stop] = normalise(column, valid, layout.floor)
+    if regions:
+        speed = region_speed(motion)[: n * layout.step_frames]
+        values[:, len(own) :] = speed.reshape(n, layout.step_frames, len(regions)).mean(1)
+    return Motion(values, valid, (*own, *(REGION + name for name in regions)), motion.frame_index, layout)
 
 
 def measures(moved: np.ndarray, rate: float, layout: MotionLayout) -> dict[str, np.ndarray]:
@@ -162,16 +171,15 @@ def region_speed(motion: PlaceMotion) -> np.ndarray:
 
     Steps that are not valid have the median of the others, so that they are no peak and no valley.
     """
-    speed = np.linalg.norm(motion.moved, axis=-1) * motion.rate
     kinds = [name.rpartition("_")[0] for name in motion.names]
     members = [[i for i, kind in enumerate(kinds) if kind in region] for region in REGIONS.values()]
-    found = np.stack([speed[:, m].mean(1) for m in members], 1)
+    found = np.empty((len(motion.moved), len(REGIONS)))
+    for some in pieces(len(found), STEPS_AT_ONCE):
+        speed = np.linalg.norm(motion.moved[some], axis=-1) * motion.rate
+        found[some] = np.stack([speed[:, m].mean(1) for m in members], 1)
     if motion.valid.any():
         found[~motion.valid] = np.median(found[motion.valid], 0)
     return found.astype(np.float32)
-
-
-REGION = "region_"
 
 
 def run(job: Job[MotionParams]) -> None:
@@ -193,9 +201,9 @@ def run(job: Job[MotionParams]) -> None:
                 continue
             face, source = _usable(faces, name, path), _usable(crops, name, path)
             motion, layout = motion_of(video, face, source, rate=job.params.rate_fps), layout_of(job.params)
-            values, valid, channels, index = with_regions(motion, layout)
-            stored = Layout(layout.step_frames, layout.clip_frames, layout.rate, channels)
-            out.add(name, values, stored, frame_index=index, valid=valid)
+            found = with_regions(motion, layout)
+            stored = Layout(layout.step_frames, layout.clip_frames, layout.rate, found.channels)
+            out.add(name, found.features, stored, frame_index=found.frame_index, valid=found.valid)
 
 
 def _usable(shard: Shard[V], name: str, flow: Path) -> V:
@@ -243,14 +251,3 @@ def times_of(crops: Crops) -> np.ndarray:
     even = np.arange(len(crops)) / crops.fps
     times = crops.times - crops.times[0]
     return times if np.abs(times - even).max() >= 0.5 / crops.fps else even
-
-
-def with_regions(
-    motion: PlaceMotion, layout: MotionLayout
-) -> tuple[np.ndarray, np.ndarray, tuple[str, ...], np.ndarray]:
-    """Features with the regions' speed beside them: values (n, C), valid (n,), channels (C,), source frames (m,)."""
-    found = features(motion, layout)
-    n, step = len(found.features), layout.step_frames
-    speed = region_speed(motion)[: n * step].reshape(n, step, len(REGIONS)).mean(1)
-    values = np.concatenate([found.features, speed.astype(np.float32)], 1)
-    return values, found.valid, (*found.channels, *(REGION + name for name in REGIONS)), found.frame_index

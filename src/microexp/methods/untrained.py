@@ -62,7 +62,7 @@ def stream_layout(params: MotionParams) -> dict[str, Any]:
     layout: MotionLayout = layout_of(params)
     names, _ = places(_any_landmarks())
     still = PlaceMotion(np.zeros((0, len(names), 2)), np.zeros(0, bool), names, np.zeros(1), layout.rate)
-    channels = with_regions(still, layout)[2]
+    channels = with_regions(still, layout).channels
     return {
         "step_frames": layout.step_frames,
         "clip_frames": layout.clip_frames,
