@@ -47,7 +47,7 @@ def test_other_labels_make_no_picture_anew_and_old_tables_are_not_shown(
     crops.write_bytes(crops.read_bytes()[:-1000])
     capsys.readouterr()
     assert main([*command, "--labels", str(labels)]) == 2, "the flow refuses crops that are damaged"
-    assert (row(out)["status"], row(out)["truths"]) == ("none", "")
+    assert (row(out)["status"], row(out)["truths"], row(out)["hits"]) == ("none", "2", "0")
     assert "a stage failed" in capsys.readouterr().out and not (out / "anna").exists()
 
     crops.unlink()

@@ -43,8 +43,8 @@ def test_a_video_that_fails_now_has_no_old_results(tmp_path: Path) -> None:
     (out / "talk" / "my notes.txt").write_text("mine")
     for name in targets([VIDEO], annotated=False):
         (run / name).unlink()
-    (row,) = collect([VIDEO], run, out, annotated=False)
-    assert (row["status"], row["why"], row["events"]) == ("none", FAILED, 0)
+    (row,) = collect([VIDEO], run, out, annotated=False, known={VIDEO.name: 3, "another": 9})
+    assert (row["status"], row["why"], row["events"], row["truths"], row["hits"]) == ("none", FAILED, 0, 3, 0)
     assert names(out / "talk") == {"my notes.txt"}
 
 
@@ -55,6 +55,7 @@ def test_a_video_that_cannot_be_read_any_more_has_no_old_results(tmp_path: Path)
     gone = OwnVideo(VIDEO.name, VIDEO.given, VIDEO.path, "the file is empty")
     (row,) = collect([gone], run, out, annotated=False)
     assert row["why"] == "the file is empty" and not (out / "talk").exists()
+    assert "truths" not in row, "nobody gave any"
 
 
 @pytest.mark.parametrize("first", [None, 1])

@@ -11,7 +11,7 @@ from typing import Any
 
 from microexp.errors import UserError
 from microexp.own_videos.inputs import OwnVideo, find_inputs, link_videos
-from microexp.own_videos.labels import Label, read_labels, write_annotations
+from microexp.own_videos.labels import Label, known, read_labels, write_annotations
 from microexp.own_videos.workflow import (
     SHEET,
     choose_models,
@@ -85,7 +85,8 @@ def main(args: argparse.Namespace) -> int:
     else:
         run = Run(out / "run", out / "config.yaml", args.face)
         old = work(args, videos, run, labels=labels) if usable else ()
-        rows = collect(videos, run.folder, out, annotated=args.annotated, old=old)
+        counts = known(labels, videos, file=args.labels)
+        rows = collect(videos, run.folder, out, annotated=args.annotated, old=old, known=counts)
     forget_unlisted(videos, rows, out)
     write_summary(out, rows)
     report(rows, out)
@@ -113,6 +114,7 @@ def every_face(
 ) -> list[dict[str, Any]]:
     """A run for the first face from the left of every video, one for the second of those that show more, and so on."""
     rows: dict[str, list[dict[str, Any]]] = {video.name: [] for video in videos}
+    counts = known(labels, videos, file=args.labels)
     part, number = list(videos), 1
     while part:
         run = Run(out / "run", out / "config.yaml", number)
@@ -121,7 +123,7 @@ def every_face(
             run = Run(folder, folder / "config.yaml", number, again=True)
             say(f"face {number}, in {many(len(part), 'video')}")
         old = work(args, part, run, labels=labels) if any(not video.problem for video in part) else ()
-        found = collect(part, run.folder, out, annotated=args.annotated, face=number, old=old)
+        found = collect(part, run.folder, out, annotated=args.annotated, face=number, old=old, known=counts)
         for video, row in zip(part, found, strict=True):
             if is_face(row, rows[video.name], number):
                 rows[video.name].append(row)
@@ -142,8 +144,8 @@ def work(args: argparse.Namespace, videos: Sequence[OwnVideo], run: Run, *, labe
     choice = choose_models(args.model, run.folder)
     if not run.again:
         if labels:
-            known, others = many(len(labels) - strange, "known expression"), many(strange, "row")
-            say(known + f"; of other videos: {others}" * bool(strange))
+            others = many(strange, "row")
+            say(many(len(labels) - strange, "known expression") + f"; of other videos: {others}" * bool(strange))
         say(choice.about)
     options = configuration(choice, run.folder / "videos", face=run.face, fps=args.fps, annotated=args.annotated)
     write_configuration(run.config, options)

@@ -6,6 +6,7 @@ Whatever the form, it becomes the `annotations.csv` that the adapter `folder` re
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -255,6 +256,16 @@ def write_annotations(path: Path, labels: Sequence[Label], videos: Sequence[OwnV
     ends_named = [f"{name}{unit}" for name in ("onset", "apex", "offset")]
     storage.write_csv(path, ("subject", "video", *ends_named, "kind", "emotion"), rows)
     return strange
+
+
+def known(labels: Sequence[Label], videos: Sequence[OwnVideo], *, file: object) -> Counter[str]:
+    """Name of a video -> how many expressions of it are known.
+
+    Raises:
+        UserError: as `write_annotations`, where a row does not say of which video it is.
+    """
+    names = _names(videos)
+    return Counter(video.name for label in labels if (video := _video_of(label, videos, names, file)) is not None)
 
 
 def _names(videos: Sequence[OwnVideo]) -> dict[str, list[OwnVideo]]:

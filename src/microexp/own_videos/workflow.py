@@ -212,6 +212,7 @@ def collect(
     annotated: bool,
     face: int | None = None,
     old: Collection[str] = (),
+    known: Mapping[str, int] | None = None,
 ) -> list[dict[str, Any]]:
     """Copy the results of every video into its folder; their rows of `summary.csv`, in the same order.
 
@@ -222,6 +223,7 @@ def collect(
         annotated: whether there are marked copies.
         face: number of the face, where every face has results of its own: `NAME/faceN` if a video shows several.
         old: files of the run that an earlier command made and this one could not make anew: they count as missing.
+        known: name of a video -> number of its known expressions, where the user gave some.
     """
     rows = []
     for video in videos:
@@ -235,7 +237,7 @@ def collect(
             (out / name).mkdir(parents=True, exist_ok=True)
             with storage.atomic(out / name / source.name) as temporary:
                 shutil.copyfile(source, temporary)
-        rows.append(_row(video, name, out))
+        rows.append(_row(video, name, out, (known or {}).get(video.name, 0)))
     return rows
 
 
@@ -293,11 +295,12 @@ def write_summary(out: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     storage.write_csv(out / "summary.csv", COLUMNS, [[row.get(c) for c in COLUMNS] for row in rows])
 
 
-def _row(video: OwnVideo, name: str, out: Path) -> dict[str, Any]:
+def _row(video: OwnVideo, name: str, out: Path, known: int) -> dict[str, Any]:
     about: dict[str, Any] = {"name": name, "given": video.given}
     path = out / name / SUMMARY
     if video.problem or not path.is_file():
-        return about | {"status": "none", "why": video.problem or FAILED, "usable": 0.0, "events": 0}
+        missed = {"truths": known, "hits": 0} if known else {}
+        return about | {"status": "none", "why": video.problem or FAILED, "usable": 0.0, "events": 0, **missed}
     found = read_summary(path)
     kinds = " ".join(f"{kind}:{count}" for kind, count in found.get("kinds", {}).items())
     page = f"{name}/page.html" if (out / name / "page.html").is_file() else None
