@@ -150,3 +150,26 @@ def test_people_of_a_model_s_data_sets_may_be_named() -> None:
     methods = {"aemnet": {"start_from": "m.safetensors"}}
     options = {"datasets": ["one"], "methods": methods, "same_people": [["one", "elsewhere"]]}
     parse({"datasets": {"one": {"adapter": "folder", "root": "r"}}, "spotting": {"x": options}}, "c")
+
+
+@pytest.mark.parametrize("landmarks", [None, "lm.csv"])
+def test_given_landmarks_need_a_file_of_each_video(landmarks: str | None) -> None:
+    config: dict[str, Any] = {"datasets": {"demo": {"adapter": "demo"}}}
+    config["faces"] = {"backend": "given", "landmarks": landmarks}
+    with pytest.raises(
+        UserError, match=r"c\.yaml: faces\.landmarks: got .*, expected the path of a landmark file with"
+    ):
+        read_plan(config, "c.yaml")
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_given_features_must_be_somewhere(there: bool, tmp_path: Path) -> None:
+    if there:
+        (tmp_path / "series/another").mkdir(parents=True)
+    config: dict[str, Any] = {
+        "datasets": {"demo": {"adapter": "demo"}},
+        "given": {"root": str(tmp_path / "series")},
+        "spotting": {"e": {"datasets": ["demo"], "methods": {"aemnet": {"network": {"streams": ["given"]}}}}},
+    }
+    with pytest.raises(UserError, match=r"given\.root: " + ("no series of any subject" if there else "got ")):
+        read_plan(config, "c.yaml")

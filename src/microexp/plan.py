@@ -228,6 +228,7 @@ def read_plan(options: object, file: object) -> Plan:
     """
     config = parse(options, file)
     _check_weights(config, file)
+    _check_landmarks(config, file)
     from microexp.datasets.index import listing
     from microexp.reading.fingerprint import Fingerprints
 
@@ -247,6 +248,14 @@ def _check_classes(config: Config, found: Mapping[str, Listing], file: object) -
         known = [emotions for emotions in listed if emotions is not None]
         if len(known) == len(listed):
             check_emotions(frozenset().union(*known), experiment, file, where=f"recognition.{name}")
+
+
+def _check_landmarks(config: Config, file: object) -> None:
+    """What the stage `faces` would find out in the middle of the run."""
+    pattern = config.faces.landmarks or ""
+    if config.faces.backend == "given" and not any(name in pattern for name in ("{video}", "{subject}")):
+        expected = "the path of a landmark file with {video} in place of the video's name"
+        raise UserError(file=file, where="faces.landmarks", got=repr(config.faces.landmarks), expected=expected)
 
 
 def _check_weights(config: Config, file: object) -> None:

@@ -80,6 +80,7 @@ class PlanData:
         for stage in ("faces", "crops"):
             needed[stage] = {d for d in self.subjects if self.config.has_videos(d)}
         self._check_without_videos(needed)
+        self._check_given(needed["given"])
         if self.config.crops.grey and needed["i3d-rgb"]:
             expected = "false where a method reads i3d_rgb, which sees colours"
             raise UserError(file="config", where="crops.grey", got="true", expected=expected)
@@ -101,6 +102,28 @@ class PlanData:
             if problem:
                 expected = "methods that read the stream given, and no others"
                 raise UserError(file="config", where=f"datasets.{dataset}", problem=problem, expected=expected)
+
+    def _check_given(self, datasets: Iterable[str]) -> None:
+        """A subject without a series is excluded; a data set without any has its series elsewhere.
+
+        Raises:
+            UserError: when there is no series of any subject.
+        """
+        for dataset in datasets:
+            if self.subjects[dataset] and not any(self.given_files(dataset, s) for s in self.subjects[dataset]):
+                raise UserError(
+                    file="config",
+                    where="given.root",
+                    problem=f"no series of any subject of {dataset} in {self.config.given.root}",
+                    expected=f"{dataset}/SUBJECT/VIDEO.npz or .csv below it",
+                )
+
+    def given_files(self, dataset: str, subject: str) -> list[str]:
+        """Files of another program that the stream `given` takes for a subject; none where there are none."""
+        from microexp.features.given import files_of
+
+        alone = len(self.config.datasets) == 1
+        return [str(path) for path in files_of(self.config.given, dataset, subject, alone=alone)]
 
     def needs(self, dataset: str, stage: str) -> bool:
         """Whether the run makes what `stage` makes of `dataset`."""

@@ -99,13 +99,6 @@ class PlanFiles(PlanData):
         """The user's own weights of I3D's flow stream, if any."""
         return [w for w in [self.config.i3d.flow_weights] if w]
 
-    def given_files(self, dataset: str, subject: str) -> list[str]:
-        """Files of another program that the stream `given` takes for a subject."""
-        from microexp.features.given import files_of
-
-        alone = len(self.config.datasets) == 1
-        return [str(path) for path in files_of(self.config.given, dataset, subject, alone=alone)]
-
     def sources(self, dataset: str) -> list[str]:
         """Files of this run that the index of `dataset` is made from: the demo's sheet and videos, which it renders."""
         if not self.config.is_rendered(dataset):

@@ -97,3 +97,8 @@ def test_wrong_npz(tmp_path: Path) -> None:
     for name in ("b.npz", "c.npz", "missing.npz"):
         with pytest.raises(UserError, match="frames and landmarks"):
             read_landmarks(tmp_path / name, 0, 10)
+
+
+def test_shares_of_the_picture_are_no_pixels(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"landmarks: faces of 0\.\d+ px; expected px of the picture"):
+        read_landmarks(write_csv(tmp_path / "a.csv", [0, 1, 2], POINTS / 320), 0, 3)

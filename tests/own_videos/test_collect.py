@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from microexp.own_videos.inputs import OwnVideo
+from microexp.own_videos.labels import Label
 from microexp.own_videos.workflow import FAILED, FILES, collect, forget_unlisted, targets
 
 VIDEO = OwnVideo("talk", "talk.mp4", Path("talk.mp4"))
@@ -19,8 +20,13 @@ def made(run: Path, people: int = 1, *, annotated: bool = False) -> None:
         (run / name).parent.mkdir(parents=True, exist_ok=True)
         (run / name).write_text(name)
         if name.endswith("summary.json"):
-            about = {"status": "ok", "why": "", "usable": 1.0, "events": 2, "people": people}
+            about = {"status": "ok", "why": "", "usable": 1.0, "events": 2, "people": people, "frames": 150}
+            about["seconds"] = 5.0
             (run / name).write_text(json.dumps(about))
+
+
+def label(onset: float, in_seconds: bool = True) -> Label:
+    return Label(2, "", onset, None, onset + 0.5, in_seconds, "", "")
 
 
 def names(folder: Path) -> set[str]:
@@ -43,7 +49,7 @@ def test_a_video_that_fails_now_has_no_old_results(tmp_path: Path) -> None:
     (out / "talk" / "my notes.txt").write_text("mine")
     for name in targets([VIDEO], annotated=False):
         (run / name).unlink()
-    (row,) = collect([VIDEO], run, out, annotated=False, known={VIDEO.name: 3, "another": 9})
+    (row,) = collect([VIDEO], run, out, annotated=False, known={VIDEO.name: [label(1)] * 3, "another": [label(1)]})
     assert (row["status"], row["why"], row["events"], row["truths"], row["hits"]) == ("none", FAILED, 0, 3, 0)
     assert names(out / "talk") == {"my notes.txt"}
 
@@ -78,3 +84,17 @@ def test_files_that_are_no_results_stay(tmp_path: Path) -> None:
     collect([VIDEO], run, out, annotated=False)
     forget_unlisted([VIDEO], [], out)
     assert names(out / "talk") == {"landmarks.csv"}
+
+
+@pytest.mark.parametrize(
+    ("labels", "why"),
+    [
+        ([label(4.9), label(149, in_seconds=False)], None),
+        ([label(4.9), label(46.5), label(111)], "2 of 3 known expressions lie beyond its end: frames or seconds?"),
+        ([label(200, in_seconds=False)], "1 of 1 known expressions lie beyond its end: frames or seconds?"),
+    ],
+)
+def test_expressions_beyond_the_end_are_named(tmp_path: Path, labels: list[Label], why: str | None) -> None:
+    made(tmp_path / "run")
+    (row,) = collect([VIDEO], tmp_path / "run", tmp_path / "out", annotated=False, known={VIDEO.name: labels})
+    assert (row["status"], row["why"]) == ("ok", why)

@@ -75,6 +75,9 @@ def test_frames_in_columns_of_any_usual_name(tmp_path: Path, text: str) -> None:
         ("video,onset,offset\na,10,20\na,,30\n", "row 3: no onset"),
         ("video,onset_s,offset_s\na,1.5,late\n", "row 2, offset: got 'late', expected a time"),
         ("start_ms,end_ms\n1200,x\n", "row 2, offset: got 'x', expected a time"),
+        ("onset,offset,type\n1,5,m\n", "row 2, kind: got 'm', expected micro or macro"),
+        ("onset,offset,onset_s,offset_s\n10,20,,\n,,1.5,2\n30,40,,\n", "row 3: its ends are in other columns"),
+        ("video,onset_s,offset_s,onset,offset\na,,,,\n", "no expression"),
         ("Time,Behavior,Status\nnever,micro,START\n", "row 2: got 'never', expected a time in seconds"),
     ],
 )
@@ -147,6 +150,50 @@ def test_milliseconds_are_seconds_afterwards(tmp_path: Path) -> None:
 def test_a_label_is_a_kind_or_an_emotion(tmp_path: Path, cell: str, kind: str, emotion: str) -> None:
     (label,) = made(tmp_path, "l.csv", f"onset,offset,label\n1,5,{cell}\n")
     assert (label.kind, label.emotion) == (kind, emotion)
+
+
+def test_short_names_of_kinds(tmp_path: Path) -> None:
+    labels = made(tmp_path, "l.csv", "onset,offset,type\n46,52,mae\n100,140,ME\n150,160,\n")
+    assert [x.kind for x in labels] == ["macro", "micro", ""]
+
+
+def test_the_pair_of_columns_that_is_filled_is_read(tmp_path: Path) -> None:
+    labels = made(tmp_path, "l.csv", "video,onset,offset,onset_s,offset_s\nt,46,65,,\nt,111,117,,\n")
+    assert [(x.onset, x.offset, x.in_seconds) for x in labels] == [(46, 65, False), (111, 117, False)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Tier\tBegin Time - hh:mm:ss.ms\tEnd Time - hh:mm:ss.ms\tAnnotation\n"
+        "micro\t00:00:01.500\t00:00:02.100\thappy\n",
+        "micro\t\t00:00:01.500\t00:00:02.100\t00:00:00.600\thappy\n",
+        '"#file:///films/a.eaf"\n\nmicro\t\t00:00:01.500\t00:00:02.100\thappy\n',
+    ],
+)
+def test_a_tier_of_elan_may_say_the_kind(tmp_path: Path, text: str) -> None:
+    (label,) = made(tmp_path, "l.txt", text)
+    assert (label.onset, label.offset, label.kind, label.emotion) == (1.5, 2.1, "micro", "happy")
+
+
+@pytest.mark.parametrize(
+    ("damaged", "says"),
+    [
+        ("micro\t\t00:00:0x.500\t00:00:03.100\t00:00:00.600\thappy", "row 2: got '00:00:0x.500' and '00:00:03.100'"),
+        ("micro\t\t00:00:03.500\t00:00:03.100\t00:00:00.600\thappy", "row 2: it ends at 3.1, before 3.5"),
+        ("micro\thappy", "row 2: got '' and ''"),
+    ],
+)
+def test_a_damaged_row_without_header_is_named(tmp_path: Path, damaged: str, says: str) -> None:
+    with pytest.raises(UserError) as error:
+        made(tmp_path, "l.txt", f"micro\t\t00:00:01.500\t00:00:02.100\t00:00:00.600\thappy\n{damaged}\n")
+    assert says in str(error.value)
+
+
+def test_accents_are_the_same_however_they_are_written(tmp_path: Path) -> None:
+    composed, apart = "Zo\u00eb.mp4", "Zoe\u0308.mp4"
+    for on_disk, in_sheet in ((composed, apart), (apart, composed)):
+        assert write_annotations(tmp_path / "a.csv", [row(in_sheet)], [video("z", on_disk)], file="l.csv") == 0
 
 
 def test_one_fraction_makes_seconds_of_the_whole_column(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from microexp.commands.main import main
 from microexp.config import parse
 from microexp.errors import UserError
 from microexp.own_videos.workflow import (
@@ -14,9 +15,11 @@ from microexp.own_videos.workflow import (
     NAME,
     UNTRAINED,
     ModelChoice,
+    check_folder,
     choose_models,
     configuration,
     write_configuration,
+    write_summary,
 )
 from microexp.run import bundle
 
@@ -98,3 +101,20 @@ def test_it_is_a_valid_configuration_and_comes_back_from_its_file(tmp_path: Path
     assert yaml.safe_load(text) == options
     config = parse(options, "c.yaml")
     assert config.allow_exclusions and config.apply[NAME].each_video
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "summary.csv"])
+def test_files_of_something_else_are_not_written_over(
+    tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    check_folder(tmp_path / "new")
+    (tmp_path / name).write_text("mine: of another run\n")
+    assert main(["video", "no_such.mp4", "--out", str(tmp_path)]) == 2
+    assert f"{name}: is there already, and `microexp video` has not made it" in capsys.readouterr().err
+    assert (tmp_path / name).read_text() == "mine: of another run\n"
+
+
+def test_files_of_an_earlier_command_are(tmp_path: Path) -> None:
+    write_configuration(tmp_path / "config.yaml", {})
+    write_summary(tmp_path, [])
+    check_folder(tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from microexp.own_videos.inputs import OwnVideo, find_inputs, link_videos
 from microexp.own_videos.labels import Label, known, read_labels, write_annotations
 from microexp.own_videos.workflow import (
     SHEET,
+    check_folder,
     choose_models,
     collect,
     configuration,
@@ -72,9 +74,10 @@ def main(args: argparse.Namespace) -> int:
     Returns:
         0 when all videos ran, 3 when some did not, 2 when none did.
     """
-    if args.fps is not None and not args.fps > 0:
+    if args.fps is not None and not 0 < args.fps < math.inf:
         raise UserError(file="command line", where="--fps", got=args.fps, expected="frames a second, above 0")
     out: Path = args.out
+    check_folder(out)
     labels = read_labels(args.labels) if args.labels else []
     videos = find_inputs(args.videos, out, args.fps)
     usable = [video for video in videos if not video.problem]

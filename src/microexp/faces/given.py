@@ -18,6 +18,10 @@ COLUMNS = ("frame", *(f"{axis}_{i}" for axis in "xy" for i in range(N_POINTS)))
 """Columns of a CSV: one row per frame, as OpenFace writes them; others may stand beside them."""
 
 
+SMALLEST_FACE_PX = 8.0
+"""No face of fewer pixels can be cropped: such numbers are in another unit."""
+
+
 def landmark_file(pattern: str, video: Video) -> Path:
     """The file of one video: `pattern` with `{dataset}`, `{subject}` and `{video}` filled in.
 
@@ -63,6 +67,9 @@ def read_landmarks(path: Path, first_frame: int, n_frames: int) -> Looks:
     if len(np.unique(frames)) != len(frames):
         raise UserError(file=path, where="frame", problem="a frame twice", expected="one entry per frame")
     usable = np.isfinite(points).all(axis=(1, 2)) & (score > 0) & (np.ptp(points, axis=1) > 0).all(axis=1)
+    if usable.any() and (spread := np.median(np.ptp(points[usable], axis=1).max(1))) < SMALLEST_FACE_PX:
+        problem, expected = f"faces of {spread:.2g} px", "px of the picture, not shares of its sides or other units"
+        raise UserError(file=path, where="landmarks", problem=problem, expected=expected)
     faces = tuple(Face(rebox(points[i]), points[i], float(score[i])) if usable[i] else None for i in order)
     return Looks(frames[order], faces, np.zeros(len(frames), bool))
 

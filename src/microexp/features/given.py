@@ -58,19 +58,22 @@ class Series:
 
 
 def files_of(source: GivenSource, dataset: str, subject: str, *, alone: bool) -> list[Path]:
-    """The files of a subject, sorted; `alone`: whether it is the only data set; its folder may then be missing.
+    """The files of a subject, sorted; none where nobody computed any. `alone`: whether it is the only data set; its
+    folder may then be missing.
 
     Raises:
-        UserError: when no folder is named, or it holds nothing of the subject.
+        UserError: when no folder is named, or there is no such folder.
     """
     if source.root is None:
         raise UserError(file="config", where="given.root", problem="missing", expected="the folder of the series")
     root = Path(source.root).expanduser()
+    if not root.is_dir():
+        raise UserError(file="config", where="given.root", got=str(root), expected="a folder that is there")
     for folder in (root / dataset / subject, *([root / subject] if alone else [])):
         found = sorted(p for p in folder.glob("*") if p.suffix.lower() in SUFFIXES)
         if found:
             return found
-    raise UserError(file=root, where=f"{dataset}/{subject}", problem="no series", expected="VIDEO.npz or VIDEO.csv")
+    return []
 
 
 def run(job: Job[GivenParams]) -> None:

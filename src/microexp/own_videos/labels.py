@@ -6,7 +6,8 @@ Whatever the form, it becomes the `annotations.csv` that the adapter `folder` re
 from __future__ import annotations
 
 import re
-from collections import Counter
+import unicodedata
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,8 @@ VIDEO = (
 )  # fmt: skip
 KIND = ("kind", "type", "expression type", "exp type")
 LABEL = ("emotion", "label", "behavior", "behaviour", "annotation", "value", "code", "estimated emotion", "tier")
-OPTIONAL = ("video", "kind", "emotion", "apex", "state", "subject")
+TIER = ("tier", "tier name")
+OPTIONAL = ("video", "kind", "emotion", "tier", "apex", "state", "subject")
 ENDS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
     # unit -> names of onset, offset and apex
     "s": (
@@ -48,6 +50,7 @@ ENDS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
 STATE = ("status", "start/stop", "behavior type", "event type")
 CLOCK = re.compile(r"\d+:\d\d(:\d\d)?([.,]\d+)?")
 ANY_KIND = re.compile(r"\b(micro|macro)", re.IGNORECASE)
+SHORT_KINDS = {"me": "micro", "mae": "macro"}
 
 
 @dataclass(frozen=True)
@@ -77,22 +80,46 @@ def read_labels(path: str) -> list[Label]:
     """All expressions of a file; `file.xlsx#sheet` names a sheet.
 
     Raises:
-        UserError: when its columns are not known, or a row holds no interval.
+        UserError: when its columns are not known, a row holds no interval, or no row holds any.
     """
     file, name = split_name(path)
     sheets = [open_named(Path(file), name)] if name else read_sheets(file)
     forms = [_forms(unit) for unit in ENDS]
     sheet = choose_sheet(sheets, (), forms[-1])
-    for unit, columns in zip(ENDS, forms, strict=True):
-        lines = _lines(sheet, columns)
-        if lines:
-            return _labels(sheet, lines, unit)
+    lines = {unit: _with_ends(_lines(sheet, columns)) for unit, columns in zip(ENDS, forms, strict=True)}
+    unit = max(lines, key=lambda unit: len(lines[unit]))
+    if lines[unit]:
+        _check_one_unit(sheet, lines[unit], [line for some in lines.values() for line in some])
+        return _labels(sheet, lines[unit], unit)
     return _boris_events(sheet) or _without_header(sheet) or _refuse(sheet, forms[-1])
 
 
 def _forms(unit: str) -> dict[str, Sequence[str]]:
     onset, offset, apex = ENDS[unit]
-    return {"onset": onset, "offset": offset, "apex": apex, "video": VIDEO, "kind": KIND, "emotion": LABEL}
+    return {
+        "onset": onset,
+        "offset": offset,
+        "apex": apex,
+        "video": VIDEO,
+        "kind": KIND,
+        "emotion": LABEL,
+        "tier": TIER,
+    }
+
+
+def _with_ends(lines: Sequence[Line]) -> list[Line]:
+    """Rows with an onset or an offset: programs leave others empty."""
+    return [line for line in lines if line.text("onset") or line.text("offset")]
+
+
+def _check_one_unit(sheet: Sheet, taken: Sequence[Line], every: Sequence[Line]) -> None:
+    """Refuse a sheet in which some rows have their ends in other columns than those that are read."""
+    rows = {line.row for line in taken}
+    for line in every:
+        if line.row not in rows:
+            problem = "its ends are in other columns than those of other rows"
+            expected = "frames in all rows, or seconds"
+            raise UserError(file=sheet.path, where=f"row {line.row}", problem=problem, expected=expected)
 
 
 def _lines(sheet: Sheet, columns: Mapping[str, Sequence[str]]) -> list[Line]:
@@ -109,18 +136,17 @@ def _refuse(sheet: Sheet, columns: Mapping[str, Sequence[str]]) -> list[Label]:
 
 def _labels(sheet: Sheet, lines: Sequence[Line], unit: str) -> list[Label]:
     """Rows with both ends; without a unit in the column's name, a fraction or a clock in any row means seconds."""
-    cells = [(line, line.text("onset"), line.text("offset")) for line in lines]
-    cells = [(line, a, b) for line, a, b in cells if a or b]
-    in_seconds = unit == "s" or (not unit and any(_is_time(text) for _, *ends in cells for text in ends))
+    ends = [text for line in lines for text in (line.text("onset"), line.text("offset"))]
+    in_seconds = unit == "s" or (not unit and any(map(_is_time, ends)))
     found = []
-    for line, *_ in cells:
+    for line in lines:
         onset, offset, apex = (_number(sheet, line, c, unit, in_seconds) for c in ("onset", "offset", "apex"))
         if onset is None:
             raise UserError(file=sheet.path, where=f"row {line.row}", problem="no onset", expected="a frame or a time")
         end = onset if offset is None else offset
         if end < onset:
             raise UserError(file=sheet.path, where=f"row {line.row}", problem=f"it ends at {end:g}, before {onset:g}")
-        kind = _kind(line.text("kind")) or _kind(line.text("emotion"))
+        kind = _own_kind(sheet, line) or _kind(line.text("emotion")) or _kind(line.text("tier"))
         emotion = line.text("emotion") if not _kind(line.text("emotion")) else ""
         found.append(Label(line.row, line.text("video"), onset, apex, end, in_seconds or unit == "ms", kind, emotion))
     return found
@@ -147,6 +173,18 @@ def _number(sheet: Sheet, line: Line, column: str, unit: str, in_seconds: bool) 
 def _kind(text: str) -> str:
     match = ANY_KIND.search(text)
     return match[1].lower() if match else ""
+
+
+def _own_kind(sheet: Sheet, line: Line) -> str:
+    """What the column of kinds says; '' where there is none, or nothing in it."""
+    text = line.text("kind")
+    kind = _kind(text) or SHORT_KINDS.get(text.casefold(), "")
+    if text and not kind:
+        where = f"row {line.row}, kind"
+        raise UserError(
+            file=sheet.path, where=where, got=repr(text), expected="micro or macro (or me, mae), or nothing"
+        )
+    return kind
 
 
 def _boris_events(sheet: Sheet) -> list[Label]:
@@ -212,19 +250,38 @@ def _unpaired(sheet: Sheet, line: Line, what: str) -> UserError:
 
 
 def _without_header(sheet: Sheet) -> list[Label]:
-    """ELAN's tab-delimited text, which has no header: tier, participant, begin, end (and the length), annotation."""
+    """ELAN's tab-delimited text, which has no header: tier, participant, begin, end (and the length), annotation.
+
+    Raises:
+        UserError: when a row has no time where the others have theirs, or ends before it begins.
+    """
+    rows = {number: [as_text(cell) for cell in row] for number, row in enumerate(sheet.rows, 1)}
+    rows = {number: cells for number, cells in rows.items() if any(cells) and not cells[0].lstrip('"').startswith("#")}
+    clocks = [[i for i, cell in enumerate(cells) if _is_clock(cell)] for cells in rows.values()]
+    places = max(clocks, key=len, default=[])[:2]
+    if len(places) < 2:
+        return []
     found = []
-    for number, row in enumerate(sheet.rows, 1):
-        cells = [as_text(cell) for cell in row]
-        times = [as_seconds(c) for c in cells if CLOCK.fullmatch(c) and ":" in c]
-        if len(times) < 2 or times[0] is None or times[1] is None:
-            continue
-        text = " ".join(c for c in cells if c and as_seconds(c) is None)
+    for number, cells in rows.items():
+        onset, offset = (cells[i] if i < len(cells) else "" for i in places)
+        if not (_is_clock(onset) and _is_clock(offset)):
+            got = f"{onset!r} and {offset!r}"
+            raise UserError(
+                file=sheet.path, where=f"row {number}", got=got, expected="a begin and an end, as 00:00:01.500"
+            )
+        start, end = as_seconds(onset) or 0.0, as_seconds(offset) or 0.0
+        if end < start:
+            raise UserError(file=sheet.path, where=f"row {number}", problem=f"it ends at {end:g}, before {start:g}")
         words = [c for c in cells if c and as_seconds(c) is None]
-        kind = _kind(text)
         label = words[-1] if len(words) > 1 and not _kind(words[-1]) else ""
-        found.append(Label(number, "", times[0], apex=None, offset=times[1], in_seconds=True, kind=kind, emotion=label))
+        found.append(
+            Label(number, "", start, apex=None, offset=end, in_seconds=True, kind=_kind(" ".join(words)), emotion=label)
+        )
     return found
+
+
+def _is_clock(text: str) -> bool:
+    return ":" in text and bool(CLOCK.fullmatch(text))
 
 
 # --- which video ------------------------------------------------------------------------------------------------------
@@ -258,22 +315,32 @@ def write_annotations(path: Path, labels: Sequence[Label], videos: Sequence[OwnV
     return strange
 
 
-def known(labels: Sequence[Label], videos: Sequence[OwnVideo], *, file: object) -> Counter[str]:
-    """Name of a video -> how many expressions of it are known.
+def known(labels: Sequence[Label], videos: Sequence[OwnVideo], *, file: object) -> dict[str, list[Label]]:
+    """Name of a video -> its known expressions.
 
     Raises:
         UserError: as `write_annotations`, where a row does not say of which video it is.
     """
-    names = _names(videos)
-    return Counter(video.name for label in labels if (video := _video_of(label, videos, names, file)) is not None)
+    names, found = _names(videos), defaultdict[str, list[Label]](list)
+    for label in labels:
+        video = _video_of(label, videos, names, file)
+        if video is not None:
+            found[video.name].append(label)
+    return found
 
 
 def _names(videos: Sequence[OwnVideo]) -> dict[str, list[OwnVideo]]:
     found: dict[str, list[OwnVideo]] = {}
     for video in videos:
-        for name in {video.name, video.given, video.path.name, stem(video.path), str(video.path)}:
-            found.setdefault(name.casefold(), []).append(video)
+        names = (video.name, video.given, video.path.name, stem(video.path), str(video.path))
+        for name in set(map(_plain_name, names)):
+            found.setdefault(name, []).append(video)
     return found
+
+
+def _plain_name(name: str) -> str:
+    """As names are compared: small letters, and accents written in one way (disks differ in that)."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _video_of(
@@ -286,7 +353,7 @@ def _video_of(
         raise UserError(file=file, where=f"row {label.row}", problem="no video", expected=expected)
     last = re.split(r"[\\/]", label.video)[-1]
     for name in (label.video, last, last.rpartition(".")[0]):
-        owners = names.get(name.casefold(), [])
+        owners = names.get(_plain_name(name), [])
         if len(owners) == 1:
             return owners[0]
         if owners:

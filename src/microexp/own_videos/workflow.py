@@ -21,6 +21,7 @@ from microexp.faces.viewing import TOO_FEW
 from microexp.methods.untrained import write_candidates_model
 from microexp.models import SHIPPED, SPOTTING, shipped
 from microexp.own_videos.inputs import OwnVideo
+from microexp.own_videos.labels import Label
 from microexp.pipeline import STAGES
 from microexp.report.video.tables import read_summary
 from microexp.run import bundle, storage
@@ -52,6 +53,10 @@ class ModelChoice:
 
     spotting: Path
     about: str
+
+
+WRITTEN = "# Written by `microexp video`"
+"""How a configuration of this command begins."""
 
 
 def choose_models(model: Path | None, folder: Path) -> ModelChoice:
@@ -102,10 +107,25 @@ def configuration(
     return found | {"apply": {NAME: application}}
 
 
+def check_folder(out: Path) -> None:
+    """Refuse a folder of results that is somebody else's: what lies there would be written over.
+
+    Raises:
+        UserError: when a file that this command writes is there and is not of it.
+    """
+    for name, start in (("config.yaml", WRITTEN), ("summary.csv", ",".join(COLUMNS[:3]))):
+        path = out / name
+        if path.is_file() and not path.read_bytes().startswith(start.encode()):
+            expected = "another folder, or none: --out"
+            raise UserError(
+                file=path, problem="is there already, and `microexp video` has not made it", expected=expected
+            )
+
+
 def write_configuration(path: Path, options: Mapping[str, Any]) -> None:
     """Write it as YAML, with a line that says what writes it."""
     text = yaml.safe_dump(dict(options), sort_keys=False, allow_unicode=True)
-    storage.write_text(path, f"# Written by `microexp video`, which writes it anew each time.\n{text}")
+    storage.write_text(path, f"{WRITTEN}, which writes it anew each time.\n{text}")
 
 
 # Runs the workflow as a process of its own, and shows what of its words tells a user how far it is.
@@ -212,7 +232,7 @@ def collect(
     annotated: bool,
     face: int | None = None,
     old: Collection[str] = (),
-    known: Mapping[str, int] | None = None,
+    known: Mapping[str, Sequence[Label]] | None = None,
 ) -> list[dict[str, Any]]:
     """Copy the results of every video into its folder; their rows of `summary.csv`, in the same order.
 
@@ -223,7 +243,7 @@ def collect(
         annotated: whether there are marked copies.
         face: number of the face, where every face has results of its own: `NAME/faceN` if a video shows several.
         old: files of the run that an earlier command made and this one could not make anew: they count as missing.
-        known: name of a video -> number of its known expressions, where the user gave some.
+        known: name of a video -> its known expressions, where the user gave some.
     """
     rows = []
     for video in videos:
@@ -237,7 +257,7 @@ def collect(
             (out / name).mkdir(parents=True, exist_ok=True)
             with storage.atomic(out / name / source.name) as temporary:
                 shutil.copyfile(source, temporary)
-        rows.append(_row(video, name, out, (known or {}).get(video.name, 0)))
+        rows.append(_row(video, name, out, (known or {}).get(video.name, ())))
     return rows
 
 
@@ -295,14 +315,22 @@ def write_summary(out: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     storage.write_csv(out / "summary.csv", COLUMNS, [[row.get(c) for c in COLUMNS] for row in rows])
 
 
-def _row(video: OwnVideo, name: str, out: Path, known: int) -> dict[str, Any]:
+def _row(video: OwnVideo, name: str, out: Path, known: Sequence[Label]) -> dict[str, Any]:
     about: dict[str, Any] = {"name": name, "given": video.given}
     path = out / name / SUMMARY
     if video.problem or not path.is_file():
-        missed = {"truths": known, "hits": 0} if known else {}
+        missed = {"truths": len(known), "hits": 0} if known else {}
         return about | {"status": "none", "why": video.problem or FAILED, "usable": 0.0, "events": 0, **missed}
     found = read_summary(path)
     kinds = " ".join(f"{kind}:{count}" for kind, count in found.get("kinds", {}).items())
     page = f"{name}/page.html" if (out / name / "page.html").is_file() else None
     trained = found.get("trained")
+    about["why"] = "; ".join(filter(None, [found.get("why"), _beyond(found, known)])) or None
     return {**found, **about, "kinds": kinds, "page": page, "trained": None if trained is None else int(trained)}
+
+
+def _beyond(found: Mapping[str, Any], known: Sequence[Label]) -> str:
+    """What to say of expressions that begin where the video has ended: seconds taken for frames, or another video."""
+    seconds, frames = found.get("seconds") or 0.0, found.get("frames") or 0
+    late = sum(label.onset > (seconds if label.in_seconds else frames) for label in known)
+    return f"{late} of {len(known)} known expressions lie beyond its end: frames or seconds?" if late else ""
