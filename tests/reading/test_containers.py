@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from fractions import Fraction
 from pathlib import Path
@@ -136,6 +137,22 @@ def test_a_picture_that_grows_too_large_on_the_way_is_not_decoded(
     monkeypatch.setattr(containers, "MAX_PIXELS", 2 * WIDTH * HEIGHT)
     shapes = {None if f is None else f.shape[:2] for f in open_video(tmp_path / "c.ts").read()}
     assert shapes == {None, (HEIGHT, WIDTH)}
+
+
+@pytest.mark.parametrize(("name", "codec"), [("v.mkv", "libx264"), ("v.avi", "mpeg4"), ("v.flv", "libx264")])
+def test_what_was_cut_off_is_said(tmp_path: Path, name: str, codec: str) -> None:
+    path = write(tmp_path / name, N, fps=6, codec=codec, g="1")
+    assert not open_video(path).cut
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 3 // 4])
+    source = open_video(path)
+    assert 3 < source.n_frames < 22
+    assert source.cut in source.notes
+    assert re.fullmatch(r"it ends after [0-3]\.\d of 4\.0 s: the rest of the file is missing", source.cut)
+
+
+def test_a_late_start_is_nothing_missing(tmp_path: Path) -> None:
+    late = [5_000_000 + round(i * 1000 / 30) for i in range(N)]
+    assert not open_video(write(tmp_path / "v.mkv", N, times_ms=late)).cut
 
 
 # --- rates ------------------------------------------------------------------------------------------------------------

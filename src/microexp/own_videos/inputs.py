@@ -33,12 +33,14 @@ class OwnVideo:
         given: as it was named on the command line, or where it lies below a folder that was.
         path: file or folder of frames.
         problem: why nothing of it can be read; '' where something can.
+        cut: what to say of a part that is missing; '' where nothing is.
     """
 
     name: str
     given: str
     path: Path
     problem: str = ""
+    cut: str = ""
 
     @property
     def link(self) -> Path:
@@ -67,7 +69,8 @@ def find_inputs(paths: Sequence[Path], out: Path, fps: float | None) -> list[Own
     for place, (wanted, given, problem) in found.items():
         name = _free(safe_name(wanted), taken)
         taken.add(name.casefold())
-        videos.append(OwnVideo(name, given, place, problem or _problem(place, fps)))
+        problem, cut = (problem, "") if problem else _look(place, fps)
+        videos.append(OwnVideo(name, given, place, problem, cut))
     return videos
 
 
@@ -100,17 +103,17 @@ def _free(name: str, taken: set[str]) -> str:
     return free
 
 
-def _problem(path: Path, fps: float | None) -> str:
-    """Why a video cannot be read at all; '' where it can."""
+def _look(path: Path, fps: float | None) -> tuple[str, str]:
+    """Why a video cannot be read at all, and what of it is missing; '' where nothing is the matter."""
     try:
         source = open_video(path)
     except UserError as error:
-        return reason_of(error)
+        return reason_of(error), ""
     except OSError as error:
-        return reason_of(unreadable(path, error))
+        return reason_of(unreadable(path, error)), ""
     if source.fps is None and fps is None:
-        return "frames without a rate: give it with --fps"
-    return ""
+        return "frames without a rate: give it with --fps", ""
+    return "", source.cut
 
 
 def link_videos(videos: Iterable[OwnVideo], folder: Path) -> None:

@@ -45,6 +45,7 @@ class FileInfo:
         key_pts: those of the key frames.
         times_s: (n_frames,) seconds since the first frame where the file says them; empty otherwise.
         header_frames: number of frames that the header says; 0 when it does not.
+        header_s: length that the header says, s; None when it does not, or may mean the sound.
         notes: what is odd about it, a line each.
     """
 
@@ -59,6 +60,7 @@ class FileInfo:
     key_pts: np.ndarray
     times_s: np.ndarray
     header_frames: int = 0
+    header_s: float | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -81,7 +83,7 @@ def _probe(path: Path, mtime_ns: int, size: int) -> FileInfo:
         with open_container(path) as container:
             stream = _video_stream(path, container)
             packets = _packets(path, container, stream)
-            header = _header(path, stream)
+            header = _header(container, stream)
         notes: list[str] = []
         pts = _trusted_pts(packets, header.reorders)
         first, tells = _first_frames(path, pts, header.reorders)
@@ -99,7 +101,7 @@ def _probe(path: Path, mtime_ns: int, size: int) -> FileInfo:
     orientation = _orientation(first, notes)
     return FileInfo(
         n_frames, (first.width, first.height), header.pixel_aspect, orientation, header.grey, header.fps, header.tick,
-        pts, key_pts, _seconds(times, header.tick), header.frames, tuple(notes),
+        pts, key_pts, _seconds(times, header.tick), header.frames, header.seconds, tuple(notes),
     )  # fmt: skip
 
 
@@ -145,6 +147,9 @@ def _video_stream(path: Path, container: Any) -> Any:
     return stream
 
 
+STATE_LENGTH = {"mov", "mp4", "matroska", "webm", "flv"}
+
+
 @dataclass(frozen=True)
 class _Packet:
     pts: int | None
@@ -159,9 +164,10 @@ class _Header:
     grey: bool
     reorders: bool
     frames: int
+    seconds: float | None
 
 
-def _header(path: Path, stream: Any) -> _Header:
+def _header(container: Any, stream: Any) -> _Header:
     context = stream.codec_context
     timeless = stream.average_rate is None or stream.start_time is None
     rate = (stream.guessed_rate or stream.average_rate) if timeless else stream.average_rate
@@ -171,7 +177,19 @@ def _header(path: Path, stream: Any) -> _Header:
     return _Header(
         float(rate) if rate else None, Fraction(stream.time_base or Fraction(1, 1000)), Fraction(aspect),
         (context.pix_fmt or "").startswith("gray"), bool(context.has_b_frames), int(stream.frames or 0),
+        _header_seconds(container, stream),
     )  # fmt: skip
+
+
+def _header_seconds(container: Any, stream: Any) -> float | None:
+    """The length in the header of formats that state it; of others FFmpeg estimates one."""
+    if not STATE_LENGTH & set(container.format.name.split(",")):
+        return None
+    if stream.duration is not None:
+        return float(stream.duration * stream.time_base)
+    if len(container.streams) > 1 or not container.duration:
+        return None
+    return float(container.duration / 1e6 - (stream.start_time or 0) * stream.time_base)  # a late start counts in it
 
 
 def _packets(path: Path, container: Any, stream: Any) -> list[_Packet]:

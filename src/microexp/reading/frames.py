@@ -137,6 +137,7 @@ class VideoSource:
         depth: bits of the images' values.
         ignored: names of images in the folder that are no frames.
         notes: what is odd about it and was dealt with, a line each.
+        cut: the note that a part of it is missing; '' where nothing is.
     """
 
     path: Path
@@ -151,6 +152,7 @@ class VideoSource:
     depth: Depth = field(default_factory=Depth)
     ignored: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    cut: str = ""
 
     def read(
         self, indices: Sequence[int] | np.ndarray | None = None, grey: bool = False
@@ -231,6 +233,10 @@ def open_video(path: str | Path) -> VideoSource:
     raise BadVideo(file=path, problem=what, expected="a video file or a folder of frames")
 
 
+WHOLE = 0.95
+"""A file that holds such a share of what its header says is whole: headers round."""
+
+
 def _open_folder(path: Path) -> VideoSource:
     listed = list_frames(path)
     (width, height), grey, depth = first_image(listed.paths)
@@ -250,12 +256,24 @@ def _open_file(path: Path) -> VideoSource:
     notes = [*info.notes, *notes]
     if info.pixel_aspect != 1:
         notes.append(f"pixels of {info.pixel_aspect}: brought to square ones, {width}x{height} px")
-    if info.header_frames > info.n_frames:
+    cut = _cut(info, fps)
+    if cut:
+        notes.append(cut)
+    elif info.header_frames > info.n_frames:
         notes.append(f"the header says {info.header_frames} frames, the file holds {info.n_frames}")
     return VideoSource(
         path, info.n_frames, fps, width, height, info.grey, np.arange(1, info.n_frames + 1), file=info,
-        notes=tuple(notes),
+        notes=tuple(notes), cut=cut,
     )  # fmt: skip
+
+
+def _cut(info: FileInfo, fps: float | None) -> str:
+    """What to say of a file that holds less than its header says: a recording or a copy that was cut off."""
+    if not fps:
+        return ""
+    held = (float(info.times_s[-1]) if len(info.times_s) else (info.n_frames - 1) / fps) + 1 / fps
+    said = max(info.header_frames / fps if info.n_frames < WHOLE * info.header_frames else 0, info.header_s or 0)
+    return f"it ends after {held:.1f} of {said:.1f} s: the rest of the file is missing" if held < WHOLE * said else ""
 
 
 def _square(width: int, height: int, pixel_aspect: Fraction) -> tuple[int, int]:
