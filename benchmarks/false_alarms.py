@@ -127,11 +127,16 @@ def events(folder: Path, name: str) -> list[dict[str, str]]:
     return rows
 
 
+def minutes_of(folder: Path) -> float:
+    """Length of all videos of a run."""
+    videos = read_videos(folder / "results/index" / DATASET / "videos.csv")
+    return sum(v.n_frames / v.fps for v in videos) / 60
+
+
 def figures(still: Path, shown: Path, name: str) -> Figures:
     """What a model found in both runs."""
     index = "results/index/" + DATASET
-    quiet = read_videos(still / index / "videos.csv")
-    minutes = sum(v.n_frames / v.fps for v in quiet) / 60
+    minutes = minutes_of(still)
     false = events(still, name)
     listed = read_videos(shown / index / "videos.csv")
     truth = [
@@ -164,8 +169,8 @@ def _as_one(intervals: Sequence[Interval]) -> list[Interval]:
     return [Interval(i.subject, i.video, i.onset, i.offset, "macro") for i in intervals]
 
 
-def measure(args: argparse.Namespace) -> dict[str, Figures]:
-    """Figures of the model and of the rule."""
+def applied(args: argparse.Namespace) -> tuple[Path, Path]:
+    """Apply the model and the rules to people without and with expressions; the folders of both runs."""
     model = args.spotting or shipped(SPOTTING)
     still, shown = args.work / "still", args.work / "shown"
     args.work.mkdir(parents=True, exist_ok=True)
@@ -175,6 +180,12 @@ def measure(args: argparse.Namespace) -> dict[str, Figures]:
     run(shown, configuration(model, None, True, args), args.cores)
     rule = shown / f"results/spotting/fresh/{RULE}/all/model.safetensors"
     run(still, configuration(model, rule, False, args), args.cores)
+    return still, shown
+
+
+def measure(args: argparse.Namespace) -> dict[str, Figures]:
+    """Figures of the model and of the rules."""
+    still, shown = applied(args)
     names = {"model": "model", RULE: "rule", UNTRAINED: UNTRAINED}
     return {name: figures(still, shown, application) for name, application in names.items()}
 

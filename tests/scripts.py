@@ -1,4 +1,4 @@
-"""The scripts in `benchmarks/` as modules."""
+"""The scripts in `benchmarks/` and `tools/` as modules."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from types import ModuleType
 
 import pytest
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+ROOT = Path(__file__).parents[1]
+BENCHMARKS = ROOT / "benchmarks"
 
 
-def load_benchmark(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """`benchmarks/NAME.py`, run anew; it is forgotten with the other patches."""
-    spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
+def load_benchmark(name: str, monkeypatch: pytest.MonkeyPatch, folder: str = "benchmarks") -> ModuleType:
+    """`benchmarks/NAME.py`, or of another folder, run anew; it is forgotten with the other patches."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / folder / f"{name}.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, name, module)
