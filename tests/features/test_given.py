@@ -212,6 +212,54 @@ def test_arrays_that_do_not_fit_are_refused(tmp_path: Path, arrays: dict[str, ob
         read_series(tmp_path / "v.npz", None)
 
 
+def sheet(path: Path, header: str, row: str, rows: int = 40, **odd: str) -> Path:
+    """A CSV with `row` (with {i} and {frame}) in every row but those of `odd`, by number from 0."""
+    lines = [odd.get(f"row{i}", row).format(i=i, frame=i + 1) for i in range(rows)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join([header, *lines]) + "\n")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("file", "says"),
+    [
+        ({"header": "1,0.1,0.2", "row": "{frame},0.1,0.2"}, "row 1: got '1, 0.1, 0.2', expected a header"),
+        ({"header": "frame,AU1", "row": "{frame},0.5", "row7": "{frame},high"}, "row 9, AU1: got 'high'"),
+        ({"header": "frame,AU1", "row": '{frame},0.5', "row7": '{frame},"1,234"'}, "row 9, AU1: got '1,234'"),
+    ],
+)  # fmt: skip
+def test_cells_that_are_no_numbers_are_named(tmp_path: Path, file: dict[str, str], says: str) -> None:
+    with pytest.raises(UserError) as error:
+        read_series(sheet(tmp_path / "v.csv", **file), None)
+    assert says.replace("'1, 0.1, 0.2'", "1, 0.1, 0.2") in str(error.value)
+
+
+def test_decimal_commas_missing_values_and_words_for_success(tmp_path: Path) -> None:
+    row, failed = '{frame},True,"0,5",a', '{frame},False,"0,5",b'
+    path = sheet(tmp_path / "in/v.csv", "frame,success,AU1,what", row, row3=failed, row5="{frame},True,n/a,c")
+    found, values, valid = read(run(tmp_path, [path]))
+    assert found.channels == ("AU1",) and np.flatnonzero(~valid).tolist() == [3, 5]
+    assert (values[valid] == 0.5).all()
+
+
+@pytest.mark.parametrize("first", [0, 1, 11])
+def test_numbers_of_frames_that_begin_elsewhere_need_a_word(tmp_path: Path, first: int) -> None:
+    path = openface(tmp_path / "in/v.csv", 40, first=first)
+    if first < 2:
+        assert read(run(tmp_path, [path]))[0].frame_index[0] == 0
+        return
+    with pytest.raises(UserError, match="row 2, frame: got 11, expected 0 or 1 for the first row"):
+        run(tmp_path, [path])
+    short = openface(tmp_path / "in/v.csv", 30, first=first)
+    assert read(run(tmp_path, [short], first_frame=11))[0].frame_index[0] == 10
+
+
+def test_a_series_without_a_valid_row_is_excluded(tmp_path: Path) -> None:
+    path = run(tmp_path, [openface(tmp_path / "in/v.csv", 40, failed=tuple(range(40)))])
+    with open_shard(path) as file:
+        assert file["v"].attrs["excluded"] == "no valid row in the series of another program"
+
+
 def test_files_of_a_subject(tmp_path: Path) -> None:
     root = tmp_path / "root"
     for path in ("set/s1/b.csv", "set/s1/a.NPZ", "set/s1/notes.txt", "s2/v.csv"):

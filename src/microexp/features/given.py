@@ -20,6 +20,7 @@ import numpy as np
 
 from microexp.errors import UserError
 from microexp.features.params import GivenParams, GivenSource
+from microexp.reading.intervals import decimal_point, is_missing
 from microexp.records.features import FeaturesWriter, Layout, create_features
 from microexp.records.index import Video, read_videos
 from microexp.records.shard import Subject
@@ -48,6 +49,7 @@ class Series:
         valid: (rows,) bool.
         fps: rows per second, if the file says so.
         first_frame: the release's number of the first row's frame, if the file says so.
+        begins: what the file's own column `frame` calls the first row, if there is one.
     """
 
     values: np.ndarray
@@ -55,6 +57,7 @@ class Series:
     valid: np.ndarray
     fps: float | None = None
     first_frame: int | None = None
+    begins: float | None = None
 
 
 def files_of(source: GivenSource, dataset: str, subject: str, *, alone: bool) -> list[Path]:
@@ -91,8 +94,12 @@ def run(job: Job[GivenParams]) -> None:
             file = by_name.get(video.video)
             if file is None:
                 out.exclude(video.video, "no series of another program")
+                continue
+            series = read_series(file, job.params.columns)
+            if series.valid.any():
+                write_series(out, series, video, params=job.params, path=file)
             else:
-                write_series(out, read_series(file, job.params.columns), video, params=job.params, path=file)
+                out.exclude(video.video, "no valid row in the series of another program")
 
 
 def _by_video(paths: Sequence[Path]) -> dict[str, Path]:
@@ -126,12 +133,12 @@ def read_series(path: Path, columns: Sequence[str] | None) -> Series:
                 file=path, where="columns", problem=f"no {', '.join(missing)}", expected=", ".join(found.channels)
             )
         chosen = [found.channels.index(c) for c in columns]
-        found = Series(found.values[:, chosen], tuple(columns), found.valid, found.fps, found.first_frame)
+        found = Series(found.values[:, chosen], tuple(columns), found.valid, found.fps, found.first_frame, found.begins)
     if not found.values.size:
         raise UserError(file=path, problem="no row or no column of numbers", expected="a series, one row a frame")
     sound = np.isfinite(found.values).all(1) & (np.abs(found.values) < LONGEST_VALUE).all(1)
     values = np.where(sound[:, None], found.values, 0).astype(np.float32)
-    return Series(values, found.channels, found.valid & sound, found.fps, found.first_frame)
+    return Series(values, found.channels, found.valid & sound, found.fps, found.first_frame, found.begins)
 
 
 def _read_npz(path: Path) -> Series:
@@ -164,15 +171,31 @@ def _read_csv(path: Path) -> Series:
     for number, row in enumerate(body, 2):
         if len(row) != len(header):
             raise UserError(file=path, where=f"row {number}", problem=f"{len(row)} cells", expected=f"{len(header)}")
-    table = {name: [_number(row[i]) for row in body] for i, name in enumerate(header)}
+    if header and not any(map(_is_text, header)):
+        raise UserError(file=path, where="row 1", got=", ".join(header[:3]), expected="a header: names of the columns")
+    table = {name: _column(path, name, [row[i] for row in body]) for i, name in enumerate(header)}
     series = [n for n in header if n.lower() not in NOT_SERIES and any(np.isfinite(v) for v in table[n])]
-    _check_frames([table[n] for n in header if n.lower() == "frame"], path)
+    frames = [table[n] for n in header if n.lower() == "frame"]
+    _check_frames(frames, path)
     values = np.array([table[n] for n in series], np.float64).reshape(len(series), len(body)).T
     valid = np.ones(len(body), bool)
     for name in header:
         if name.lower() == "success":
             valid &= np.array(table[name]) > 0
-    return Series(values, tuple(series), valid)
+    return Series(values, tuple(series), valid, begins=frames[0][0] if frames and frames[0] else None)
+
+
+def _column(path: Path, name: str, cells: Sequence[str]) -> list[float]:
+    """The numbers of a column; NaN where one is missing, and throughout where all of it is text.
+
+    Raises:
+        UserError: when some cells are numbers and one is neither a number nor a word for a missing one.
+    """
+    text = [row for row, cell in enumerate(cells, 2) if _is_text(cell)]
+    if text and len(text) < sum(bool(cell.strip()) for cell in cells):
+        got = repr(cells[text[0] - 2])
+        raise UserError(file=path, where=f"row {text[0]}, {name}", got=got, expected="a number, as in other rows")
+    return [_number(cell) for cell in cells]
 
 
 def _check_frames(columns: Sequence[Sequence[float]], path: Path) -> None:
@@ -188,11 +211,20 @@ def _check_frames(columns: Sequence[Sequence[float]], path: Path) -> None:
             )
 
 
+TRUE = {"true": "1", "false": "0"}
+
+
 def _number(cell: str) -> float:
+    text = cell.strip().casefold()
     try:
-        return float(cell)
+        return float(decimal_point(TRUE.get(text, text)))
     except ValueError:
         return float("nan")
+
+
+def _is_text(cell: str) -> bool:
+    """Whether a cell is neither a number nor says that one is missing."""
+    return not is_missing(cell) and math.isnan(_number(cell))
 
 
 def write_series(out: FeaturesWriter, series: Series, video: Video, *, params: GivenParams, path: Path) -> None:
@@ -203,6 +235,11 @@ def write_series(out: FeaturesWriter, series: Series, video: Video, *, params: G
     """
     fps = params.fps or series.fps or video.fps
     number = params.first_frame if params.first_frame is not None else series.first_frame
+    if number is None and series.begins not in (None, 0, 1, video.numbering.first):
+        hint = "given.first_frame says which frame of the video the first row is"
+        raise UserError(
+            file=path, where="row 2, frame", got=f"{series.begins:g}", expected="0 or 1 for the first row", hint=hint
+        )
     first = 0 if number is None else _index_of(number, video, path)
     times = first / video.fps + np.arange(len(series.values)) / fps
     end = (video.n_frames - 1) / video.fps

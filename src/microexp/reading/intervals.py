@@ -33,6 +33,11 @@ class FrameInterval:
     offset: int
 
 
+def is_missing(text: str) -> bool:
+    """Whether a cell says in one of the usual ways that there is no value."""
+    return text.strip().casefold() in _MISSING
+
+
 def decimal_point(text: str) -> str:
     """`3562,0` as `3562.0`; what may as well be thousands (`3,562`) stays as it is, and is no number then."""
     if not re.fullmatch(r"[+-]?\d+,\d+", text) or re.fullmatch(r"[+-]?[1-9]\d{0,2},\d{3}", text):
