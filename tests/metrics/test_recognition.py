@@ -268,6 +268,17 @@ def test_the_command_prints_and_writes_the_table(tmp_path, capsys):
     assert all((tmp_path / f"table.{s}").is_file() for s in ("csv", "md", "tex"))
 
 
+@pytest.mark.parametrize("option", [[], ["--expected"]])
+def test_the_command_never_writes_what_it_reads(tmp_path, capsys, option):
+    (tmp_path / "1.txt").write_text("samm 006\na 0 0\n")
+    (tmp_path / "2.csv").write_text(",".join(r.COLUMNS) + "\nm,0,d,s1,v,1,a,a\n")
+    (tmp_path / "table.csv").symlink_to("2.csv")
+    files = [str(tmp_path / "1.txt"), *option, str(tmp_path / "2.csv")]
+    assert main(["evaluate", "recognition", *files, "--out", str(tmp_path / "table")]) == 2
+    assert f"table.csv: is read as {tmp_path / '2.csv'}" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1.txt", "2.csv", "table.csv"]
+
+
 def test_the_command_notices_what_is_missing_everywhere(tmp_path, capsys):
     """A fold that no method has is not seen by comparing methods with each other."""
     path = ststnet_log(tmp_path / "STSTNet.txt")

@@ -70,6 +70,32 @@ def test_a_missing_file_is_one_line(capsys, files):
     assert status == 2 and len(out.err.splitlines()) == 1
 
 
+@pytest.mark.parametrize("name", ["p.csv", "t.csv", "more.csv", "videos.csv", "x/../p.csv", "soft.csv", "hard.csv"])
+def test_an_input_is_never_written(capsys, files, tmp_path, name):
+    """Neither by its own name, nor through a link or another spelling of its path."""
+    (tmp_path / "x").mkdir()
+    (tmp_path / "soft.csv").symlink_to(tmp_path / "t.csv")
+    (tmp_path / "hard.csv").hardlink_to(tmp_path / "t.csv")
+    more = []
+    for option, other in (("--more-truth", "more.csv"), ("--videos", "videos.csv")):
+        (tmp_path / other).write_text("vid,onset,offset,type\nc_1,0,9,me\n")
+        more += [option, str(tmp_path / other)]
+    before = {path: path.read_bytes() for path in tmp_path.glob("*.csv")}
+    status, out = run(capsys, *files, *more, "--write-megc", f"{tmp_path}/{name}")
+    assert status == 2 and f"{name}: is read as {tmp_path}" in out.err and len(out.err.splitlines()) == 1
+    assert {path: path.read_bytes() for path in tmp_path.glob("*.csv")} == before
+
+
+def test_the_videos_beside_an_index_are_an_input(capsys, tmp_path):
+    folds, truths = write_folds(tmp_path)
+    index = (tmp_path / "i" / "expressions.csv", tmp_path / "i" / "videos.csv")
+    index[0].parent.mkdir()
+    index[0].write_text(Path(truths).read_text())
+    index[1].write_text("anything\n")
+    status, out = run(capsys, *folds, str(index[0]), "--write-megc", str(index[1]))
+    assert status == 2 and "is read as" in out.err and index[1].read_text() == "anything\n"
+
+
 def test_detections_of_several_folds_are_scored_and_written_for_the_challenge(capsys, tmp_path):
     header = "method,seed,dataset,subject,video,onset,offset,kind,score\n"
     paths = []

@@ -39,6 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Score the files; each method and seed must hold each clip exactly once."""
+    outputs = _outputs(args.out)
+    storage.check_not_read(outputs.values(), [*args.files, *filter(None, [args.expected])])
     classes = args.classes.split(",") if args.classes else None
     found = read(args.files, classes, args.datasets.split(",") if args.datasets else [])
     if classes is None and not any(is_csv(path) for path in args.files):
@@ -48,10 +50,14 @@ def main(args: argparse.Namespace) -> int:
     if args.confusion:
         print(confusions(found, classes), end="")
     if args.out:
-        csv, md, tex, json = (args.out.with_name(f"{args.out.name}.{kind}") for kind in ("csv", "md", "tex", "json"))
-        write(table, csv_path=csv, markdown_path=md, latex_path=tex)
-        storage.write_json(json, as_json(table))
+        write(table, csv_path=outputs["csv"], markdown_path=outputs["md"], latex_path=outputs["tex"])
+        storage.write_json(outputs["json"], as_json(table))
     return is_complete(found, args.expected, args.protocol)
+
+
+def _outputs(out: Path | None) -> dict[str, Path]:
+    """The files that `--out` names, by their kind."""
+    return {kind: out.with_name(f"{out.name}.{kind}") for kind in ("csv", "md", "tex", "json")} if out else {}
 
 
 def is_complete(found: list[Prediction], expected: Path | None, protocol: str | None) -> int:

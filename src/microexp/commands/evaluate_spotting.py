@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from microexp.metrics.foreign.spotting_files import write_predictions
-from microexp.metrics.foreign.spotting_inputs import Inputs, Options, read_inputs
+from microexp.metrics.foreign.spotting_inputs import Inputs, Options, files_read, read_inputs
 from microexp.metrics.foreign.spotting_log import MICRO_MAX_FRAMES
 from microexp.metrics.spotting import OVERALL, Interval, KindCounts, Matching, bootstrap_f1, count, count_subjects, strs
 from microexp.records.index import KINDS
+from microexp.run.storage import check_not_read
 
 DATASETS = tuple(MICRO_MAX_FRAMES)
 MATCHINGS: tuple[Matching, ...] = ("megc", "one_to_one")
@@ -105,7 +106,10 @@ def main(args: argparse.Namespace) -> int:
         videos=tuple(args.videos),
         min_score=args.min_score,
     )
-    inputs = read_inputs(args.predictions, [args.ground_truth, *args.more_truth], options)
+    truths = [args.ground_truth, *args.more_truth]
+    if args.write_megc:
+        check_not_read([args.write_megc], files_read(args.predictions, truths, options))
+    inputs = read_inputs(args.predictions, truths, options)
     if args.write_megc:
         write_predictions(args.write_megc, inputs.predictions)
     result = evaluate(inputs.predictions, inputs.truths, args.matching, bootstrap=args.bootstrap, seed=args.seed)

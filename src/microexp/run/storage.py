@@ -128,6 +128,26 @@ def _temporary(path: Path) -> Path:
     return path.with_name(f"{TEMPORARY}{secrets.token_hex(6)}-{path.name}")
 
 
+def check_not_read(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
+    """Refuse to write a file that is read, whatever its path or link is called.
+
+    Raises:
+        UserError: naming the file on both sides.
+    """
+    inputs = list(inputs)
+    for output in outputs:
+        for path in inputs:
+            if _is_same_file(output, path):
+                raise UserError(file=output, problem=f"is read as {path}", expected="another file to write")
+
+
+def _is_same_file(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:  # one of them is not there yet
+        return os.path.realpath(one) == os.path.realpath(other)
+
+
 def not_written(path: Path, error: OSError) -> UserError:
     """The error for a file that cannot be written."""
     return UserError(

@@ -146,6 +146,12 @@ def read_inputs(predictions: Sequence[Path], truths: Sequence[Path], options: Op
     return inputs
 
 
+def files_read(predictions: Sequence[Path], truths: Sequence[Path], options: Options) -> list[Path]:
+    """Every file that `read_inputs` reads, workbooks without the names of their sheets."""
+    named = [Path(split_name(str(path))[0]) for path in (*predictions, *truths)]
+    return [*named, *_videos_files(truths, options)]
+
+
 def _check_files(paths: Sequence[Path], what: str) -> None:
     """Raise for a file that is not there, or is given again under whatever name."""
     seen: dict[object, Path] = {}
@@ -274,9 +280,13 @@ def _read_detections(
 
 def _numberings(truths: Sequence[Path], options: Options) -> dict[tuple[str, str], Video]:
     """(`dataset/subject`, video) -> video, of `--videos` or of the `videos.csv` beside an index's expressions."""
-    beside = [path.with_name("videos.csv") for path in truths if path.name == "expressions.csv"]
-    paths = options.videos or tuple(path for path in beside if path.is_file())
+    paths = _videos_files(truths, options)
     return {(f"{v.dataset}/{v.subject}", v.video): v for path in paths for v in read_videos(path)}
+
+
+def _videos_files(truths: Sequence[Path], options: Options) -> Sequence[Path]:
+    beside = [path.with_name("videos.csv") for path in truths if path.name == "expressions.csv"]
+    return options.videos or [path for path in beside if path.is_file()]
 
 
 def _read_log(path: Path, kind: str, inputs: Inputs, options: Options) -> list[Interval]:
