@@ -151,6 +151,13 @@ def test_a_sheet_saved_as_csv_is_known_by_its_columns(capsys, files, tmp_path):
     assert status == 2 and "--dataset" in out.err
 
 
+def test_seconds_in_a_sheet_are_no_frames(capsys, files, tmp_path):
+    (tmp_path / "p.csv").write_text(LOG)
+    (tmp_path / "t.csv").write_text("1,disgust1_1,0.6,1,1.4,4,negative,micro-expression,disgust\n")
+    status, out = run(capsys, *files, "--dataset", "cas_me2")
+    assert status == 2 and "t.csv: row 1: onset: got 0.6, expected a frame number, whole or a half" in out.err
+
+
 def test_a_log_that_disagrees_with_the_truths_is_told(capsys, files, tmp_path):
     (tmp_path / "p.csv").write_text("2\n15_0101  -  -  0  9  FP\n")
     (tmp_path / "t.csv").write_text("vid,onset,offset,type\n15_0101,0,9,me\n")

@@ -75,6 +75,7 @@ def test_expressions_of_the_project_are_ground_truths_too(tmp_path):
         ("v,1,nan,me", "row 2: offset"),
         ("v,1,1e300,me", "row 2: offset"),
         (",1,5,me", "row 2: vid"),
+        ("v,-5,20,me", "row 2: onset: got -5, expected a frame number of 0 or more"),
         ("v,1,5", "row 2"),
         ("v,9,5,me", "row 2: offset: got 9 to 5, expected an offset that is not before the onset"),
     ],
@@ -83,6 +84,40 @@ def test_a_bad_row_is_named(tmp_path, row, where):
     (tmp_path / "t.csv").write_text(f"vid,onset,offset,type\n{row}\n")
     with pytest.raises(UserError, match=where):
         read_truths(tmp_path / "t.csv")
+
+
+SECONDS = [("0.6", "1.4"), (".33", "2"), ("1.234", "1.250"), ("1", "2.7")]
+
+
+@pytest.mark.parametrize("read", [read_truths, read_predictions])
+@pytest.mark.parametrize(("onset", "offset"), SECONDS)
+def test_seconds_are_no_frames(tmp_path, read, onset, offset):
+    (tmp_path / "t.csv").write_text(f"vid,onset,offset,type\nw,1,5,me\nv,{onset},{offset},me\n")
+    with pytest.raises(UserError, match=r"t\.csv: row 3: .*expected a frame number, whole or a half \(seconds"):
+        read(tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize("head", ["", "vid,onset,offset,score\n"])
+@pytest.mark.parametrize(("onset", "offset"), SECONDS)
+def test_scores_do_not_make_frames_of_seconds(tmp_path, head, onset, offset):
+    """A network's frames have any fractions, and last longer."""
+    path = tmp_path / "p.csv"
+    path.write_text(f"{head}v,{onset},{offset},0.9\n")
+    with pytest.raises(UserError, match=r"p\.csv: row \d: .*expected a frame number"):
+        read_predictions(path)
+    path.write_text(f"{head}v,381.097,431.482,0.9\nv,8.2,9.7,0.1\nv,787.935,827.352,0.4\n")
+    assert [p.onset for p in read_predictions(path)] == [381.097, 8.2, 787.935]
+
+
+def test_an_apex_in_seconds_is_no_offset(tmp_path):
+    (tmp_path / "t.csv").write_text("vid,onset,apex,offset,type\nv,1,2.1,0,me\n")
+    with pytest.raises(UserError, match="row 2: apex: got 2.1"):
+        read_truths(tmp_path / "t.csv")
+
+
+def test_frames_that_were_calculated_stay(tmp_path):
+    (tmp_path / "p.csv").write_text(f"vid,pred_onset,pred_offset,type\nv,46.5,{0.57 * 100!r},me\nv,-2.0,6e1,me\n")
+    assert [(p.onset, p.offset) for p in read_predictions(tmp_path / "p.csv")] == [(46.5, 57), (-2, 60)]
 
 
 def test_all_missing_columns_are_named_in_one_line(tmp_path):

@@ -10,6 +10,7 @@ import csv
 import functools
 import math
 import re
+import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,10 @@ from microexp.run.storage import write_csv
 
 MAX_NUMBER = 1e12
 """No frame has a larger number."""
+CALCULATED = 1e-6
+"""By so much a frame number that was calculated may be beside the whole or half that it is."""
+MAX_SECONDS = 5
+"""Expressions last less, at the median, in seconds; in frames they last longer."""
 KIND_NAMES = {
     "me": "micro", "micro": "micro", "micro-expression": "micro", "microexpression": "micro",
     "mae": "macro", "macro": "macro", "macro-expression": "macro", "macroexpression": "macro",
@@ -91,7 +96,8 @@ def read_predictions(path: Path, kind: str = "", min_score: float | None = None)
 def read_truths(path: Path, kind: str = "") -> list[Interval]:
     """Ground truths: `vid,onset,offset,type`, an annotation CSV, or the project's `expressions.csv`.
 
-    Halves of frames are rounded up, an offset of 0 means the apex, and a row that occurs again counts once.
+    Halves of frames are rounded up, other fractions and negative onsets refused. An offset of 0 means the apex, and a
+    row that occurs again counts once.
 
     Raises:
         UserError: naming the row or the columns that do not fit.
@@ -99,6 +105,9 @@ def read_truths(path: Path, kind: str = "") -> list[Interval]:
     found: dict[object, Interval] = {}
     again = 0
     for line, item in _read(path, TRUTHS, kind):
+        if _number(path, line, TRUTHS, "onset") < 0:
+            where = _where(line, TRUTHS, "onset")
+            raise UserError(file=path, where=where, got=line.text("onset"), expected="a frame number of 0 or more")
         key = (replace(item, emotion=item.emotion.casefold()), same_text(line.cells.get("apex")))
         again += key in found
         found[key] = item
@@ -207,17 +216,19 @@ def _read(path: Path, columns: Columns, kind: str, more: Columns | None = None) 
     every = {**columns, **MORE, **(more or {})}
     optional = [name for name in every if name not in columns]
     sheet = _sheet(path, columns)
-    for line in table(sheet, every, optional=optional, positions=_positions(sheet), may_be_empty=True):
+    lines = table(sheet, every, optional=optional, positions=_positions(sheet), may_be_empty=True)
+    number = _number if _are_detected(path, lines, columns) else _frame
+    for line in lines:
         label = kind or _kind(path, line)
         if not line.text("video"):
             raise UserError(
                 file=path, where=_where(line, columns, "video"), problem="nothing", expected="the name of a video"
             )
-        onset, offset = (_number(path, line, columns, name) for name in ("onset", "offset"))
+        onset, offset = (number(path, line, columns, name) for name in ("onset", "offset"))
         if columns["onset"] == TRUTHS["onset"]:
             onset, offset = math.floor(onset + 0.5), math.floor(offset + 0.5)
         if offset == 0 < onset and line.text("apex"):
-            offset = math.floor(_number(path, line, MORE, "apex") + 0.5)
+            offset = math.floor(_frame(path, line, MORE, "apex") + 0.5)
         if offset < onset:
             raise UserError(
                 file=path,
@@ -227,6 +238,14 @@ def _read(path: Path, columns: Columns, kind: str, more: Columns | None = None) 
             )
         subject = "/".join(filter(None, (line.text("dataset"), line.code("subject"))))
         yield line, Interval(subject, line.code("video"), onset, offset, label, line.text("emotion"))
+
+
+def _are_detected(path: Path, lines: Sequence[Line], columns: Columns) -> bool:
+    """Whether rows are a network's predictions, with scores and any fractions of frames, and no seconds."""
+    if columns["onset"] == TRUTHS["onset"] or not lines or "score" not in lines[0].cells:
+        return False
+    ends = ([_number(path, line, columns, name) for name in ("onset", "offset")] for line in lines)
+    return statistics.median(offset - onset for onset, offset in ends) > MAX_SECONDS
 
 
 def _positions(sheet: Sheet) -> tuple[str, ...]:
@@ -271,6 +290,25 @@ def _number(path: Path, line: Line, columns: Columns, name: str) -> float:
             file=path, where=_where(line, columns, name), got=repr(line.text(name)), expected="a frame number"
         )
     return value
+
+
+def _frame(path: Path, line: Line, columns: Columns, name: str) -> float:
+    """A frame number, whole or a half; another fraction is of seconds, which would all become frame 0 or 1."""
+    value = _number(path, line, columns, name)
+    if is_fraction(value):
+        raise no_frame(path, _where(line, columns, name), line.text(name))
+    return round(2 * value) / 2
+
+
+def is_fraction(value: float) -> bool:
+    """Whether a number is neither whole nor a half, but for the error of a calculation."""
+    return math.isfinite(value) and abs(2 * value - round(2 * value)) > CALCULATED
+
+
+def no_frame(path: Path, where: str, got: object) -> UserError:
+    """The error for what may be seconds where a frame number belongs."""
+    hint = "seconds are not read: give the frame that is shown then"
+    return UserError(file=path, where=where, got=got, expected="a frame number, whole or a half", hint=hint)
 
 
 def _where(line: Line, columns: Columns, name: str) -> str:

@@ -11,8 +11,10 @@ from microexp.datasets.index import load_adapter
 from microexp.errors import UserError
 from microexp.metrics.foreign.spotting_files import (
     is_detections,
+    is_fraction,
     is_own_form,
     is_truths,
+    no_frame,
     read_detected,
     read_predictions,
     read_truths,
@@ -26,7 +28,7 @@ from microexp.metrics.foreign.spotting_log import (
 )
 from microexp.metrics.foreign.spotting_names import check_videos, match_names, name_subjects, rename
 from microexp.metrics.spotting import Interval
-from microexp.reading.intervals import ROW_EXCLUDED, as_frame
+from microexp.reading.intervals import ROW_EXCLUDED, as_frame, decimal_point
 from microexp.reading.params import IndexParams
 from microexp.reading.read import read_rows
 from microexp.reading.release import Release
@@ -41,7 +43,7 @@ from microexp.run.storage import file_sha256
 def read_sheet(path: Path, dataset: str) -> list[Interval]:
     """Ground truths of a release's annotation sheet in the release's own numbering, every row counted.
 
-    Fractional frames are rounded half up, and an offset of 0 means the apex, as in the official script; nothing is
+    Halves of frames are rounded up, other fractions refused, and an offset of 0 means the apex, as in the official script; nothing is
     clipped to the video. A row that occurs again counts once.
 
     Args:
@@ -55,6 +57,9 @@ def read_sheet(path: Path, dataset: str) -> list[Interval]:
     release = Release(dataset, path.parent, IndexParams(sheet=path.name))
     found = []
     for row in read_rows(load_adapter(dataset, dataset), release):
+        for name, cell in (("onset", row.onset), ("offset", row.offset)):
+            if _is_fraction(cell):
+                raise no_frame(path, f"row {row.row}: {name}", cell)
         (onset, _), (apex, _), (offset, _) = as_frame(row.onset), as_frame(row.apex), as_frame(row.offset)
         if offset == 0 and apex is not None:
             offset = apex
@@ -76,6 +81,13 @@ def read_sheet(path: Path, dataset: str) -> list[Interval]:
                 file=path, where=f"row {issue.row}: {issue.field}", got=issue.problem, expected="a row of the release"
             )
     return found
+
+
+def _is_fraction(cell: object) -> bool:
+    try:
+        return is_fraction(float(decimal_point(str(cell).strip())))
+    except ValueError:  # no plain number: what it is, is found out later
+        return False
 
 
 @dataclass(frozen=True)
