@@ -275,6 +275,27 @@ def test_two_videos_that_would_become_one_are_refused(capsys, tmp_path):
     assert hits_of(score(capsys, predictions, truth))["micro"] == (2, 2, 2)
 
 
+@pytest.mark.parametrize("rows", ["v_01,1,9,me\nv_1,11,19,me\n", "v_1,11,19,me\nv_01,1,9,me\n"])
+def test_a_video_that_may_be_two_of_the_ground_truths_is_refused(capsys, tmp_path, rows):
+    truth = write(tmp_path / "t.csv", "vid,onset,offset,type\n" + rows)
+    predictions = write(tmp_path / "p.csv", HEADER + "v1,1,9,me\n")
+    status, out = run(capsys, predictions, truth)
+    assert status == 2 and "predictions: video v1: may be 'v_01' or 'v_1' of the ground truths" in out.err
+    more = write(tmp_path / "more.csv", "vid,onset,offset,type\nv1,1,9,me\n")
+    status, out = run(capsys, write(predictions, HEADER + "v_1,1,9,me\n"), truth, "--more-truth", more)
+    assert status == 2 and "more.csv: video v1: may be 'v_01' or 'v_1'" in out.err
+    assert hits_of(score(capsys, predictions, truth))["micro"] == (0, 1, 2)
+
+
+def test_a_subject_tells_which_of_two_names_is_meant(capsys, tmp_path):
+    head = "subject,video,onset,offset,type\n"
+    truth = write(tmp_path / "t.csv", head + "s1,v_01,1,9,me\ns2,v_1,11,19,me\n")
+    found = write(tmp_path / "p.csv", head + "s2,v1,11,19,me\n")
+    assert hits_of(score(capsys, found, truth))["micro"] == (1, 1, 2)
+    status, out = run(capsys, write(found, HEADER + "v1,11,19,me\n"), truth)
+    assert status == 2 and "may be 'v_01' or 'v_1'" in out.err
+
+
 def test_the_references_own_form_needs_no_kinds(capsys, tmp_path):
     head = "subject,video,onset,offset,emotion\n"
     truth = write(tmp_path / "gt.csv", head + "1,EP01,10,29,joy\n1,EP02,10,29,fear\n2,EP01,5,24,joy\n2,EP03,1,9,awe\n")

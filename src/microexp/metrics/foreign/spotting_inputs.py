@@ -200,7 +200,7 @@ def _read_all_truths(paths: Sequence[Path], options: Options) -> list[Interval]:
     """
     found: list[Interval] = []
     for path in paths:
-        items, found = match_names(_read_truths(path, options), found)
+        items, found = match_names(_read_truths(path, options), found, file=path)
         seen = {replace(t, emotion="") for t in found}
         again = next((t for t in items if replace(t, emotion="") in seen), None)
         if again is not None:

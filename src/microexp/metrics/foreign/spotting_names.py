@@ -129,14 +129,22 @@ Named = tuple[str, str]
 """Subject, video."""
 
 
-def match_names(predictions: Sequence[Interval], truths: Sequence[Interval]) -> tuple[list[Interval], list[Interval]]:
+def match_names(
+    predictions: Sequence[Interval], truths: Sequence[Interval], *, file: object = "predictions"
+) -> tuple[list[Interval], list[Interval]]:
     """Both with the ground truths' names of subjects and videos, where they are the same but for their form.
 
     Of a path (`s15/15_0101.mp4`) the last part is the video, and the folder its subject where nothing else tells it.
     Case, signs and zeros before numbers do not matter, unless they tell two videos apart.
 
+    Args:
+        predictions: any intervals.
+        truths: those with the names that count.
+        file: that holds the predictions, for errors.
+
     Raises:
-        UserError: when two videos of the predictions have the name of one of the ground truths'.
+        UserError: when two videos of the predictions have the name of one of the ground truths', or one has the name
+            of two.
     """
     truths = _without_folders(truths)
     known: list[Named] = list(dict.fromkeys((t.subject, t.video) for t in truths))
@@ -145,12 +153,12 @@ def match_names(predictions: Sequence[Interval], truths: Sequence[Interval]) -> 
         for form, table in zip((_plain, video_key), by_key, strict=True):
             table.setdefault(form(pair[1]), []).append(pair)
     given = dict.fromkeys((p.subject, p.video) for p in predictions)
-    names = {pair: _named_as(pair, by_key) for pair in given}
-    _check_distinct(names)
+    names = {pair: _named_as(pair, by_key, file) for pair in given}
+    _check_distinct(names, file)
     return [_renamed(p, names[p.subject, p.video]) for p in predictions], truths
 
 
-def _named_as(pair: Named, by_key: Sequence[Mapping[str, Sequence[Named]]]) -> Named:
+def _named_as(pair: Named, by_key: Sequence[Mapping[str, Sequence[Named]]], file: object) -> Named:
     """What the ground truths call a video of the predictions; its own plain name where they do not have it."""
     subject, folder, video = _parts(pair)
     for form, table in zip((_plain, video_key), by_key, strict=True):
@@ -161,8 +169,18 @@ def _named_as(pair: Named, by_key: Sequence[Mapping[str, Sequence[Named]]]) -> N
             if len(same) == 1:
                 return same[0][0] or subject, same[0][1]
             if same:
+                _check_one(video, {c[1] for c in same}, file)
                 return subject, same[0][1]  # of several subjects: told apart, or refused, with the subjects
     return subject, _plain(video)
+
+
+def _check_one(video: str, names: Collection[str], file: object) -> None:
+    """Raise when a video may be several of the ground truths'."""
+    if len(names) > 1:
+        among = " or ".join(map(repr, sorted(names)))
+        raise UserError(
+            file=file, where=f"video {video}", problem=f"may be {among} of the ground truths", expected="one of them"
+        )
 
 
 def _parts(pair: Named) -> tuple[str, str, str]:
@@ -197,7 +215,7 @@ def person_key(name: str) -> str:
     return match[1] if match else video_key(name)
 
 
-def _check_distinct(names: Mapping[Named, Named]) -> None:
+def _check_distinct(names: Mapping[Named, Named], file: object) -> None:
     """Raise when names that differ in more than their folder have become one."""
     first: dict[Named, Named] = {}
     for pair, name in names.items():
@@ -205,7 +223,7 @@ def _check_distinct(names: Mapping[Named, Named]) -> None:
         one, another = _plain(_parts(other)[2]), _plain(_parts(pair)[2])
         if one != another:
             raise UserError(
-                file="predictions",
+                file=file,
                 where="videos",
                 problem=f"{one!r} and {another!r}, and the ground truths have one such video, {name[1]!r}",
                 expected="a name for each video",
