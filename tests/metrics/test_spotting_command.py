@@ -65,6 +65,14 @@ def test_a_log_needs_the_data_set(capsys, files, tmp_path):
     assert json.loads(out.out)["micro"]["true_positives"] == 1
 
 
+@pytest.mark.parametrize("task", ["spotting", "recognition"])
+@pytest.mark.parametrize("option", ["--bootstrap", "--seed"])
+def test_a_bootstrap_that_cannot_be_made_is_one_line(capsys, files, task, option):
+    assert main(["evaluate", task, *files, option, "-1"]) == 2
+    error = capsys.readouterr().err
+    assert error == f"microexp: error: command line: {option}: got -1, expected a whole number of 0 or more\n"
+
+
 def test_a_missing_file_is_one_line(capsys, files):
     status, out = run(capsys, "nowhere.csv", files[1])
     assert status == 2 and len(out.err.splitlines()) == 1

@@ -8,6 +8,7 @@ from typing import Any
 from microexp.commands import evaluate_recognition as recognition_command
 from microexp.commands import evaluate_spotting as spotting_command
 from microexp.commands.stage import WithDefaults, sentence
+from microexp.errors import UserError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,5 +30,12 @@ def _task(tasks: argparse._SubParsersAction[Any], name: str, about: str) -> argp
 
 
 def main(args: argparse.Namespace) -> int:
-    """Run the task; returns the exit status."""
+    """Run the task; returns the exit status.
+
+    Raises:
+        UserError: when the bootstrap cannot be made as asked.
+    """
+    for option in ("bootstrap", "seed"):
+        if (value := getattr(args, option)) < 0:
+            raise UserError(file="command line", where=f"--{option}", got=value, expected="a whole number of 0 or more")
     return int(args.run(args))
