@@ -104,6 +104,13 @@ def test_the_videos_beside_an_index_are_an_input(capsys, tmp_path):
     assert status == 2 and "is read as" in out.err and index[1].read_text() == "anything\n"
 
 
+@pytest.mark.parametrize(("name", "problem"), [("no.csv", "No such file"), ("t.csv", "expected a column 'dataset'")])
+@pytest.mark.parametrize("more", [[], ["--first-frame", "1"]])
+def test_videos_that_are_none_are_an_error(capsys, files, tmp_path, name, problem, more):
+    status, out = run(capsys, *files, *more, "--videos", str(tmp_path / name))
+    assert status == 2 and f"{name}: " in out.err and problem in out.err and len(out.err.splitlines()) == 1
+
+
 def test_detections_of_several_folds_are_scored_and_written_for_the_challenge(capsys, tmp_path):
     header = "method,seed,dataset,subject,video,onset,offset,kind,score\n"
     paths = []

@@ -142,6 +142,8 @@ def read_inputs(predictions: Sequence[Path], truths: Sequence[Path], options: Op
     """
     _check_files(predictions, "predictions")
     _check_files(truths, "ground truths")
+    for path in options.videos:
+        read_videos(path)  # says what is wrong with a named file, also where nothing needs it
     kinds = _kinds_of(predictions, options.kinds)
     real = _read_all_truths(truths, options)
     if options.kinds:
