@@ -158,6 +158,15 @@ def test_a_file_of_one_kind_needs_no_column_for_it(tmp_path):
     assert [read_predictions(tmp_path / "p.csv", k)[0].kind for k in ("", "micro")] == ["", "micro"]
 
 
+def test_a_file_of_one_kind_holds_no_other(tmp_path):
+    path = tmp_path / "p.csv"
+    path.write_text("vid,onset,offset,type\nv,1,5,me\nv,11,15,MaE\n")
+    with pytest.raises(UserError, match=r"p\.csv: row 3: type: got 'MaE', expected micro \(--kind is for"):
+        read_predictions(path, "micro")
+    path.write_text("vid,onset,offset,type\nv,1,5,me\nv,11,15,\nv,21,25,happiness\n")
+    assert {p.kind for p in read_predictions(path, "micro")} == {"micro"}
+
+
 def test_what_may_be_thousands_is_refused(tmp_path):
     (tmp_path / "t.csv").write_text('vid,onset,offset,type\nv,"1,234","2,345",me\n')
     with pytest.raises(UserError, match=r"row 2: onset: got '1,234'"):

@@ -73,7 +73,7 @@ def read_predictions(path: Path, kind: str = "", min_score: float | None = None)
 
     Args:
         path: CSV file or workbook; `file.xlsx#sheet` names one of its sheets.
-        kind: of all rows, for a file of one kind; it wins over a column.
+        kind: of all rows, for a file of one kind; a column that says the other one is an error.
         min_score: rows with a lower score are not taken; None takes all.
 
     Returns:
@@ -219,7 +219,7 @@ def _read(path: Path, columns: Columns, kind: str, more: Columns | None = None) 
     lines = table(sheet, every, optional=optional, positions=_positions(sheet), may_be_empty=True)
     number = _number if _are_detected(path, lines, columns) else _frame
     for line in lines:
-        label = kind or _kind(path, line)
+        label = _kind(path, line, kind)
         if not line.text("video"):
             raise UserError(
                 file=path, where=_where(line, columns, "video"), problem="nothing", expected="the name of a video"
@@ -267,15 +267,21 @@ def _is_number(text: str) -> bool:
     return re.fullmatch(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)(e[+-]?\d+)?", text, re.IGNORECASE) is not None
 
 
-def _kind(path: Path, line: Line) -> str:
-    """The kind that a row gives; '' without such a column."""
+def _kind(path: Path, line: Line, given: str) -> str:
+    """The kind that a row gives, or else the given one of all rows; '' without any."""
     if "kind" not in line.cells:
-        return ""
+        return given
     text = line.text("kind").lower().replace("_", "-").replace(" ", "-")
     kind = KIND_NAMES.get(text) or next((k for k in ("micro", "macro") if text.startswith(k)), None)
-    if kind is None:
+    if kind is None and given:
+        return given
+    if kind is None or kind != (given or kind):
         raise UserError(
-            file=path, where=_where(line, MORE, "kind"), got=repr(line.text("kind")), expected="me, mae, micro or macro"
+            file=path,
+            where=_where(line, MORE, "kind"),
+            got=repr(line.text("kind")),
+            expected=given or "me, mae, micro or macro",
+            hint="--kind is for a file that holds one kind" if given else None,
         )
     return kind
 
