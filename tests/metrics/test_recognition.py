@@ -298,6 +298,10 @@ def test_the_command_notices_what_is_missing_everywhere(tmp_path, capsys):
     assert main([*command, "--expected", str(tmp_path / "labels.csv")]) == 0
     (tmp_path / "labels.csv").write_text("dataset,subject,video\nsamm,001,x\n")
     assert main([*command, "--expected", str(tmp_path / "labels.csv")]) == 2
+    capsys.readouterr()
+    (tmp_path / "labels.csv").write_text("dataset,subject,video,subject\nsamm,001,x,002\n")
+    assert main([*command, "--expected", str(tmp_path / "labels.csv")]) == 2
+    assert "labels.csv: row 1: a column 'subject' twice" in capsys.readouterr().err
 
 
 def test_the_index_tells_what_is_missing_when_a_protocol_says_what_counts(tmp_path):
@@ -356,6 +360,7 @@ def test_the_command_reads_folds_and_refuses_what_is_no_prediction(tmp_path, cap
     for name, text, message in (
         ("x.csv", head + "m,zero,d,s,v,1,a,a,1,0\n", "row 2, seed: got 'zero'"),
         ("x.csv", head, "no prediction"),
+        ("x.csv", f"{','.join(r.COLUMNS)},label\nm,0,d,s,v,1,a,a,b\n", "header: a column 'label' twice"),
         ("x.csv", "a,b\n1,2\n", "a column 'method'"),
         ("x.json", "{1}", "line 1: got '{1}'"),
         ("x.txt", "", "no prediction"),

@@ -167,6 +167,16 @@ def test_a_file_of_one_kind_holds_no_other(tmp_path):
     assert {p.kind for p in read_predictions(path, "micro")} == {"micro"}
 
 
+@pytest.mark.parametrize("read", [read_truths, read_predictions])
+@pytest.mark.parametrize(
+    ("head", "name"), [("vid,onset,offset,type,onset", "onset"), ("vid,onset,offset,type,Type", "type")]
+)
+def test_a_column_that_is_given_twice_is_refused(tmp_path, read, head, name):
+    (tmp_path / "t.csv").write_text(f"{head},note,note\nv1,10,20,me,99,,\n")
+    with pytest.raises(UserError, match=f"t.csv: row 1: a column '{name}' twice; expected each column once"):
+        read(tmp_path / "t.csv")
+
+
 def test_what_may_be_thousands_is_refused(tmp_path):
     (tmp_path / "t.csv").write_text('vid,onset,offset,type\nv,"1,234","2,345",me\n')
     with pytest.raises(UserError, match=r"row 2: onset: got '1,234'"):

@@ -80,7 +80,8 @@ def _same(clip: Clip) -> Clip:
 
 def _expected(path: Path, protocol: str | None) -> list[Clip]:
     optional = ("expression", "label", "emotion", "kind")
-    lines = table(read_sheets(path)[0], LISTED, optional=optional, positions=("dataset", "subject", "video", "label"))
+    positions = ("dataset", "subject", "video", "label")
+    lines = table(read_sheets(path)[0], LISTED, optional=optional, positions=positions, once=True)
     kept = []
     for line in lines:
         dataset, subject, video = dataset_name(line.text("dataset")), line.code("subject"), line.code("video")

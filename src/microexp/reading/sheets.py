@@ -148,6 +148,7 @@ def table(
     *,
     positions: Sequence[str] = (),
     may_be_empty: bool = False,
+    once: bool = False,
 ) -> list[Line]:
     """Rows under the header, or by position where a copy lacks its header.
 
@@ -161,6 +162,7 @@ def table(
         positions: columns in the order of a copy without header ('' for a column to skip); none means that a header
             is needed.
         may_be_empty: whether a header without any row under it is a table too.
+        once: whether a column that the header gives twice is an error; else its first place counts.
 
     Raises:
         UserError: when a needed column is not in the header, there is no header and no `positions`, or no row at all.
@@ -171,6 +173,8 @@ def table(
     for index, row in enumerate(sheet.rows[:HEADER_WITHIN_ROWS]):
         places = _header(row, columns)
         if needed <= set(places):
+            if once:
+                _check_once(sheet, index, places)
             return _lines(sheet, index + 1, places, may_be_empty)
         best = max(best, set(places) & needed, key=len)
         has_header |= len(places) >= HEADER_FROM_COLUMNS
@@ -201,6 +205,20 @@ def _header(row: Sequence[Cell], columns: Mapping[str, Sequence[str]]) -> dict[s
                 places[column] = free[0]
                 break
     return places
+
+
+def _check_once(sheet: Sheet, index: int, places: Mapping[str, int]) -> None:
+    """Raise when the header in a row gives a column again: which one is meant cannot be told."""
+    cells = [as_text(cell) for cell in sheet.rows[index]]
+    counts = Counter(map(_plain, cells))
+    for name in (cells[place] for place in places.values()):
+        if counts[_plain(name)] > 1:
+            raise UserError(
+                file=sheet.path,
+                where=f"row {index + 1}",
+                problem=f"a column {name!r} twice",
+                expected="each column once",
+            )
 
 
 def _plain(name: str) -> str:

@@ -253,6 +253,7 @@ def csv_rows(path: str | Path, columns: Sequence[str]) -> Iterator[dict[str, str
                     problem=",".join(reader.fieldnames or []) or "nothing",
                     expected=" and ".join(f"a column {name!r}" for name in missing),
                 )
+            _check_once(path, reader.fieldnames or [], columns)
             for number, row in enumerate(reader, 2):
                 if None in row or any(v is None for v in row.values()):
                     raise UserError(
@@ -264,6 +265,13 @@ def csv_rows(path: str | Path, columns: Sequence[str]) -> Iterator[dict[str, str
                 yield {name: from_csv(cell) for name, cell in row.items()}
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(file=path, problem=error, expected="a readable CSV file in UTF-8") from error
+
+
+def _check_once(path: Path, header: Sequence[str], columns: Sequence[str]) -> None:
+    """Raise when the header gives one of `columns` again: which one is meant cannot be told."""
+    again = next((name for name in columns if header.count(name) > 1), None)
+    if again is not None:
+        raise UserError(file=path, where="header", problem=f"a column {again!r} twice", expected="each column once")
 
 
 def unreadable(path: Path, error: Exception) -> Unreadable:

@@ -216,7 +216,7 @@ def _read(path: Path, columns: Columns, kind: str, more: Columns | None = None) 
     every = {**columns, **MORE, **(more or {})}
     optional = [name for name in every if name not in columns]
     sheet = _sheet(path, columns)
-    lines = table(sheet, every, optional=optional, positions=_positions(sheet), may_be_empty=True)
+    lines = table(sheet, every, optional=optional, positions=_positions(sheet), may_be_empty=True, once=True)
     number = _number if _are_detected(path, lines, columns) else _frame
     for line in lines:
         label = _kind(path, line, kind)
