@@ -111,7 +111,7 @@ def test_scores_do_not_make_frames_of_seconds(tmp_path, head, onset, offset):
 
 def test_an_apex_in_seconds_is_no_offset(tmp_path):
     (tmp_path / "t.csv").write_text("vid,onset,apex,offset,type\nv,1,2.1,0,me\n")
-    with pytest.raises(UserError, match="row 2: apex: got 2.1"):
+    with pytest.raises(UserError, match=r"row 2: apex: got 2\.1"):
         read_truths(tmp_path / "t.csv")
 
 

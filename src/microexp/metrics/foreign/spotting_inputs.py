@@ -43,8 +43,8 @@ from microexp.run.storage import file_sha256
 def read_sheet(path: Path, dataset: str) -> list[Interval]:
     """Ground truths of a release's annotation sheet in the release's own numbering, every row counted.
 
-    Halves of frames are rounded up, other fractions refused, and an offset of 0 means the apex, as in the official script; nothing is
-    clipped to the video. A row that occurs again counts once.
+    Halves of frames are rounded up, and an offset of 0 means the apex, as in the official script; other fractions are
+    refused. Nothing is clipped to the video. A row that occurs again counts once.
 
     Args:
         path: of the sheet; `file.xlsx#sheet` names one of a workbook's sheets.
