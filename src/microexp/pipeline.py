@@ -380,7 +380,7 @@ STAGES: dict[str, Stage] = {
                 "summary": Output(f"{OWN}/summary.json", "how much of the video could be used, and why no more"),
             },
             "microexp.report.params:VideoTablesParams",
-            version=3,
+            version=4,
             drawn=False,
         ),
         Stage(

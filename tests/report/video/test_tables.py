@@ -6,6 +6,7 @@ import csv
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from microexp.records.landmarks import Look, read_landmarks
 from microexp.report.video import page
 from microexp.report.video.measures import Regions, blinks, measure, moving, per_frame, stretches
 from microexp.report.video.page import FLAGS, Mark, as_html, facts, lanes
+from microexp.report.video.tables import Seen, summary
 from tests.report.video import made
 
 
@@ -66,6 +68,15 @@ def test_the_summary_says_how_much_was_used(own: Path) -> None:
     assert about["kinds"] == {"candidate": 2} and about["trained"] is False
     x0, y0, x1, y1 = about["face_box"]
     assert 0 <= x0 < x1 <= about["width"] and 0 <= y0 < y1 <= about["height"]
+
+
+def test_a_video_is_as_long_as_its_frames_times_say() -> None:
+    """Four frames at ten a second, with a minute missing in front of the last one."""
+    video = Video("video", "a", "a", "a.mkv", 4, 10.0, 64, 64)
+    times = np.array([0.5, 0.6, 0.7, 60.7])
+    seen = Seen(np.zeros(4, np.int64), times, measures=None, confidence=[], regions=None)  # type: ignore[arg-type]
+    model = SimpleNamespace(method=None, label="m")
+    assert summary(video, seen, [], truths=[], model=model)["seconds"] == 60.3  # type: ignore[arg-type]
 
 
 def test_of_several_people_the_page_says_which_one_is_followed() -> None:

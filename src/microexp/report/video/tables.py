@@ -230,6 +230,7 @@ def summary(
     kinds = [kind_of(e, model) for e in events]
     return {
         **_facts(video),
+        "seconds": round(float(seen.times_s[-1] - seen.times_s[0]) + 1 / video.fps, 3),
         "status": "ok" if usable >= WELL else "partly",
         "why": in_words(seen.reason),
         "usable": round(usable, 4),
