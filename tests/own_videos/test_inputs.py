@@ -36,6 +36,19 @@ def test_a_folder_gives_all_of_its_videos_under_names_that_are_safe(place: Path,
     }  # fmt: skip
 
 
+def test_files_that_are_passed_over_are_named(place: Path, tmp_path: Path) -> None:
+    (place / "list.m3u8").write_text("#EXTM3U\n")
+    (place / "S" / "deep").mkdir(parents=True)
+    for number in (1, 2):
+        (place / f"img{number}.png").write_bytes(b"")
+    said: list[str] = []
+    find_inputs([place], tmp_path / "out", None, note=said.append)
+    assert said == [
+        f"{place / 'list.m3u8'}: passed over: not a video by its name, nor by its content",
+        f"{place}: passed over: 2 images beside videos or folders",
+    ], "and not notes.txt"
+
+
 def test_results_are_no_input_and_nothing_counts_twice(place: Path) -> None:
     out = place / "out"
     (out / "S").mkdir(parents=True)

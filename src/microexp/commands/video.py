@@ -79,7 +79,7 @@ def main(args: argparse.Namespace) -> int:
     out: Path = args.out
     check_folder(out)
     labels = read_labels(args.labels) if args.labels else []
-    videos = find_inputs(args.videos, out, args.fps)
+    videos = find_inputs(args.videos, out, args.fps, note=say)
     usable = [video for video in videos if not video.problem]
     bad = len(videos) - len(usable)
     say(many(len(videos), "video") + (f", {bad} of them cannot be read" if bad else ""))

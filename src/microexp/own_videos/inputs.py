@@ -6,7 +6,7 @@ line in the summary, with the reason, and costs no other.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,17 +52,20 @@ class OwnVideo:
         return Path(self.name, (name if plain else safe_name(name)) + ".mp4")
 
 
-def find_inputs(paths: Sequence[Path], out: Path, fps: float | None) -> list[OwnVideo]:
+def find_inputs(
+    paths: Sequence[Path], out: Path, fps: float | None, *, note: Callable[[str], None] = lambda _: None
+) -> list[OwnVideo]:
     """Every video that these files and folders are or hold, in the order given, each once.
 
     Args:
         paths: files, folders of frames, folders of videos.
         out: folder of results: what lies in it is no input.
         fps: rate of what says none.
+        note: takes a line for each file of a folder that is passed over and might be thought a video.
     """
     found: dict[Path, tuple[str, str, str]] = {}
     for path in paths:
-        for wanted, given, place, problem in _found(path, out.resolve()):
+        for wanted, given, place, problem in _found(path, out.resolve(), note):
             found.setdefault(place, (wanted, given, problem))
     taken: set[str] = {name.casefold() for name in RESERVED}
     videos = []
@@ -74,17 +77,21 @@ def find_inputs(paths: Sequence[Path], out: Path, fps: float | None) -> list[Own
     return videos
 
 
-def _found(path: Path, out: Path) -> Iterable[tuple[str, str, Path, str]]:
+def _found(path: Path, out: Path, note: Callable[[str], None]) -> Iterable[tuple[str, str, Path, str]]:
     """(wanted name, as given, place, problem) of what `path` is or holds."""
     place = path.resolve()
     if not place.is_dir():
         yield stem(path), str(path), place, "" if place.exists() else "no such file"
         return
+    release = Release("video", place, IndexParams(videos="."))
     try:
-        inside = find_videos(Release("video", place, IndexParams(videos=".")))
+        inside = find_videos(release)
     except UserError as error:
         yield path.name or place.name, str(path), place, reason_of(error)
         return
+    for issue in release.issues:
+        if not (place / issue.file).resolve().is_relative_to(out):
+            note(f"{path / issue.file}: passed over: {issue.problem}")
     kept = [item for item in inside if not item.path.resolve().is_relative_to(out)]
     if not kept:
         yield place.name, str(path), place, "a folder without a video"
