@@ -373,6 +373,7 @@ STAGES: dict[str, Stage] = {
                 "landmarks": LANDMARKS,
                 "found": Input("events.csv of the stage apply", "apply.events"),
                 "spotting": SPOTTING_MODEL,
+                "root": ROOT,
             },
             {
                 "frames": Output(f"{OWN}/frames.csv", "what each frame shows"),

@@ -98,10 +98,3 @@ def test_expressions_beyond_the_end_are_named(tmp_path: Path, labels: list[Label
     made(tmp_path / "run")
     (row,) = collect([VIDEO], tmp_path / "run", tmp_path / "out", annotated=False, known={VIDEO.name: labels})
     assert (row["status"], row["why"]) == ("ok", why)
-
-
-def test_a_recording_that_was_cut_off_is_there_partly(tmp_path: Path) -> None:
-    made(tmp_path / "run")
-    cut = OwnVideo(VIDEO.name, VIDEO.given, VIDEO.path, cut="it ends after 0.7 of 3.3 s")
-    (row,) = collect([cut], tmp_path / "run", tmp_path / "out", annotated=False)
-    assert (row["status"], row["why"]) == ("partly", "it ends after 0.7 of 3.3 s")

@@ -33,14 +33,12 @@ class OwnVideo:
         given: as it was named on the command line, or where it lies below a folder that was.
         path: file or folder of frames.
         problem: why nothing of it can be read; '' where something can.
-        cut: what to say of a part that is missing; '' where nothing is.
     """
 
     name: str
     given: str
     path: Path
     problem: str = ""
-    cut: str = ""
 
     @property
     def link(self) -> Path:
@@ -72,8 +70,7 @@ def find_inputs(
     for place, (wanted, given, problem) in found.items():
         name = _free(safe_name(wanted), taken)
         taken.add(name.casefold())
-        problem, cut = (problem, "") if problem else _look(place, fps)
-        videos.append(OwnVideo(name, given, place, problem, cut))
+        videos.append(OwnVideo(name, given, place, problem or _problem(place, fps)))
     return videos
 
 
@@ -110,17 +107,17 @@ def _free(name: str, taken: set[str]) -> str:
     return free
 
 
-def _look(path: Path, fps: float | None) -> tuple[str, str]:
-    """Why a video cannot be read at all, and what of it is missing; '' where nothing is the matter."""
+def _problem(path: Path, fps: float | None) -> str:
+    """Why a video cannot be read at all; '' where it can."""
     try:
         source = open_video(path)
     except UserError as error:
-        return reason_of(error), ""
+        return reason_of(error)
     except OSError as error:
-        return reason_of(unreadable(path, error)), ""
+        return reason_of(unreadable(path, error))
     if source.fps is None and fps is None:
-        return "frames without a rate: give it with --fps", ""
-    return "", source.cut
+        return "frames without a rate: give it with --fps"
+    return ""
 
 
 def link_videos(videos: Iterable[OwnVideo], folder: Path) -> None:

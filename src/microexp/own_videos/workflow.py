@@ -325,9 +325,7 @@ def _row(video: OwnVideo, name: str, out: Path, known: Sequence[Label]) -> dict[
     kinds = " ".join(f"{kind}:{count}" for kind, count in found.get("kinds", {}).items())
     page = f"{name}/page.html" if (out / name / "page.html").is_file() else None
     trained = found.get("trained")
-    about["why"] = "; ".join(filter(None, [video.cut, found.get("why"), _beyond(found, known)])) or None
-    if video.cut and found["status"] == "ok":
-        about["status"] = "partly"
+    about["why"] = "; ".join(filter(None, [found.get("why"), _beyond(found, known)])) or None
     return {**found, **about, "kinds": kinds, "page": page, "trained": None if trained is None else int(trained)}
 
 

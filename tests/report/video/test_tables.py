@@ -76,7 +76,10 @@ def test_a_video_is_as_long_as_its_frames_times_say() -> None:
     times = np.array([0.5, 0.6, 0.7, 60.7])
     seen = Seen(np.zeros(4, np.int64), times, measures=None, confidence=[], regions=None)  # type: ignore[arg-type]
     model = SimpleNamespace(method=None, label="m")
-    assert summary(video, seen, [], truths=[], model=model)["seconds"] == 60.3  # type: ignore[arg-type]
+    about = summary(video, seen, [], truths=[], model=model)  # type: ignore[arg-type]
+    assert (about["seconds"], about["status"], about["why"]) == (60.3, "ok", "")
+    about = summary(video, seen, [], truths=[], model=model, cut="it ends early")  # type: ignore[arg-type]
+    assert (about["status"], about["why"]) == ("partly", "it ends early")
 
 
 def test_of_several_people_the_page_says_which_one_is_followed() -> None:

@@ -14,6 +14,7 @@ from microexp.apexdiff.apexdiff import apex_and_maps
 from microexp.errors import UserError
 from microexp.methods.model import NamedMethod, read_method
 from microexp.metrics.spotting import IOU, closed_iou, pairs
+from microexp.reading.frames import open_video
 from microexp.records.crops import Crops, open_crops
 from microexp.records.events import Event, read_events
 from microexp.records.faces import open_faces
@@ -91,8 +92,13 @@ def run(job: Job[VideoTablesParams]) -> None:
         n_faces = faces[video.video].n_faces
     storage.write_csv(job.output("frames"), *frame_table(video, seen))
     storage.write_csv(job.output("events"), *event_table(video, events, seen, truths=truths, model=model))
-    about = summary(video, seen, events, truths=truths, model=model)
+    about = summary(video, seen, events, truths=truths, model=model, cut=_cut(job, video))
     storage.write_json(job.output("summary"), about | {"people": n_faces, "face_box": face_box(seen.measures)})
+
+
+def _cut(job: Job[Any], video: Video) -> str:
+    """What to say of a file of which a part is missing; '' where nothing is, or nobody says where it lies."""
+    return open_video(job.input("root") / video.path).cut if job.inputs.get("root") else ""
 
 
 def _write_nothing(job: Job[Any], video: Video | None, why: str, *, truths: int = 0) -> None:
@@ -220,9 +226,15 @@ def hits_of(events: Sequence[Event], truths: Sequence[Expression], model: NamedM
 
 
 def summary(
-    video: Video, seen: Seen, events: Sequence[Event], *, truths: Sequence[Expression], model: NamedMethod
+    video: Video,
+    seen: Seen,
+    events: Sequence[Event],
+    *,
+    truths: Sequence[Expression],
+    model: NamedMethod,
+    cut: str = "",
 ) -> dict[str, Any]:
-    """What `summary.json` says."""
+    """What `summary.json` says; `cut`: that a part of the file is missing."""
     unusable = np.isin(seen.reason, [Reason.NO_FACE, Reason.OUTSIDE, Reason.DAMAGED])
     usable = float(1 - unusable.mean())
     met = hits_of(events, truths, model)
@@ -231,8 +243,8 @@ def summary(
     return {
         **_facts(video),
         "seconds": round(float(seen.times_s[-1] - seen.times_s[0]) + 1 / video.fps, 3),
-        "status": "ok" if usable >= WELL else "partly",
-        "why": in_words(seen.reason),
+        "status": "ok" if usable >= WELL and not cut else "partly",
+        "why": "; ".join(filter(None, [cut, in_words(seen.reason)])),
         "usable": round(usable, 4),
         "events": len(events),
         "kinds": {kind: kinds.count(kind) for kind in sorted(set(kinds))},
