@@ -168,6 +168,7 @@ def test_the_pair_of_columns_that_is_filled_is_read(tmp_path: Path) -> None:
         "Tier\tBegin Time - hh:mm:ss.ms\tEnd Time - hh:mm:ss.ms\tAnnotation\n"
         "micro\t00:00:01.500\t00:00:02.100\thappy\n",
         "micro\t\t00:00:01.500\t00:00:02.100\t00:00:00.600\thappy\n",
+        "Ebene\tAnfang\tEnde\tAnmerkung\nmicro\t00:00:01.500\t00:00:02.100\thappy\n",
         '"#file:///films/a.eaf"\n\nmicro\t\t00:00:01.500\t00:00:02.100\thappy\n',
     ],
 )

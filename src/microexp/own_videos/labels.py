@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -252,36 +252,38 @@ def _unpaired(sheet: Sheet, line: Line, what: str) -> UserError:
 def _without_header(sheet: Sheet) -> list[Label]:
     """ELAN's tab-delimited text, which has no header: tier, participant, begin, end (and the length), annotation.
 
+    A first row without any digit is a header in another language.
+
     Raises:
         UserError: when a row has no time where the others have theirs, or ends before it begins.
     """
     rows = {number: [as_text(cell) for cell in row] for number, row in enumerate(sheet.rows, 1)}
     rows = {number: cells for number, cells in rows.items() if any(cells) and not cells[0].lstrip('"').startswith("#")}
-    clocks = [[i for i, cell in enumerate(cells) if _is_clock(cell)] for cells in rows.values()]
+    first = next(iter(rows), 0)
+    if rows and not any(letter.isdigit() for cell in rows[first] for letter in cell):
+        del rows[first]
+    clocks = [[i for i, cell in enumerate(cells) if _clock(cell) is not None] for cells in rows.values()]
     places = max(clocks, key=len, default=[])[:2]
-    if len(places) < 2:
-        return []
-    found = []
-    for number, cells in rows.items():
-        onset, offset = (cells[i] if i < len(cells) else "" for i in places)
-        if not (_is_clock(onset) and _is_clock(offset)):
-            got = f"{onset!r} and {offset!r}"
-            raise UserError(
-                file=sheet.path, where=f"row {number}", got=got, expected="a begin and an end, as 00:00:01.500"
-            )
-        start, end = as_seconds(onset) or 0.0, as_seconds(offset) or 0.0
-        if end < start:
-            raise UserError(file=sheet.path, where=f"row {number}", problem=f"it ends at {end:g}, before {start:g}")
-        words = [c for c in cells if c and as_seconds(c) is None]
-        label = words[-1] if len(words) > 1 and not _kind(words[-1]) else ""
-        found.append(
-            Label(number, "", start, apex=None, offset=end, in_seconds=True, kind=_kind(" ".join(words)), emotion=label)
-        )
-    return found
+    return [_elan_label(sheet, number, cells, places) for number, cells in rows.items()] if len(places) == 2 else []
 
 
-def _is_clock(text: str) -> bool:
-    return ":" in text and bool(CLOCK.fullmatch(text))
+def _elan_label(sheet: Sheet, number: int, cells: Sequence[str], places: Sequence[int]) -> Label:
+    ends = [cells[i] if i < len(cells) else "" for i in places]
+    start, end = map(_clock, ends)
+    if start is None or end is None:
+        got, expected = " and ".join(map(repr, ends)), "a begin and an end, as 00:00:01.500"
+        raise UserError(file=sheet.path, where=f"row {number}", got=got, expected=expected)
+    if end < start:
+        raise UserError(file=sheet.path, where=f"row {number}", problem=f"it ends at {end:g}, before {start:g}")
+    words = [c for c in cells if c and as_seconds(c) is None]
+    label = words[-1] if len(words) > 1 and not _kind(words[-1]) else ""
+    kind = _kind(" ".join(words))
+    return Label(number, "", start, apex=None, offset=end, in_seconds=True, kind=kind, emotion=label)
+
+
+def _clock(text: str) -> float | None:
+    """Seconds of a time with colons; None for anything else."""
+    return as_seconds(text) if ":" in text and CLOCK.fullmatch(text) else None
 
 
 # --- which video ------------------------------------------------------------------------------------------------------
@@ -295,13 +297,8 @@ def write_annotations(path: Path, labels: Sequence[Label], videos: Sequence[OwnV
     Raises:
         UserError: when rows do not say of which of several videos they are, or none is of any.
     """
-    names = _names(videos)
-    rows, strange = [], 0
-    for label in labels:
-        video = _video_of(label, videos, names, file)
-        if video is None:
-            strange += 1
-            continue
+    rows = []
+    for video, label in _matched(labels, videos, file):
         ends = (label.onset, label.apex, label.offset)
         cells = [None if v is None else v if label.in_seconds else int(v) for v in ends]
         rows.append((video.name, stem(video.link), *cells, label.kind, label.emotion))
@@ -312,7 +309,7 @@ def write_annotations(path: Path, labels: Sequence[Label], videos: Sequence[OwnV
     unit = "_s" if any(label.in_seconds for label in labels) else ""
     ends_named = [f"{name}{unit}" for name in ("onset", "apex", "offset")]
     storage.write_csv(path, ("subject", "video", *ends_named, "kind", "emotion"), rows)
-    return strange
+    return len(labels) - len(rows)
 
 
 def known(labels: Sequence[Label], videos: Sequence[OwnVideo], *, file: object) -> dict[str, list[Label]]:
@@ -321,12 +318,19 @@ def known(labels: Sequence[Label], videos: Sequence[OwnVideo], *, file: object) 
     Raises:
         UserError: as `write_annotations`, where a row does not say of which video it is.
     """
-    names, found = _names(videos), defaultdict[str, list[Label]](list)
+    found = defaultdict[str, list[Label]](list)
+    for video, label in _matched(labels, videos, file):
+        found[video.name].append(label)
+    return found
+
+
+def _matched(labels: Sequence[Label], videos: Sequence[OwnVideo], file: object) -> Iterator[tuple[OwnVideo, Label]]:
+    """Each label with its video; those of other videos are left out."""
+    names = _names(videos)
     for label in labels:
         video = _video_of(label, videos, names, file)
         if video is not None:
-            found[video.name].append(label)
-    return found
+            yield video, label
 
 
 def _names(videos: Sequence[OwnVideo]) -> dict[str, list[OwnVideo]]:
