@@ -7,7 +7,7 @@ from types import ModuleType
 
 import pytest
 
-from tests.scripts import load_benchmark
+from tests.scripts import load_script
 
 PARTS_SCRIPT = """
 import sys, time, json
@@ -19,7 +19,7 @@ if sys.argv[1] == "mdml": raise MemoryError("out of memory")
 
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    return load_benchmark("gpu", monkeypatch)
+    return load_script("gpu", monkeypatch)
 
 
 @pytest.mark.long

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.scripts import load_benchmark
+from tests.scripts import load_script
 
 
 def test_costs_of_frames_videos_and_subjects_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    benchmark = load_benchmark("preprocessing", monkeypatch)
+    benchmark = load_script("preprocessing", monkeypatch)
 
     def used(videos: int, frames: int) -> object:
         return benchmark.Use(videos * frames, 3.0 + videos * (0.5 + 0.01 * frames), 100.0)

@@ -7,14 +7,14 @@ from types import ModuleType
 
 import pytest
 
-from tests.scripts import load_benchmark
+from tests.scripts import load_script
 
 CHOSEN = {"micro": {"threshold": 0.5, "top_k": 9, "f1": 0.4}, "macro": {"threshold": 0.8, "top_k": 9, "f1": 0.6}}
 
 
 @pytest.fixture
 def tool(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    return load_benchmark("train_spotting", monkeypatch, "tools")
+    return load_script("train_spotting", monkeypatch, "tools")
 
 
 def event(kind: str, score: float, flags: str = "") -> dict[str, str]:

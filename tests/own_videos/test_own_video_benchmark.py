@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.scripts import load_benchmark
+from tests.scripts import load_script
 
 
 @pytest.fixture
 def benchmark(monkeypatch: pytest.MonkeyPatch):
-    return load_benchmark("own_video", monkeypatch)
+    return load_script("own_video", monkeypatch)
 
 
 def test_a_long_video_never_jumps_and_never_stands_still(benchmark) -> None:

@@ -8,12 +8,12 @@ from microexp.errors import UserError
 from microexp.metrics.recognition import check_once, grouped
 from tests.methods.recognition.conftest import QUICK
 from tests.methods.recognition.synthetic import CLASSES, clips_of, write_shards
-from tests.scripts import load_benchmark
+from tests.scripts import load_script
 
 
 @pytest.fixture
 def benchmark(monkeypatch):
-    return load_benchmark("megc2019_flow", monkeypatch)
+    return load_script("megc2019_flow", monkeypatch)
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_blocks_never_share_a_person_and_inner_folds_never_a_block(benchmark):
 
 @pytest.mark.long
 def test_mdml_s_parts_are_switched_off_one_by_one_beside_the_other_methods(tmp_path, monkeypatch, capsys):
-    parts = load_benchmark("mdml_parts", monkeypatch)
+    parts = load_script("mdml_parts", monkeypatch)
     monkeypatch.setattr(parts, "PARTS", {k: parts.PARTS[k] for k in ("MDML", "without multi-source")})
     write_shards(clips_of({"demo": ["a", "b"]}, kinds=("micro", "macro")), tmp_path / "results" / "apexdiff")
     experiment = {"datasets": ["demo"], "classes": CLASSES, "sources": ["demo:macro"]}

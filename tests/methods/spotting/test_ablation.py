@@ -15,7 +15,7 @@ from microexp.records.index import read_videos
 from microexp.report.tables import read_truths
 from tests.methods.spotting.made_up import write_data
 from tests.methods.spotting.quick import QUICK
-from tests.scripts import BENCHMARKS, load_benchmark
+from tests.scripts import BENCHMARKS, load_script
 
 CONFIG = BENCHMARKS / "spotting_ablation.yaml"
 
@@ -23,7 +23,7 @@ CONFIG = BENCHMARKS / "spotting_ablation.yaml"
 @pytest.fixture(scope="module")
 def ablation():
     with pytest.MonkeyPatch.context() as patch:
-        yield load_benchmark("spotting_ablation", patch)
+        yield load_script("spotting_ablation", patch)
 
 
 @pytest.fixture

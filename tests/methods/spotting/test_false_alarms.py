@@ -6,7 +6,7 @@ import pytest
 
 from microexp.records.events import Event, write_events
 from microexp.records.index import Expression, Video, write_expressions, write_videos
-from tests.scripts import load_benchmark
+from tests.scripts import load_script
 
 KEY = ("rendered_fresh", "s01", "s01_1")
 VIDEO = Video(*KEY, "a.mp4", 900, 30.0, 64, 64)
@@ -24,7 +24,7 @@ STILL = [Event(KEY, 10, 20, "micro", 0.9, "m"), Event(KEY, 50, 90, "macro", 0.9,
 
 @pytest.fixture
 def benchmark(monkeypatch):
-    return load_benchmark("false_alarms", monkeypatch)
+    return load_script("false_alarms", monkeypatch)
 
 
 def folder(path, truths, events):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
-from tests.scripts import load_benchmark
+from tests.scripts import load_script
 
 ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs" / "own_features.md"
@@ -21,7 +21,7 @@ SUBJECTS, VIDEOS, N_FRAMES = 5, 2, 900
 @pytest.fixture(scope="module")
 def benchmark():
     with pytest.MonkeyPatch.context() as patch:
-        yield load_benchmark("real_curves", patch)
+        yield load_script("real_curves", patch)
 
 
 def recipe(language):

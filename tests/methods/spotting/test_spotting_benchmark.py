@@ -8,13 +8,13 @@ import sys
 import pytest
 
 from microexp.methods.spotting.aemnet.params import AemnetParams
-from tests.scripts import load_benchmark
+from tests.scripts import load_script
 
 
 @pytest.fixture(scope="module")
 def benchmark():
     with pytest.MonkeyPatch.context() as patch:
-        yield load_benchmark("spotting", patch)
+        yield load_script("spotting", patch)
 
 
 @pytest.mark.parametrize(
