@@ -325,7 +325,7 @@ def known(labels: Sequence[Label], videos: Sequence[OwnVideo], *, file: object) 
 
 
 def _matched(labels: Sequence[Label], videos: Sequence[OwnVideo], file: object) -> Iterator[tuple[OwnVideo, Label]]:
-    """Each label with its video; those of other videos are left out."""
+    """Each label with its video; those of other videos are passed over."""
     names = _names(videos)
     for label in labels:
         video = _video_of(label, videos, names, file)
