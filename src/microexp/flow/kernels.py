@@ -1,12 +1,12 @@
-"""TV-L1 on the CPU: numba kernels that make one pass over memory per iteration, and the median of a flow field.
+"""TV-L1 on the CPU: numba kernels that make one pass over memory per warp, and the median of a flow field.
 
 The method is Zach, Pock & Bischof 2007 as written down by Sanchez, Meinhardt-Llopis & Facciolo (IPOL 2013) and
 implemented in OpenCV; `tests/flow/reference.py` says the same in plain NumPy.
 
-An iteration walks down the image once: as soon as the flow of row y is new, the dual field of row y-1 can follow. Rows
-are separate functions with arguments declared not to overlap, which is what lets LLVM turn their loops into vector
-code; without that an iteration takes ten times as long. One thread works on one pair, so results do not depend on how
-many threads there are.
+An iteration walks down the image once: as soon as the flow of row y is new, the dual field of row y-1 can follow, and
+then the next iteration on row y-1. So all iterations of a warp walk down together. Rows are separate functions with
+arguments declared not to overlap, which is what lets LLVM turn their loops into vector code; without that an iteration
+takes ten times as long. One thread works on one pair, so results do not depend on how many threads there are.
 """
 
 from __future__ import annotations
@@ -142,28 +142,42 @@ def row_length(w: int) -> int:
     return (w + LANES - 1) // LANES * LANES + LANES
 
 
+@njit(inline="always", **OPTIONS)
+def iterate_row(
+    work: np.ndarray, y: int, h: int, w: int, change: np.ndarray, limit: float, theta: float, ratio: float, width: int
+) -> None:
+    """The flow of row `y`, then the dual field of the row above, for which it is what was missing."""
+    row = work[y]
+    up = work[y - 1]
+    flow_row(
+        row[WX], row[WY], row[INVERSE], row[RHO], row[U], row[V],
+        row[P11], row[P12], up[P12], row[P21], row[P22], up[P22],
+        change, limit, theta, width, w,
+    )  # fmt: skip
+    if y > 1:
+        dual_row(up[U], row[U], up[V], row[V], up[P11], up[P12], up[P21], up[P22], ratio, width)
+    if y == h:
+        dual_row(row[U], row[U], row[V], row[V], row[P11], row[P12], row[P21], row[P22], ratio, width)
+
+
 @njit(**OPTIONS)
 def iterate(
     work: np.ndarray, h: int, w: int, count: int, limit: float, theta: float, ratio: float, stop: float
 ) -> float:
-    """At most `count` iterations, until the sum of squared changes is not above `stop`; returns that sum."""
+    """At most `count` iterations, until the sum of squared changes is not above `stop`; returns that sum.
+
+    With `stop` below 0 all of them walk down the image together, each one row behind the one before: the numbers are
+    the same, and the rows in use stay in the core's own cache.
+    """
     change = np.empty(work.shape[2], np.float32)
     width = row_length(w) - LANES
     total = np.inf
-    for _ in range(count):
+    together = count if stop < 0 else 1
+    for _ in range(0, count, together):
         change[:] = float32(0)
-        for y in range(1, h + 1):
-            row = work[y]
-            up = work[y - 1]
-            flow_row(
-                row[WX], row[WY], row[INVERSE], row[RHO], row[U], row[V],
-                row[P11], row[P12], up[P12], row[P21], row[P22], up[P22],
-                change, limit, theta, width, w,
-            )  # fmt: skip
-            if y > 1:
-                dual_row(up[U], row[U], up[V], row[V], up[P11], up[P12], up[P21], up[P22], ratio, width)
-        row = work[h]
-        dual_row(row[U], row[U], row[V], row[V], row[P11], row[P12], row[P21], row[P22], ratio, width)
+        for front in range(1, h + together):
+            for y in range(min(front, h), max(front - together, 0), -1):
+                iterate_row(work, y, h, w, change, limit, theta, ratio, width)
         if stop >= 0:
             total = 0.0
             for x in range(1, w + 1):
