@@ -17,8 +17,9 @@ from microexp.config import Config, guides, parse
 from microexp.errors import UserError
 from microexp.features.params import I3dParams
 from microexp.flow.params import GPU_BACKENDS
+from microexp.models import SHIPPED
 from microexp.pipeline import STAGES, STREAMS, pattern
-from microexp.plan_data import FOLD_STAGES, KINDS, STREAM_STAGES
+from microexp.plan_data import FOLD_STAGES, KINDS, STREAM_STAGES, own_model
 from microexp.plan_files import PlanFiles
 from microexp.run.names import NAME, WHOLE_DATASET
 from microexp.stage_options import stage_options
@@ -99,7 +100,7 @@ class Plan(PlanFiles):
             case "model":
                 for application in self.config.apply.values():
                     for path in (application.spotting, application.recognition or ""):
-                        if made := self._own_model(path):
+                        if made := own_model(self.config, path):
                             yield dict(zip(("kind", "experiment", "method"), made, strict=True))
             case "apply" | "own video" as unit:
                 for name, application in self.config.apply.items():
@@ -229,6 +230,8 @@ def read_plan(options: object, file: object) -> Plan:
     config = parse(options, file)
     _check_weights(config, file)
     _check_landmarks(config, file)
+    for missing in missing_models(config, file):
+        raise missing
     from microexp.datasets.index import listing
     from microexp.reading.fingerprint import Fingerprints
 
@@ -256,6 +259,24 @@ def _check_landmarks(config: Config, file: object) -> None:
     if config.faces.backend == "given" and not any(name in pattern for name in ("{video}", "{subject}")):
         expected = "the path of a landmark file with {video} in place of the video's name"
         raise UserError(file=file, where="faces.landmarks", got=repr(config.faces.landmarks), expected=expected)
+
+
+def missing_models(config: Config, file: object) -> Iterator[UserError]:
+    """Models to apply that are neither there nor trained by the run itself, or are of another kind.
+
+    Args:
+        config: the configuration.
+        file: where it stands.
+    """
+    for name, application in config.apply.items():
+        for kind in (*KINDS, "action_units"):
+            path = getattr(application, kind)
+            if not path or (kind == "action_units" and path == SHIPPED):
+                continue
+            own = own_model(config, path)
+            if own[0] != kind if own else not Path(path).is_file():
+                expected = f"a {kind} model that is there, or that this run trains"
+                yield UserError(file=file, where=f"apply.{name}.{kind}", got=repr(path), expected=expected)
 
 
 def _check_weights(config: Config, file: object) -> None:

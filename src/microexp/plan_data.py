@@ -135,17 +135,8 @@ class PlanData:
             return False
         return stage not in {self.last_stage(kind, e) for kind in KINDS for e in self.config.experiments(kind)}
 
-    def _own_model(self, path: str) -> tuple[str, str, str] | None:
-        """(kind, experiment, method) of a model that this run trains; None for a file of somebody else."""
-        for kind in KINDS:
-            for e, experiment in self.config.experiments(kind).items():
-                for m in experiment.methods:
-                    if path == pattern("model.model").format(kind=kind, experiment=e, method=m):
-                        return kind, e, m
-        return None
-
     def _model_streams(self, path: str) -> list[str]:
-        own = self._own_model(path)
+        own = own_model(self.config, path)
         if own is not None:
             return self.streams(own[1], own[2])
         from microexp.methods.model import streams_of
@@ -192,3 +183,13 @@ class PlanData:
         """Recognition experiment and method that recognise what a spotting experiment finds, if any do."""
         name = self.config.spotting[experiment].recognise_with
         return tuple(name.split("/")) if name else None  # type: ignore[return-value]
+
+
+def own_model(config: Config, path: str) -> tuple[str, str, str] | None:
+    """(kind, experiment, method) of a model that a run of `config` trains; None for a file of somebody else."""
+    for kind in KINDS:
+        for e, experiment in config.experiments(kind).items():
+            for m in experiment.methods:
+                if path == pattern("model.model").format(kind=kind, experiment=e, method=m):
+                    return kind, e, m
+    return None

@@ -13,6 +13,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from microexp.commands.main import main
 from microexp.config import Config, load, parse
 from microexp.errors import UserError
 from microexp.methods.find import SHIPPED, find_method
@@ -415,3 +416,30 @@ def test_a_protocol_is_read_by_recognition_and_its_table_alone(mini: dict[str, A
     mini["recognition"]["demo"] |= {"classes": None, "protocol": "megc2019"}
     after = options(Plan(parse(mini, "c"), {"demo": ["s01"]}))
     assert {stage for stage in after if after[stage] != before[stage]} == {"recognition-fold", "tables-recognition"}
+
+
+@pytest.mark.parametrize(
+    ("key", "path"),
+    [
+        ("spotting", "nowhere/model.safetensors"),
+        ("spotting", "results/recognition/cde/mdml/all/model.safetensors"),
+        ("spotting", "results/spotting/long/removed/all/model.safetensors"),
+        ("recognition", "results/spotting/long/aemnet/all/model.safetensors"),
+        ("action_units", "nowhere/units.safetensors"),
+    ],
+)
+def test_a_model_that_nobody_makes_is_found_before_the_run(
+    key: str, path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    own = {"spotting": "results/spotting/long/aemnet/all/model.safetensors", "action_units": "shipped"}
+    options = {**TWO, "datasets": {"demo": {}}, "recognition": {}}
+    good = {**options, "apply": {"mine": {"datasets": ["demo"], **own}}}
+    bad = {**options, "apply": {"mine": {"datasets": ["demo"], **own, key: path}}}
+    read_plan(good, "c.yaml")
+    with pytest.raises(UserError, match=rf"c\.yaml: apply\.mine\.{key}: got '{path}', expected a {key} model"):
+        read_plan(bad, "c.yaml")
+    for name, content, status in (("good.yaml", good, 0), ("bad.yaml", bad, 2)):
+        Path(name).write_text(yaml.safe_dump(content))
+        assert main(["check", name]) == status
+        assert (f"apply.mine.{key}: got '{path}'" in capsys.readouterr().err) == bool(status)

@@ -13,6 +13,7 @@ from microexp.datasets.classes import TaskParams, check_emotions, class_in, clas
 from microexp.datasets.counts import Count, compare, differences
 from microexp.datasets.index import load_adapter, open_release
 from microexp.errors import UserError, one_line
+from microexp.plan import missing_models
 from microexp.reading.params import DatasetParams
 from microexp.reading.read import read_release
 from microexp.reading.release import Index
@@ -187,8 +188,8 @@ def main(args: argparse.Namespace) -> int:
     """`microexp check [CONFIG] [--dataset NAME]`: all data sets, whatever is wrong with one.
 
     Returns:
-        2 when one could not be read, or an experiment asks for an emotion that nobody shows; else 1 when a strict one
-        differs from what was published; else 0.
+        2 when one could not be read, an experiment asks for an emotion that nobody shows, or a model to apply is
+        missing; else 1 when a strict one differs from what was published; else 0.
     """
     config = load(args.config)
     for name in args.dataset or []:
@@ -207,9 +208,9 @@ def main(args: argparse.Namespace) -> int:
         except UserError as error:
             unread = True
             print(f"microexp: error: {error}", file=sys.stderr)
-    for absent in absent_emotions(config, emotions, args.config):
+    for error in (*absent_emotions(config, emotions, args.config), *missing_models(config, args.config)):
         unread = True
-        print(f"microexp: error: {absent}", file=sys.stderr)
+        print(f"microexp: error: {error}", file=sys.stderr)
     if failed:
         print(f"strict, and not as published: {', '.join(failed)}")
     return 2 if unread else 1 if failed else 0
