@@ -208,9 +208,9 @@ def main(args: argparse.Namespace) -> int:
         except UserError as error:
             unread = True
             print(f"microexp: error: {error}", file=sys.stderr)
-    for error in (*absent_emotions(config, emotions, args.config), *missing_models(config, args.config)):
+    for wrong in (*absent_emotions(config, emotions, args.config), *missing_models(config, args.config)):
         unread = True
-        print(f"microexp: error: {error}", file=sys.stderr)
+        print(f"microexp: error: {wrong}", file=sys.stderr)
     if failed:
         print(f"strict, and not as published: {', '.join(failed)}")
     return 2 if unread else 1 if failed else 0
